@@ -1,0 +1,1 @@
+"""Ready to run: the flights demo, the benchmarks, the console."""

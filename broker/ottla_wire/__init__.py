@@ -1,0 +1,1 @@
+"""The Kafka wire protocol: messages, record batches and framing, both sides."""

@@ -1,0 +1,1 @@
+"""Connectors: data between topics and databases or files."""

@@ -1,0 +1,1 @@
+"""Ottla: a stream-processing framework for Python."""
