@@ -1,0 +1,48 @@
+# Every target makes the virtual environment it needs; a fresh machine wants only Python 3.11+ and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ROOMS := engine broker connectors apps
+ARGS ?=
+
+.PHONY: demo test lint format compat bench docs clean
+
+demo: $(VENV)/installed  ## real flights through the broker, windows and a join, into SQLite
+	$(BIN)/ottla flights $(ARGS)
+
+test: $(VENV)/installed-dev  ## the default tests: nothing but the package index is needed
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/installed-dev  ## ruff and strict mypy over all rooms
+	$(BIN)/ruff check $(ROOMS) tests
+	$(BIN)/ruff format --check $(ROOMS) tests
+	$(BIN)/mypy
+
+compat: $(VENV)/installed-compat  ## real clients and peers, which it installs by name
+	tests/compat/install
+	$(BIN)/pytest tests/compat $(ARGS)
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix $(ROOMS) tests
+	$(BIN)/ruff format $(ROOMS) tests
+
+bench: $(VENV)/installed-bench
+	$(BIN)/ottla bench $(ARGS)
+
+docs: $(VENV)/installed-docs
+	$(BIN)/mkdocs build --strict
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ottla needs Python 3.11 or newer; say which with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable '.[$*]'
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis site dist
