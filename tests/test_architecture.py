@@ -1,4 +1,4 @@
-"""The house rules of the design, checked on the source itself: who may import whom, and what pure modules never touch."""
+"""The house rules, checked on the source itself: who may import whom, and what pure modules never touch."""
 
 import ast
 from collections.abc import Iterator
