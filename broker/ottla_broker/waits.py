@@ -1,0 +1,72 @@
+"""Requests that wait for something to happen to a partition: today, fetches that wait for enough bytes.
+
+A fetch with too little to answer parks here under each of its partitions, with the number of bytes it still misses.
+Whoever advances a high watermark says so with `advanced`; whatever else may change the answer (the end of a
+transaction, the deletion of a partition, a change of leader) says `wake`. Counting bytes instead of reading again at
+each append keeps a fetch with a large `min_bytes` from costing a read per append.
+"""
+
+import asyncio
+from collections.abc import Collection
+
+Partition = tuple[str, int]
+
+
+class _Parked:
+    """One parked fetch; it stands under every partition that it waits for."""
+
+    __slots__ = ("future", "missing_bytes")
+
+    def __init__(self, future: asyncio.Future[None], missing_bytes: int) -> None:
+        self.future = future
+        self.missing_bytes = missing_bytes
+
+
+class Waits:
+    """The parked fetches of one broker, by partition."""
+
+    def __init__(self) -> None:
+        self._fetches: dict[Partition, set[_Parked]] = {}
+
+    async def for_bytes(self, partitions: Collection[Partition], missing_bytes: int, timeout_ms: int) -> None:
+        """Return when `missing_bytes` more can be read from `partitions` together, on a wake, or after `timeout_ms`.
+
+        The caller reads again in any case: what woke it may have been an error or a transaction.
+        """
+        loop = asyncio.get_running_loop()
+        parked = _Parked(loop.create_future(), missing_bytes)
+        for partition in partitions:
+            self._fetches.setdefault(partition, set()).add(parked)
+        timer = loop.call_later(timeout_ms / 1000, _release, parked)
+        try:
+            await parked.future
+        finally:
+            timer.cancel()
+            for partition in partitions:
+                others = self._fetches[partition]
+                others.discard(parked)
+                if not others:
+                    del self._fetches[partition]
+
+    def advanced(self, topic: str, index: int, size_bytes: int) -> None:
+        """`size_bytes` more of a partition have become readable."""
+        fetches = self._fetches.get((topic, index))
+        if fetches:
+            for parked in fetches:
+                parked.missing_bytes -= size_bytes
+                if parked.missing_bytes <= 0:
+                    _release(parked)
+
+    def wake(self, topic: str, index: int) -> None:
+        """Something about a partition has changed: every fetch that waits for it looks again."""
+        for parked in self._fetches.get((topic, index), ()):
+            _release(parked)
+
+    def __len__(self) -> int:
+        """Partitions that something waits for."""
+        return len(self._fetches)
+
+
+def _release(parked: _Parked) -> None:
+    if not parked.future.done():
+        parked.future.set_result(None)
