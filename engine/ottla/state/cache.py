@@ -1,0 +1,198 @@
+"""The write-back cache before a store: what tasks read and write.
+
+A task's writes stay here, decoded, until the worker commits. Then the keys written since are encoded once each,
+however often they changed, go to the changelog, and only after the transaction committed to the store:
+
+    put, delete, get, range  ->  changes()  ->  (changelog, transaction commit)  ->  committed(offset)  ->  store
+                                            ->  (transaction aborted)            ->  discard()
+
+Uncommitted state never reaches the store, so that a crash needs no wipe: the store is always exact for its own offset.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Final
+
+from .store import KeyValueStore, StoreSpec
+
+_MISSING: Final = object()
+_ABSENT: Final = object()
+"""Stands in the cache for the value of a key that is known not to exist."""
+
+_encoded = itemgetter(0)
+
+
+class StoreCache:
+    """The decoded, uncommitted and recently used entries of one store of one task.
+
+    `capacity` bounds the clean entries; the worker commits early when `dirty_count` reaches it, which bounds the
+    others. Values are kept by reference: who changes one in place must `put` it for the change to count.
+    """
+
+    __slots__ = (
+        "_changes",
+        "_decode_key",
+        "_decode_value",
+        "_dirty",
+        "_encode_key",
+        "_encode_value",
+        "_entries",
+        "_fresh",
+        "_in_flight",
+        "_overlay",
+        "capacity",
+        "spec",
+        "store",
+    )
+
+    def __init__(self, spec: StoreSpec, store: KeyValueStore, *, capacity: int = 100_000) -> None:
+        self.spec = spec
+        self.store = store
+        self.capacity = capacity
+        self._encode_key = spec.encode_key
+        self._decode_key = spec.decode_key
+        self._encode_value = spec.encode_value
+        self._decode_value = spec.decode_value
+        self._entries: dict[Any, Any] = {}
+        # Keys written since the last `changes`, and those handed out by it, each with its encoded form.
+        self._dirty: dict[Any, bytes] = {}
+        self._in_flight: dict[Any, bytes] = {}
+        self._changes: list[tuple[bytes, bytes | None]] = []
+        # The keys of both in encoded order, for `range`; `_fresh` are those not sorted in yet.
+        self._overlay: list[tuple[bytes, Any]] = []
+        self._fresh: list[tuple[bytes, Any]] = []
+
+    @property
+    def dirty_count(self) -> int:
+        """How many keys were written since the last `changes`."""
+        return len(self._dirty)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of the key as this task last wrote it, or `default`."""
+        value = self._entries.get(key, _MISSING)
+        if value is _MISSING:
+            value = self._load(key)
+        return default if value is _ABSENT else value
+
+    def __contains__(self, key: Any) -> bool:
+        return self.get(key, _MISSING) is not _MISSING
+
+    def put(self, key: Any, value: Any) -> None:
+        """Sets the value of the key. Raises what the key's codec raises when it cannot encode the key."""
+        if key not in self._dirty:
+            self._mark(key)
+        self._entries[key] = value
+
+    def delete(self, key: Any) -> None:
+        """Removes the key; a key that does not exist is no error."""
+        if key not in self._dirty:
+            self._mark(key)
+        self._entries[key] = _ABSENT
+
+    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+        """The entries with start <= encoded key < end in the order of the encoded keys, uncommitted ones included.
+
+        Entries may be written and deleted during the iteration: a deletion ahead of it is seen, a new key may be
+        missed.
+        """
+        entries = self._entries
+        pending = iter(self._unsaved(start, end))
+        head = next(pending, None)
+        for encoded, data in self.store.range(start, end):
+            while head is not None and head[0] <= encoded:
+                value = entries[head[1]]
+                if value is not _ABSENT:
+                    yield head[1], value
+                passed = head[0]
+                head = next(pending, None)
+                if passed == encoded:
+                    break
+            else:
+                key = self._decode_key(encoded)
+                value = entries.get(key, _MISSING)
+                if value is _MISSING:
+                    yield key, self._decode_value(data)
+                elif value is not _ABSENT:
+                    yield key, value
+        while head is not None:
+            value = entries[head[1]]
+            if value is not _ABSENT:
+                yield head[1], value
+            head = next(pending, None)
+
+    def changes(self) -> list[tuple[bytes, bytes | None]]:
+        """What was written since the last call, encoded, one change per key (None: deleted).
+
+        `committed` or `discard` must follow before the next call; reads and writes may come in between.
+        """
+        if self._in_flight:
+            raise RuntimeError(
+                f"store {self.spec.name}: changes were handed out twice without committed() or discard()"
+            )
+        entries, encode = self._entries, self._encode_value
+        changes: list[tuple[bytes, bytes | None]] = []
+        for key, encoded in self._dirty.items():
+            value = entries[key]
+            changes.append((encoded, None if value is _ABSENT else encode(value)))
+        self._in_flight, self._dirty, self._changes = self._dirty, {}, changes
+        return changes
+
+    def committed(self, offset: int | None) -> None:
+        """The changes last handed out are committed: writes them and the changelog offset to the store in one batch.
+
+        Without an offset the store keeps the one it has.
+        """
+        if self._changes or offset is not None:
+            self.store.write_batch(self._changes, offset)
+        self._in_flight, self._changes = {}, []
+        self._overlay = []
+        self._fresh = [(encoded, key) for key, encoded in self._dirty.items()]
+        self._evict()
+
+    def discard(self) -> None:
+        """The commit failed: forgets everything that is not in the store."""
+        self._entries.clear()
+        self._dirty.clear()
+        self._in_flight, self._changes = {}, []
+        self._overlay, self._fresh = [], []
+
+    def _mark(self, key: Any) -> None:
+        encoded = self._encode_key(key)
+        self._dirty[key] = encoded
+        if key not in self._in_flight:
+            self._fresh.append((encoded, key))
+
+    def _load(self, key: Any) -> Any:
+        data = self.store.get(self._encode_key(key))
+        value = _ABSENT if data is None else self._decode_value(data)
+        self._entries[key] = value
+        self._evict()
+        return value
+
+    def _unsaved(self, start: bytes | None, end: bytes | None) -> list[tuple[bytes, Any]]:
+        overlay = self._overlay
+        if self._fresh:
+            overlay.extend(self._fresh)
+            overlay.sort(key=_encoded)
+            self._fresh.clear()
+        first = 0 if start is None else bisect_left(overlay, start, key=_encoded)
+        last = len(overlay) if end is None else bisect_left(overlay, end, key=_encoded)
+        return overlay[first:last]
+
+    def _evict(self) -> None:
+        """Drops the clean entries that came first when there are more than `capacity`, an eighth of them at once.
+
+        First in, first out: a hot key that is dropped comes back with its next read, which is cheaper than moving
+        every key at every read.
+        """
+        entries, dirty, in_flight = self._entries, self._dirty, self._in_flight
+        excess = len(entries) - len(dirty) - len(in_flight) - self.capacity
+        if excess <= 0:
+            return
+        clean = (key for key in entries if key not in dirty and key not in in_flight)
+        for key in list(islice(clean, excess + self.capacity // 8)):
+            del entries[key]

@@ -1,0 +1,66 @@
+"""What the engine asks of a store: bytes by key, in key order, that reach disk together with their changelog offset.
+
+`memory.py` and `rocks.py` implement it; one test suite (`tests/engine/state`) holds both to this contract. Tasks
+never see a store: they see its `StoreCache`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """A store that a sub-topology needs; every task of the sub-topology gets one.
+
+    `changelog` names the topic from which the store can be built again: the app's own changelog topic, or the source
+    topic itself when the store is a table read from a topic (`source` is true; then no changes are written). The
+    order of `encode_key`'s bytes is the order of `StoreCache.range`.
+    """
+
+    name: str
+    changelog: str
+    encode_key: Callable[[Any], bytes]
+    decode_key: Callable[[bytes], Any]
+    encode_value: Callable[[Any], bytes]
+    decode_value: Callable[[bytes], Any]
+    source: bool = False
+
+
+class KeyValueStore(Protocol):
+    """One store of one task. Keys are ordered as bytes; any key may be used, the empty one included."""
+
+    @property
+    def offset(self) -> int | None:
+        """The changelog offset up to which (exclusive) this store is complete; None when it never was written."""
+        ...
+
+    def get(self, key: bytes) -> bytes | None: ...
+
+    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """The entries with start <= key < end in key order; None leaves a side open."""
+        ...
+
+    def write_batch(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int | None) -> None:
+        """Applies the changes (None deletes) and the changelog offset atomically: after a crash all of it is there,
+        or none.
+
+        Without an offset the stored one stays.
+        """
+
+    def clear(self) -> None:
+        """Forgets all entries and the offset."""
+
+    def close(self) -> None: ...
+
+
+class Stores(Protocol):
+    """Where a worker's stores live: memory, or one directory."""
+
+    def open(self, task: str, name: str) -> KeyValueStore:
+        """The store `name` of the task, with what it held when it was closed. A store is opened once at a time."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,163 @@
+"""What the engine asks of a broker: messages in, records out, and a commit that joins both.
+
+`worker.py` drives a `Transport`; `kafka.py` implements it over confluent-kafka and `memory.py` in memory. One test
+suite (`tests/engine/transport`) holds both to this contract.
+
+A transport belongs to one event loop. It never raises into the loop from another thread, and it never buffers without
+a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+TIMESTAMP_NOT_AVAILABLE, TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME = 0, 1, 2
+
+
+class Message(Protocol):
+    """A record that was read. `confluent_kafka.Message` has these methods, so that nothing is wrapped on the way to
+    a task.
+    """
+
+    def topic(self) -> str: ...
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def timestamp(self) -> tuple[int, int]:
+        """The timestamp's type (0 none, 1 create time, 2 log append time) and the timestamp in milliseconds."""
+        ...
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
+
+
+class TopicPartition(NamedTuple):
+    topic: str
+    partition: int
+
+
+class OutputRecord(Struct, gc=False):
+    """A record to be written. Without a partition, murmur2 of the key chooses it, as Java's clients do."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    headers: Headers | None = None
+    partition: int | None = None
+
+
+class OffsetRange(NamedTuple):
+    """What a partition holds for a read_committed reader: `start` (log start offset) <= offset < `end` (last stable
+    offset).
+    """
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic the app needs. It is created when it is missing and `partitions` is given; otherwise it must exist."""
+
+    name: str
+    partitions: int | None = None
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Polled:
+    """What one poll brought: the messages of each partition in offset order, and the partitions read to their end.
+
+    `ends` holds, for each partition whose end was reached after these messages, the next offset that will be written
+    there; control records may put it beyond the last message's offset + 1.
+    """
+
+    messages: dict[TopicPartition, list[Message]] = field(default_factory=dict)
+    ends: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+class AssignmentListener(Protocol):
+    """Who is told which partitions are this worker's. The calls come while `Transport.poll` is awaited, one after
+    another.
+    """
+
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """These partitions are ours now; they are paused until the listener resumes them. Must not take long."""
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """These partitions go to another worker when this returns: the last moment to commit for them."""
+
+    async def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """These partitions belong to another worker already: what is not committed must be dropped."""
+
+
+class Transport(Protocol):
+    """A broker as the worker sees it. Every coroutine raises `TransportError` or one of its kinds."""
+
+    async def start(self) -> None:
+        """Connects and, when exactly once, fences every earlier producer of the same id. Bounded in time."""
+
+    async def stop(self) -> None:
+        """Leaves the group and closes; what is not committed is aborted."""
+
+    async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
+        """The partition count of each topic that exists."""
+        ...
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        """Creates the topics and waits until they can be used. A topic that exists already is no error."""
+
+    async def subscribe(self, topics: Sequence[str], listener: AssignmentListener) -> None:
+        """Joins the consumer group for these topics."""
+
+    async def poll(self, max_messages: int, timeout_s: float) -> Polled:
+        """Waits until there are messages or the time is over, then takes what is there, `max_messages` at most.
+
+        A partition without a committed offset begins at its log start offset. Only committed messages are delivered.
+        """
+        ...
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        """No messages of these partitions are polled until they are resumed."""
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None: ...
+
+    async def produce(self, records: Sequence[OutputRecord]) -> None:
+        """Hands records to the producer. Waits for room when its queue is full; delivery is settled by `commit`."""
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Settles every record produced since the last commit together with the next offsets to read.
+
+        Exactly once: in one transaction. At least once: all records are acknowledged before the offsets are stored.
+        Returns, for each partition that a record was addressed to by number, the offset after the last such record.
+        Raises `TransactionAbortedError` or `DeliveryError` when nothing was committed, and `FatalTransportError` when
+        nothing can be.
+        """
+        ...
+
+    async def abort(self) -> None:
+        """Drops what was produced since the last commit and goes back to the committed offsets of all assigned
+        partitions.
+
+        At least once, records that are on their way stay written.
+        """
+
+    async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The group's committed offset of each partition that has one."""
+        ...
+
+    async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]: ...
+
+    def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+        """Reads the committed messages with start <= offset < end of all these partitions at once, outside the group.
+
+        For restoring state. Ends when every partition was read to its end; batches are bounded.
+        """
+        ...

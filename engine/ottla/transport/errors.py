@@ -1,0 +1,26 @@
+"""What can go wrong between a worker and its broker.
+
+OttlaError
+└── TransportError                 the broker cannot be reached, refuses, or does not know
+    ├── TransactionAbortedError    this transaction is lost, the next one may succeed: abort, rewind, go on
+    ├── DeliveryError              a record could not be delivered (at least once): rewind, go on
+    └── FatalTransportError        this worker cannot go on: fenced by its successor, or not authorised
+"""
+
+from ..errors import OttlaError
+
+
+class TransportError(OttlaError):
+    """The broker cannot be reached, refuses what was asked, or does not know it."""
+
+
+class TransactionAbortedError(TransportError):
+    """The open transaction cannot be committed. After `Transport.abort` a new one may succeed."""
+
+
+class DeliveryError(TransportError):
+    """A record was not delivered in the at-least-once mode: nothing since the last commit may be acknowledged."""
+
+
+class FatalTransportError(TransportError):
+    """The client can never succeed again; the worker stops. A newer producer of the same id is the usual cause."""
