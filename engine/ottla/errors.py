@@ -1,0 +1,64 @@
+"""Every error that Ottla raises on purpose.
+
+    OttlaError
+    ├── ConfigError              an option of the app is unknown or out of range
+    ├── TopologyError            the app's graph cannot run as written
+    │   ├── DuplicateName        two things of one kind carry one name
+    │   └── CopartitionError     topics that must have equal partition counts do not
+    ├── NotInTask                a table or a topic was used where no task is running
+    ├── EventError               one event cannot be taken through; dead-lettered, skipped or fatal as the app says
+    │   ├── DecodeError          its key or value is not what the topic declares
+    │   ├── EncodeError          what a step made of it cannot be written as the topic declares
+    │   └── InvalidTimestamp     its event time is missing, negative or no integer
+    ├── ProcessingFailed         `on_error="fail"`: an event failed, the worker stops
+    └── TransportError           between a worker and its broker: see `transport/errors.py`
+
+Whatever a user's function raises stays what it is: it is never wrapped unless the worker stops over it.
+"""
+
+from __future__ import annotations
+
+
+class OttlaError(Exception):
+    """Base of every error that Ottla raises on purpose."""
+
+
+class ConfigError(OttlaError, ValueError):
+    """An option of the app is unknown, missing or out of range."""
+
+
+class TopologyError(OttlaError):
+    """The app's graph cannot run as written. Raised where the app is declared, or when its worker starts."""
+
+
+class DuplicateName(TopologyError):  # noqa: N818
+    """Two things of one kind carry one name; names identify state across restarts, so they must differ."""
+
+
+class CopartitionError(TopologyError):
+    """Topics that meet in one task have different partition counts, so equal keys would not meet."""
+
+
+class NotInTask(OttlaError, RuntimeError):  # noqa: N818
+    """A table was read or a topic written outside an agent or operator, where there is no transaction to join."""
+
+
+class EventError(OttlaError, ValueError):
+    """One event cannot be taken through. What happens to it is the app's `on_error` policy."""
+
+
+class DecodeError(EventError):
+    """The key or value of an event is not what its topic declares."""
+
+
+class EncodeError(EventError):
+    """A key or value cannot be written as the topic or table declares it."""
+
+
+class InvalidTimestamp(EventError):  # noqa: N818
+    """An event's time is missing, negative, or not an integer of milliseconds since the epoch."""
+
+
+class ProcessingFailed(OttlaError):  # noqa: N818
+    """An event failed and the app's policy is `on_error="fail"`. The cause is the original error."""
+
