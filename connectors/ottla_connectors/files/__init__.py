@@ -1,0 +1,1 @@
+"""Files as sources: CSV and JSON lines, plain or gzipped."""
