@@ -11,6 +11,7 @@
     │   ├── EncodeError          what a step made of it cannot be written as the topic declares
     │   └── InvalidTimestamp     its event time is missing, negative or no integer
     ├── ProcessingFailed         `on_error="fail"`: an event failed, the worker stops
+    ├── StateError               the state directory cannot be used
     └── TransportError           between a worker and its broker: see `transport/errors.py`
 
 Whatever a user's function raises stays what it is: it is never wrapped unless the worker stops over it.
@@ -62,3 +63,6 @@ class InvalidTimestamp(EventError):  # noqa: N818
 class ProcessingFailed(OttlaError):  # noqa: N818
     """An event failed and the app's policy is `on_error="fail"`. The cause is the original error."""
 
+
+class StateError(OttlaError):
+    """The state directory cannot be used: it is locked by another worker, damaged, or not writable."""

@@ -1,0 +1,172 @@
+"""One suite for every store: memory and RocksDB keep the same promises."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ottla.errors import StateError
+from ottla.state.memory import MemoryStores
+from ottla.state.rocks import RocksStores
+from ottla.state.store import KeyValueStore, Stores
+
+
+@pytest.fixture(params=["memory", "rocksdb"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    stores: Stores = MemoryStores() if request.param == "memory" else RocksStores(tmp_path / "state")
+    yield stores
+    stores.close()
+
+
+@pytest.fixture
+def store(stores: Stores) -> Iterator[KeyValueStore]:
+    store = stores.open("0_0", "counts")
+    yield store
+    store.close()
+
+
+def test_a_new_store_is_empty_and_has_no_offset(store: KeyValueStore) -> None:
+    assert store.offset is None
+    assert store.get(b"k") is None
+    assert list(store.range()) == []
+
+
+def test_a_batch_sets_and_deletes_and_carries_its_offset(store: KeyValueStore) -> None:
+    store.write_batch([(b"a", b"1"), (b"b", b"2"), (b"c", b"3")], 10)
+    store.write_batch([(b"b", None), (b"c", b"33")], 12)
+    assert [store.get(key) for key in (b"a", b"b", b"c")] == [b"1", None, b"33"]
+    assert store.offset == 12
+
+
+def test_the_last_change_of_a_key_in_a_batch_wins(store: KeyValueStore) -> None:
+    store.write_batch([(b"a", b"1"), (b"a", None), (b"b", None), (b"b", b"2")], 1)
+    assert list(store.range()) == [(b"b", b"2")]
+
+
+def test_a_batch_without_an_offset_keeps_the_stored_one(store: KeyValueStore) -> None:
+    store.write_batch([(b"a", b"1")], 7)
+    store.write_batch([(b"b", b"1")], None)
+    assert store.offset == 7
+
+
+def test_empty_keys_and_empty_values_are_entries_like_any_other(store: KeyValueStore) -> None:
+    store.write_batch([(b"", b"empty key"), (b"k", b"")], 0)
+    assert store.get(b"") == b"empty key"
+    assert store.get(b"k") == b""
+    assert store.offset == 0
+
+
+def test_a_range_is_half_open_and_in_byte_order(store: KeyValueStore) -> None:
+    keys = [b"\xff", b"b", b"", b"a\x00", b"a", b"\x00"]
+    store.write_batch([(key, key) for key in keys], 1)
+    assert [key for key, _ in store.range()] == sorted(keys)
+    assert [key for key, _ in store.range(b"a", b"b")] == [b"a", b"a\x00"]
+    assert [key for key, _ in store.range(b"b")] == [b"b", b"\xff"]
+    assert [key for key, _ in store.range(None, b"a")] == [b"", b"\x00"]
+    assert list(store.range(b"b", b"a")) == []
+
+
+def test_a_range_does_not_see_what_is_written_while_it_runs(store: KeyValueStore) -> None:
+    store.write_batch([(b"a", b"1"), (b"b", b"2")], 1)
+    running = store.range()
+    first = next(running)
+    store.write_batch([(b"aa", b"new"), (b"b", None)], 2)
+    assert [first, *running] == [(b"a", b"1"), (b"b", b"2")]
+
+
+def test_a_cleared_store_is_as_new(stores: Stores) -> None:
+    store = stores.open("0_0", "cleared")
+    store.write_batch([(b"a", b"1")], 5)
+    store.clear()
+    assert (store.offset, list(store.range())) == (None, [])
+    store.write_batch([(b"b", b"2")], 1)
+    assert list(store.range()) == [(b"b", b"2")]
+    store.close()
+
+
+def test_stores_of_other_names_and_tasks_are_apart(stores: Stores) -> None:
+    opened = [stores.open(task, name) for task in ("0_0", "0_1") for name in ("x", "y")]
+    for number, store in enumerate(opened):
+        store.write_batch([(b"k", b"%d" % number)], number)
+    assert [store.get(b"k") for store in opened] == [b"0", b"1", b"2", b"3"]
+    assert [store.offset for store in opened] == [0, 1, 2, 3]
+    for store in opened:
+        store.close()
+
+
+def test_a_closed_store_opens_again_with_what_it_held(stores: Stores) -> None:
+    store = stores.open("0_0", "kept")
+    store.write_batch([(b"a", b"1")], 5)
+    store.close()
+    store = stores.open("0_0", "kept")
+    assert (store.offset, store.get(b"a")) == (5, b"1")
+    store.close()
+
+
+changes = st.lists(st.tuples(st.binary(max_size=3), st.none() | st.binary(max_size=3)), max_size=12)
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(changes, max_size=4),
+    start=st.none() | st.binary(max_size=2),
+    end=st.none() | st.binary(max_size=2),
+)
+def test_a_store_behaves_as_a_sorted_dict(
+    store: KeyValueStore,
+    batches: list[list[tuple[bytes, bytes | None]]],
+    start: bytes | None,
+    end: bytes | None,
+) -> None:
+    store.clear()
+    model: dict[bytes, bytes] = {}
+    for offset, batch in enumerate(batches):
+        store.write_batch(batch, offset)
+        for key, value in batch:
+            if value is None:
+                model.pop(key, None)
+            else:
+                model[key] = value
+    expected = [
+        item for item in sorted(model.items()) if (start is None or item[0] >= start) and (end is None or item[0] < end)
+    ]
+    assert list(store.range(start, end)) == expected
+
+
+def reopened(path: Path, use: Callable[[KeyValueStore], object]) -> object:
+    stores = RocksStores(path)
+    store = stores.open("0_0", "counts")
+    try:
+        return use(store)
+    finally:
+        store.close()
+        stores.close()
+
+
+def test_rocksdb_keeps_entries_and_offsets_across_processes(tmp_path: Path) -> None:
+    reopened(tmp_path, lambda store: store.write_batch([(b"a", b"1")], 5))
+    assert reopened(tmp_path, lambda store: (store.offset, list(store.range()))) == (5, [(b"a", b"1")])
+
+
+def test_rocksdb_stays_cleared_across_processes(tmp_path: Path) -> None:
+    reopened(tmp_path, lambda store: store.write_batch([(b"a", b"1")], 5))
+    reopened(tmp_path, lambda store: store.clear())
+    assert reopened(tmp_path, lambda store: (store.offset, list(store.range()))) == (None, [])
+
+
+def test_a_directory_in_use_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    stores = RocksStores(tmp_path)
+    with pytest.raises(StateError, match="cannot be opened"):
+        RocksStores(tmp_path)
+    stores.close()
+
+
+def test_a_store_is_opened_once_at_a_time(tmp_path: Path) -> None:
+    stores = RocksStores(tmp_path)
+    store = stores.open("0_0", "counts")
+    with pytest.raises(StateError, match="open already"):
+        stores.open("0_0", "counts")
+    store.close()
+    stores.close()
