@@ -20,7 +20,7 @@ lint: $(VENV)/installed-dev  ## ruff and strict mypy over all rooms
 
 compat: $(VENV)/installed-compat  ## real clients and peers, which it installs by name
 	tests/compat/install
-	$(BIN)/pytest tests/compat $(ARGS)
+	OTTLA_KAFKA_CLASSPATH="$(CURDIR)/.compat/kafka/*" $(BIN)/pytest tests/compat $(ARGS)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix $(ROOMS) tests

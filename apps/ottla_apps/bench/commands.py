@@ -1,0 +1,112 @@
+"""`ottla bench`: the figures that Ottla is held to, taken on this machine."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.status import Status
+
+from ottla_apps.bench import broker as broker_bench
+from ottla_apps.bench import engine as engine_bench
+from ottla_apps.bench import flights as flights_bench
+from ottla_apps.bench.processes import BrokerProcess
+from ottla_apps.bench.report import Report, Row, show
+from ottla_apps.bench.rounds import Measure, Turn, alternate
+
+app = typer.Typer(help="Measure Ottla, beside its peers where they do the same job.", no_args_is_help=True)
+console = Console(stderr=True)
+
+
+class Format(StrEnum):
+    """How the report is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+FormatOption = Annotated[Format, typer.Option("--format", help="A table, or JSON for programs.")]
+RoundsOption = Annotated[int, typer.Option(min=1, max=100, help="Measured rounds, after one to warm up.")]
+
+
+@app.command("start")
+def start(output: FormatOption = Format.TABLE, rounds: RoundsOption = 5) -> None:
+    """The broker's start to its first accepted connection, and its memory when idle."""
+
+    def measure() -> dict[str, float]:
+        with temporary_directory() as directory:
+            return dict(broker_bench.start_and_idle(directory / "data"))
+
+    report("start", {"start": {"ottla": measure}}, rounds, output)
+
+
+@app.command("broker")
+def broker(
+    output: FormatOption = Format.TABLE,
+    rounds: RoundsOption = 5,
+    megabytes: Annotated[int, typer.Option(min=1, max=100_000, help="Volume of each round.")] = 256,
+) -> None:
+    """Processor time of the broker for a gigabyte produced and fetched, with values of 100 bytes and 1 KB."""
+    with temporary_directory() as directory, BrokerProcess(directory / "data") as process:
+
+        def transfer(value_bytes: int) -> Measure:
+            return lambda: broker_bench.transfer(process, value_bytes, megabytes)
+
+        jobs = {f"{size} B values": {"ottla": transfer(size)} for size in (100, 1000)}
+        report("broker", jobs, rounds, output)
+
+
+@app.command("engine")
+def engine(
+    output: FormatOption = Format.TABLE,
+    rounds: RoundsOption = 3,
+    events: Annotated[int, typer.Option(min=1024, max=100_000_000, help="Events in the input topic.")] = 1_024_000,
+    seconds: Annotated[float, typer.Option(min=1, max=600, help="Longest turn of a contender.")] = 5.0,
+    peers: Annotated[bool, typer.Option(help="Run faust-streaming and quixstreams beside.")] = True,
+    environment: Annotated[Path, typer.Option(help="Where the peers are installed.")] = Path(".bench/peers"),
+) -> None:
+    """Events per second of a worker: consume to an agent, to a table with its changelog, to another topic."""
+    python = engine_bench.peers_python(environment.absolute(), console.print) if peers else None
+    with temporary_directory() as directory, BrokerProcess(directory / "data") as process:
+        console.print(f"producing {events:,} events")
+        engine_bench.load(process.address, events)
+        jobs = {
+            job: engine_bench.contenders(job, process.address, events, seconds, python) for job in engine_bench.JOBS
+        }
+        report("engine", jobs, rounds, output)
+
+
+@app.command("flights")
+def flights(output: FormatOption = Format.TABLE, rounds: RoundsOption = 3) -> None:
+    """Events per second of the flights app: file, broker, windows, join, SQLite, each row exactly once."""
+    report("flights", {"flights": {"ottla": flights_bench.measure}}, rounds, output)
+
+
+def report(name: str, jobs: dict[str, dict[str, Measure]], rounds: int, output: Format) -> None:
+    """Measures every job's contenders in turn, showing which one is at work, and prints the report."""
+    rows = []
+    with console.status("") as status:
+        for job, contenders in jobs.items():
+            taken = alternate(contenders, rounds, partial(_announce, status, job))
+            rows += [Row(job, contender, dict(figures)) for contender, figures in taken.items()]
+    show(Report(name, rows, rounds), as_json=output is Format.JSON)
+
+
+def _announce(status: Status, job: str, turn: Turn) -> None:
+    status.update(f"{job}: {turn}")
+
+
+@contextmanager
+def temporary_directory() -> Iterator[Path]:
+    """A directory for one measurement, gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="ottla-bench-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
