@@ -1,1 +1,69 @@
-"""Ottla: a stream-processing framework for Python."""
+"""Ottla: a stream-processing framework for Python.
+
+    app = ottla.App("flights")
+    flights = app.topic("flights", key=str, value=Flight, partitions=6)
+
+    @app.agent(flights)
+    async def departed(flights):
+        async for flight in flights:
+            yield flight
+
+What is exported here is the public API; everything else may change.
+"""
+
+from ottla.agent import Agent
+from ottla.aggregations import Aggregation, count, maximum, mean, minimum, reduce, sum  # noqa: A004
+from ottla.app import App
+from ottla.errors import (
+    ConfigError,
+    CopartitionError,
+    DecodeError,
+    DuplicateName,
+    EncodeError,
+    EventError,
+    InvalidTimestamp,
+    NotInTask,
+    OttlaError,
+    ProcessingFailed,
+    TopologyError,
+)
+from ottla.serde import Codec
+from ottla.stream import Event, Stream, WindowedStream
+from ottla.tables import Table
+from ottla.topic import Topic
+from ottla.topology import Topology
+from ottla.windows import Window, Windowed, hopping, tumbling
+
+__all__ = [
+    "Agent",
+    "Aggregation",
+    "App",
+    "Codec",
+    "ConfigError",
+    "CopartitionError",
+    "DecodeError",
+    "DuplicateName",
+    "EncodeError",
+    "Event",
+    "EventError",
+    "InvalidTimestamp",
+    "NotInTask",
+    "OttlaError",
+    "ProcessingFailed",
+    "Stream",
+    "Table",
+    "Topic",
+    "Topology",
+    "TopologyError",
+    "Window",
+    "Windowed",
+    "WindowedStream",
+    "count",
+    "hopping",
+    "maximum",
+    "mean",
+    "minimum",
+    "reduce",
+    "sum",
+    "tumbling",
+]

@@ -1,7 +1,7 @@
 """The unit of work: events of one partition, column by column.
 
-A step takes a batch and hands a batch on. Columns are plain lists, so that a step is a loop or a comprehension over one of
-them; nothing is allocated per event, and headers are read from the origin only by the step that writes them.
+A step takes a batch and hands a batch on. Columns are plain lists, so that a step is a loop or a comprehension over
+one of them; nothing is allocated per event, and headers are read from the origin only by the step that writes them.
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ class Batch:
         """The events from `start` up to `end`, exclusive."""
         if start == 0 and end == len(self.values):
             return self
-        return Batch(
-            self.keys[start:end], self.values[start:end], self.timestamps[start:end], self.origins[start:end]
-        )
+        return Batch(self.keys[start:end], self.values[start:end], self.timestamps[start:end], self.origins[start:end])
 
     def with_values(self, values: list[Any]) -> Batch:
         """The same events with other values."""

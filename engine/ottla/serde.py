@@ -43,12 +43,8 @@ def _identity(data: bytes) -> bytes:
     return data
 
 
-def _encode_str(text: str) -> bytes:
-    return text.encode()
-
-
 RAW: Codec[bytes] = Codec("raw", _identity, _identity)
-TEXT: Codec[str] = Codec("text", _encode_str, bytes.decode)
+TEXT: Codec[str] = Codec("text", str.encode, bytes.decode)
 JSON: Codec[Any] = Codec("json", orjson.dumps, orjson.loads)
 
 
@@ -81,6 +77,19 @@ def state_codec_for(type_: Any) -> Codec[Any]:
     return Codec(
         f"msgpack[{type_name(type_)}]", msgspec.msgpack.Encoder().encode, _decoder(msgspec.msgpack.Decoder, type_)
     )
+
+
+def state_key_codec_for(type_: Any) -> Codec[Any]:
+    """The codec of a table's keys. Untyped keys are JSON; a list comes back as a tuple, so that it can be a key."""
+    return _ANY_KEY if type_ is None or type_ is Any else state_codec_for(type_)
+
+
+def _decode_any_key(data: bytes) -> Any:
+    key = orjson.loads(data)
+    return tuple(key) if isinstance(key, list) else key
+
+
+_ANY_KEY: Codec[Any] = Codec("json", orjson.dumps, _decode_any_key)
 
 
 def type_name(type_: Any) -> str:

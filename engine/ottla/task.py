@@ -5,19 +5,22 @@ The worker drives it:
     task.add(topic, messages)            what a poll brought; bounded by the worker, which looks at `buffered`
     await task.process(caught_up)        takes what may be taken, in timestamp order between the inputs
     task.drain()                         the records to produce
-    task.changes(now_ms)                 at a commit: the changelog records, one per changed key
-    task.positions                       ... and the offsets that go with them
+    task.changes(now_ms)                 at a commit: the changelog records, one per changed key,
+    task.positions                       and the offsets that go with them
     task.committed(offsets)              after the transaction committed: state goes to the stores
 
-After an aborted transaction the task is thrown away (`close`) and made anew: agents hold state of their own between events.
+After an aborted transaction the task is thrown away (`close`) and made anew: agents hold state of their own between
+events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
-from ottla.errors import OttlaError
-from ottla.processor import ErrorPolicy, TaskContext, TaskCounts
+from ottla.deadletters import ErrorPolicy
+from ottla.inputs import Input, Run, next_run
+from ottla.operators import Source
+from ottla.processor import Processor, TaskContext, TaskCounts, current
 from ottla.state.cache import StoreCache
 from ottla.topology import Subtopology, TaskId
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
@@ -41,38 +44,63 @@ class Task:
     ) -> None:
         self.id = task_id
         self.positions: dict[TopicPartition, int] = {}
-        """The next offset to read of each input partition, for the next commit. Holds only inputs that were processed."""
-        self._context = TaskContext(str(task_id), task_id.partition, stores, policy, dead_letter_topic, sleep)
+        """The next offset to read of each input partition, for the next commit. Holds only inputs that were
+        processed."""
+        self._context = TaskContext(str(task_id), stores, policy, dead_letter_topic, sleep)
+        self._processors: dict[str, Processor] = {}
+        inputs: dict[str, Input] = {}
+        for step in subtopology.steps:
+            processor = self._processors[step.name] = step.build(self._context)
+            for parent in step.parents:
+                self._processors[parent].children.append(processor)
+            if isinstance(processor, Source) and step.source is not None:
+                inputs[step.source] = Input(step.source, processor, record_by_record=step.record_by_record)
+        self._inputs = {topic: inputs[topic] for topic in subtopology.inputs}
 
     @property
     def counts(self) -> TaskCounts:
+        """What became of the events so far."""
         return self._context.counts
 
     @property
     def buffered(self) -> Mapping[str, int]:
         """How many messages of each input topic wait to be processed."""
-        raise NotImplementedError
+        return {topic: each.buffered for topic, each in self._inputs.items()}
 
     def add(self, topic: str, messages: Sequence[Message]) -> None:
         """Takes messages of this task's partition of the topic, in offset order."""
-        raise NotImplementedError
+        self._inputs[topic].add(messages)
 
     async def process(self, caught_up: Collection[str] = ()) -> int:
         """Processes all that may be taken now and returns how many events that were.
 
         Between inputs the smallest timestamp goes first. An input with nothing buffered holds the others back, unless
         its topic is in `caught_up`: the driver knows that its partition was read to the end (lag 0).
+        Raises `ProcessingFailed` when the policy is to fail; the task must then be closed.
         """
-        raise NotImplementedError
+        inputs = tuple(self._inputs.values())
+        before = self._context.counts.processed
+        entered = current.set(self._context)
+        try:
+            while (run := next_run(inputs, caught_up)) is not None:
+                await self._take(run)
+        finally:
+            current.reset(entered)
+        return self._context.counts.processed - before
 
     async def end_of_input(self) -> None:
-        """Every input was read to its end and `process` took it all: agents see the end of their stream, windows close."""
-        raise NotImplementedError
+        """Every input was read to its end and `process` took it all: agents see the end of their stream, windows
+        close."""
+        entered = current.set(self._context)
+        try:
+            for processor in self._processors.values():
+                await processor.end_of_input()
+        finally:
+            current.reset(entered)
 
     def drain(self) -> list[OutputRecord]:
         """The records written since the last call, in order."""
-        outputs = self._context.outputs
-        self._context.outputs = []
+        outputs, self._context.outputs = self._context.outputs, []
         return outputs
 
     def changes(self, now_ms: int) -> list[OutputRecord]:
@@ -81,19 +109,37 @@ class Task:
         Must be followed by `committed`, or by `close` when the transaction was aborted.
         """
         return [
-            OutputRecord(cache.spec.changelog, key, value, now_ms, None, self.id.partition)
-            for cache in self._context.stores.values()
-            for key, value in cache.changes()
+            OutputRecord(store.spec.changelog, key, value, now_ms, None, self.id.partition)
+            for store in self._context.stores.values()
+            for key, value in store.changes()
         ]
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned."""
-        for cache in self._context.stores.values():
-            cache.committed(offsets.get(TopicPartition(cache.spec.changelog, self.id.partition)))
+        for store in self._context.stores.values():
+            store.committed(offsets.get(TopicPartition(store.spec.changelog, self.id.partition)))
 
     async def close(self) -> None:
         """Ends the agents. What was not committed is lost."""
-        raise NotImplementedError
+        entered = current.set(self._context)
+        try:
+            for processor in self._processors.values():
+                await processor.close()
+        finally:
+            current.reset(entered)
 
-
-__all__ = ["OttlaError", "Task"]
+    async def _take(self, run: Run) -> None:
+        source, batch = run.input.source, run.batch
+        last = batch.origins[-1]
+        for row, error in run.failures.items():
+            source.reject(batch, row, error)
+        if run.failures:
+            batch = batch.where([row not in run.failures for row in range(len(batch))])
+        if run.input.record_by_record:
+            for row in range(len(batch)):
+                await source.forward(batch.slice(row, row + 1))
+        else:
+            await source.forward(batch)
+        self._context.counts.processed += len(run.batch)
+        assert last is not None, "a source's events have origins"
+        self.positions[TopicPartition(run.input.topic, self.id.partition)] = last.offset() + 1

@@ -1,14 +1,14 @@
 """The graph of an app, fixed before its first event: steps, the stores they use, the topics they meet.
 
-What users declare becomes `Step`s; `build` checks them and cuts the graph into sub-topologies, the parts that share neither
-a stream nor a store. Partition p of a sub-topology's inputs is one task. Names come from the user's own names, never from
-a counter over the whole app, so that adding a step elsewhere moves no state.
+What users declare becomes `Step`s; `build` checks them and cuts the graph into sub-topologies, the parts that share
+neither a stream nor a store. Partition p of a sub-topology's inputs is one task. Names come from the user's own
+names, never from a counter over the whole app, so that adding a step elsewhere moves no state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ottla.errors import CopartitionError, TopologyError
@@ -31,7 +31,8 @@ class TaskId(NamedTuple):
 class Step:
     """One step of the graph. `build` makes its processor for a task.
 
-    `source` and `sink` name the topic of a step that reads or writes one. `detail` is what `describe` adds.
+    `source` and `sink` name the topic of a step that reads or writes one. `detail` is what `describe` adds. A
+    source whose events must go through the graph one by one, and not batch by batch, is `record_by_record`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Step:
     source: str | None = None
     sink: str | None = None
     detail: str = ""
+    record_by_record: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,8 +55,11 @@ class Subtopology:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The topics it reads. On equal timestamps the earlier one goes first; tables come before streams."""
-        return tuple(step.source for step in self.steps if step.source is not None)
+        """The topics it reads. On equal timestamps the earlier one goes first: topics of tables come before others."""
+        tables = {parent for step in self.steps if step.kind == "table" for parent in step.parents}
+        sources = [step for step in self.steps if step.source is not None]
+        sources.sort(key=lambda step: step.name not in tables)
+        return tuple(step.source for step in sources if step.source is not None)
 
     @property
     def stores(self) -> tuple[StoreSpec, ...]:
@@ -73,14 +78,15 @@ class Plan:
 class Topology:
     """The whole graph of an app.
 
-    `topics` are those the user declared: one with a partition count is created when it is missing, one without must exist.
+    `topics` are those the user declared: one with a partition count is created when it is missing, one without must
+    exist. `table_partitions` are the counts declared for tables by name.
     """
 
     app_id: str
     subtopologies: tuple[Subtopology, ...]
     topics: tuple[TopicSpec, ...]
-    dead_letter: TopicSpec | None = None
-    _record_by_record: frozenset[str] = field(default=frozenset())
+    dead_letter: TopicSpec
+    table_partitions: Mapping[str, int]
 
     @property
     def input_topics(self) -> tuple[str, ...]:
@@ -94,38 +100,85 @@ class Topology:
         differ in their counts.
         """
         tasks: list[TaskId] = []
-        internal: dict[str, TopicSpec] = {}
+        internal: list[TopicSpec] = []
         for part in self.subtopologies:
-            count = _common_count(part, partition_counts)
+            count = self._partitions(part, partition_counts)
             tasks += [TaskId(part.index, partition) for partition in range(count)]
-            for spec in part.stores:
-                if not spec.source:
-                    internal[spec.changelog] = TopicSpec(spec.changelog, count, {"cleanup.policy": "compact"})
-        if self.dead_letter is not None:
-            internal[self.dead_letter.name] = self.dead_letter
-        return Plan(tuple(tasks), tuple(internal.values()))
+            internal += [TopicSpec(spec.changelog, count, {"cleanup.policy": "compact"}) for spec in part.stores]
+        return Plan(tuple(tasks), (*internal, self.dead_letter))
+
+    def describe(self) -> str:
+        """The graph as text: sub-topologies, their steps with parents, topics and stores."""
+        lines = [f"Topology of {self.app_id}"]
+        for part in self.subtopologies:
+            lines.append(f"  Sub-topology {part.index}: reads {', '.join(part.inputs)}")
+            for step in part.steps:
+                lines.append(f"    {step.kind} {step.name}" + (f" ({step.detail})" if step.detail else ""))
+                if step.parents:
+                    lines.append(f"      after {', '.join(step.parents)}")
+                if step.sink is not None:
+                    lines.append(f"      writes {step.sink}")
+                if step.stores:
+                    lines.append(f"      state {', '.join(spec.name for spec in step.stores)}")
+                if step.record_by_record:
+                    lines.append("      event by event, since its branches meet again")
+        return "\n".join(lines) + "\n"
+
+    def _partitions(self, part: Subtopology, counts: Mapping[str, int]) -> int:
+        missing = [topic for topic in part.inputs if topic not in counts]
+        if missing:
+            raise TopologyError(
+                f"topic {missing[0]!r} does not exist; create it, or declare it with partitions=, "
+                "so that the app creates it"
+            )
+        found = {f"topic {topic!r}": counts[topic] for topic in part.inputs}
+        for spec in part.stores:
+            if spec.name in self.table_partitions:
+                found[f"table {spec.name!r}"] = self.table_partitions[spec.name]
+        if len(set(found.values())) > 1:
+            raise CopartitionError(_describe_mismatch(found))
+        return counts[part.inputs[0]]
 
 
-def _common_count(part: Subtopology, counts: Mapping[str, int]) -> int:
-    missing = [topic for topic in part.inputs if topic not in counts]
-    if missing:
-        raise TopologyError(
-            f"topic {missing[0]!r} does not exist; create it, or declare it with partitions= so that the app creates it"
-        )
-    if len({counts[topic] for topic in part.inputs}) > 1:
-        raise CopartitionError(describe_mismatch({topic: counts[topic] for topic in part.inputs}))
-    return counts[part.inputs[0]]
-
-
-def describe_mismatch(counts: Mapping[str, int]) -> str:
-    """One sentence on topics that must have equal partition counts, and on what to change."""
-    listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+def _describe_mismatch(counts: Mapping[str, int]) -> str:
+    listed = ", ".join(f"{what} has {count}" for what, count in counts.items())
     most = max(counts.values())
-    changed = " and ".join(repr(topic) for topic, count in counts.items() if count != most)
+    changed = " and ".join(what for what, count in counts.items() if count != most)
     return (
-        f"these topics meet in one join or table and need equal partition counts, but {listed}; "
-        f"recreate {changed} with {most} partitions, or read them through a topic that has {most}"
+        f"what meets in one join or agent needs equal partition counts, but {listed}: "
+        f"give {changed} {most} partitions, or send the events through a topic that has them"
     )
+
+
+def record_by_record(steps: Iterable[Step]) -> set[str]:
+    """The sources whose events must be taken one by one: from them, two steps that share a store or a topic, or two
+    branches that meet again, can be reached. Batch by batch the second would see what the first made of later
+    events."""
+    steps = list(steps)
+    children: dict[str, list[Step]] = {}
+    for step in steps:
+        for parent in step.parents:
+            children.setdefault(parent, []).append(step)
+    alone = set()
+    for source in steps:
+        if source.source is None:
+            continue
+        reached: list[Step] = []
+        pending = list(children.get(source.name, ()))
+        while pending:
+            step = pending.pop()
+            reached.append(step)
+            # A step that is reached twice is shared itself; following it once more would only find more of the same.
+            if reached.count(step) == 1:
+                pending += children.get(step.name, ())
+        used = [
+            *(step.name for step in reached),
+            *(f"store {spec.name}" for step in reached for spec in step.stores),
+            *(f"topic {step.sink}" for step in reached if step.sink is not None),
+        ]
+        if len(set(used)) < len(used):
+            alone.add(source.name)
+    return alone
 
 
 def split(steps: Iterable[Step]) -> tuple[Subtopology, ...]:

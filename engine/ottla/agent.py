@@ -1,0 +1,280 @@
+"""Agents: a user's async function over a stream, and how a task runs it a batch at a time.
+
+An agent is one coroutine per task that lives as long as the task. It iterates its stream with `async for`; inside, the
+stream is an async generator over the rows of the current batch, which suspends only when the batch is used up. What the
+agent awaits itself (a lookup over HTTP, say) passes through to the worker's event loop; nothing else does, so that an
+event costs no queue, task or future.
+
+    receive(batch) ── resume the agent ──> it takes row after row, yields results ──> it asks for the next batch: return
+
+So an event counts as processed when the agent has asked for the one after it, and a batch when it has asked for the
+next. When the agent raises, what the event did to tables, outputs and topics is taken back, and a new coroutine
+goes on: with the same event if it is to be retried, else with the next.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Any, Final, Generic, TypeVar, overload
+
+from ottla.batch import Batch
+from ottla.errors import TopologyError
+from ottla.graph import Graph
+from ottla.processor import Processor, TaskContext
+from ottla.stream import Event, Stream
+from ottla.tables import Table
+from ottla.topic import Topic
+from ottla.transport.contract import Headers
+
+V = TypeVar("V")
+R = TypeVar("R")
+
+_NEXT_BATCH: Final = object()
+"""What an agent's coroutine yields when it has used up its batch."""
+
+
+class Agent(Generic[V, R]):
+    """A user's function over a stream of `V`, whose yields are a stream of `R`. Made by `@app.agent`."""
+
+    def __init__(self, name: str, function: Callable[..., Any], stream: Stream[R], topic: Topic[Any, V] | None) -> None:
+        self.name = name
+        self.function = function
+        self.stream = stream
+        self.topic = topic
+        self.__doc__ = function.__doc__
+
+    def __repr__(self) -> str:
+        return f"<agent {self.name}>"
+
+    async def cast(
+        self, value: V | None = None, *, key: Any = None, timestamp: int | None = None, headers: Headers | None = None
+    ) -> None:
+        """Sends an event to the agent's topic, as `Topic.send` does."""
+        if self.topic is None:
+            raise TopologyError(f"agent {self.name!r} reads no topic but another stream, so nothing can be cast to it")
+        await self.topic.send(key=key, value=value, timestamp=timestamp, headers=headers)
+
+
+class AgentDecorator(Generic[V]):
+    """What `app.agent(...)` returns: makes an `Agent` of the function below it."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        source: Stream[V],
+        topic: Topic[Any, V] | None,
+        name: str | None,
+        uses: Sequence[Table[Any, Any]],
+        sink: Sequence[Topic[Any, Any]],
+    ) -> None:
+        self._graph = graph
+        self._source = source
+        self._topic = topic
+        self._name = name
+        self._uses = uses
+        self._sink = sink
+
+    @overload
+    def __call__(self, function: Callable[[Stream[V]], AsyncIterator[R]]) -> Agent[V, R]: ...
+    @overload
+    def __call__(self, function: Callable[[Stream[V]], Awaitable[None]]) -> Agent[V, None]: ...
+    def __call__(self, function: Callable[[Stream[V]], Any]) -> Agent[V, Any]:
+        name = self._name or function.__name__
+        if not _is_async(function):
+            raise TopologyError(f"agent {name!r} must be an async function: `async def {name}(stream): async for ...`")
+        graph, source = self._graph, self._source
+        graph.add(
+            name,
+            "agent",
+            lambda context, step: AgentProcessor(context, step, function, source),
+            parents=(source._step,),
+            functions=(function,),
+            tables=tuple(self._uses),
+        )
+        stream: Stream[Any] = Stream(graph, name, source._key_codec)
+        for topic in self._sink:
+            stream.to(topic)
+        return Agent(name, function, stream, self._topic)
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    code = getattr(function, "__code__", None)
+    flags = 0 if code is None else code.co_flags
+    return bool(flags & (0x80 | 0x200))  # CO_COROUTINE, CO_ASYNC_GENERATOR
+
+
+class _Running(Stream[V]):
+    """The stream an agent is given: its events are the rows of the batches that its processor receives."""
+
+    def __init__(self, of: Stream[V], processor: AgentProcessor) -> None:
+        super().__init__(of._graph, of._step, of._key_codec)
+        self._processor = processor
+
+    async def __aiter__(self) -> AsyncIterator[V]:
+        at = self._processor
+        while await at.has_next():
+            first = at.row + 1
+            values = islice(at.batch.values, first, None)
+            for at.row, value in enumerate(values, first):
+                yield value
+
+    async def items(self) -> AsyncIterator[tuple[Any, V]]:
+        at = self._processor
+        while await at.has_next():
+            first = at.row + 1
+            batch = at.batch
+            for at.row, item in enumerate(islice(zip(batch.keys, batch.values, strict=True), first, None), first):
+                yield item
+
+    async def events(self) -> AsyncIterator[Event[V]]:
+        at = self._processor
+        while await at.has_next():
+            first = at.row + 1
+            batch = at.batch
+            for at.row in range(first, len(batch)):
+                origin = batch.origins[at.row]
+                yield Event(
+                    batch.keys[at.row],
+                    batch.values[at.row],
+                    batch.timestamps[at.row],
+                    batch.headers(at.row) or (),
+                    "" if origin is None else origin.topic(),
+                    -1 if origin is None else origin.partition(),
+                    -1 if origin is None else origin.offset(),
+                )
+
+
+class AgentProcessor(Processor):
+    """Runs one agent in one task. `batch` and `row` say which event it is at."""
+
+    def __init__(
+        self, context: TaskContext, name: str, function: Callable[[Stream[Any]], Any], source: Stream[Any]
+    ) -> None:
+        super().__init__()
+        self.batch = Batch([], [], [], [])
+        self.row = -1
+        self._context = context
+        self._name = name
+        self._function = function
+        self._stream: Stream[Any] = _Running(source, self)
+        self._coroutine: Any = None
+        self._ended = False
+        self._yielded: list[Any] = []
+        self._yielded_rows: list[int] = []
+
+    async def receive(self, batch: Batch) -> None:
+        self.batch, self.row = batch, -1
+        await self._run()
+
+    async def end_of_input(self) -> None:
+        if self._coroutine is not None:
+            self._ended = True
+            await self._run()
+
+    async def close(self) -> None:
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is not None:
+            with suppress(GeneratorExit):
+                await _resume(coroutine.throw, GeneratorExit())
+
+    async def has_next(self) -> bool:
+        """Whether there is a next row. Suspends the agent until there is a batch that has one, or until the input
+        ended."""
+        while self.row + 1 >= len(self.batch):
+            if self._ended:
+                return False
+            await _next_batch()
+        return True
+
+    async def _run(self) -> None:
+        """Resumes the agent until it asks for more than the current batch, and hands its results on."""
+        context = self._context
+        outer, context.cursor = context.cursor, self
+        retry = 0
+        failed_row = -1
+        try:
+            while True:
+                started_at = self.row
+                if self._coroutine is None:
+                    self._coroutine = self._start()
+                try:
+                    if await _resume(self._coroutine.send, None):
+                        break
+                    self._coroutine = None
+                    if self._ended or self.row + 1 >= len(self.batch):
+                        break
+                    if self.row == started_at:
+                        raise TopologyError(f"agent {self._name!r} returned without reading its stream")
+                except Exception as error:
+                    self._coroutine = None
+                    self.row = max(self.row, 0)
+                    self._take_back(self.row)
+                    retry = retry + 1 if self.row == failed_row else 1
+                    failed_row = self.row
+                    if retry <= context.policy.retries:
+                        context.counts.retried += 1
+                        await context.sleep(context.policy.backoff_before(retry))
+                        self.row -= 1
+                    else:
+                        context.reject(self._name, error, self.batch, self.row)
+                        if self.row + 1 >= len(self.batch):
+                            break
+        finally:
+            context.cursor = outer
+            context.journal.clear()
+        await self._hand_on()
+
+    async def _start(self) -> None:
+        """The agent's coroutine: ends when the function returns."""
+        running = self._function(self._stream)
+        if not isinstance(running, AsyncIterator):
+            await running
+            return
+        yielded, rows = self._yielded.append, self._yielded_rows.append
+        async for value in running:
+            yielded(value)
+            rows(self.row)
+
+    async def _hand_on(self) -> None:
+        values, rows = self._yielded, self._yielded_rows
+        if values:
+            out = self.batch.rows(rows, list(values))
+            values.clear()
+            rows.clear()
+            await self.forward(out)
+
+    def _take_back(self, row: int) -> None:
+        self._context.take_back(row)
+        rows, values = self._yielded_rows, self._yielded
+        while rows and rows[-1] == row:
+            rows.pop()
+            values.pop()
+
+
+@types.coroutine
+def _next_batch() -> Generator[Any, None, None]:
+    yield _NEXT_BATCH
+
+
+@types.coroutine
+def _resume(resume: Callable[[Any], Any], argument: Any) -> Generator[Any, Any, bool]:
+    """Resumes a coroutine until it asks for a batch (True) or returns (False).
+
+    Whatever else it awaits goes to the event loop, and the loop's answers and cancellations come back to it.
+    """
+    coroutine = resume.__self__  # type: ignore[attr-defined]
+    while True:
+        try:
+            awaited = resume(argument)
+        except StopIteration:
+            return False
+        if awaited is _NEXT_BATCH:
+            return True
+        try:
+            argument = yield awaited
+            resume = coroutine.send
+        except BaseException as error:
+            resume, argument = coroutine.throw, error

@@ -1,0 +1,275 @@
+"""The app: where topics, tables, agents and streams are declared, and what a worker needs to know to run them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from ottla.agent import Agent, AgentDecorator
+from ottla.deadletters import ErrorPolicy, OnError
+from ottla.errors import ConfigError, TopologyError
+from ottla.graph import Graph
+from ottla.serde import Codec, codec_for, state_codec_for, state_key_codec_for
+from ottla.stream import Stream
+from ottla.tables import Table, table_spec
+from ottla.time import Duration, Extractor, duration_ms
+from ottla.topic import Topic
+from ottla.topology import Topology
+from ottla.transport.contract import TopicSpec
+
+if TYPE_CHECKING:
+    from ottla.testing import TestDriver
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
+StoreKind = Literal["rocksdict", "memory"]
+
+AnyTable = Table[Any, Any]
+
+_APP_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class AppConfig:
+    """The options of an app, checked. `broker` is `kafka://HOST:PORT[,HOST:PORT]` or `embedded://DIR`."""
+
+    app_id: str
+    broker: str = "kafka://127.0.0.1:9092"
+    processing_guarantee: ProcessingGuarantee = "exactly_once"
+    state_dir: Path = Path(".ottla")
+    store: StoreKind = "rocksdict"
+    commit_interval_ms: int = 100
+    errors: ErrorPolicy = field(default_factory=ErrorPolicy)
+
+    def __post_init__(self) -> None:
+        if not _APP_ID.fullmatch(self.app_id):
+            raise ConfigError(
+                f"{self.app_id!r} cannot be an app's id: it begins topic names, so at most 100 letters, digits, dots, "
+                "dashes and underscores"
+            )
+        if not self.broker.startswith(("kafka://", "embedded://")):
+            raise ConfigError(f"broker={self.broker!r} must be kafka://HOST:PORT or embedded://DIR")
+        _one_of("processing_guarantee", self.processing_guarantee, ("exactly_once", "at_least_once"))
+        _one_of("store", self.store, ("rocksdict", "memory"))
+        if self.commit_interval_ms < 1:
+            raise ConfigError("commit_interval must be at least a millisecond")
+
+    @property
+    def dead_letter_topic(self) -> str:
+        return f"{self.app_id}-dead-letter"
+
+
+class App:
+    """A stream app. Its id names its consumer group, its transactions, its internal topics and its state on disk.
+
+    `commit_interval` is how often outputs, state and offsets commit: under exactly once, results are seen that much
+    later. `on_error`, `retries` and `retry_backoff` say what becomes of an event that fails (`ErrorPolicy`). Raises
+    `ConfigError` for an option out of range.
+    """
+
+    def __init__(
+        self,
+        id: str,  # noqa: A002 - the word of Faust and Kafka Streams
+        *,
+        broker: str = "kafka://127.0.0.1:9092",
+        processing_guarantee: ProcessingGuarantee = "exactly_once",
+        state_dir: str | Path = ".ottla",
+        store: StoreKind = "rocksdict",
+        commit_interval: Duration = timedelta(milliseconds=100),
+        on_error: OnError = "dead_letter",
+        retries: int = 0,
+        retry_backoff: Duration = timedelta(milliseconds=100),
+    ) -> None:
+        self.config = AppConfig(
+            id,
+            broker,
+            processing_guarantee,
+            Path(state_dir),
+            store,
+            duration_ms(commit_interval, "commit_interval"),
+            ErrorPolicy(on_error, retries, duration_ms(retry_backoff, "retry_backoff") / 1000),
+        )
+        self._graph = Graph(id)
+
+    @property
+    def id(self) -> str:
+        return self.config.app_id
+
+    def __repr__(self) -> str:
+        return f"<app {self.id}>"
+
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+        timestamp: str | Extractor | None = None,
+    ) -> Topic[K, V]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: Codec[K],
+        value: Codec[V],
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+        timestamp: str | Extractor | None = None,
+    ) -> Topic[K, V]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        value: type[V],
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+        timestamp: str | Extractor | None = None,
+    ) -> Topic[str, V]: ...
+    @overload
+    def topic(
+        self,
+        name: str,
+        *,
+        key: Any = str,
+        value: Any = Any,
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+        timestamp: str | Extractor | None = None,
+    ) -> Topic[Any, Any]: ...
+    def topic(
+        self,
+        name: str,
+        *,
+        key: Any = str,
+        value: Any = Any,
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+        timestamp: str | Extractor | None = None,
+    ) -> Topic[Any, Any]:
+        """Declares a topic.
+
+        `key` and `value` are types (see `serde.py`) or codecs. With `partitions` the topic is created when it is
+        missing, with `config` as Kafka's topic configs. `timestamp` is where event time comes from: a field's name
+        or a function of the value, in milliseconds since the epoch; without it, it is the record's own timestamp.
+        """
+        topic: Topic[Any, Any] = Topic(
+            name, codec_for(key), codec_for(value), partitions=partitions, config=config, timestamp=timestamp
+        )
+        return self._graph.topic(topic)
+
+    @overload
+    def Table(self, name: str, *, source: Topic[K, V]) -> Table[K, V]: ...
+    @overload
+    def Table(self, name: str, *, key: type[K], value: type[V], source: Topic[K, V]) -> Table[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        default: Callable[[], V] | None = None,
+        partitions: int | None = None,
+    ) -> Table[K, V]: ...
+    @overload
+    def Table(
+        self, name: str, *, value: type[V], default: Callable[[], V] | None = None, partitions: int | None = None
+    ) -> Table[Any, V]: ...
+    @overload
+    def Table(
+        self, name: str, *, key: type[K], default: Callable[[], V], partitions: int | None = None
+    ) -> Table[K, V]: ...
+    @overload
+    def Table(self, name: str, *, default: Callable[[], V], partitions: int | None = None) -> Table[Any, V]: ...
+    @overload
+    def Table(
+        self, name: str, *, key: Any = None, value: Any = None, default: Any = None, partitions: int | None = None
+    ) -> Table[Any, Any]: ...
+    def Table(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        default: Callable[[], Any] | None = None,
+        source: Topic[Any, Any] | None = None,
+        partitions: int | None = None,
+    ) -> Table[Any, Any]:
+        """Declares a table: written by agents and backed by a changelog, or read from the topic `source`.
+
+        `key` and `value` are types or codecs. Without `value` it is the type that `default` is, if that is one (`int`).
+        `partitions` states how many parts the table has; it has as many as the inputs of the agents that use it, and an
+        app whose counts differ is refused at start.
+        """
+        if source is not None:
+            _same_types(name, source, key, value)
+            spec = table_spec(self.id, name, source.key_codec, source.value_codec)
+        else:
+            value_type = value if value is not None else default if isinstance(default, type) else Any
+            spec = table_spec(self.id, name, state_key_codec_for(key), state_codec_for(value_type))
+        table: Table[Any, Any] = Table(name, spec, default=default, source=source, partitions=partitions)
+        self._graph.table(table)
+        return table
+
+    def stream(self, source: Topic[Any, V] | Agent[Any, V]) -> Stream[V]:
+        """The events of a topic, or those that an agent yields, with the key, time and headers of the event it was
+        at."""
+        if isinstance(source, Agent):
+            return source.stream
+        if isinstance(source, Topic):
+            return Stream(self._graph, self._graph.source(self._graph.topic(source)), source.key_codec)
+        raise TopologyError(f"app.stream() takes a topic or an agent, not {source!r}")
+
+    def agent(
+        self,
+        source: Topic[Any, V] | Agent[Any, V] | Stream[V],
+        *,
+        name: str | None = None,
+        uses: Sequence[AnyTable] = (),
+        sink: Sequence[Topic[Any, Any]] = (),
+    ) -> AgentDecorator[V]:
+        """Declares the async function below as an agent over a topic or stream.
+
+        It is called once per task with its `Stream` and runs as long as the task; what it yields is a stream of its own
+        (`app.stream(agent)`) and goes to the topics in `sink`. Its name is the function's, or `name`. Tables it
+        uses are found in its code; `uses` names those that cannot be seen there.
+        """
+        stream = source if isinstance(source, Stream) else self.stream(source)
+        topic = source if isinstance(source, Topic) else None
+        return AgentDecorator(self._graph, stream, topic, name, uses, sink)
+
+    @property
+    def topology(self) -> Topology:
+        """The graph of all that is declared so far. Raises `TopologyError` if it cannot run."""
+        return self._graph.freeze(TopicSpec(self.config.dead_letter_topic, 1))
+
+    def test(self) -> TestDriver:
+        """This app on memory instead of a broker, with a clock that only moves when told: see `testing.py`."""
+        from ottla.testing import TestDriver
+
+        return TestDriver(self)
+
+
+def _one_of(option: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"{option}={value!r} is unknown; it is one of {', '.join(map(repr, known))}")
+
+
+def _same_types(name: str, source: Topic[Any, Any], key: Any, value: Any) -> None:
+    for part, given, codec in (("key", key, source.key_codec), ("value", value, source.value_codec)):
+        if given is not None and codec_for(given).name != codec.name:
+            raise TopologyError(
+                f"table {name!r} has {part}={codec_for(given).name} but its topic {source.name!r} has {codec.name}: "
+                "leave it out, it is the topic's"
+            )

@@ -1,0 +1,162 @@
+"""The graph while an app is being declared: steps by name, until `topology` freezes them.
+
+Which tables a user's function uses is read from its code when the topology is made, since a table may be declared after
+the function; what cannot be seen there is named with `uses=`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ottla.discovery import tables_used_by
+from ottla.errors import DuplicateName, TopologyError
+from ottla.operators import Source
+from ottla.processor import Processor, TaskContext
+from ottla.state.store import StoreSpec
+from ottla.tables import Table, TableSource
+from ottla.topic import Topic
+from ottla.topology import Step, Topology, record_by_record, split
+from ottla.transport.contract import TopicSpec
+
+Build = Callable[[TaskContext, str], Processor]
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A step as declared: its tables are not looked for yet."""
+
+    name: str
+    kind: str
+    build: Build
+    parents: tuple[str, ...]
+    stores: tuple[StoreSpec, ...]
+    tables: tuple[Table[Any, Any], ...]
+    functions: tuple[Callable[..., Any], ...]
+    source: str | None
+    sink: str | None
+    detail: str
+
+
+class Graph:
+    """The steps, topics and tables of one app."""
+
+    def __init__(self, app_id: str) -> None:
+        self.app_id = app_id
+        self._steps: dict[str, _Declared] = {}
+        self._topics: dict[str, Topic[Any, Any]] = {}
+        self._tables: dict[str, Table[Any, Any]] = {}
+        self._stores: dict[str, str] = {}
+
+    def unique(self, name: str) -> str:
+        """The name, or the name with the number of its repetition: steps without a name of the user's own."""
+        number = 1
+        candidate = name
+        while candidate in self._steps:
+            number += 1
+            candidate = f"{name}-{number}"
+        return candidate
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        build: Build,
+        *,
+        parents: tuple[str, ...] = (),
+        stores: tuple[StoreSpec, ...] = (),
+        tables: tuple[Table[Any, Any], ...] = (),
+        functions: Iterable[Callable[..., Any]] = (),
+        source: Topic[Any, Any] | None = None,
+        sink: Topic[Any, Any] | None = None,
+        detail: str = "",
+    ) -> None:
+        """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists."""
+        if name in self._steps:
+            raise DuplicateName(f"there are two steps named {name!r}; give one of them another name")
+        for spec in stores:
+            self._claim(spec.name, f"{kind} {name!r}")
+        for topic in (source, sink):
+            if topic is not None:
+                self.topic(topic)
+        self._steps[name] = _Declared(
+            name,
+            kind,
+            build,
+            parents,
+            stores,
+            tables,
+            tuple(functions),
+            None if source is None else source.name,
+            None if sink is None else sink.name,
+            detail,
+        )
+
+    def topic(self, topic: Topic[Any, Any]) -> Topic[Any, Any]:
+        """The topic, or the equal one that was declared before. Raises `DuplicateName` if they differ."""
+        known = self._topics.setdefault(topic.name, topic)
+        if not known.same_as(topic):
+            raise DuplicateName(
+                f"topic {topic.name!r} is declared twice, with different types or options; declare it once and share it"
+            )
+        return known
+
+    def table(self, table: Table[Any, Any]) -> None:
+        """Adds a table, and if it is read from a topic the steps that read it."""
+        self._claim(table.name, f"table {table.name!r}")
+        self._tables[table.name] = table
+        if table.source is not None:
+            store = table.spec.name
+            self.add(
+                f"table.{table.name}",
+                "table",
+                lambda context, _: TableSource(context, store),
+                parents=(self.source(table.source),),
+                tables=(table,),
+            )
+
+    def source(self, topic: Topic[Any, Any]) -> str:
+        """The name of the step that reads the topic; all its readers share it."""
+        name = f"topic.{topic.name}"
+        if name not in self._steps:
+            self.add(name, "source", lambda context, _: Source(context, topic), source=topic)
+        return name
+
+    def freeze(self, dead_letter: TopicSpec) -> Topology:
+        """The topology of all that was declared. Raises `TopologyError` for a graph that cannot run."""
+        if not self._steps:
+            raise TopologyError(f"app {self.app_id!r} has nothing to run: declare an agent or a stream")
+        steps = [self._step(declared) for declared in self._steps.values()]
+        used = {spec.name for step in steps for spec in step.stores}
+        unused = [name for name in self._tables if name not in used]
+        if unused:
+            raise TopologyError(
+                f"table {unused[0]!r} is used by no agent or operator as far as their code shows; "
+                f"name it, as in @app.agent(..., uses=[{unused[0]}]), or remove it"
+            )
+        alone = record_by_record(steps)
+        parts = split([replace(step, record_by_record=step.name in alone) for step in steps])
+        counts = {table.name: table.partitions for table in self._tables.values() if table.partitions is not None}
+        return Topology(self.app_id, parts, tuple(topic.spec for topic in self._topics.values()), dead_letter, counts)
+
+    def _step(self, declared: _Declared) -> Step:
+        tables = {table.name: table for table in (*declared.tables, *tables_used_by(declared.functions))}
+        for table in tables.values():
+            if self._tables.get(table.name) is not table:
+                raise TopologyError(f"{declared.kind} {declared.name!r} uses table {table.name!r} of another app")
+        return Step(
+            declared.name,
+            declared.kind,
+            lambda context: declared.build(context, declared.name),
+            declared.parents,
+            (*declared.stores, *(table.spec for table in tables.values())),
+            declared.source,
+            declared.sink,
+            declared.detail,
+        )
+
+    def _claim(self, store: str, owner: str) -> None:
+        known = self._stores.setdefault(store, owner)
+        if known != owner or store in self._tables:
+            raise DuplicateName(f"{owner} needs a name of its own: {known} has it already")

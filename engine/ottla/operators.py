@@ -1,0 +1,186 @@
+"""The stateless steps at work: source, map, filter, flat_map, sink.
+
+A step applies the user's function to a whole column with `map`, in C. When the function raises, the rows done so far
+stay done, the bad one is rejected as the app's policy says, and the same iterator goes on with the next row: no
+function is called twice for an event, and events that fail cost nothing to those that do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
+from typing import TYPE_CHECKING, Any, Final
+
+from ottla.batch import Batch
+from ottla.errors import DecodeError
+from ottla.processor import Processor, TaskContext
+from ottla.time import checked_timestamp
+from ottla.transport.contract import Message, OutputRecord
+
+if TYPE_CHECKING:
+    from ottla.topic import Topic
+
+_FAILED: Final = object()
+
+
+def call(
+    context: TaskContext, step: str, function: Callable[..., Any], batch: Batch, *columns: Iterable[Any]
+) -> tuple[Batch, list[Any]]:
+    """Calls `function` with each row of the columns. Returns the results, and the batch without the rows that
+    raised."""
+    results: list[Any] = []
+    calls = map(function, *columns)
+    failed = False
+    while True:
+        try:
+            # On an error `extend` keeps what came before it, and `map` goes on behind it.
+            results.extend(calls)
+            if len(results) == len(batch):
+                break
+            raise RuntimeError(f"{step} raised StopIteration")
+        except Exception as error:
+            context.reject(step, error, batch, len(results))
+            results.append(_FAILED)
+            failed = True
+    if not failed:
+        return batch, results
+    kept = [result is not _FAILED for result in results]
+    return batch.where(kept), list(compress(results, kept))
+
+
+class Source(Processor):
+    """Decodes the messages of one topic, and hands their events on."""
+
+    def __init__(self, context: TaskContext, topic: Topic[Any, Any]) -> None:
+        super().__init__()
+        self._context = context
+        self._topic = topic
+        self._name = topic.name
+        self._decode_key = topic.key_codec.decode
+        self._decode_value = topic.value_codec.decode
+        self._extract = topic.extract_timestamp
+
+    def decode(self, messages: Sequence[Message]) -> tuple[Batch, dict[int, Exception]]:
+        """The messages as a batch, and the rows that could not be decoded with what was wrong.
+
+        Such a row keeps its place in the batch, so that it is dealt with in its turn and its offset is passed with it.
+        """
+        try:
+            batch = self._decode_all(messages)
+        except Exception:
+            batch = None
+        return self._decode_each(messages) if batch is None else (batch, {})
+
+    def _decode_all(self, messages: Sequence[Message]) -> Batch:
+        """The fast way, column by column. Raises anything if one message is bad."""
+        decode_key, decode_value, extract = self._decode_key, self._decode_value, self._extract
+        keys = [None if (data := message.key()) is None else decode_key(data) for message in messages]
+        values = [None if (data := message.value()) is None else decode_value(data) for message in messages]
+        timestamps = [message.timestamp()[1] for message in messages]
+        if extract is not None:
+            timestamps = [
+                timestamp if value is None else extract(value)
+                for timestamp, value in zip(timestamps, values, strict=True)
+            ]
+            for timestamp in timestamps:
+                checked_timestamp(timestamp)
+        checked_timestamp(min(timestamps))
+        return Batch(keys, values, timestamps, messages)
+
+    def _decode_each(self, messages: Sequence[Message]) -> tuple[Batch, dict[int, Exception]]:
+        batch = Batch([], [], [], messages)
+        failures: dict[int, Exception] = {}
+        for row, message in enumerate(messages):
+            key = value = None
+            timestamp = message.timestamp()[1]
+            try:
+                key = self._decode_part("key", self._decode_key, message.key())
+                value = self._decode_part("value", self._decode_value, message.value())
+                if self._extract is not None and value is not None:
+                    timestamp = self._extract(value)
+                timestamp = checked_timestamp(timestamp)
+            except Exception as error:
+                failures[row] = error
+                timestamp = max(message.timestamp()[1], 0)
+            batch.keys.append(key)
+            batch.values.append(value)
+            batch.timestamps.append(timestamp)
+        return batch, failures
+
+    def _decode_part(self, part: str, decode: Callable[[bytes], Any], data: bytes | None) -> Any:
+        if data is None:
+            return None
+        try:
+            return decode(data)
+        except Exception as error:
+            codec = self._topic.key_codec if part == "key" else self._topic.value_codec
+            raise DecodeError(f"the {part} is no {codec.name}: {error}") from error
+
+    def reject(self, batch: Batch, row: int, error: Exception) -> None:
+        """Deals with a row that could not be decoded, in its turn."""
+        self._context.reject(self._name, error, batch, row)
+
+    async def receive(self, batch: Batch) -> None:
+        await self.forward(batch)
+
+
+class Map(Processor):
+    """One value for each value."""
+
+    def __init__(self, context: TaskContext, name: str, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._context = context
+        self._name = name
+        self._function = function
+
+    async def receive(self, batch: Batch) -> None:
+        batch, results = self._call(batch)
+        await self.forward(batch.with_values(results))
+
+    def _call(self, batch: Batch) -> tuple[Batch, list[Any]]:
+        return call(self._context, self._name, self._function, batch, batch.values)
+
+
+class Filter(Map):
+    """The events for whose value the function is true."""
+
+    async def receive(self, batch: Batch) -> None:
+        batch, answers = self._call(batch)
+        await self.forward(batch if all(answers) else batch.where(answers))
+
+
+class FlatMap(Map):
+    """Any number of values for each value, with its key and time."""
+
+    def __init__(self, context: TaskContext, name: str, function: Callable[[Any], Iterable[Any]]) -> None:
+        super().__init__(context, name, lambda value: list(function(value)))
+
+    async def receive(self, batch: Batch) -> None:
+        batch, lists = self._call(batch)
+        rows = [row for row, values in enumerate(lists) for _ in values]
+        await self.forward(batch.rows(rows, [value for values in lists for value in values]))
+
+
+class Sink(Processor):
+    """Writes events to a topic, with their keys, times and headers."""
+
+    def __init__(self, context: TaskContext, name: str, topic: Topic[Any, Any]) -> None:
+        super().__init__()
+        self._context = context
+        self._name = name
+        self._topic = topic
+
+    async def receive(self, batch: Batch) -> None:
+        topic = self._topic
+        encode_key, encode_value = topic.key_codec.encode, topic.value_codec.encode
+        try:
+            keys = [None if key is None else encode_key(key) for key in batch.keys]
+            values = [None if value is None else encode_value(value) for value in batch.values]
+        except Exception:
+            batch, pairs = call(self._context, self._name, topic.encode, batch, batch.keys, batch.values)
+            keys, values = [key for key, _ in pairs], [value for _, value in pairs]
+        name = topic.name
+        self._context.outputs += [
+            OutputRecord(name, key, value, timestamp, None if origin is None else origin.headers())
+            for key, value, timestamp, origin in zip(keys, values, batch.timestamps, batch.origins, strict=True)
+        ]

@@ -1,0 +1,55 @@
+"""Event time: integer milliseconds since the epoch, never negative.
+
+Time only ever comes in as a number: from an event, or from whoever drives a task. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from operator import attrgetter
+from typing import Any
+
+from ottla.errors import ConfigError, InvalidTimestamp
+
+Duration = timedelta | float
+"""A `timedelta`, or seconds."""
+
+Extractor = Callable[[Any], int]
+"""Takes an event's decoded value and returns its event time in milliseconds."""
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def duration_ms(duration: Duration, what: str) -> int:
+    """A duration in whole milliseconds. Raises `ConfigError`, naming `what`, if it is negative or no duration."""
+    if isinstance(duration, timedelta):
+        milliseconds = duration // _MILLISECOND
+    elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
+        milliseconds = round(duration * 1000)
+    else:
+        raise ConfigError(f"{what} must be a timedelta or a number of seconds, not {duration!r}")
+    if milliseconds < 0:
+        raise ConfigError(f"{what} must not be negative, it is {duration!r}")
+    return milliseconds
+
+
+def timestamp_extractor(timestamp: str | Extractor | None) -> Extractor | None:
+    """The function behind a topic's `timestamp=`: a field name or a function; None is the record's own timestamp."""
+    if not isinstance(timestamp, str):
+        return timestamp
+    attribute = attrgetter(timestamp)
+
+    def extract(value: Any) -> int:
+        return value[timestamp] if isinstance(value, dict) else attribute(value)
+
+    return extract
+
+
+def checked_timestamp(timestamp: object) -> int:
+    """The timestamp, if it is one. Raises `InvalidTimestamp` otherwise."""
+    if type(timestamp) is not int:
+        raise InvalidTimestamp(f"event time must be an int of milliseconds since the epoch, not {timestamp!r}")
+    if timestamp < 0:
+        raise InvalidTimestamp(f"event time must not be negative, it is {timestamp}")
+    return timestamp

@@ -1,0 +1,100 @@
+"""Topics as an app declares them: a name, the types of keys and values, and where event time comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
+
+from ottla.errors import ConfigError, EncodeError
+from ottla.processor import current_task
+from ottla.serde import Codec
+from ottla.time import Extractor, checked_timestamp, timestamp_extractor
+from ottla.transport.contract import Headers, OutputRecord, TopicSpec
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+class Topic(Generic[K, V]):
+    """A topic of keys `K` and values `V`. Made by `App.topic`.
+
+    With `partitions` it is created when it is missing; without, it must exist.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key_codec: Codec[K],
+        value_codec: Codec[V],
+        *,
+        partitions: int | None = None,
+        config: Mapping[str, str] | None = None,
+        timestamp: str | Extractor | None = None,
+    ) -> None:
+        if not name or name in (".", "..") or len(name) > 249 or not _NAME_CHARACTERS.issuperset(name):
+            raise ConfigError(
+                f"{name!r} cannot be a topic's name: 1 to 249 letters, digits, dots, dashes and underscores"
+            )
+        if partitions is not None and partitions < 1:
+            raise ConfigError(f"topic {name!r} needs at least one partition, not {partitions}")
+        self.name = name
+        self.key_codec = key_codec
+        self.value_codec = value_codec
+        self.spec = TopicSpec(name, partitions, dict(config or {}))
+        self.timestamp = timestamp
+        self.extract_timestamp = timestamp_extractor(timestamp)
+
+    def __repr__(self) -> str:
+        return f"<topic {self.name}>"
+
+    async def send(
+        self,
+        *,
+        key: K | None = None,
+        value: V | None = None,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Sends an event from inside an agent. It becomes visible with the commit that covers the event being
+        processed.
+
+        `timestamp` is in milliseconds since the epoch; without one it is the time of the event being processed.
+        Raises `NotInTask` outside an agent, and `EncodeError` for a key or value that is not of the topic's type.
+        """
+        context = current_task(f"sending to topic {self.name!r}")
+        if timestamp is None:
+            cursor = context.cursor
+            timestamp = cursor.batch.timestamps[cursor.row] if cursor is not None else 0
+        encoded_key, encoded_value = self.encode(key, value)
+        context.emit(
+            OutputRecord(self.name, encoded_key, encoded_value, checked_timestamp(timestamp), headers, partition)
+        )
+
+    def encode(self, key: K | None, value: V | None) -> tuple[bytes | None, bytes | None]:
+        """The bytes of a key and a value; None stays None. Raises `EncodeError`."""
+        return (
+            None if key is None else _encode("key", self.name, self.key_codec, key),
+            None if value is None else _encode("value", self.name, self.value_codec, value),
+        )
+
+    def same_as(self, other: Topic[Any, Any]) -> bool:
+        """Whether both declarations say the same."""
+        return (
+            self.spec == other.spec
+            and self.key_codec.name == other.key_codec.name
+            and self.value_codec.name == other.value_codec.name
+            and self.timestamp == other.timestamp
+        )
+
+
+def _encode(part: str, topic: str, codec: Codec[Any], data: Any) -> bytes:
+    try:
+        encoded = codec.encode(data)
+    except Exception as error:
+        raise EncodeError(f"{data!r:.200} cannot be a {part} of topic {topic!r} ({codec.name}): {error}") from error
+    if not isinstance(encoded, bytes):
+        raise EncodeError(f"{data!r:.200} cannot be a {part} of topic {topic!r} ({codec.name}): it is no bytes")
+    return encoded

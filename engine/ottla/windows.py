@@ -1,0 +1,247 @@
+"""Windows of event time, and the windowed aggregation.
+
+A window is half-open: it holds the events with start <= timestamp < end. Windows are aligned to the epoch. An
+aggregation has a stream time, the largest timestamp that reached it with any key of its partition; a window closes
+when stream time >= end + grace, and an event whose windows are closed is late: dropped and counted.
+
+State is kept under the window's start, 8 bytes big-endian, and then the key. The windows of one start are
+neighbours in the store, so that closing reads exactly what it emits, ordered by start and then key, and never scans
+what stays open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from ottla.aggregations import Compiled
+from ottla.batch import Batch
+from ottla.errors import ConfigError
+from ottla.processor import Processor, TaskContext
+from ottla.serde import Codec, state_codec_for
+from ottla.state.store import StoreSpec
+from ottla.time import Duration, duration_ms
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+Emit = Literal["close", "update"]
+
+Slot = tuple[int, Any]
+"""A window's start and the event's key: the key of the state."""
+
+# What the aggregation itself remembers, under starts that no window has; encoded they sort behind every window.
+_STREAM_TIME: Slot = (-2, None)
+_CLOSED_UP_TO: Slot = (-1, None)
+_NEVER = 1 << 62
+
+
+class Windowed(msgspec.Struct, Generic[K, V], frozen=True):
+    """The value of one key in one window: start <= event time < end, in milliseconds since the epoch."""
+
+    key: K
+    start: int
+    end: int
+    value: V
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Windows of `size_ms` that begin every `advance_ms`, from the epoch on. Made by `tumbling` and `hopping`."""
+
+    size_ms: int
+    advance_ms: int
+    grace_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size_ms <= 0:
+            raise ConfigError("a window's size must be positive, as in tumbling(hours=1)")
+        if not 0 < self.advance_ms <= self.size_ms:
+            raise ConfigError("a hopping window's advance must be positive and at most its size")
+
+    def __str__(self) -> str:
+        size = timedelta(milliseconds=self.size_ms)
+        grace = f" grace {timedelta(milliseconds=self.grace_ms)}"
+        if self.advance_ms == self.size_ms:
+            return f"tumbling {size}{grace}"
+        return f"hopping {size} every {timedelta(milliseconds=self.advance_ms)}{grace}"
+
+    def starts(self, timestamp: int) -> range:
+        """The starts of the windows that hold the timestamp, in order. No window starts before the epoch."""
+        last = timestamp - timestamp % self.advance_ms
+        first = max(0, last - (self.size_ms - 1 - timestamp % self.advance_ms) // self.advance_ms * self.advance_ms)
+        return range(first, last + 1, self.advance_ms)
+
+
+def tumbling(
+    size: Duration | None = None,
+    *,
+    days: float = 0,
+    hours: float = 0,
+    minutes: float = 0,
+    seconds: float = 0,
+    grace: Duration = 0,
+) -> Window:
+    """Windows side by side: `tumbling(hours=1)`, or a timedelta or seconds as `size`.
+
+    `grace` is how long after its end, by stream time, a window still takes late events.
+    """
+    size_ms = _size_ms(size, timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds))
+    return Window(size_ms, size_ms, duration_ms(grace, "a window's grace"))
+
+
+def hopping(size: Duration, advance: Duration, *, grace: Duration = 0) -> Window:
+    """Windows of `size` that begin every `advance`; an event is in each window that covers its time."""
+    return Window(
+        duration_ms(size, "a window's size"),
+        duration_ms(advance, "a window's advance"),
+        duration_ms(grace, "a window's grace"),
+    )
+
+
+def _size_ms(size: Duration | None, parts: timedelta) -> int:
+    if size is not None and parts:
+        raise ConfigError("give a window's size once: as a duration, or as days=, hours=, minutes=, seconds=")
+    return duration_ms(parts if size is None else size, "a window's size")
+
+
+def window_spec(app_id: str, name: str, key: Codec[Any], compiled: Compiled) -> StoreSpec:
+    """The store of a windowed aggregation."""
+    encode, decode = key.encode, key.decode
+    state = state_codec_for(int | compiled.state_type)
+
+    def encode_key(slot: Slot) -> bytes:
+        start, inner = slot
+        prefix = _prefix(start)
+        return prefix if inner is None else prefix + encode(inner)
+
+    def decode_key(data: bytes) -> Slot:
+        start = int.from_bytes(data[:8], "big", signed=True)
+        return start, None if start < 0 else decode(data[8:])
+
+    return StoreSpec(name, f"{app_id}-{name}-changelog", encode_key, decode_key, state.encode, state.decode)
+
+
+def _prefix(start: int) -> bytes:
+    return start.to_bytes(8, "big", signed=True)
+
+
+class WindowedAggregation(Processor):
+    """Aggregates events per key and window, and emits `Windowed` results on close or on every update.
+
+    A result's time is the newest timestamp in its window, as in Kafka Streams.
+    """
+
+    def __init__(
+        self, context: TaskContext, name: str, store: str, window: Window, compiled: Compiled, emit: Emit
+    ) -> None:
+        super().__init__()
+        self._context = context
+        self._name = name
+        self._store = context.stores[store]
+        self._window = window
+        self._compiled = compiled
+        self._on_close = emit == "close"
+        self._stream_time: int = self._store.get(_STREAM_TIME, -1)
+        # Windows that ended by then are closed for good, even if they were closed by the end of the input.
+        self._closed_up_to: int = self._store.get(_CLOSED_UP_TO, -1)
+        self._open = self._stored_starts()
+        self._next_end = min(self._open, default=_NEVER) + window.size_ms
+
+    async def receive(self, batch: Batch) -> None:
+        out = _Results()
+        self._aggregate(batch, out)
+        self._store.put(_STREAM_TIME, self._stream_time)
+        await self.forward(out.batch())
+
+    async def end_of_input(self) -> None:
+        if self._open:
+            out = _Results()
+            self._close(max(self._open) + self._window.size_ms, out)
+            await self.forward(out.batch())
+
+    def _aggregate(self, batch: Batch, out: _Results) -> None:
+        window, update, result = self._window, self._compiled.update, self._compiled.result
+        size, advance, grace = window.size_ms, window.advance_ms, window.grace_ms
+        get, put, opened = self._store.get, self._store.put, self._open
+        on_close, tumbles = self._on_close, size == advance
+        stream_time = self._stream_time
+        close_time = max(stream_time - grace, self._closed_up_to)
+        for row, (key, value, timestamp) in enumerate(zip(batch.keys, batch.values, batch.timestamps, strict=True)):
+            if key is None:
+                self._context.counts.null_key_dropped += 1
+                continue
+            if timestamp > stream_time:
+                stream_time = timestamp
+                if stream_time - grace > close_time:
+                    close_time = stream_time - grace
+            for start in (timestamp - timestamp % size,) if tumbles else window.starts(timestamp):
+                if start + size <= close_time:
+                    self._context.counts.late_dropped += 1
+                    continue
+                slot = (start, key)
+                old = get(slot) if start in opened else None
+                try:
+                    state = update(old, value, timestamp)
+                except Exception as error:
+                    self._context.reject(self._name, error, batch, row)
+                    break
+                put(slot, state)
+                if start not in opened:
+                    opened.add(start)
+                    if start + size < self._next_end:
+                        self._next_end = start + size
+                if not on_close:
+                    out.add(key, start, start + size, result(state), state[0], batch, row)
+            if close_time >= self._next_end:
+                self._stream_time = stream_time
+                self._close(close_time, out)
+        self._stream_time = stream_time
+
+    def _close(self, close_time: int, out: _Results) -> None:
+        """Closes the windows that end at `close_time` or before, in order of their starts and then keys."""
+        store, size, result = self._store, self._window.size_ms, self._compiled.result
+        for start in sorted(start for start in self._open if start + size <= close_time):
+            entries = list(store.range(_prefix(start), _prefix(start + 1)))
+            for slot, state in entries:
+                if self._on_close:
+                    out.add(slot[1], start, start + size, result(state), state[0], None, 0)
+                store.delete(slot)
+            self._context.counts.windows_closed += len(entries)
+            self._open.discard(start)
+            self._closed_up_to = start + size
+        store.put(_CLOSED_UP_TO, self._closed_up_to)
+        self._next_end = min(self._open, default=_NEVER) + size
+
+    def _stored_starts(self) -> set[int]:
+        """The starts of the open windows of a restored store: one seek for each, however many keys they have."""
+        starts: set[int] = set()
+        position = _prefix(0)
+        while (entry := next(self._store.range(position, _prefix(_NEVER)), None)) is not None:
+            starts.add(entry[0][0])
+            position = _prefix(entry[0][0] + 1)
+        return starts
+
+
+class _Results:
+    """Results in the making, column by column."""
+
+    __slots__ = ("keys", "origins", "timestamps", "values")
+
+    def __init__(self) -> None:
+        self.keys: list[Any] = []
+        self.values: list[Any] = []
+        self.timestamps: list[int] = []
+        self.origins: list[Any] = []
+
+    def add(self, key: Any, start: int, end: int, value: Any, timestamp: int, batch: Batch | None, row: int) -> None:
+        self.keys.append(key)
+        self.values.append(Windowed(key, start, end, value))
+        self.timestamps.append(timestamp)
+        self.origins.append(None if batch is None else batch.origins[row])
+
+    def batch(self) -> Batch:
+        return Batch(self.keys, self.values, self.timestamps, self.origins)
