@@ -1,0 +1,1 @@
+"""The messages of the Kafka protocol: a module per API, with its request and response."""

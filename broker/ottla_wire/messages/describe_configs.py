@@ -1,0 +1,45 @@
+"""DescribeConfigs, API key 32."""
+
+from ottla_wire.message import Int8, Int16, Int32, Message, Struct, since
+
+
+class DescribeConfigsResource(Struct):
+    resource_type: Int8
+    resource_name: str
+    configuration_keys: list[str] | None
+
+
+class DescribeConfigsRequest(Message, key=32, versions="1-4", flexible="4+"):
+    resources: list[DescribeConfigsResource]
+    include_synonyms: bool = False
+    include_documentation: bool = since("3+", default=False)
+
+
+class DescribeConfigsSynonym(Struct):
+    name: str
+    value: str | None
+    source: Int8
+
+
+class DescribeConfigsResourceResult(Struct):
+    name: str
+    value: str | None
+    read_only: bool
+    config_source: Int8 = -1
+    is_sensitive: bool
+    synonyms: list[DescribeConfigsSynonym]
+    config_type: Int8 = since("3+", default=0, ignorable=True)
+    documentation: str | None = since("3+", default="", ignorable=True)
+
+
+class DescribeConfigsResult(Struct):
+    error_code: Int16 = 0
+    error_message: str | None = None
+    resource_type: Int8
+    resource_name: str
+    configs: list[DescribeConfigsResourceResult]
+
+
+class DescribeConfigsResponse(Message, key=32, versions="1-4", flexible="4+"):
+    throttle_time_ms: Int32 = 0
+    results: list[DescribeConfigsResult]

@@ -1,0 +1,27 @@
+"""LeaveGroup, API key 13."""
+
+from ottla_wire.message import Int16, Int32, Message, Struct, since, until
+
+
+class MemberIdentity(Struct):
+    member_id: str
+    group_instance_id: str | None = None
+    reason: str | None = since("5+", default=None, ignorable=True)
+
+
+class LeaveGroupRequest(Message, key=13, versions="0-5", flexible="4+"):
+    group_id: str
+    member_id: str = until("0-2", default="")
+    members: list[MemberIdentity] = since("3+", factory=list)
+
+
+class MemberResponse(Struct):
+    member_id: str
+    group_instance_id: str | None
+    error_code: Int16 = 0
+
+
+class LeaveGroupResponse(Message, key=13, versions="0-5", flexible="4+"):
+    throttle_time_ms: Int32 = since("1+", default=0, ignorable=True)
+    error_code: Int16 = 0
+    members: list[MemberResponse] = since("3+", factory=list)

@@ -1,0 +1,14 @@
+"""RenewDelegationToken, API key 39."""
+
+from ottla_wire.message import Int16, Int32, Int64, Message
+
+
+class RenewDelegationTokenRequest(Message, key=39, versions="1-2", flexible="2+"):
+    hmac: bytes
+    renew_period_ms: Int64
+
+
+class RenewDelegationTokenResponse(Message, key=39, versions="1-2", flexible="2+"):
+    error_code: Int16 = 0
+    expiry_timestamp_ms: Int64
+    throttle_time_ms: Int32 = 0
