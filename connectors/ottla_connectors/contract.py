@@ -15,7 +15,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
@@ -43,7 +43,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -97,7 +97,7 @@ class Source(Protocol):
     def partition(self) -> Mapping[str, str]:
         """What this source reads, Kafka Connect's source partition; with the connector's name it keys the position."""
 
-    def read(self, position: Position | None) -> AsyncIterator[Batch]:
+    def read(self, position: Position | None) -> AsyncGenerator[Batch, None]:
         """Batches from after `position`, or from the start; ends where the input ends.
 
         Bounded: a batch fits in memory and in one transaction. May be called again, with any position it yielded

@@ -37,7 +37,7 @@ class FileConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         str | None,
         Meta(
             description="The column, or property of the row_type, that holds the event time: a date and time (UTC "
-            "where it names no zone) or milliseconds since the epoch. By default a record carries the time it is written."
+            "where it names no zone) or milliseconds since the epoch. By default it is the time of writing."
         ),
     ] = None
     as_of: Annotated[

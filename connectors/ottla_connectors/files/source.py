@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, ClassVar, cast
 
@@ -44,7 +44,7 @@ class FileSource:
         """The path as it is configured."""
         return {"path": self._config.path}
 
-    async def read(self, position: Position | None) -> AsyncIterator[Batch]:
+    async def read(self, position: Position | None) -> AsyncGenerator[Batch, None]:
         """Batches from after `position` to the end of the file.
 
         Raises SourceError for a file that cannot be read, is damaged, or is shorter than the position says.

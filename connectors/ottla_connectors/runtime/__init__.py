@@ -1,0 +1,1 @@
+"""The runtime that drives sources and sinks against a broker."""
