@@ -1,14 +1,18 @@
-"""CreateDelegationToken, API key 38."""
+"""CreateDelegationToken (API key 38): issues a token that authenticates in its owner's stead (KIP-48)."""
 
 from ottla_wire.message import Int16, Int32, Int64, Message, Struct, since
 
 
 class CreatableRenewers(Struct):
+    """A principal that may renew the token."""
+
     principal_type: str
     principal_name: str
 
 
 class CreateDelegationTokenRequest(Message, key=38, versions="1-3", flexible="2+"):
+    """Asks for a token."""
+
     owner_principal_type: str | None = since("3+", default="")
     owner_principal_name: str | None = since("3+", default="")
     renewers: list[CreatableRenewers]
@@ -16,6 +20,8 @@ class CreateDelegationTokenRequest(Message, key=38, versions="1-3", flexible="2+
 
 
 class CreateDelegationTokenResponse(Message, key=38, versions="1-3", flexible="2+"):
+    """The token, its secret and its times, in milliseconds since the epoch."""
+
     error_code: Int16 = 0
     principal_type: str
     principal_name: str

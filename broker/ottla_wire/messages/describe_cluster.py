@@ -1,15 +1,19 @@
-"""DescribeCluster, API key 60."""
+"""DescribeCluster (API key 60): the cluster's id, controller and brokers (KIP-700)."""
 
 from ottla_wire.message import Int8, Int16, Int32, Message, Struct, since
 
 
 class DescribeClusterRequest(Message, key=60, versions="0-2", flexible="0+"):
+    """Asks for brokers, or for controllers (KIP-919)."""
+
     include_cluster_authorized_operations: bool
     endpoint_type: Int8 = since("1+", default=1)
     include_fenced_brokers: bool = since("2+", default=False)
 
 
 class DescribeClusterBroker(Struct):
+    """A node, where it listens, and whether it is fenced."""
+
     broker_id: Int32
     host: str
     port: Int32
@@ -18,6 +22,8 @@ class DescribeClusterBroker(Struct):
 
 
 class DescribeClusterResponse(Message, key=60, versions="0-2", flexible="0+"):
+    """The cluster as the answering node sees it."""
+
     throttle_time_ms: Int32 = 0
     error_code: Int16 = 0
     error_message: str | None = None

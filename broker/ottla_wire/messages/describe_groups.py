@@ -1,14 +1,18 @@
-"""DescribeGroups, API key 15."""
+"""DescribeGroups (API key 15): shows groups of the classic protocol."""
 
 from ottla_wire.message import Int16, Int32, Message, Struct, since
 
 
 class DescribeGroupsRequest(Message, key=15, versions="0-6", flexible="5+"):
+    """Names the groups to describe."""
+
     groups: list[str]
     include_authorized_operations: bool = since("3+", default=False)
 
 
 class DescribedGroupMember(Struct):
+    """A member, with its subscription and assignment as the client wrote them."""
+
     member_id: str
     group_instance_id: str | None = since("4+", default=None, ignorable=True)
     client_id: str
@@ -18,6 +22,8 @@ class DescribedGroupMember(Struct):
 
 
 class DescribedGroup(Struct):
+    """The state of one group."""
+
     error_code: Int16 = 0
     error_message: str | None = since("6+", default=None)
     group_id: str
@@ -29,5 +35,7 @@ class DescribedGroup(Struct):
 
 
 class DescribeGroupsResponse(Message, key=15, versions="0-6", flexible="5+"):
+    """The groups asked for, each with an error of its own."""
+
     throttle_time_ms: Int32 = since("1+", default=0, ignorable=True)
     groups: list[DescribedGroup]

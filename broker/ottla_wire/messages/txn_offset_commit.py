@@ -1,9 +1,11 @@
-"""TxnOffsetCommit, API key 28."""
+"""TxnOffsetCommit (API key 28): stores a group's offsets as part of a transaction (KIP-98, KIP-447)."""
 
 from ottla_wire.message import Int16, Int32, Int64, Message, Struct, since
 
 
 class TxnOffsetCommitRequestPartition(Struct):
+    """The offset to commit for one partition, with the client's metadata."""
+
     partition_index: Int32
     committed_offset: Int64
     committed_leader_epoch: Int32 = since("2+", default=-1, ignorable=True)
@@ -11,11 +13,15 @@ class TxnOffsetCommitRequestPartition(Struct):
 
 
 class TxnOffsetCommitRequestTopic(Struct):
+    """The partitions of one topic."""
+
     name: str
     partitions: list[TxnOffsetCommitRequestPartition]
 
 
 class TxnOffsetCommitRequest(Message, key=28, versions="0-5", flexible="3+"):
+    """Commits offsets that count once the transaction does."""
+
     transactional_id: str
     group_id: str
     producer_id: Int64
@@ -27,15 +33,21 @@ class TxnOffsetCommitRequest(Message, key=28, versions="0-5", flexible="3+"):
 
 
 class TxnOffsetCommitResponsePartition(Struct):
+    """How it went for one partition."""
+
     partition_index: Int32
     error_code: Int16 = 0
 
 
 class TxnOffsetCommitResponseTopic(Struct):
+    """How it went for one topic."""
+
     name: str
     partitions: list[TxnOffsetCommitResponsePartition]
 
 
 class TxnOffsetCommitResponse(Message, key=28, versions="0-5", flexible="3+"):
+    """How it went, by topic and partition."""
+
     throttle_time_ms: Int32 = 0
     topics: list[TxnOffsetCommitResponseTopic]
