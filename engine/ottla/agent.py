@@ -36,6 +36,10 @@ _NEXT_BATCH: Final = object()
 """What an agent's coroutine yields when it has used up its batch."""
 
 
+class _Closed(BaseException):
+    """Raised in an agent whose task ends before its input. Unlike GeneratorExit it lets a `finally` await."""
+
+
 class Agent(Generic[V, R]):
     """A user's function over a stream of `V`, whose yields are a stream of `R`. Made by `@app.agent`."""
 
@@ -140,7 +144,7 @@ class _Running(Stream[V]):
                     batch.keys[at.row],
                     batch.values[at.row],
                     batch.timestamps[at.row],
-                    batch.headers(at.row) or (),
+                    list(batch.headers(at.row) or ()),
                     "" if origin is None else origin.topic(),
                     -1 if origin is None else origin.partition(),
                     -1 if origin is None else origin.offset(),
@@ -177,8 +181,8 @@ class AgentProcessor(Processor):
     async def close(self) -> None:
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None:
-            with suppress(GeneratorExit):
-                await _resume(coroutine.throw, GeneratorExit())
+            with suppress(_Closed):
+                await _resume(coroutine.throw, _Closed())
 
     async def has_next(self) -> bool:
         """Whether there is a next row. Suspends the agent until there is a batch that has one, or until the input
@@ -210,11 +214,12 @@ class AgentProcessor(Processor):
                         raise TopologyError(f"agent {self._name!r} returned without reading its stream")
                 except Exception as error:
                     self._coroutine = None
-                    self.row = max(self.row, 0)
+                    # One that raised before it took an event fails on the one it would have taken.
+                    self.row = min(max(self.row, started_at + 1), len(self.batch) - 1)
                     self._take_back(self.row)
                     retry = retry + 1 if self.row == failed_row else 1
                     failed_row = self.row
-                    if retry <= context.policy.retries:
+                    if retry <= context.policy.retries and not self._ended:
                         context.counts.retried += 1
                         await context.sleep(context.policy.backoff_before(retry))
                         self.row -= 1

@@ -22,7 +22,7 @@ from ottla.topology import Topology
 from ottla.transport.contract import TopicSpec
 
 if TYPE_CHECKING:
-    from ottla.testing import TestDriver
+    from ottla.testing import Driver
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -249,16 +249,24 @@ class App:
         topic = source if isinstance(source, Topic) else None
         return AgentDecorator(self._graph, stream, topic, name, uses, sink)
 
+    def declared_topic(self, name: str) -> Topic[Any, Any]:
+        """The topic declared under this name. Raises `TopologyError` if there is none."""
+        return self._graph.declared_topic(name)
+
+    def declared_table(self, name: str) -> AnyTable:
+        """The table declared under this name. Raises `TopologyError` if there is none."""
+        return self._graph.declared_table(name)
+
     @property
     def topology(self) -> Topology:
         """The graph of all that is declared so far. Raises `TopologyError` if it cannot run."""
         return self._graph.freeze(TopicSpec(self.config.dead_letter_topic, 1))
 
-    def test(self) -> TestDriver:
+    def test(self) -> Driver:
         """This app on memory instead of a broker, with a clock that only moves when told: see `testing.py`."""
-        from ottla.testing import TestDriver
+        from ottla.testing import Driver
 
-        return TestDriver(self)
+        return Driver(self)
 
 
 def _one_of(option: str, value: str, known: Sequence[str]) -> None:

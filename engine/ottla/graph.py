@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ottla.discovery import tables_used_by
 from ottla.errors import DuplicateName, TopologyError
@@ -19,6 +19,8 @@ from ottla.tables import Table, TableSource
 from ottla.topic import Topic
 from ottla.topology import Step, Topology, record_by_record, split
 from ottla.transport.contract import TopicSpec
+
+T = TypeVar("T")
 
 Build = Callable[[TaskContext, str], Processor]
 
@@ -102,6 +104,12 @@ class Graph:
             )
         return known
 
+    def declared_topic(self, name: str) -> Topic[Any, Any]:
+        return _declared("topic", name, self._topics)
+
+    def declared_table(self, name: str) -> Table[Any, Any]:
+        return _declared("table", name, self._tables)
+
     def table(self, table: Table[Any, Any]) -> None:
         """Adds a table, and if it is read from a topic the steps that read it."""
         self._claim(table.name, f"table {table.name!r}")
@@ -160,3 +168,10 @@ class Graph:
         known = self._stores.setdefault(store, owner)
         if known != owner or store in self._tables:
             raise DuplicateName(f"{owner} needs a name of its own: {known} has it already")
+
+
+def _declared(kind: str, name: str, known: dict[str, T]) -> T:
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none at all"
+        raise TopologyError(f"no {kind} {name!r} is declared; there is {names}")
+    return known[name]

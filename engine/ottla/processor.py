@@ -6,9 +6,9 @@ Everything that leaves the task (outputs, dead letters, counts) goes through the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Protocol
 
 from ottla.batch import Batch
@@ -30,6 +30,12 @@ class TaskCounts:
     null_value_dropped: int = 0
     late_dropped: int = 0
     windows_closed: int = 0
+
+    @classmethod
+    def total(cls, counts: Iterable[TaskCounts]) -> TaskCounts:
+        """The sum over several tasks."""
+        rows = [astuple(each) for each in counts]
+        return cls(*(sum(column) for column in zip(*rows, strict=True)))
 
 
 class Cursor(Protocol):

@@ -1,0 +1,287 @@
+"""`app.test()`: the app's own topology and tasks on a broker in memory, one step at a time, with a clock that
+stands still.
+
+    with app.test() as driver:
+        driver.send(flights, key="UA", value=Flight(...), timestamp=1_000)
+        assert driver.read(delays) == []
+        driver.end_of_input()
+        assert [event.key for event in driver.read(delays)] == ["UA"]
+        assert driver.table("cancelled")["UA"] == 0
+
+Nothing runs until something is looked at: what was sent since then is one batch per partition, processed in timestamp
+order and committed at once, as a worker would that just polled it. There are no threads, no waiting and no chance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from ottla.errors import OttlaError
+from ottla.processor import TaskCounts
+from ottla.serde import RAW
+from ottla.state.cache import StoreCache
+from ottla.state.memory import MemoryStores
+from ottla.stream import Event
+from ottla.tables import Table
+from ottla.task import Task
+from ottla.time import Duration, checked_timestamp, duration_ms
+from ottla.topic import Topic
+from ottla.topology import TaskId
+from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
+from ottla.transport.memory import MemoryBroker
+
+if TYPE_CHECKING:
+    from ottla.app import App
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Driver:
+    """Runs an app in memory. Made by `App.test`; used as a context manager, or closed with `close`.
+
+    It is synchronous, so not for use inside a running event loop. `now_ms` is its clock, moved by `advance` and by the
+    waits between retries.
+    """
+
+    def __init__(self, app: App, *, now_ms: int = 0) -> None:
+        self.now_ms = now_ms
+        self._app = app
+        self._topology = app.topology
+        self._broker = MemoryBroker()
+        self._stores = MemoryStores()
+        self._runner = asyncio.Runner()
+        self._read: dict[TopicPartition, int] = {}
+        self._tasks: dict[TaskId, Task] = {}
+        self._caches: dict[TaskId, dict[str, StoreCache]] = {}
+        self._added: dict[TopicPartition, int] = {}
+        self._ended = False
+        counts = self._create_topics()
+        self._plan = self._topology.plan(counts)
+        for spec in self._plan.internal_topics:
+            self._broker.create_topic(spec)
+        self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the agents. What was sent and not looked at is not processed."""
+        with self._runner:
+            for task in self._tasks.values():
+                self._runner.run(task.close())
+            self._tasks.clear()
+
+    def send(
+        self,
+        topic: Topic[K, V] | str,
+        *,
+        key: K | None = None,
+        value: V | None = None,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Writes an event to a topic, encoded as the topic declares. `timestamp` is in milliseconds; without one,
+        now."""
+        declared = self._topic(topic)
+        encoded_key, encoded_value = declared.encode(key, value)
+        self.send_raw(
+            declared.name, encoded_key, encoded_value, timestamp=timestamp, headers=headers, partition=partition
+        )
+
+    def send_raw(
+        self,
+        topic: Topic[Any, Any] | str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        timestamp: int | None = None,
+        headers: Headers | None = None,
+        partition: int | None = None,
+    ) -> None:
+        """Writes bytes to a topic, whether or not they are what it declares."""
+        if self._ended:
+            raise OttlaError("the input was ended with end_of_input(); make a new driver with app.test()")
+        name = topic if isinstance(topic, str) else topic.name
+        time = self.now_ms if timestamp is None else timestamp
+        self._broker.append([OutputRecord(name, key, value, time, headers, partition)])
+
+    @overload
+    def read(self, topic: Topic[Any, V]) -> list[Event[V]]: ...
+    @overload
+    def read(self, topic: str) -> list[Event[Any]]: ...
+    def read(self, topic: Topic[Any, Any] | str) -> list[Event[Any]]:
+        """The committed events of a topic that were not read before, partition by partition, decoded as it declares."""
+        self.run()
+        declared = self._topic(topic)
+        return [_event(declared, message) for message in self._new_messages(declared.name)]
+
+    def dead_letters(self) -> list[Event[bytes]]:
+        """The dead letters that were not read before, as raw bytes."""
+        return self.read(Topic(self._app.config.dead_letter_topic, RAW, RAW))
+
+    def table(self, table: Table[K, V] | str) -> Mapping[K, V]:
+        """A table over all its partitions, to look at. A missing key has the table's default, if there is one."""
+        self.run()
+        found = self._app.declared_table(table) if isinstance(table, str) else table
+        return _View(found, [caches[found.name] for caches in self._caches.values() if found.name in caches])
+
+    @property
+    def counts(self) -> TaskCounts:
+        """What became of all events since the start or the last restart, over all tasks."""
+        self.run()
+        return TaskCounts.total(task.counts for task in self._tasks.values())
+
+    def advance(self, seconds: Duration) -> None:
+        """Moves the clock on."""
+        self.run()
+        self.now_ms += duration_ms(seconds, "advance(seconds=)")
+
+    def run(self) -> None:
+        """Processes all that was sent, and what that leads to, and commits."""
+        while self._process():
+            self._commit()
+
+    def end_of_input(self) -> None:
+        """Nothing will be sent any more: agents see the end of their stream, all windows close, and all of it
+        commits."""
+        self.run()
+        for task in () if self._ended else self._tasks.values():
+            self._runner.run(task.end_of_input())
+            self._commit()
+            self.run()
+        self._ended = True
+
+    def crash_and_restart(self, *, lose_state: bool = False) -> None:
+        """Dies after processing what was sent and before the commit, and starts again from what was committed.
+
+        With `lose_state` the local stores are gone too, and are restored from the changelogs.
+        """
+        self._process()
+        for task in self._tasks.values():
+            self._runner.run(task.close())
+        if lose_state:
+            self._stores = MemoryStores()
+        self._start()
+
+    def _create_topics(self) -> dict[str, int]:
+        """Creates the declared topics; one without a count gets that of the topics it meets."""
+        declared = {spec.name: spec for spec in self._topology.topics}
+        for part in self._topology.subtopologies:
+            known = [declared[topic].partitions or 1 for topic in part.inputs]
+            known += [self._topology.table_partitions.get(spec.name, 1) for spec in part.stores]
+            for topic in part.inputs:
+                if declared[topic].partitions is None:
+                    declared[topic] = TopicSpec(topic, max(known), declared[topic].config)
+        for spec in declared.values():
+            self._broker.create_topic(spec)
+        return {name: spec.partitions or 1 for name, spec in declared.items()}
+
+    def _start(self) -> None:
+        self._tasks.clear()
+        self._caches.clear()
+        self._added = dict(self._broker.groups[self._app.id].offsets)
+        config = self._app.config
+        for task_id in self._plan.tasks:
+            part = self._topology.subtopologies[task_id.subtopology]
+            caches = {}
+            for spec in part.stores:
+                store = self._stores.open(str(task_id), spec.name)
+                log = self._broker.partition(TopicPartition(spec.changelog, task_id.partition))
+                missing = log.messages(store.offset or 0, len(log.entries))
+                store.write_batch([(each.key() or b"", each.value()) for each in missing], len(log.entries))
+                caches[spec.name] = StoreCache(spec, store)
+            self._caches[task_id] = caches
+            self._tasks[task_id] = Task(
+                part,
+                task_id,
+                caches,
+                policy=config.errors,
+                dead_letter_topic=config.dead_letter_topic,
+                sleep=self._sleep,
+            )
+
+    def _process(self) -> int:
+        """Gives every task what is new in its topics and lets it process. Returns how many events that were."""
+        processed = 0
+        for task_id, task in self._tasks.items():
+            topics = self._topology.subtopologies[task_id.subtopology].inputs
+            for topic in topics:
+                where = TopicPartition(topic, task_id.partition)
+                log = self._broker.partition(where)
+                task.add(topic, log.messages(self._added.get(where, 0), len(log.entries)))
+                self._added[where] = len(log.entries)
+            processed += self._runner.run(task.process(caught_up=topics))
+        return processed
+
+    def _commit(self) -> None:
+        tasks = self._tasks.values()
+        records = [record for task in tasks for record in task.drain()]
+        records += [record for task in tasks for record in task.changes(self.now_ms)]
+        ends = self._broker.append(records, transaction=True)
+        for task in tasks:
+            self._broker.groups[self._app.id].offsets.update(task.positions)
+            task.committed(ends)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now_ms += duration_ms(seconds, "a retry's backoff")
+
+    def _topic(self, topic: Topic[K, V] | str) -> Topic[K, V]:
+        return self._app.declared_topic(topic) if isinstance(topic, str) else topic
+
+    def _new_messages(self, topic: str) -> Iterator[Message]:
+        for partition, log in enumerate(self._broker.topics.get(topic, ())):
+            where = TopicPartition(topic, partition)
+            yield from log.messages(self._read.get(where, 0), len(log.entries))
+            self._read[where] = len(log.entries)
+
+
+class _View(Mapping[K, V]):
+    """A table over all partitions, read-only."""
+
+    def __init__(self, table: Table[K, V], caches: list[StoreCache]) -> None:
+        self._table = table
+        self._caches = caches
+
+    def __getitem__(self, key: K) -> V:
+        for cache in self._caches:
+            value: V | None = cache.get(key)
+            if value is not None:
+                return value
+        if self._table.default is None:
+            raise KeyError(key)
+        return self._table.default()
+
+    def __contains__(self, key: object) -> bool:
+        return any(cache.get(key) is not None for cache in self._caches)
+
+    def __iter__(self) -> Iterator[K]:
+        return (key for cache in self._caches for key, _ in cache.range())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"<table {self._table.name}: {dict(self)!r}>"
+
+
+def _event(topic: Topic[Any, V], message: Message) -> Event[V]:
+    key, value = message.key(), message.value()
+    return Event(
+        None if key is None else topic.key_codec.decode(key),
+        None if value is None else topic.value_codec.decode(value),  # type: ignore[arg-type]
+        checked_timestamp(message.timestamp()[1]),
+        list(message.headers() or ()),
+        message.topic(),
+        message.partition(),
+        message.offset(),
+    )
