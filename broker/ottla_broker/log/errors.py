@@ -1,0 +1,29 @@
+"""What can go wrong in the storage, besides the codes of the protocol.
+
+    LogError                        everything of this package that is not a `KafkaError`
+    ├── DataDirectoryError          a data directory that cannot be used; the message tells the operator why
+    │   └── DataDirectoryInUse      another process holds its lock
+    └── CorruptFile                 a checkpoint, index or snapshot whose contents do not hold together
+
+What a client or another broker must hear about is a `ottla_wire.errors.KafkaError`. A failing disk is an `OSError`
+inside this package and becomes `KafkaError(KAFKA_STORAGE_ERROR)` where a client waits for the answer
+(`PartitionLog`).
+"""
+
+# ruff: noqa: N818  the names say what happened, as those of the wire package do
+
+
+class LogError(Exception):
+    """Base of the storage's own errors."""
+
+
+class DataDirectoryError(LogError):
+    """A data directory that cannot be used; the message is one sentence for the operator."""
+
+
+class DataDirectoryInUse(DataDirectoryError):
+    """A data directory that another running broker has locked."""
+
+
+class CorruptFile(LogError):
+    """A file beside the segments that cannot be trusted; its reader rebuilds it or tells the operator."""

@@ -1,0 +1,167 @@
+"""The offset index and the time index of a segment, byte for byte Kafka's. Pure.
+
+Both are sparse and sorted, with big-endian entries whose offsets are relative to the segment's base offset:
+
+    offset index    int32 offset, int32 position        one entry per index.interval.bytes of log
+    time index      int64 timestamp, int32 offset       the largest timestamp so far, written beside each offset entry
+
+An offset entry says that the batch whose last offset it names begins at that position. A time entry says that every
+record after that offset is the first place to look for a later timestamp. An index works over any buffer: one that
+grows while the segment is active, a read-only view of the file afterwards. Whoever holds it stores and rebuilds it
+(`segment.py`).
+"""
+
+import struct
+from typing import Final
+
+from ottla_broker.log.errors import CorruptFile
+
+Buffer = bytes | bytearray | memoryview
+
+NO_TIMESTAMP: Final = -1
+
+
+class OffsetIndex:
+    """From offsets to file positions. `entries` is the file's contents; a bytearray can grow."""
+
+    __slots__ = ("_entries", "base_offset", "last_offset")
+
+    ENTRY: Final = struct.Struct(">ii")
+
+    def __init__(self, base_offset: int, entries: Buffer = b"") -> None:
+        self.base_offset = base_offset
+        self._entries: Buffer = entries if entries else bytearray()
+        self._find_last()
+
+    def _find_last(self) -> None:
+        self.last_offset = self.entry(len(self) - 1)[0] if len(self) else self.base_offset
+
+    @classmethod
+    def load(cls, base_offset: int, entries: Buffer, log_size: int) -> "OffsetIndex":
+        """An index over stored entries; CorruptFile if they cannot belong to a log file of `log_size` bytes."""
+        if len(entries) % cls.ENTRY.size:
+            raise CorruptFile(f"The offset index has {len(entries)} bytes, not a multiple of {cls.ENTRY.size}")
+        index = cls(base_offset, entries)
+        if len(index):
+            first, (last_offset, last_position) = index.entry(0), index.entry(len(index) - 1)
+            if not (base_offset <= first[0] <= last_offset and 0 <= first[1] <= last_position < log_size):
+                raise CorruptFile(f"The offset index runs from {first} to {(last_offset, last_position)}")
+        return index
+
+    def __len__(self) -> int:
+        return len(self._entries) // self.ENTRY.size
+
+    @property
+    def entries(self) -> Buffer:
+        return self._entries
+
+    def entry(self, slot: int) -> tuple[int, int]:
+        """The (last offset, position) in a slot."""
+        relative, position = self.ENTRY.unpack_from(self._entries, slot * self.ENTRY.size)
+        return self.base_offset + relative, position
+
+    def append(self, last_offset: int, position: int) -> None:
+        """Index the batch at `position` that ends with `last_offset`; both must exceed what is there."""
+        assert isinstance(self._entries, bytearray)
+        self._entries += self.ENTRY.pack(last_offset - self.base_offset, position)
+        self.last_offset = last_offset
+
+    def lookup(self, offset: int) -> int:
+        """A batch boundary at or before the batch that contains `offset`, close to it."""
+        relative = offset - self.base_offset
+        unpack, size, entries = self.ENTRY.unpack_from, self.ENTRY.size, self._entries
+        low, high = 0, len(entries) // size
+        while low < high:
+            middle = (low + high) // 2
+            if unpack(entries, middle * size)[0] <= relative:
+                low = middle + 1
+            else:
+                high = middle
+        return int(unpack(entries, (low - 1) * size)[1]) if low else 0
+
+    def boundary(self, position: int) -> int:
+        """The last indexed batch boundary at or before `position`, 0 if there is none."""
+        unpack, size, entries = self.ENTRY.unpack_from, self.ENTRY.size, self._entries
+        low, high = 0, len(entries) // size
+        while low < high:
+            middle = (low + high) // 2
+            if unpack(entries, middle * size)[1] <= position:
+                low = middle + 1
+            else:
+                high = middle
+        return int(unpack(entries, (low - 1) * size)[1]) if low else 0
+
+    def truncate(self, offset: int) -> None:
+        """Forget the batches that reach `offset` or beyond, and be able to grow."""
+        kept = len(self)
+        while kept and self.entry(kept - 1)[0] >= offset:
+            kept -= 1
+        self._entries = bytearray(self._entries[: kept * self.ENTRY.size])
+        self._find_last()
+
+
+class TimeIndex:
+    """From timestamps to offsets. `entries` is the file's contents; a bytearray can grow."""
+
+    __slots__ = ("_entries", "base_offset", "last")
+
+    ENTRY: Final = struct.Struct(">qi")
+
+    def __init__(self, base_offset: int, entries: Buffer = b"") -> None:
+        self.base_offset = base_offset
+        self._entries: Buffer = entries if entries else bytearray()
+        self._find_last()
+
+    def _find_last(self) -> None:
+        self.last = self.entry(len(self) - 1) if len(self) else (NO_TIMESTAMP, self.base_offset)
+
+    @classmethod
+    def load(cls, base_offset: int, entries: Buffer) -> "TimeIndex":
+        """An index over stored entries; CorruptFile if they cannot be a time index."""
+        if len(entries) % cls.ENTRY.size:
+            raise CorruptFile(f"The time index has {len(entries)} bytes, not a multiple of {cls.ENTRY.size}")
+        index = cls(base_offset, entries)
+        if len(index):
+            first, last = index.entry(0), index.last
+            if not (0 <= first[0] <= last[0] and base_offset <= first[1] <= last[1]):
+                raise CorruptFile(f"The time index runs from {first} to {last}")
+        return index
+
+    def __len__(self) -> int:
+        return len(self._entries) // self.ENTRY.size
+
+    @property
+    def entries(self) -> Buffer:
+        return self._entries
+
+    def entry(self, slot: int) -> tuple[int, int]:
+        """The (timestamp, offset) in a slot."""
+        timestamp, relative = self.ENTRY.unpack_from(self._entries, slot * self.ENTRY.size)
+        return timestamp, self.base_offset + relative
+
+    def maybe_append(self, timestamp: int, offset: int) -> None:
+        """Note that `timestamp` is the largest up to `offset`, unless an earlier one is as large."""
+        if timestamp > self.last[0]:
+            assert isinstance(self._entries, bytearray)
+            self._entries += self.ENTRY.pack(timestamp, offset - self.base_offset)
+            self.last = (timestamp, offset)
+
+    def lookup(self, timestamp: int) -> tuple[int, int]:
+        """The last entry whose timestamp is at most `timestamp`, (-1, base offset) if there is none."""
+        unpack, size, entries = self.ENTRY.unpack_from, self.ENTRY.size, self._entries
+        low, high = 0, len(entries) // size
+        while low < high:
+            middle = (low + high) // 2
+            if unpack(entries, middle * size)[0] <= timestamp:
+                low = middle + 1
+            else:
+                high = middle
+        return self.entry(low - 1) if low else (NO_TIMESTAMP, self.base_offset)
+
+    def truncate(self, offset: int) -> None:
+        """Forget the entries at `offset` or beyond, and be able to grow."""
+        kept = len(self)
+        while kept and self.entry(kept - 1)[1] >= offset:
+            kept -= 1
+        self._entries = bytearray(self._entries[: kept * self.ENTRY.size])
+        self._find_last()

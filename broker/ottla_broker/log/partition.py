@@ -1,0 +1,592 @@
+"""The log of one partition replica: append, read, look up, cut.
+
+Everything here is synchronous and belongs to the event loop's thread, except `flush`, which may run in another one
+while the log goes on. Nothing else waits for the device: an append is acknowledged when its bytes are in the page
+cache, as in Kafka.
+
+    offsets     log start <= last stable <= high watermark <= log end, and the recovery point, up to which all is
+    flushed segments    sorted; the last one is active (segment.py) producers   idempotence (producers.py), open and
+    aborted transactions (transactions.py)
+
+The high watermark is moved by whoever replicates (on one node: right after the append), see `update_high_watermark`.
+"""
+
+import uuid
+from bisect import bisect_right
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ottla_broker.log import checkpoints
+from ottla_broker.log.config import LogConfig
+from ottla_broker.log.disk import Disk, LocalDisk, write_whole
+from ottla_broker.log.epochs import EpochEntry
+from ottla_broker.log.errors import LogError
+from ottla_broker.log.lookup import TimestampedOffset, find_aborted, find_newest, find_timestamp
+from ottla_broker.log.producers import Origin, Producers, Stage
+from ottla_broker.log.recovery import RecoveredLog, load_producers, recover_log
+from ottla_broker.log.retention import SegmentSummary, expired_segments
+from ottla_broker.log.segment import DELETED_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, Segment, file_name
+from ottla_broker.log.transactions import AbortedTransaction
+from ottla_broker.log.validation import Data, check_batch, parse_batches, transform_batch
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.records import FileRegion, RecordBatch, assign_offsets
+
+__all__ = ["Appended", "Origin", "PartitionLog", "Slice", "TimestampedOffset"]
+
+DELETE_DIRECTORY_SUFFIX: Final = "-delete"
+_NO_TOPIC_ID: Final = uuid.UUID(int=0)
+_LONGEST_NAME: Final = 255
+
+
+class Appended(NamedTuple):
+    """The outcome of an append. `log_append_time_ms` is -1 unless the topic has LogAppendTime.
+
+    `duplicate`: the batch was there already, and the offsets are those of its first append. `flush_due`: flush.messages
+    is reached, so the acknowledgement must wait for a flush that begins after this (`LogManager.flush`).
+    """
+
+    base_offset: int
+    last_offset: int
+    log_append_time_ms: int
+    log_start_offset: int
+    duplicate: bool
+    flush_due: bool
+
+
+class Slice(NamedTuple):
+    """What a read returns; `region` is None if there is nothing to read (yet).
+
+    `aborted` is None unless only committed records were asked for; it is sorted by first offset.
+    """
+
+    region: FileRegion | None
+    size: int
+    high_watermark: int
+    last_stable_offset: int
+    log_start_offset: int
+    aborted: list[AbortedTransaction] | None
+
+
+class PartitionLog:
+    """One partition replica on disk. Made by `open`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        topic: str,
+        index: int,
+        topic_id: uuid.UUID,
+        config: LogConfig,
+        disk: Disk,
+        recovered: RecoveredLog,
+        recovery_point: int,
+        producer_expiration_ms: int,
+        now_ms: int,
+    ) -> None:
+        self.directory = directory
+        self.topic = topic
+        self.index = index
+        self.topic_id = topic_id
+        self.config = config
+        self.log_start_offset = recovered.log_start_offset
+        self.recovery_point = recovery_point
+        self.high_watermark = recovered.log_start_offset
+        self._disk = disk
+        self._segments = recovered.segments
+        self._bases = [segment.base_offset for segment in recovered.segments]
+        self._active = recovered.segments[-1]
+        self._epochs = recovered.epochs
+        self._producers = recovered.producers
+        self._transactions = recovered.transactions
+        self._snapshots = recovered.snapshots
+        self._producer_expiration_ms = producer_expiration_ms
+        self._first_unstable = self._transactions.first_unstable(self.high_watermark)
+        self._unflushed_since_ms = now_ms if self.log_end_offset > recovery_point else None
+        self._unsynced_names: set[str] = set()  # of files that were made since the last flush
+        self._failure: str | None = None
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        topic: str,
+        index: int,
+        config: LogConfig,
+        *,
+        disk: Disk | None = None,
+        now_ms: int,
+        clean_shutdown: bool,
+        recovery_point: int = 0,
+        log_start_offset: int = 0,
+        topic_id: uuid.UUID | None = None,
+        producer_expiration_ms: int = 86_400_000,
+    ) -> "PartitionLog":
+        """Open the log in `directory`, making it if need be, and recover it unless the last shutdown was clean.
+
+        `recovery_point` and `log_start_offset` come from the data directory's checkpoints. `topic_id` is written to
+        partition.metadata if that has none. Raises OSError if the disk fails, CorruptFile for a garbled
+        partition.metadata, LogError if the directory belongs to another topic id. May take long after a crash: call
+        it in a thread.
+        """
+        disk = disk or LocalDisk()
+        disk.make_directory(directory)
+        stored_id = checkpoints.read_topic_id(disk, directory)
+        if topic_id is not None and stored_id is not None and topic_id != stored_id:
+            raise LogError(f"{directory} belongs to the topic id {stored_id}, not {topic_id}")
+        if topic_id is not None and stored_id is None:
+            checkpoints.write_topic_id(disk, directory, topic_id)
+        recovered = recover_log(
+            disk,
+            directory,
+            config,
+            recovery_point=recovery_point,
+            log_start_offset=log_start_offset,
+            clean_shutdown=clean_shutdown,
+            producer_expiration_ms=producer_expiration_ms,
+            now_ms=now_ms,
+        )
+        end = recovered.segments[-1].next_offset
+        recovery_point = end if clean_shutdown else min(recovery_point, end)
+        identity = stored_id or topic_id or _NO_TOPIC_ID
+        log = cls(
+            directory, topic, index, identity, config, disk, recovered, recovery_point, producer_expiration_ms, now_ms
+        )
+        if stored_id is None and topic_id is not None:
+            log._unsynced_names.add(checkpoints.PARTITION_METADATA)
+        if recovered.segments[-1].size == 0:
+            log._unsynced_names.add(recovered.segments[-1].path(LOG_SUFFIX).name)
+        return log
+
+    def __repr__(self) -> str:
+        return f"<PartitionLog {self.topic}-{self.index} [{self.log_start_offset}, {self.log_end_offset})>"
+
+    # ---- offsets
+
+    @property
+    def log_end_offset(self) -> int:
+        """The offset that the next record will get."""
+        return self._active.next_offset
+
+    @property
+    def last_stable_offset(self) -> int:
+        """Where read_committed stops: the high watermark, or the first record of a transaction that is not settled."""
+        if self._first_unstable is None:
+            return self.high_watermark
+        return min(self.high_watermark, max(self._first_unstable, self.log_start_offset))
+
+    @property
+    def leader_epoch(self) -> int:
+        """The epoch of the newest record, -1 if none is known."""
+        return self._epochs.latest
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(segment.size for segment in self._segments)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        return tuple(self._segments)
+
+    @property
+    def producers(self) -> Producers:
+        """The producers that the partition knows, for DescribeProducers and transaction verification."""
+        return self._producers
+
+    def update_high_watermark(self, offset: int) -> None:
+        """Records below `offset` are replicated as they must be, and may be read. Kept within the log's bounds."""
+        self.high_watermark = max(self.log_start_offset, min(offset, self.log_end_offset))
+        if self._first_unstable is not None:
+            self._first_unstable = self._transactions.first_unstable(self.high_watermark)
+
+    # ---- append
+
+    def append(self, data: Data, *, leader_epoch: int, now_ms: int, origin: Origin = Origin.CLIENT) -> Appended:
+        """Append one batch, or several unless they come from a client; all or none.
+
+        They get the next offsets and the leader epoch, in place if `data` is writable. Batches from replication keep
+        what they have. Raises KafkaError: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
+        INVALID_TIMESTAMP; the producer states' INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER,
+        INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED; KAFKA_STORAGE_ERROR if the disk is full or failing. Nothing
+        has changed then.
+        """
+        if self._failure is not None:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
+        if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
+            data = bytearray(data)
+        batches = parse_batches(data, origin)
+        for batch in batches:
+            check_batch(batch, self.config, origin, now_ms)
+        if origin is Origin.CLIENT and batches[0].producer_id >= 0:
+            duplicate = self._find_duplicate(batches[0])
+            if duplicate is not None:
+                return duplicate
+        if origin is Origin.REPLICATION:
+            self._check_offsets(batches)
+        else:
+            data, batches = self._assign_offsets(data, batches, leader_epoch, now_ms)
+        if len(data) > self.config.segment_bytes:
+            raise KafkaError(
+                ErrorCode.RECORD_LIST_TOO_LARGE,
+                f"The append has {len(data)} bytes, segment.bytes is {self.config.segment_bytes}",
+            )
+        stage = self._stage(batches, origin, now_ms)
+        self._write(data, batches, now_ms)
+        for batch in batches:
+            if batch.partition_leader_epoch != self._epochs.latest and batch.partition_leader_epoch >= 0:
+                self._epochs.assign(batch.partition_leader_epoch, batch.base_offset)
+        if stage is not None:
+            self._commit(stage)
+        if self._unflushed_since_ms is None:
+            self._unflushed_since_ms = now_ms
+        return Appended(
+            batches[0].base_offset,
+            batches[-1].last_offset,
+            now_ms if self.config.message_timestamp_type == "LogAppendTime" else -1,
+            self.log_start_offset,
+            duplicate=False,
+            flush_due=self.log_end_offset - self.recovery_point >= self.config.flush_messages,
+        )
+
+    def _find_duplicate(self, batch: RecordBatch) -> Appended | None:
+        state = self._producers.get(batch.producer_id)
+        found = state.find(batch.producer_epoch, batch.base_sequence, batch.last_sequence) if state else None
+        if found is None:
+            return None
+        return Appended(
+            found.first_offset,
+            found.last_offset,
+            found.timestamp if self.config.message_timestamp_type == "LogAppendTime" else -1,
+            self.log_start_offset,
+            duplicate=True,
+            flush_due=self.log_end_offset - self.recovery_point >= self.config.flush_messages,
+        )
+
+    def _check_offsets(self, batches: list[RecordBatch]) -> None:
+        expected = self.log_end_offset
+        for batch in batches:
+            if batch.base_offset < expected:
+                raise KafkaError(
+                    ErrorCode.UNKNOWN_SERVER_ERROR,
+                    f"{self.topic}-{self.index} was sent offset {batch.base_offset} where {expected} is next",
+                )
+            expected = batch.next_offset
+
+    def _assign_offsets(
+        self, data: Data, batches: list[RecordBatch], leader_epoch: int, now_ms: int
+    ) -> tuple[Data, list[RecordBatch]]:
+        stored = [transform_batch(batch, self.config, now_ms) for batch in batches]
+        offset = self.log_end_offset
+        for batch in stored:
+            assign_offsets(batch.buffer, 0, offset, leader_epoch)
+            batch.base_offset, batch.partition_leader_epoch = offset, leader_epoch
+            offset = batch.next_offset
+        if self.config.compression_type != "producer":
+            data = b"".join(batch.buffer for batch in stored)
+        return data, stored
+
+    def _stage(self, batches: list[RecordBatch], origin: Origin, now_ms: int) -> Stage | None:
+        """Check the batches against the producers' states; None if they have no producer id."""
+        stage = None
+        for batch in batches:
+            if batch.producer_id >= 0:
+                stage = stage or self._producers.stage(origin)
+                if batch.is_control:
+                    stage.control_batch(batch, batch.base_offset, now_ms)
+                else:
+                    stage.data_batch(batch, batch.base_offset, now_ms)
+        return stage
+
+    def _write(self, data: Data, batches: list[RecordBatch], now_ms: int) -> None:
+        newest = max(batch.max_timestamp for batch in batches)
+        try:
+            if self._active.must_roll(len(data), batches[-1].last_offset, newest, self.config, now_ms):
+                self._roll(batches[0].base_offset, now_ms)
+            self._active.append(data, batches, self.config.index_interval_bytes)
+        except OSError as error:
+            raise KafkaError(
+                ErrorCode.KAFKA_STORAGE_ERROR, f"Writing {self.topic}-{self.index} failed: {error.strerror}"
+            ) from error
+
+    def _commit(self, stage: Stage) -> None:
+        stage.commit()
+        if stage.begun or stage.completed:
+            for transaction, last_stable_offset in self._transactions.apply(stage.begun, stage.completed):
+                self._active.transaction_index.append(transaction, last_stable_offset)
+            self._first_unstable = self._transactions.first_unstable(self.high_watermark)
+
+    def roll(self, now_ms: int) -> None:
+        """Begin a new segment, unless the active one is empty. If that raises OSError, nothing has changed."""
+        if self._active.size:
+            self._roll(self.log_end_offset, now_ms)
+
+    def _roll(self, base_offset: int, now_ms: int) -> None:
+        self._take_snapshot(base_offset)
+        segment = Segment.create(self._disk, self.directory, base_offset, self.config, now_ms)
+        self._unsynced_names.add(segment.path(LOG_SUFFIX).name)
+        self._active.close_indexes()
+        if self._active.size == 0:  # it cannot hold offsets as far away as those to come
+            self._active.remove()
+            self._segments.pop()
+        for older in self._segments[:-1]:
+            if older.indexes_stored:
+                older.release_indexes()
+        self._segments.append(segment)
+        self._bases = [each.base_offset for each in self._segments]
+        self._active = segment
+
+    def _take_snapshot(self, offset: int) -> None:
+        name = file_name(offset, SNAPSHOT_SUFFIX)
+        write_whole(self._disk, self.directory / name, self._producers.encode(), sync=False)
+        self._unsynced_names.add(name)
+        if offset not in self._snapshots:
+            self._snapshots.append(offset)
+
+    # ---- read
+
+    def read(self, offset: int, max_bytes: int, *, min_one: bool = True, committed_only: bool = False) -> Slice:
+        """The whole batches from the one that holds `offset` on, up to `max_bytes` and the high watermark (with
+        `committed_only`, the last stable offset), all from one segment.
+
+        With `min_one` there is at least one batch even if it is larger. Raises KafkaError(OFFSET_OUT_OF_RANGE), and
+        KAFKA_STORAGE_ERROR if the disk fails.
+        """
+        if not self.log_start_offset <= offset <= self.log_end_offset:
+            raise KafkaError(
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                f"Offset {offset} of {self.topic}-{self.index} is outside "
+                f"[{self.log_start_offset}, {self.log_end_offset}]",
+            )
+        bound = self.last_stable_offset if committed_only else self.high_watermark
+        region: FileRegion | None = None
+        aborted: list[AbortedTransaction] | None = [] if committed_only else None
+        if offset < bound:
+            try:
+                found = self._find_region(offset, bound, max_bytes, min_one)
+                if found is not None:
+                    number, start, end = found
+                    region = FileRegion(self._segments[number].file.descriptor, start, end - start)
+                    if committed_only:
+                        aborted = self._find_aborted(offset, bound, number, end)
+            except OSError as error:
+                raise KafkaError(
+                    ErrorCode.KAFKA_STORAGE_ERROR, f"Reading {self.topic}-{self.index} failed: {error.strerror}"
+                ) from error
+        size = region.size if region is not None else 0
+        return Slice(region, size, self.high_watermark, self.last_stable_offset, self.log_start_offset, aborted)
+
+    def _find_region(self, offset: int, bound: int, max_bytes: int, min_one: bool) -> tuple[int, int, int] | None:
+        """The number of a segment, and the first and last position there; None if nothing is to be read."""
+        number = (
+            len(self._segments) - 1 if offset >= self._active.base_offset else bisect_right(self._bases, offset) - 1
+        )
+        number = max(number, 0)
+        while number < len(self._segments) and self._bases[number] < bound:
+            segment = self._segments[number]
+            start = segment.locate(offset)
+            limit = segment.size if bound >= segment.next_offset else segment.locate(bound)
+            if start < limit:
+                end = limit if limit - start <= max_bytes else segment.cut(start, start + max_bytes)
+                if end == start and min_one:
+                    end = segment.batch_end(start)
+                return (number, start, end) if end > start else None
+            number += 1  # compaction has left nothing from `offset` on in this segment
+        return None
+
+    def _find_aborted(self, offset: int, bound: int, number: int, end: int) -> list[AbortedTransaction]:
+        segment = self._segments[number]
+        if end < segment.size:
+            bound = min(bound, segment.offset_at(end))
+        return find_aborted(self._segments[number:], offset, bound)
+
+    def read_bytes(self, region: FileRegion) -> bytes:
+        """The bytes of a region: for connections that cannot send from the file, and for readers in this process."""
+        return self._disk.read(region.file, region.size, region.position)
+
+    def offset_for_timestamp(self, timestamp: int) -> TimestampedOffset | None:
+        """The first record whose timestamp is at least `timestamp`."""
+        return find_timestamp(self._segments, timestamp, self.log_start_offset)
+
+    def max_timestamp(self) -> TimestampedOffset | None:
+        """The first record that has the largest timestamp of all."""
+        return find_newest(self._segments, self.log_start_offset)
+
+    def epoch_at(self, offset: int) -> int:
+        """The leader epoch that wrote `offset`, -1 if it is not known."""
+        return self._epochs.epoch_at(offset)
+
+    def epoch_end_offset(self, epoch: int) -> EpochEntry:
+        """The newest epoch not above `epoch` and where it ended; see `LeaderEpochs.end_offset`."""
+        return self._epochs.end_offset(epoch, self.log_end_offset)
+
+    def has_open_transaction(self, producer_id: int) -> bool:
+        """Whether the partition holds records of this producer that no marker has settled."""
+        state = self._producers.get(producer_id)
+        return state is not None and state.transaction_first_offset >= 0
+
+    # ---- making it shorter
+
+    def delete_records_before(self, offset: int) -> int:
+        """Move the log start offset up (DeleteRecords); -1 stands for the high watermark. Returns the log start offset.
+
+        The files go with the next `enforce_retention`. Raises OFFSET_OUT_OF_RANGE above the high watermark.
+        """
+        if offset == -1:
+            offset = self.high_watermark
+        if not 0 <= offset <= self.high_watermark:
+            raise KafkaError(
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                f"Cannot delete before {offset}, the high watermark is {self.high_watermark}",
+            )
+        if offset > self.log_start_offset:
+            self.log_start_offset = offset
+            self._epochs.truncate_start(offset)
+        return self.log_start_offset
+
+    def enforce_retention(self, now_ms: int) -> list[Path]:
+        """Take the segments out of the log that its settings no longer keep, and move the log start offset behind them.
+
+        Returns their files, renamed, to be removed after file.delete.delay.ms. Raises OSError if the disk fails.
+        """
+        ends = [*self._bases[1:], self.log_end_offset]
+        summaries = [
+            SegmentSummary(segment.size, end, self._age_of(segment))
+            for segment, end in zip(self._segments, ends, strict=True)
+        ]
+        count = expired_segments(summaries, self.config, self.log_start_offset, self.high_watermark, now_ms)
+        if count == len(self._segments):
+            self.roll(now_ms)
+        if count == 0:
+            return []
+        self.log_start_offset = max(self.log_start_offset, self._segments[count].base_offset)
+        self._epochs.truncate_start(self.log_start_offset)
+        return self._drop_segments(0, count)
+
+    def _age_of(self, segment: Segment) -> int:
+        timestamp, _ = segment.newest_timestamp()
+        return timestamp if timestamp >= 0 else self._disk.modified_ms(segment.path(LOG_SUFFIX))
+
+    def _drop_segments(self, first: int, end: int) -> list[Path]:
+        """Take segments out of the log and rename their files and snapshots; the new names."""
+        dropped = self._segments[first:end]
+        del self._segments[first:end]
+        self._bases = [segment.base_offset for segment in self._segments]
+        files = []
+        for segment in dropped:
+            files += segment.rename_deleted()
+            if segment.base_offset in self._snapshots:
+                self._snapshots.remove(segment.base_offset)
+                path = self.directory / file_name(segment.base_offset, SNAPSHOT_SUFFIX)
+                files.append(path.with_name(path.name + DELETED_SUFFIX))
+                self._disk.rename(path, files[-1])
+        return files
+
+    def truncate_to(self, offset: int, now_ms: int) -> list[Path]:
+        """Remove all records at `offset` or beyond (a follower whose history parts from the leader's). No flush may
+        run.
+
+        Returns files to be removed, as `enforce_retention` does. Raises OSError if the disk fails.
+        """
+        if offset >= self.log_end_offset:
+            self._epochs.truncate_end(self.log_end_offset)
+            return []
+        keep = bisect_right(self._bases, offset)
+        files = self._drop_segments(keep, len(self._segments))
+        if keep == 0:
+            self._segments = [Segment.create(self._disk, self.directory, offset, self.config, now_ms)]
+            self._bases = [offset]
+            self._unsynced_names.add(self._segments[0].path(LOG_SUFFIX).name)
+        else:
+            self._segments[-1].truncate(offset, self.config.index_interval_bytes)
+        self._active = self._segments[-1]
+        self.log_start_offset = min(self.log_start_offset, offset)
+        self.recovery_point = min(self.recovery_point, offset)
+        self._epochs.truncate_end(offset)
+        self._producers, self._transactions = load_producers(
+            self._disk,
+            self.directory,
+            self._segments,
+            self._snapshots,
+            self.log_start_offset,
+            set(),
+            self._producer_expiration_ms,
+            now_ms,
+        )
+        self._first_unstable = self._transactions.first_unstable(self.high_watermark)
+        self.update_high_watermark(self.high_watermark)
+        return files
+
+    def expire_producers(self, now_ms: int) -> None:
+        """Forget producers that have been silent for producer.id.expiration.ms."""
+        self._producers.expire(now_ms, self._producer_expiration_ms)
+
+    # ---- durability
+
+    def flush_is_due(self, now_ms: int) -> bool:
+        """Whether flush.ms or flush.messages asks for a flush."""
+        if self._unflushed_since_ms is None:
+            return False
+        waited = now_ms - self._unflushed_since_ms >= self.config.flush_ms
+        return waited or self.log_end_offset - self.recovery_point >= self.config.flush_messages
+
+    def flush(self) -> None:
+        """Force to the device all that was appended before, and move the recovery point there.
+
+        May run in a thread while the log goes on, but only once at a time. Raises KafkaError(KAFKA_STORAGE_ERROR) if
+        that fails; the log then takes no more appends, because what the failed call has dropped cannot be known.
+        """
+        if self._failure is not None:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
+        self._unflushed_since_ms = None
+        end = self.log_end_offset
+        try:
+            self._sync(list(self._segments), end)
+        except OSError as error:
+            self._failure = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure) from error
+        self.recovery_point = max(self.recovery_point, end)
+
+    def _sync(self, segments: list[Segment], end: int) -> None:
+        unsynced, self._unsynced_names = self._unsynced_names, set()
+        for name in unsynced:
+            if self._disk.exists(self.directory / name):
+                file = self._disk.open(self.directory / name)
+                file.sync()
+                file.close()
+        if unsynced:
+            self._disk.sync_directory(self.directory)
+        for segment in segments[:-1]:
+            if not segment.indexes_stored:
+                segment.store_indexes()
+        for segment in segments:
+            if segment.next_offset > self.recovery_point and segment.base_offset < end:
+                segment.file.sync()
+        if self._epochs.dirty:
+            self._epochs.dirty = False
+            checkpoints.write_epochs(self._disk, self.directory / checkpoints.LEADER_EPOCHS, list(self._epochs))
+
+    def close(self) -> None:
+        """Flush everything and leave the files of a clean shutdown; may run in a thread. Nothing may follow."""
+        if self._failure is None and (self.log_end_offset > self.recovery_point or not self._active.indexes_stored):
+            self._active.trim()
+            self._active.close_indexes()
+            if len(self._producers) or self._snapshots:
+                self._take_snapshot(self.log_end_offset)
+            self.flush()
+            self._active.store_indexes()
+        self._release("was closed")
+
+    def delete(self) -> Path:
+        """Take the partition out of service: rename its directory as Kafka does, and let go of the files.
+
+        Returns the new path, to be removed with `Disk.remove_tree` after file.delete.delay.ms.
+        """
+        suffix = f"-{self.index}.{uuid.uuid4().hex}{DELETE_DIRECTORY_SUFFIX}"
+        target = self.directory.with_name(self.topic[: _LONGEST_NAME - len(suffix)] + suffix)
+        self._disk.rename(self.directory, target)
+        self._release("was deleted")
+        return target
+
+    def _release(self, reason: str) -> None:
+        self._failure = f"{self.topic}-{self.index} {reason}"
+        for segment in self._segments:
+            segment.close()

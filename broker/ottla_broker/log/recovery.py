@@ -1,0 +1,232 @@
+"""Brings a partition directory back to a log: after a clean stop quickly, after a crash to the longest valid prefix.
+
+What was flushed (the recovery point) is trusted. After a crash every segment that reaches beyond it is read and
+checked batch by batch; at the first that is damaged the log ends, and later segments go. Base offset and leader epoch
+lie outside a batch's checksum: the former must continue where the batch before ends; damage to the latter cannot be
+seen (nor by Apache Kafka). Indexes of checked segments are rebuilt, leader epochs and producer states are brought up
+to date from the batches.
+"""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Final
+
+from ottla_broker.log.checkpoints import LEADER_EPOCHS, read_epochs
+from ottla_broker.log.config import LogConfig
+from ottla_broker.log.disk import Disk, read_whole
+from ottla_broker.log.epochs import LeaderEpochs
+from ottla_broker.log.errors import CorruptFile
+from ottla_broker.log.producers import Origin, Producers
+from ottla_broker.log.scan import read_batch, scan_headers
+from ottla_broker.log.segment import (
+    DELETED_SUFFIX,
+    LOG_SUFFIX,
+    OFFSET_INDEX_SUFFIX,
+    SNAPSHOT_SUFFIX,
+    TIME_INDEX_SUFFIX,
+    TRANSACTION_INDEX_SUFFIX,
+    Segment,
+    file_name,
+)
+from ottla_broker.log.transactions import OpenTransactions, TransactionIndex
+
+_TEMPORARY_SUFFIXES: Final = (DELETED_SUFFIX, ".cleaned", ".tmp")
+_OFFSET_DIGITS: Final = 20
+
+
+@dataclasses.dataclass(slots=True)
+class RecoveredLog:
+    """What a partition directory holds. `segments` is never empty, its last one is ready for appends."""
+
+    segments: list[Segment]
+    log_start_offset: int
+    epochs: LeaderEpochs
+    producers: Producers
+    transactions: OpenTransactions
+    snapshots: list[int]
+
+
+def recover_log(
+    disk: Disk,
+    directory: Path,
+    config: LogConfig,
+    *,
+    recovery_point: int,
+    log_start_offset: int,
+    clean_shutdown: bool,
+    producer_expiration_ms: int,
+    now_ms: int,
+) -> RecoveredLog:
+    """Load the log in `directory`. OSError if the disk fails; damage of the files themselves is repaired."""
+    names = _remove_leftovers(disk, directory)
+    epochs = _load_epochs(disk, directory)
+    segments = [Segment.load(disk, directory, offset) for offset in _offsets(names, LOG_SUFFIX)]
+    checked = 0
+    if not clean_shutdown:
+        checked = _check_segments(disk, segments, recovery_point, config, epochs)
+    log_end_offset = _join(segments, checked, names, config)
+    if log_end_offset < log_start_offset or not segments:
+        for segment in reversed(segments):
+            segment.remove()
+        segments, checked = [Segment.create(disk, directory, log_start_offset, config, now_ms)], 0
+        log_end_offset = log_start_offset
+    log_start_offset = max(log_start_offset, segments[0].base_offset)
+    epochs.truncate_end(log_end_offset)
+    epochs.truncate_start(log_start_offset)
+    unindexed = {segment.base_offset for segment in segments[len(segments) - checked :]}
+    unindexed |= {segment.base_offset for segment in segments if _has_broken_transaction_index(segment, names)}
+    snapshots = _offsets(names, SNAPSHOT_SUFFIX)
+    producers, transactions = Producers(), OpenTransactions()
+    # A clean stop leaves a snapshot, unless there is nothing to remember.
+    if snapshots or unindexed or not clean_shutdown:
+        producers, transactions = load_producers(
+            disk, directory, segments, snapshots, log_start_offset, unindexed, producer_expiration_ms, now_ms
+        )
+    needed = {segment.base_offset for segment in segments} | {max(snapshots, default=0)}
+    for offset in set(snapshots) - needed:
+        disk.remove(directory / file_name(offset, SNAPSHOT_SUFFIX))
+        snapshots.remove(offset)
+    return RecoveredLog(segments, log_start_offset, epochs, producers, transactions, snapshots)
+
+
+def _remove_leftovers(disk: Disk, directory: Path) -> list[str]:
+    """Remove files of unfinished work and indexes without a segment; the names that remain."""
+    names = disk.list(directory)
+    logs = {name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX)}
+    indexes = (OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX)
+    remaining = []
+    for name in names:
+        stem, suffix = name[:_OFFSET_DIGITS], name[_OFFSET_DIGITS:]
+        if name.endswith(_TEMPORARY_SUFFIXES) or (suffix in indexes and stem not in logs):
+            disk.remove(directory / name)
+        else:
+            remaining.append(name)
+    return remaining
+
+
+def _offsets(names: list[str], suffix: str) -> list[int]:
+    """The offsets in the names of the files with this suffix, in rising order."""
+    stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return sorted(int(stem) for stem in stems if len(stem) == _OFFSET_DIGITS and stem.isdecimal())
+
+
+def _load_epochs(disk: Disk, directory: Path) -> LeaderEpochs:
+    try:
+        return LeaderEpochs(read_epochs(disk, directory / LEADER_EPOCHS))
+    except CorruptFile:
+        return LeaderEpochs()  # those of the checked batches are found again; older ones only followers would ask for
+
+
+def _check_segments(
+    disk: Disk, segments: list[Segment], recovery_point: int, config: LogConfig, epochs: LeaderEpochs
+) -> int:
+    """Check the segments that reach beyond the recovery point, and end the log at the first damage; how many remain."""
+    first = max((n for n, segment in enumerate(segments) if segment.base_offset <= recovery_point), default=0)
+    for number in range(first, len(segments)):
+        cut = segments[number].recover(config.index_interval_bytes, epochs, gaps=config.compact)
+        beyond = segments[number + 1 :]
+        if beyond and (cut or beyond[0].base_offset < segments[number].next_offset):
+            for segment in reversed(beyond):
+                segment.remove()
+            del segments[number + 1 :]
+            disk.sync_directory(segments[number].directory)
+            break
+    return len(segments) - first
+
+
+def _join(segments: list[Segment], checked: int, names: list[str], config: LogConfig) -> int:
+    """Let every segment know where it ends; the log end offset."""
+    for segment, following in itertools.pairwise(segments):
+        segment.next_offset = following.base_offset
+        stem = file_name(segment.base_offset, "")
+        if segment.indexes_stored and not {stem + OFFSET_INDEX_SUFFIX, stem + TIME_INDEX_SUFFIX} <= set(names):
+            segment.rebuild_indexes(config.index_interval_bytes)
+            segment.next_offset = following.base_offset
+        elif not segment.indexes_stored:
+            segment.close_indexes()
+    if not segments:
+        return 0
+    if checked == 0:
+        segments[-1].find_end(config.index_interval_bytes)
+    return segments[-1].next_offset
+
+
+def _has_broken_transaction_index(segment: Segment, names: list[str]) -> bool:
+    if file_name(segment.base_offset, TRANSACTION_INDEX_SUFFIX) not in names:
+        return False
+    try:
+        return segment.transaction_index is None
+    except CorruptFile:
+        segment.clear_transaction_index()
+        return True
+
+
+def load_producers(
+    disk: Disk,
+    directory: Path,
+    segments: list[Segment],
+    snapshots: list[int],
+    log_start_offset: int,
+    unindexed: set[int],
+    producer_expiration_ms: int,
+    now_ms: int,
+) -> tuple[Producers, OpenTransactions]:
+    """The state at the end of the log: from the newest snapshot that is old enough, and what was appended since.
+
+    Old enough is one from before the first of the segments `unindexed` (by base offset), whose empty transaction
+    indexes are filled on the way. Snapshots that are damaged or lie beyond the log's end are removed, from disk and
+    `snapshots`.
+    """
+    log_end_offset = segments[-1].next_offset
+    latest = min(unindexed, default=log_end_offset)
+    producers, replay_from = Producers(), log_start_offset
+    for offset in reversed(snapshots.copy()):
+        snapshot = None
+        if offset <= log_end_offset:
+            if not log_start_offset < offset <= latest or replay_from != log_start_offset:
+                continue
+            snapshot = _read_snapshot(disk, directory / file_name(offset, SNAPSHOT_SUFFIX))
+        if snapshot is None:
+            disk.remove(directory / file_name(offset, SNAPSHOT_SUFFIX))
+            snapshots.remove(offset)
+        else:
+            producers, replay_from = snapshot, offset
+    producers.expire(now_ms, producer_expiration_ms)
+    transactions = OpenTransactions()
+    transactions.apply(producers.open_transactions(), ())
+    for segment in segments:
+        if segment.next_offset > replay_from:
+            filled = segment.transaction_index if segment.base_offset in unindexed else None
+            _replay(segment, replay_from, producers, transactions, filled, now_ms)
+    return producers, transactions
+
+
+def _read_snapshot(disk: Disk, path: Path) -> Producers | None:
+    try:
+        return Producers.decode(read_whole(disk, path))
+    except CorruptFile:
+        return None
+
+
+def _replay(
+    segment: Segment,
+    offset: int,
+    producers: Producers,
+    transactions: OpenTransactions,
+    filled: TransactionIndex | None,
+    now_ms: int,
+) -> None:
+    """Take in the segment's batches from `offset` on, and note aborted transactions in the index to be filled."""
+    for position, header in scan_headers(segment.file, segment.locate(offset), segment.size):
+        if header.producer_id < 0:
+            continue
+        stage = producers.stage(Origin.REPLICATION)
+        if header.is_control:
+            stage.control_batch(read_batch(segment.file, position, header), header.base_offset, now_ms)
+        else:
+            stage.data_batch(header, header.base_offset, now_ms)
+        stage.commit()
+        for transaction, last_stable_offset in transactions.apply(stage.begun, stage.completed):
+            if filled is not None:
+                filled.append(transaction, last_stable_offset)

@@ -1,0 +1,104 @@
+"""What a log checks before it takes a batch, cheapest first, one error per rung; and what it changes in one.
+
+A batch is judged by its header and checksum. Its records are read in two cases only: to look for missing keys on a
+compacted topic, and to compress them anew where the topic's compression.type is not the producer's.
+"""
+
+from ottla_broker.log.config import LogConfig
+from ottla_broker.log.producers import Origin
+from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError
+from ottla_wire.records import (
+    Compression,
+    NewRecord,
+    RecordBatch,
+    TimestampType,
+    build_batch,
+    stamp_log_append_time,
+)
+
+Data = bytes | bytearray | memoryview
+
+_COMPRESSION_TYPES = {
+    "uncompressed": Compression.NONE,
+    "gzip": Compression.GZIP,
+    "snappy": Compression.SNAPPY,
+    "lz4": Compression.LZ4,
+    "zstd": Compression.ZSTD,
+}
+
+
+def parse_batches(data: Data, origin: Origin) -> list[RecordBatch]:
+    """The batches in `data`, which they must fill. Raises CorruptRecord, or InvalidRecord if a client sends several."""
+    batches = [RecordBatch(data, 0)]
+    position = batches[0].size
+    while position < len(data):
+        batches.append(RecordBatch(data, position))
+        position += batches[-1].size
+    if origin is Origin.CLIENT and len(batches) > 1:
+        raise InvalidRecord(f"A produce request must have exactly one record batch per partition, not {len(batches)}")
+    return batches
+
+
+def check_batch(batch: RecordBatch, config: LogConfig, origin: Origin, now_ms: int) -> None:
+    """Raise KafkaError MESSAGE_TOO_LARGE, CORRUPT_MESSAGE, INVALID_RECORD or INVALID_TIMESTAMP to refuse a batch."""
+    if origin is Origin.REPLICATION:
+        batch.validate()
+        return
+    if batch.size > config.max_message_bytes:
+        raise KafkaError(
+            ErrorCode.MESSAGE_TOO_LARGE,
+            f"The record batch has {batch.size} bytes, max.message.bytes is {config.max_message_bytes}",
+        )
+    if origin is Origin.COORDINATOR:
+        batch.validate()
+        return
+    batch.validate_produced()
+    if config.message_timestamp_type == "CreateTime":
+        _check_timestamps(batch, config, now_ms)
+    if config.compact and any(record.key is None for record in batch.records()):
+        raise InvalidRecord("Compacted topic cannot accept message without key")
+
+
+def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> None:
+    if batch.timestamp_type is TimestampType.LOG_APPEND_TIME:
+        raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "A producer must not set the timestamp type to LogAppendTime")
+    latest = now_ms + config.message_timestamp_after_max_ms
+    earliest = now_ms - config.message_timestamp_before_max_ms
+    if batch.max_timestamp > latest:
+        raise KafkaError(
+            ErrorCode.INVALID_TIMESTAMP,
+            f"Timestamp {batch.max_timestamp} is after {latest}, the latest by message.timestamp.after.max.ms",
+        )
+    if 0 <= batch.base_timestamp < earliest:
+        raise KafkaError(
+            ErrorCode.INVALID_TIMESTAMP,
+            f"Timestamp {batch.base_timestamp} is before {earliest}, the earliest by message.timestamp.before.max.ms",
+        )
+
+
+def transform_batch(batch: RecordBatch, config: LogConfig, now_ms: int) -> RecordBatch:
+    """The batch as the topic wants it stored: compression and timestamps of its own choice. Often the same object.
+
+    The buffer of `batch` must be writable.
+    """
+    wanted = _COMPRESSION_TYPES.get(config.compression_type, batch.compression)
+    if wanted != batch.compression and not batch.is_control:
+        batch = _compress(batch, Compression(wanted))
+    if config.message_timestamp_type == "LogAppendTime":
+        stamp_log_append_time(batch.buffer, 0, now_ms)
+        batch = RecordBatch(batch.buffer)
+    return batch
+
+
+def _compress(batch: RecordBatch, compression: Compression) -> RecordBatch:
+    records = (NewRecord(record.key, record.value, record.timestamp, record.headers) for record in batch.records())
+    return RecordBatch(
+        build_batch(
+            records,
+            compression=compression,
+            producer_id=batch.producer_id,
+            producer_epoch=batch.producer_epoch,
+            base_sequence=batch.base_sequence,
+            transactional=batch.is_transactional,
+        )
+    )
