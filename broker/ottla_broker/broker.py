@@ -1,69 +1,131 @@
-"""The broker: what every handler gets, and the two operations on partitions that all of them share.
+"""The broker: what every handler gets, and the few operations that all of them share.
 
 `Broker` owns no logic of its own. It holds the parts (metadata, logs, coordinators, parked requests), finds partitions
 for handlers and appends to them: the one place where an append advances the high watermark and wakes who waits for it.
+`node` builds it, starts it and stops it.
 """
 
-from collections.abc import Callable
+import random
+import uuid
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from ottla_broker.cluster.controller import Controller
+from ottla_broker.cluster.image import BrokerState, ClusterImage, PartitionState
+from ottla_broker.cluster.records import BrokerEndpoint
+from ottla_broker.cluster.topics import CONSUMER_OFFSETS, TRANSACTION_STATE
+from ottla_broker.config import BrokerConfig
+from ottla_broker.fetch_sessions import FetchSessions
+from ottla_broker.log.manager import LogManager
+from ottla_broker.log.partition import Appended, Origin, PartitionLog
+from ottla_broker.waits import Waits
 from ottla_wire.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
-    from ottla_broker.cluster.image import ClusterImage
-    from ottla_broker.cluster.metadata_log import Controller
-    from ottla_broker.config import BrokerConfig
     from ottla_broker.coordinator.groups import GroupCoordinator
     from ottla_broker.coordinator.transactions import TransactionCoordinator
-    from ottla_broker.log.manager import LogManager
-    from ottla_broker.log.partition import Appended, Origin, PartitionLog
-    from ottla_broker.waits import Waits
 
-CONSUMER_OFFSETS = "__consumer_offsets"
-TRANSACTION_STATE = "__transaction_state"
+__all__ = ["CONSUMER_OFFSETS", "NO_EPOCH", "TRANSACTION_STATE", "Broker"]
+
+NO_EPOCH = -1
 
 
 class Broker:
-    """One node, from the handlers' point of view."""
+    """One node, from the handlers' point of view. `clock` gives epoch milliseconds."""
 
-    config: "BrokerConfig"
-    image: "ClusterImage"
-    controller: "Controller"
-    logs: "LogManager"
     groups: "GroupCoordinator"
     transactions: "TransactionCoordinator"
-    waits: "Waits"
-    clock: Callable[[], int]
-    node_id: int
-    cluster_id: str
 
-    def partition(self, topic: str, index: int) -> "PartitionLog":
+    def __init__(
+        self,
+        config: BrokerConfig,
+        cluster_id: str,
+        image: ClusterImage,
+        controller: Controller,
+        logs: LogManager,
+        clock: Callable[[], int],
+    ) -> None:
+        self.config = config
+        self.node_id = config.node_id
+        self.cluster_id = cluster_id
+        self.image = image
+        self.controller = controller
+        self.logs = logs
+        self.clock = clock
+        self.waits = Waits()
+        self.fetch_sessions = FetchSessions(config.max_incremental_fetch_session_cache_slots)
+        self.random = random.Random()
+
+    def partition(self, topic: str, index: int, *, current_leader_epoch: int = NO_EPOCH) -> PartitionLog:
         """The log of a partition that this node leads.
 
-        Raises KafkaError UNKNOWN_TOPIC_OR_PARTITION, or NOT_LEADER_OR_FOLLOWER when another node leads it.
+        `current_leader_epoch` is what the client believes, if it believes anything. Raises KafkaError
+        UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH.
         """
         state = self.image.partition(topic, index)
         if state is None:
-            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, f"topic {topic!r} has no partition {index}")
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         log = self.logs.get(topic, index)
         if log is None or state.leader != self.node_id:
-            raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"{topic}-{index} is led by node {state.leader}")
+            raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        if current_leader_epoch != NO_EPOCH and current_leader_epoch != state.leader_epoch:
+            raise KafkaError(
+                ErrorCode.FENCED_LEADER_EPOCH
+                if current_leader_epoch < state.leader_epoch
+                else ErrorCode.UNKNOWN_LEADER_EPOCH
+            )
         return log
 
+    def topic_name(self, topic_id: uuid.UUID) -> str:
+        """The name of a topic. Raises KafkaError UNKNOWN_TOPIC_ID."""
+        topic = self.image.topics_by_id.get(topic_id)
+        if topic is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_ID)
+        return topic.name
+
     def append(
-        self, log: "PartitionLog", data: "bytearray | bytes | memoryview", *, origin: "Origin | None" = None
-    ) -> "Appended":
+        self, log: PartitionLog, data: bytearray | bytes | memoryview, *, origin: Origin = Origin.CLIENT
+    ) -> Appended:
         """Append batches to a partition, advance its high watermark, and wake the fetches that wait for it.
 
-        On one node a record is replicated as soon as it is appended; the write is durable as the topic's flush
-        settings say. Raises the KafkaError that `PartitionLog.append` raises.
+        On one node a record is replicated as soon as it is appended. Raises the KafkaError that `PartitionLog.append`
+        raises.
         """
-        raise NotImplementedError
+        state = self.leadership(log)
+        before = log.high_watermark
+        appended = log.append(data, leader_epoch=state.leader_epoch, now_ms=self.clock(), origin=origin)
+        if state.isr == (self.node_id,):
+            log.update_high_watermark(log.log_end_offset)
+        if log.high_watermark > before:
+            self.waits.advanced(log.topic, log.index, len(data))
+        return appended
+
+    def leadership(self, log: PartitionLog) -> PartitionState:
+        """Who leads the partition of a log, in which epoch. Raises KafkaError if it is being deleted."""
+        state = self.image.partition(log.topic, log.index)
+        if state is None:
+            raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+        return state
+
+    def endpoints(self, listener: str) -> Iterator[tuple[BrokerState, BrokerEndpoint]]:
+        """The live brokers with their address for clients of a listener."""
+        for node_id in self.image.live_brokers:
+            node = self.image.brokers[node_id]
+            endpoint = node.endpoint(listener)
+            if endpoint is not None:
+                yield node, endpoint
 
     async def ensure_internal_topic(self, topic: str) -> int:
-        """Create `__consumer_offsets` or `__transaction_state` if it does not exist; its number of partitions."""
-        raise NotImplementedError
+        """Create `__consumer_offsets` or `__transaction_state` if it does not exist; its number of partitions.
+
+        Raises KafkaError COORDINATOR_NOT_AVAILABLE if that is impossible.
+        """
+        await self.controller.ensure_topics([topic])
+        state = self.image.topics.get(topic)
+        if state is None:
+            raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"The topic {topic} cannot be created")
+        return len(state.partitions)
 
     async def allocate_producer_ids(self) -> range:
         """A block of producer ids that no other transaction coordinator will ever hand out."""
-        raise NotImplementedError
+        return await self.controller.allocate_producer_ids()

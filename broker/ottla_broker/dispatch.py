@@ -11,6 +11,7 @@ two cannot disagree. `load_handlers` imports every module of the `handlers` pack
 A handler may
 
 - return the response, or None where the protocol wants none (a produce with acks=0);
+- raise `ClosesConnection`, where closing the connection is the only answer that the protocol has;
 - raise `KafkaError` where the whole request fails and its response has a top-level `error_code`: `answer` builds that
   response (errors of single topics, partitions or groups belong into the response that the handler returns);
 - await. It is started at once, in the order in which requests arrived, and runs without a task until its first
@@ -24,8 +25,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ottla_wire.errors import KafkaError
+from ottla_wire.api_keys import ApiKey
+from ottla_wire.chunks import Chunks, Part
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.headers import RequestHeader, encode_response_header
 from ottla_wire.message import Message, VersionRange
+from ottla_wire.messages import api_versions
 
 if TYPE_CHECKING:
     from ottla_broker.broker import Broker
@@ -35,16 +40,31 @@ Request = TypeVar("Request", bound=Message)
 Handler = Callable[["Broker", "RequestContext", Any], Awaitable[Message | None]]
 
 
+class ClosesConnection(Exception):  # noqa: N818 - its name says what it does
+    """A request that is answered by closing its connection; the message says why, for the log."""
+
+
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
     """What a handler may know about a request besides its body."""
 
     version: int
     correlation_id: int
     client_id: str
-    client_host: str
     connection: "Connection"
-    principal: str = "User:ANONYMOUS"
-    listener: str = "PLAINTEXT"
+
+    @property
+    def client_host(self) -> str:
+        """The client's address, as groups show it."""
+        return self.connection.host
+
+    @property
+    def principal(self) -> str:
+        return self.connection.principal
+
+    @property
+    def listener(self) -> str:
+        """The name of the listener that the client came in by."""
+        return self.connection.listener
 
 
 class Api(msgspec.Struct, frozen=True):
@@ -57,11 +77,11 @@ class Api(msgspec.Struct, frozen=True):
     advertised: VersionRange
     handler: Handler
 
-    def failure(self, error: KafkaError) -> Message | None:
-        """The response that says that the whole request failed, or None if this API's response cannot say so."""
-        fields = self.response.field_names()
+    def failure(self, error: KafkaError) -> Message:
+        """The response that says that the whole request failed. Raises ClosesConnection if it has no place for that."""
+        fields = {field.name for field in self.response.fields}
         if "error_code" not in fields:
-            return None
+            raise ClosesConnection(f"{self.request.__name__} failed: {error}") from error
         response = self.response(error_code=int(error.code))
         if "error_message" in fields:
             response.error_message = error.message  # type: ignore[attr-defined]
@@ -102,6 +122,54 @@ def handles(
         return handler
 
     return register
+
+
+async def respond(broker: "Broker", connection: "Connection", frame: bytearray | memoryview) -> list[Part]:
+    """Serve one request frame: the parts of the response frame, none if there is no response.
+
+    Raises MalformedMessage for a frame that is no request, and ClosesConnection.
+    """
+    header, position = RequestHeader.decode(frame)
+    api = APIS.get(header.api_key)
+    version = header.api_version
+    if api is None:
+        raise ClosesConnection(f"API key {header.api_key} is not served here")
+    if version not in api.versions:
+        if header.api_key == ApiKey.API_VERSIONS:
+            return _frame(0, header.correlation_id, _unknown_api_versions(api))
+        raise ClosesConnection(f"{api.request.__name__} version {version} is not served, only {api.versions}")
+    request, _ = api.request.decode(frame, version, position)
+    context = RequestContext(version, header.correlation_id, header.client_id or "", connection)
+    try:
+        response = await api.handler(broker, context, request)
+    except KafkaError as error:
+        response = api.failure(error)
+    return [] if response is None else _frame(version, header.correlation_id, response)
+
+
+def _unknown_api_versions(api: Api) -> Message:
+    """What a client of the future is told, in version 0, so that it can ask again (KIP-511)."""
+    return api_versions.ApiVersionsResponse(
+        error_code=ErrorCode.UNSUPPORTED_VERSION,
+        api_keys=[
+            api_versions.ApiVersion(
+                api_key=api.key, min_version=api.advertised.lowest, max_version=api.advertised.highest
+            )
+        ],
+    )
+
+
+def _frame(version: int, correlation_id: int, response: Message) -> list[Part]:
+    header = encode_response_header(response.api_key, version, correlation_id)
+    if response.api_key != ApiKey.FETCH:
+        body = response.encode(version)
+        return [b"".join(((len(header) + len(body)).to_bytes(4, "big"), header, body))]
+    # A fetch response has regions of log files in it.
+    chunks = Chunks()
+    chunks.append(b"")
+    response.encode_into(version, chunks)
+    chunks.parts[0] = (len(header) + chunks.size).to_bytes(4, "big") + header
+    return list(chunks)
 
 
 def load_handlers() -> None:

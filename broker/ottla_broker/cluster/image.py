@@ -1,0 +1,181 @@
+"""The cluster as its metadata log says it is: brokers, topics, partitions, settings, features.
+
+`ClusterImage.replay` applies one record, and is the only place where the image changes, in life and at recovery alike.
+Handlers and the controller read it. The states are immutable: whoever holds one sees that moment. Pure.
+"""
+
+import uuid
+from collections.abc import Mapping
+from enum import IntEnum
+
+import msgspec
+
+from ottla_broker.cluster.records import (
+    NO_LEADER_CHANGE,
+    BrokerEndpoint,
+    ConfigRecord,
+    FeatureLevelRecord,
+    MetadataRecord,
+    PartitionChangeRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    RegisterBrokerRecord,
+    RemoveTopicRecord,
+    TopicRecord,
+)
+
+
+class ResourceType(IntEnum):
+    """What a setting belongs to, as `ConfigResource.Type` numbers it."""
+
+    TOPIC = 2
+    BROKER = 4
+
+
+class BrokerState(msgspec.Struct, frozen=True):
+    """A node that is, or was, part of the cluster."""
+
+    id: int
+    epoch: int
+    incarnation_id: uuid.UUID
+    endpoints: tuple[BrokerEndpoint, ...]
+    rack: str | None
+    fenced: bool
+
+    def endpoint(self, listener: str) -> BrokerEndpoint | None:
+        """Where clients of a listener find this node."""
+        return next((endpoint for endpoint in self.endpoints if endpoint.name == listener), None)
+
+
+class PartitionState(msgspec.Struct, frozen=True):
+    """Who holds a partition. `leader` is a node id, or -1 while there is none."""
+
+    topic: str
+    topic_id: uuid.UUID
+    index: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    leader: int
+    leader_epoch: int
+    partition_epoch: int
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """A topic and its partitions, which are numbered from 0 without gaps."""
+
+    name: str
+    id: uuid.UUID
+    partitions: tuple[PartitionState, ...] = ()
+
+
+class ClusterImage:
+    """Everything the metadata log has said so far."""
+
+    def __init__(self) -> None:
+        self.brokers: dict[int, BrokerState] = {}
+        self.topics: dict[str, TopicState] = {}
+        self.topics_by_id: dict[uuid.UUID, TopicState] = {}
+        self.features: dict[str, int] = {}
+        self.next_producer_id = 0
+        self.offset = -1  # of the last record replayed
+        self._configs: dict[tuple[int, str], dict[str, str]] = {}
+
+    def partition(self, topic: str, index: int) -> PartitionState | None:
+        """The state of a partition, or None if it does not exist."""
+        state = self.topics.get(topic)
+        if state is None or not 0 <= index < len(state.partitions):
+            return None
+        return state.partitions[index]
+
+    def config(self, kind: ResourceType, name: str) -> Mapping[str, str]:
+        """The settings that were set for a topic or broker, by name; those at their default are absent."""
+        return self._configs.get((kind, name), {})
+
+    @property
+    def live_brokers(self) -> list[int]:
+        """Ids of the brokers that may hold replicas, in order."""
+        return sorted(broker.id for broker in self.brokers.values() if not broker.fenced)
+
+    def replay(self, record: MetadataRecord, offset: int) -> None:
+        """Apply the record at `offset` of the metadata log. Records must come in order, each once."""
+        assert offset > self.offset, f"record {offset} of the metadata log replayed after {self.offset}"
+        match record:
+            case RegisterBrokerRecord():
+                self._register(record)
+            case TopicRecord():
+                self._put(TopicState(record.name, record.topic_id))
+            case PartitionRecord():
+                self._add_partition(record)
+            case PartitionChangeRecord():
+                self._change_partition(record)
+            case RemoveTopicRecord():
+                topic = self.topics_by_id.pop(record.topic_id)
+                del self.topics[topic.name]
+                self._configs.pop((ResourceType.TOPIC, topic.name), None)
+            case ConfigRecord():
+                self._configure(record)
+            case FeatureLevelRecord():
+                self.features[record.name] = record.feature_level
+            case ProducerIdsRecord():
+                self.next_producer_id = record.next_producer_id
+        self.offset = offset
+
+    def _register(self, record: RegisterBrokerRecord) -> None:
+        self.brokers[record.broker_id] = BrokerState(
+            id=record.broker_id,
+            epoch=record.broker_epoch,
+            incarnation_id=record.incarnation_id,
+            endpoints=tuple(record.end_points),
+            rack=record.rack,
+            fenced=record.fenced,
+        )
+
+    def _put(self, topic: TopicState) -> None:
+        self.topics[topic.name] = topic
+        self.topics_by_id[topic.id] = topic
+
+    def _add_partition(self, record: PartitionRecord) -> None:
+        topic = self.topics_by_id[record.topic_id]
+        assert record.partition_id == len(topic.partitions), f"partitions of {topic.name} are created in order"
+        partition = PartitionState(
+            topic=topic.name,
+            topic_id=topic.id,
+            index=record.partition_id,
+            replicas=tuple(record.replicas),
+            isr=tuple(record.isr),
+            leader=record.leader,
+            leader_epoch=record.leader_epoch,
+            partition_epoch=record.partition_epoch,
+            adding=tuple(record.adding_replicas),
+            removing=tuple(record.removing_replicas),
+        )
+        self._put(msgspec.structs.replace(topic, partitions=(*topic.partitions, partition)))
+
+    def _change_partition(self, record: PartitionChangeRecord) -> None:
+        topic = self.topics_by_id[record.topic_id]
+        old = topic.partitions[record.partition_id]
+        leads_anew = record.leader != NO_LEADER_CHANGE
+        new = msgspec.structs.replace(
+            old,
+            replicas=old.replicas if record.replicas is None else tuple(record.replicas),
+            isr=old.isr if record.isr is None else tuple(record.isr),
+            leader=record.leader if leads_anew else old.leader,
+            leader_epoch=old.leader_epoch + leads_anew,
+            partition_epoch=old.partition_epoch + 1,
+            adding=old.adding if record.adding_replicas is None else tuple(record.adding_replicas),
+            removing=old.removing if record.removing_replicas is None else tuple(record.removing_replicas),
+        )
+        partitions = (*topic.partitions[: old.index], new, *topic.partitions[old.index + 1 :])
+        self._put(msgspec.structs.replace(topic, partitions=partitions))
+
+    def _configure(self, record: ConfigRecord) -> None:
+        resource = (record.resource_type, record.resource_name)
+        values = self._configs.setdefault(resource, {})
+        if record.value is None:
+            values.pop(record.name, None)
+        else:
+            values[record.name] = record.value
+        if not values:
+            del self._configs[resource]

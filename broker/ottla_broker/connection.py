@@ -1,0 +1,94 @@
+"""One client's connection, without its socket: which requests are open, and which responses may leave.
+
+Requests are started in the order in which they arrive, several may be under way at once, and their responses leave in
+the order of the requests, whatever the order in which they become ready. The number under way is bounded; above it, or
+while the peer does not take its responses, no further request is started, and so no further bytes are read.
+
+Pure: the server feeds it frames, completions and the time, and does what it says.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from enum import Enum
+
+from ottla_wire.chunks import Part
+
+# Java clients keep at most 5 requests under way on a connection; librdkafka has no bound of its own in practice.
+MAX_REQUESTS_UNDER_WAY = 100
+
+
+class Stage(Enum):
+    """What a connection may be used for. OPEN -> CLOSING when a response or a broken frame ends it."""
+
+    OPEN = "open"  # any request is served
+    CLOSING = "closing"  # what is ready still leaves; nothing more is read
+
+
+class Exchange:
+    """One request and, once there is one, its response."""
+
+    __slots__ = ("closes", "parts")
+
+    def __init__(self) -> None:
+        self.parts: Iterable[Part] | None = None
+        self.closes = False
+
+
+class Connection:
+    """The order of responses and the limits of one connection, and who is at its other end."""
+
+    __slots__ = ("_under_way", "host", "last_active_ms", "listener", "output_full", "port", "principal", "stage")
+
+    def __init__(self, host: str, port: int, now_ms: int) -> None:
+        self.host = host
+        self.port = port
+        self.principal = "User:ANONYMOUS"
+        self.listener = "PLAINTEXT"
+        self.stage = Stage.OPEN
+        self.output_full = False
+        self.last_active_ms = now_ms
+        self._under_way: deque[Exchange] = deque()
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def requests_under_way(self) -> int:
+        return len(self._under_way)
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether the next request may be started."""
+        return self.stage is Stage.OPEN and not self.output_full and len(self._under_way) < MAX_REQUESTS_UNDER_WAY
+
+    def begin(self, now_ms: int) -> Exchange:
+        """A request has arrived; its place in the order of responses is taken."""
+        self.last_active_ms = now_ms
+        exchange = Exchange()
+        self._under_way.append(exchange)
+        return exchange
+
+    def finish(self, exchange: Exchange, parts: Iterable[Part], *, closes: bool = False) -> list[Part]:
+        """The response of a request is ready (empty if it gets none); what may leave now, in order.
+
+        With `closes` the connection ends once the response has left, and later responses are dropped.
+        """
+        exchange.parts = parts
+        exchange.closes = closes
+        leaving: list[Part] = []
+        under_way = self._under_way
+        while under_way and under_way[0].parts is not None and self.stage is Stage.OPEN:
+            first = under_way.popleft()
+            leaving.extend(first.parts or ())
+            if first.closes:
+                self.close()
+        return leaving
+
+    def close(self) -> None:
+        """Nothing more is read or started; requests under way get no response."""
+        self.stage = Stage.CLOSING
+        self._under_way.clear()
+
+    def is_idle(self, now_ms: int, max_idle_ms: int) -> bool:
+        """Whether nothing has happened for longer than `connections.max.idle.ms` and nothing is under way."""
+        return not self._under_way and now_ms - self.last_active_ms > max_idle_ms

@@ -1,0 +1,44 @@
+"""DescribeCluster, versions 0-2: the cluster's id, controller and brokers (KIP-700).
+
+1+: a client may ask for the controllers instead, which only a controller's listener answers (KIP-919).
+"""
+
+from ottla_broker.broker import Broker
+from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.operations import CLUSTER_OPERATIONS
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.messages.describe_cluster import (
+    DescribeClusterBroker,
+    DescribeClusterRequest,
+    DescribeClusterResponse,
+)
+
+_BROKERS = 1
+
+
+@handles(DescribeClusterRequest, "0-2")
+async def describe_cluster(
+    broker: Broker, context: RequestContext, request: DescribeClusterRequest
+) -> DescribeClusterResponse:
+    response = DescribeClusterResponse(
+        cluster_id=broker.cluster_id,
+        controller_id=broker.node_id,
+        brokers=[
+            DescribeClusterBroker(broker_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
+            for node, endpoint in broker.endpoints(context.listener)
+        ],
+    )
+    if request.endpoint_type != _BROKERS:
+        mismatch = KafkaError(
+            ErrorCode.MISMATCHED_ENDPOINT_TYPE, "The request was sent to an endpoint of the wrong type: a broker's"
+        )
+        return DescribeClusterResponse(
+            error_code=mismatch.code,
+            error_message=mismatch.message,
+            endpoint_type=_BROKERS,
+            cluster_id=broker.cluster_id,
+            brokers=[],
+        )
+    if request.include_cluster_authorized_operations:
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS
+    return response

@@ -1,0 +1,80 @@
+"""DescribeConfigs, versions 1-4: the settings of topics and brokers, with where each comes from.
+
+3+: types, and documentation on request.
+"""
+
+from collections.abc import Iterator
+
+from ottla_broker.broker import Broker
+from ottla_broker.cluster.image import ResourceType
+from ottla_broker.cluster.topics import validate_name
+from ottla_broker.described_configs import DescribedSetting, describe_broker_config, describe_topic_config
+from ottla_broker.dispatch import RequestContext, handles
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.messages.describe_configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+    DescribeConfigsResourceResult,
+    DescribeConfigsResponse,
+    DescribeConfigsResult,
+    DescribeConfigsSynonym,
+)
+
+
+@handles(DescribeConfigsRequest, "1-4")
+async def describe_configs(
+    broker: Broker, _context: RequestContext, request: DescribeConfigsRequest
+) -> DescribeConfigsResponse:
+    return DescribeConfigsResponse(results=[_describe(broker, request, resource) for resource in request.resources])
+
+
+def _describe(
+    broker: Broker, request: DescribeConfigsRequest, resource: DescribeConfigsResource
+) -> DescribeConfigsResult:
+    result = DescribeConfigsResult(
+        resource_type=resource.resource_type, resource_name=resource.resource_name, configs=[]
+    )
+    try:
+        settings = _settings(broker, resource)
+    except KafkaError as error:
+        result.error_code, result.error_message = error.code, error.message
+        return result
+    keys = resource.configuration_keys
+    result.configs = [_entry(request, setting) for setting in settings if keys is None or setting.name in keys]
+    return result
+
+
+def _settings(broker: Broker, resource: DescribeConfigsResource) -> Iterator[DescribedSetting]:
+    name = resource.resource_name
+    match resource.resource_type:
+        case ResourceType.TOPIC:
+            validate_name(name)
+            if name not in broker.image.topics:
+                raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+            return describe_topic_config(broker.image.config(ResourceType.TOPIC, name), broker.config)
+        case ResourceType.BROKER:
+            if name != str(broker.node_id):
+                raise KafkaError(
+                    ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {broker.node_id} but received {name}"
+                )
+            return describe_broker_config(broker.config)
+    raise KafkaError(
+        ErrorCode.INVALID_REQUEST, f"Resources of type {resource.resource_type} have no settings on this broker"
+    )
+
+
+def _entry(request: DescribeConfigsRequest, setting: DescribedSetting) -> DescribeConfigsResourceResult:
+    return DescribeConfigsResourceResult(
+        name=setting.name,
+        value=setting.value,
+        read_only=setting.read_only,
+        config_source=setting.source,
+        is_sensitive=False,
+        synonyms=[
+            DescribeConfigsSynonym(name=synonym.name, value=synonym.value, source=synonym.source)
+            for synonym in setting.synonyms
+            if request.include_synonyms
+        ],
+        config_type=setting.type,
+        documentation=setting.documentation if request.include_documentation else None,
+    )

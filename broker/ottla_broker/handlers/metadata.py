@@ -1,0 +1,94 @@
+"""Metadata, versions 0-13: the brokers, and topics with the leaders of their partitions.
+
+0: no topics named means all of them; 1+: null means all, an empty list none. 4+: the client says whether a missing
+topic may be created. 10+: topic ids; from 12 on a topic may be asked for by id alone.
+"""
+
+import uuid
+
+from ottla_broker.broker import Broker
+from ottla_broker.cluster.image import TopicState
+from ottla_broker.cluster.topics import is_internal, validate_name
+from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.messages.metadata import (
+    MetadataRequest,
+    MetadataRequestTopic,
+    MetadataResponse,
+    MetadataResponseBroker,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+
+_NO_ID = uuid.UUID(int=0)
+
+
+@handles(MetadataRequest, "0-13")
+async def metadata(broker: Broker, context: RequestContext, request: MetadataRequest) -> MetadataResponse:
+    image = broker.image
+    if request.topics is None or (context.version == 0 and not request.topics):
+        topics = [_describe(broker, topic) for topic in image.topics.values()]
+    else:
+        if request.allow_auto_topic_creation and broker.config.auto_create_topics_enable:
+            await broker.controller.ensure_topics(
+                dict.fromkeys(asked.name for asked in request.topics if asked.name and asked.topic_id == _NO_ID)
+            )
+        topics = [_find(broker, asked) for asked in request.topics]
+    if request.include_topic_authorized_operations:
+        for topic in topics:
+            topic.topic_authorized_operations = TOPIC_OPERATIONS
+    response = MetadataResponse(
+        brokers=[
+            MetadataResponseBroker(node_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
+            for node, endpoint in broker.endpoints(context.listener)
+        ],
+        cluster_id=broker.cluster_id,
+        controller_id=broker.node_id,
+        topics=topics,
+    )
+    if request.include_cluster_authorized_operations:
+        response.cluster_authorized_operations = CLUSTER_OPERATIONS
+    return response
+
+
+def _find(broker: Broker, asked: MetadataRequestTopic) -> MetadataResponseTopic:
+    image = broker.image
+    if asked.topic_id != _NO_ID:
+        topic = image.topics_by_id.get(asked.topic_id)
+        if topic is None:
+            return MetadataResponseTopic(
+                error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=asked.topic_id, partitions=[]
+            )
+        return _describe(broker, topic)
+    name = asked.name or ""
+    topic = image.topics.get(name)
+    if topic is not None:
+        return _describe(broker, topic)
+    code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    try:
+        validate_name(name)
+    except KafkaError as error:
+        code = error.code
+    return MetadataResponseTopic(error_code=code, name=name, is_internal=is_internal(name), partitions=[])
+
+
+def _describe(broker: Broker, topic: TopicState) -> MetadataResponseTopic:
+    live = broker.image.live_brokers
+    return MetadataResponseTopic(
+        name=topic.name,
+        topic_id=topic.id,
+        is_internal=is_internal(topic.name),
+        partitions=[
+            MetadataResponsePartition(
+                error_code=ErrorCode.NONE if partition.leader in live else ErrorCode.LEADER_NOT_AVAILABLE,
+                partition_index=partition.index,
+                leader_id=partition.leader,
+                leader_epoch=partition.leader_epoch,
+                replica_nodes=list(partition.replicas),
+                isr_nodes=list(partition.isr),
+                offline_replicas=[node for node in partition.replicas if node not in live],
+            )
+            for partition in topic.partitions
+        ],
+    )

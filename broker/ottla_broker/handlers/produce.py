@@ -1,0 +1,108 @@
+"""Produce, versions 3-13: append record batches to partitions.
+
+Advertised from version 0, because many librdkafka versions switch compression off if it is not (KAFKA-18659). 7+: zstd.
+8+: errors have a message. 12+: a transactional write brings its partition into the transaction by itself (KIP-890).
+13: topics by id.
+
+A batch is not decoded here, and not copied: the log checks its header and checksum, writes its offsets into it where it
+lies in the request, and appends it.
+"""
+
+import asyncio
+
+from ottla_broker.broker import Broker
+from ottla_broker.cluster.topics import is_internal
+from ottla_broker.dispatch import ClosesConnection, RequestContext, handles
+from ottla_broker.log.partition import PartitionLog
+from ottla_broker.transactional_writes import admit_to_transaction
+from ottla_wire.chunks import FileRegion
+from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError, UnsupportedCompression
+from ottla_wire.messages.produce import (
+    PartitionProduceData,
+    PartitionProduceResponse,
+    ProduceRequest,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+from ottla_wire.records import Compression, RecordBatch
+
+_ACKS_NONE, _ACKS_LEADER, _ACKS_ALL = 0, 1, -1
+_FIRST_WITH_ZSTD = 7
+_FIRST_WITH_TOPIC_IDS = 13
+_NO_OFFSET = -1
+# The one client that may write to internal topics, as Kafka has it (`AdminUtils.ADMIN_CLIENT_ID`).
+_ADMIN_CLIENT_ID = "__admin_client"
+
+
+@handles(ProduceRequest, "3-13", advertised_from=0)
+async def produce(broker: Broker, context: RequestContext, request: ProduceRequest) -> ProduceResponse | None:
+    response = ProduceResponse(responses=[])
+    unflushed: list[PartitionLog] = []
+    for topic in request.topic_data:
+        answered = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=[])
+        for data in topic.partition_data:
+            try:
+                name = topic.name
+                if context.version >= _FIRST_WITH_TOPIC_IDS:
+                    name = broker.topic_name(topic.topic_id)
+                log = broker.partition(name, data.index)
+                batch = _check(broker, context, request, log, data)
+                if request.transactional_id is not None and batch.is_transactional:
+                    await admit_to_transaction(broker, request.transactional_id, log, batch, context.version)
+                appended = broker.append(log, batch.buffer)
+            except KafkaError as error:
+                answered.partition_responses.append(
+                    PartitionProduceResponse(
+                        index=data.index, error_code=error.code, base_offset=_NO_OFFSET, error_message=error.message
+                    )
+                )
+                continue
+            if appended.flush_due:
+                unflushed.append(log)
+            answered.partition_responses.append(
+                PartitionProduceResponse(
+                    index=data.index,
+                    base_offset=appended.base_offset,
+                    log_append_time_ms=appended.log_append_time_ms,
+                    log_start_offset=appended.log_start_offset,
+                )
+            )
+        response.responses.append(answered)
+    if unflushed:
+        await asyncio.gather(*map(broker.logs.flush, unflushed))
+    if request.acks == _ACKS_NONE:
+        _close_on_error(response)
+        return None
+    return response
+
+
+def _check(
+    broker: Broker, context: RequestContext, request: ProduceRequest, log: PartitionLog, data: PartitionProduceData
+) -> RecordBatch:
+    """The batch to append, as far as what surrounds it is in order; the log checks the batch itself."""
+    if request.acks not in (_ACKS_NONE, _ACKS_LEADER, _ACKS_ALL):
+        raise KafkaError(ErrorCode.INVALID_REQUIRED_ACKS)
+    if is_internal(log.topic) and context.client_id != _ADMIN_CLIENT_ID:
+        raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {log.topic}")
+    if not data.records:
+        raise InvalidRecord("A produce request must have exactly one record batch per partition, not none")
+    assert not isinstance(data.records, FileRegion)
+    batch = RecordBatch(data.records)
+    if batch.size != len(data.records):
+        raise InvalidRecord("A produce request must have exactly one record batch per partition, and nothing after it")
+    if batch.compression == Compression.ZSTD and context.version < _FIRST_WITH_ZSTD:
+        raise UnsupportedCompression(f"Produce version {context.version} does not allow zstd")
+    if batch.is_transactional and request.transactional_id is None:
+        raise InvalidRecord("A transactional batch came in a request without a transactional id")
+    if request.acks == _ACKS_ALL and len(broker.leadership(log).isr) < log.config.min_insync_replicas:
+        raise KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS)
+    return batch
+
+
+def _close_on_error(response: ProduceResponse) -> None:
+    """A producer that wants no response learns of an error by losing its connection."""
+    for topic in response.responses:
+        for partition in topic.partition_responses:
+            if partition.error_code:
+                where = f"{topic.name or topic.topic_id}-{partition.index}"
+                raise ClosesConnection(f"a produce with acks=0 to {where} failed: {partition.error_message}")

@@ -1,0 +1,248 @@
+"""Listening sockets and their connections: bytes in, requests to the handlers, responses out in order.
+
+A connection reads into an area that all connections of the server share, because the loop fills it and hands it over
+before it reads from anyone else; only a request that has arrived in part takes memory of its own (`ottla_wire.frames`).
+So an idle connection costs a few kilobytes, and a peer that announces a large request costs what it really sends.
+
+The rules of a connection (order, limits, when to stop reading) are in `connection`, the sending side in `writer`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import resource
+import socket
+
+from ottla_broker import dispatch
+from ottla_broker.broker import Broker
+from ottla_broker.config import Address
+from ottla_broker.connection import Connection, Exchange, Stage
+from ottla_broker.dispatch import ClosesConnection
+from ottla_broker.eager import run_to_first_wait
+from ottla_broker.writer import SocketWriter
+from ottla_wire.chunks import Part
+from ottla_wire.errors import WireError
+from ottla_wire.frames import FrameReader
+
+logger = logging.getLogger(__name__)
+
+SCRATCH_BYTES = 128 * 1024
+# A connection is served no further while this much of its output waits for the peer.
+MAX_OUTPUT_BYTES = 1024 * 1024
+_SWEEP_SECONDS = 10.0
+# Descriptors that are left for log files when the number of connections is limited by the process's own limit.
+_DESCRIPTORS_FOR_FILES = 256
+
+
+class Server:
+    """Serves one broker on one address."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self.connections: set[ClientProtocol] = set()
+        self._emptied = asyncio.Event()
+        self._max_connections = min(broker.config.max_connections, _descriptors() - _DESCRIPTORS_FOR_FILES)
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self, address: Address) -> Address:
+        """Accept connections on `address`; returns it with the port that port 0 picked. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: ClientProtocol(self, loop), address.host, address.port, backlog=1024, reuse_address=True
+        )
+        self._sweep(loop)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return Address(address.host, port)
+
+    async def stop(self) -> None:
+        """Accept nothing more and close every connection; requests under way are cancelled."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._server is not None:
+            self._server.close()
+        self._emptied.clear()
+        tasks = [task for protocol in self.connections for task in protocol.tasks]
+        for protocol in list(self.connections):
+            protocol.abort()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.connections:
+            await self._emptied.wait()
+
+    def forget(self, protocol: "ClientProtocol") -> None:
+        """A connection is gone."""
+        self.connections.discard(protocol)
+        if not self.connections:
+            self._emptied.set()
+
+    def admits(self) -> bool:
+        """Whether one more connection may stay open."""
+        return len(self.connections) < self._max_connections
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close idle connections, and take back memory from those that have gone quiet."""
+        max_idle_ms = self.broker.config.connections_max_idle_ms
+        now_ms = int(loop.time() * 1000)
+        for protocol in list(self.connections):
+            if protocol.connection.is_idle(now_ms, max_idle_ms):
+                logger.info("closing %s: idle for more than %d ms", protocol.connection, max_idle_ms)
+                protocol.abort()
+            elif protocol.connection.is_idle(now_ms, int(_SWEEP_SECONDS * 1000)):
+                protocol.release_memory()
+        self._sweeper = loop.call_later(min(_SWEEP_SECONDS, max_idle_ms / 2000), self._sweep, loop)
+
+
+class ClientProtocol(asyncio.BufferedProtocol):
+    """One client's connection, from the loop's point of view."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self._server = server
+        self._broker = server.broker
+        self._loop = loop
+        self._transport: asyncio.Transport
+        self._writer: SocketWriter
+        self._reader = FrameReader(server.broker.config.socket_request_max_bytes)
+        self._direct = False
+        self._paused = False
+        self.connection = Connection("unknown", 0, int(loop.time() * 1000))
+        self.tasks: set[asyncio.Task[list[Part]]] = set()
+
+    # --- the loop's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        if peer:
+            self.connection.host, self.connection.port = peer[:2]
+        sock: socket.socket = transport.get_extra_info("socket")
+        self._writer = SocketWriter(self._loop, sock.fileno(), self._serve, self.abort)
+        if self._server.admits():
+            self._server.connections.add(self)
+        else:
+            logger.warning("refusing %s: %d connections are open", self.connection, len(self._server.connections))
+            self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the transport's contract
+        self.connection.close()
+        self._server.forget(self)
+        self._writer.close()
+        for task in self.tasks:
+            task.cancel()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's contract
+        direct = self._reader.direct_buffer()
+        self._direct = direct is not None
+        return self._server.scratch if direct is None else direct
+
+    def buffer_updated(self, count: int) -> None:
+        try:
+            if self._direct:
+                self._reader.direct_received(count)
+            else:
+                self._reader.receive_data(self._server.scratch[:count])
+        except WireError as error:
+            self._serve()
+            self._refuse(error)
+            return
+        self._serve()
+
+    def eof_received(self) -> bool:
+        return False
+
+    # --- requests and responses
+
+    def _serve(self) -> None:
+        """Start the requests that have arrived, as far as the connection's limits allow, and send what is ready."""
+        connection = self.connection
+        while connection.takes_requests:
+            frame = self._reader.next_frame()
+            if frame is None:
+                break
+            self._start(frame)
+            if self._writer.pending_bytes > MAX_OUTPUT_BYTES:
+                self._flush()
+        self._flush()
+        self._regulate()
+
+    def _start(self, frame: bytearray | memoryview) -> None:
+        exchange = self.connection.begin(int(self._loop.time() * 1000))
+        try:
+            task, parts = run_to_first_wait(dispatch.respond(self._broker, self.connection, frame))
+        except Exception as error:
+            self._refuse(error)
+        else:
+            if task is None:
+                self._finish(exchange, parts or [])
+            else:
+                self.tasks.add(task)
+                task.add_done_callback(lambda done: self._finished(exchange, done))
+
+    def _finished(self, exchange: Exchange, task: asyncio.Task[list[Part]]) -> None:
+        """A request that had to wait has its response."""
+        self.tasks.discard(task)
+        if task.cancelled() or self.connection.stage is Stage.CLOSING:
+            return
+        error = task.exception()
+        if isinstance(error, Exception):
+            self._refuse(error)
+            return
+        self._finish(exchange, task.result())
+        self._serve()
+
+    def _finish(self, exchange: Exchange, parts: list[Part]) -> None:
+        try:
+            self._writer.send(self.connection.finish(exchange, parts))
+        except OSError as error:
+            self._refuse(error)
+
+    def _flush(self) -> None:
+        try:
+            self._writer.flush()
+        except ConnectionError:
+            self.abort()  # the peer has gone; nothing to say about that
+        except OSError as error:
+            self._refuse(error)
+        self.connection.output_full = self._writer.pending_bytes > MAX_OUTPUT_BYTES
+
+    def _regulate(self) -> None:
+        """Read only while what is read can be served."""
+        if self._transport.is_closing():
+            return
+        if self._paused and self.connection.takes_requests:
+            self._paused = False
+            self._transport.resume_reading()
+        elif not self._paused and not self.connection.takes_requests:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def _refuse(self, error: Exception) -> None:
+        """Close the connection because of what came over it, or because of a fault of ours, and say so once."""
+        if self.connection.stage is Stage.CLOSING:
+            return
+        if isinstance(error, WireError | ClosesConnection):
+            logger.warning("closing %s: %s", self.connection, error)
+        else:
+            logger.error("closing %s: a request failed for a reason of ours", self.connection, exc_info=error)
+        with contextlib.suppress(OSError):
+            self._writer.flush()
+        self.abort()
+
+    def abort(self) -> None:
+        """Close now; what has not left is dropped."""
+        self.connection.close()
+        self._transport.abort()
+
+    def release_memory(self) -> None:
+        """Forget the room that was kept for the next large request."""
+        if not self._paused and not self._reader.mid_frame:
+            self._reader = FrameReader(self._broker.config.socket_request_max_bytes)
+
+
+def _descriptors() -> int:
+    """How many files and sockets this process may have open; asks for as many as it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,0 +1,58 @@
+"""What a transactional write to a partition asks of the transaction coordinator first (KIP-890).
+
+The first write of a transaction to a partition must be part of what the coordinator knows, or nobody would ever end it
+there. Up to Produce 11 the client has added the partition before, which is verified; from Produce 12 on the write
+itself adds it.
+"""
+
+from ottla_broker.broker import Broker
+from ottla_broker.coordinator.decision import Producer
+from ottla_broker.log.partition import PartitionLog
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.records import RecordBatch
+
+_FIRST_THAT_ADDS = 12
+_TRANSACTIONS_V2 = 2
+_NO_OFFSET = -1
+
+# What the coordinator says when it should be asked again. Producers retry on the one error that they always have (as
+# Apache Kafka makes them).
+_PASSING = frozenset(
+    {
+        ErrorCode.CONCURRENT_TRANSACTIONS,
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.COORDINATOR_NOT_AVAILABLE,
+        ErrorCode.NOT_COORDINATOR,
+    }
+)
+
+
+async def admit_to_transaction(
+    broker: Broker, transactional_id: str, log: PartitionLog, batch: RecordBatch, version: int
+) -> None:
+    """Return when the partition takes part in the transaction that `batch` belongs to.
+
+    Raises KafkaError NOT_ENOUGH_REPLICAS if it is to be tried again, or what the coordinator refuses it with.
+    """
+    state = log.producers.get(batch.producer_id)
+    if state is not None and state.epoch == batch.producer_epoch and state.transaction_first_offset != _NO_OFFSET:
+        return  # the transaction is open here, so the coordinator knows of it
+    producer = Producer(batch.producer_id, batch.producer_epoch)
+    partition = (log.topic, log.index)
+    try:
+        if version >= _FIRST_THAT_ADDS:
+            await broker.transactions.add_partitions(
+                transactional_id, producer, [partition], client_version=_TRANSACTIONS_V2
+            )
+            return
+        code = broker.transactions.verify_partitions(transactional_id, producer, [partition])[partition]
+    except KafkaError as error:
+        if error.code in _PASSING:
+            raise KafkaError(
+                ErrorCode.NOT_ENOUGH_REPLICAS,
+                f"Unable to verify the partition has been added to the transaction. Underlying error: {error}",
+            ) from None
+        raise
+    if code is not ErrorCode.NONE:
+        # Clients of these versions do not know TRANSACTION_ABORTABLE.
+        raise KafkaError(ErrorCode.INVALID_TXN_STATE if code is ErrorCode.TRANSACTION_ABORTABLE else code)

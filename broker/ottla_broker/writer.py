@@ -1,0 +1,141 @@
+"""The sending side of a plain TCP connection: bytes and file regions, strictly in order.
+
+Bytes leave through `writev` and file regions through `sendfile`, straight on the socket, so that the two keep their
+order without waiting for each other; the event loop's transport is used for reading only. When the socket takes no
+more, the rest waits here until the loop says that there is room.
+"""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from ottla_wire.chunks import FileRegion, Part
+
+# Regions up to this size are read, and leave in one writev together with the bytes around them: one system call and one
+# packet where sendfile would make two of each.
+SMALL_REGION_BYTES = 16 * 1024
+_MAX_BUFFERS_PER_WRITE = 64
+_MAX_SENDFILE_BYTES = 0x7FFF_F000
+
+
+class _Region:
+    """What is left of a file region."""
+
+    __slots__ = ("file", "position", "size")
+
+    def __init__(self, region: FileRegion) -> None:
+        self.file = region.file
+        self.position = region.position
+        self.size = region.size
+
+
+class SocketWriter:
+    """What waits to be sent on one socket.
+
+    `on_drained` is called from the loop when everything that a `flush` had to leave behind is gone, `on_lost` when the
+    peer is. A region's descriptor object is kept until the region has left, and with it the file is kept open.
+    """
+
+    __slots__ = ("_fd", "_loop", "_on_drained", "_on_lost", "_queue", "_watched", "pending_bytes")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, fd: int, on_drained: Callable[[], None], on_lost: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._fd = fd
+        # A second descriptor of the socket while we wait for room: loops refuse to watch a transport's own.
+        self._watched = -1
+        self._on_drained = on_drained
+        self._on_lost = on_lost
+        self._queue: deque[bytes | bytearray | memoryview | _Region] = deque()
+        self.pending_bytes = 0
+
+    def send(self, parts: Iterable[Part]) -> None:
+        """Queue parts; nothing leaves before `flush`.
+
+        Raises OSError if a region's file cannot be read, or is shorter than promised.
+        """
+        for part in parts:
+            self.pending_bytes += len(part)
+            if isinstance(part, FileRegion):
+                self._queue.append(_Region(part) if part.size > SMALL_REGION_BYTES else _read(part))
+            else:
+                self._queue.append(part)
+
+    def flush(self) -> None:
+        """Send what the socket takes now; the rest follows by itself. Raises OSError when the peer is gone."""
+        if self._watched >= 0 or not self._queue:
+            return
+        if not self._send_queue():
+            self._watched = os.dup(self._fd)
+            self._loop.add_writer(self._watched, self._has_room)
+
+    def close(self) -> None:
+        """Forget what has not left. The socket itself belongs to the transport."""
+        self._stop_watching()
+        self._queue.clear()
+        self.pending_bytes = 0
+
+    def _has_room(self) -> None:
+        try:
+            if not self._send_queue():
+                return
+        except OSError:
+            self._stop_watching()
+            self._on_lost()
+            return
+        self._stop_watching()
+        self._on_drained()
+
+    def _stop_watching(self) -> None:
+        if self._watched >= 0:
+            self._loop.remove_writer(self._watched)
+            os.close(self._watched)
+            self._watched = -1
+
+    def _send_queue(self) -> bool:
+        """Send as much as possible; whether that was everything."""
+        try:
+            while self._queue:
+                head = self._queue[0]
+                if isinstance(head, _Region):
+                    self._send_region(head)
+                else:
+                    self._send_buffers()
+        except BlockingIOError:
+            return False
+        return True
+
+    def _send_region(self, region: _Region) -> None:
+        sent = os.sendfile(self._fd, region.file, region.position, min(region.size, _MAX_SENDFILE_BYTES))
+        if sent == 0:
+            raise OSError("a log file ended before the region that was to be sent from it")
+        self.pending_bytes -= sent
+        region.position += sent
+        region.size -= sent
+        if not region.size:
+            self._queue.popleft()
+
+    def _send_buffers(self) -> None:
+        buffers: list[bytes | bytearray | memoryview] = []
+        for part in self._queue:
+            if isinstance(part, _Region) or len(buffers) == _MAX_BUFFERS_PER_WRITE:
+                break
+            buffers.append(part)
+        sent = os.writev(self._fd, buffers)
+        self.pending_bytes -= sent
+        for buffer in buffers:
+            if sent < len(buffer):
+                if sent:
+                    self._queue[0] = memoryview(buffer)[sent:]
+                break
+            sent -= len(buffer)
+            self._queue.popleft()
+
+
+def _read(region: FileRegion) -> bytes:
+    data = os.pread(region.file, region.size, region.position)
+    if len(data) != region.size:
+        raise OSError("a log file ended before the region that was to be sent from it")
+    return data
