@@ -5,7 +5,7 @@ A `Codec` is a pair of plain functions, bound once per topic or table so that de
 
     str, bytes      as they are (UTF-8), which is what other Kafka clients write for keys
     anything typed  JSON by msgspec: Struct, dataclass, TypedDict, NamedTuple, builtin and generic types
-    Any             untyped JSON by orjson
+    Any             untyped JSON, decoded by orjson; encoded by msgspec, which also writes Structs and dataclasses
 
 State that only Ottla reads (tables that agents write, windows) is msgpack by `state_codec_for`: unlike JSON it keeps
 NaN, infinity and bytes as they are.
@@ -45,7 +45,7 @@ def _identity(data: bytes) -> bytes:
 
 RAW: Codec[bytes] = Codec("raw", _identity, _identity)
 TEXT: Codec[str] = Codec("text", str.encode, bytes.decode)
-JSON: Codec[Any] = Codec("json", orjson.dumps, orjson.loads)
+JSON: Codec[Any] = Codec("json", msgspec.json.Encoder().encode, orjson.loads)
 
 
 def codec_for(type_: Any) -> Codec[Any]:
@@ -89,7 +89,7 @@ def _decode_any_key(data: bytes) -> Any:
     return tuple(key) if isinstance(key, list) else key
 
 
-_ANY_KEY: Codec[Any] = Codec("json", orjson.dumps, _decode_any_key)
+_ANY_KEY: Codec[Any] = Codec("json", msgspec.json.Encoder().encode, _decode_any_key)
 
 
 def type_name(type_: Any) -> str:

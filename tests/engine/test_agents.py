@@ -65,7 +65,7 @@ def test_an_agent_that_yields_nothing_is_a_plain_async_function(app: ottla.App) 
     @app.agent(numbers)
     async def collect(stream: Stream[int]) -> None:
         async for number in stream:
-            seen.append(number)
+            seen.append(number)  # noqa: PERF401
 
     with app.test() as driver:
         for number in range(3):
@@ -84,12 +84,12 @@ def test_items_and_events_give_keys_and_context(app: ottla.App) -> None:
     @app.agent(numbers)
     async def by_item(stream: Stream[int]) -> None:
         async for item in stream.items():
-            items.append(item)
+            items.append(item)  # noqa: PERF401
 
     @app.agent(numbers)
     async def by_event(stream: Stream[int]) -> None:
         async for event in stream.events():
-            events.append(event)
+            events.append(event)  # noqa: PERF401
 
     with app.test() as driver:
         driver.send(numbers, key="a", value=1, timestamp=7, headers=[("h", None)])
@@ -318,7 +318,7 @@ def test_an_agent_that_never_reads_its_stream_gets_its_events_rejected(app: ottl
 
     @app.agent(numbers)
     async def idle(stream: Stream[int]) -> None:
-        return
+        assert stream is not None
 
     with app.test() as driver:
         driver.send(numbers, value=1)

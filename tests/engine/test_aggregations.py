@@ -108,7 +108,7 @@ def test_a_traceback_shows_the_compiled_line() -> None:
         (lambda: compile_aggregations("sales", {"n": 1}), "is no aggregation"),  # type: ignore[dict-item]
         (lambda: ottla.sum("a.b"), "a field name is an identifier"),
         (lambda: ottla.mean(3), "takes a field name or a function"),  # type: ignore[arg-type]
-        (lambda: ottla.reduce(lambda a, b: a), "annotate the function's return type"),
+        (lambda: ottla.reduce(lambda so_far, value: (so_far, value)), "annotate the function's return type"),
     ],
 )
 def test_a_definition_that_cannot_work_is_refused_with_the_reason(make: Any, message: str) -> None:
