@@ -1,0 +1,1 @@
+"""Coordination: consumer groups, committed offsets and transactions, each a pure state machine over a log."""

@@ -1,0 +1,403 @@
+"""The driver of a coordinator: decide, append, replay, reply, over the partitions of its topic.
+
+A coordinator's state lives in pure cores, one per partition of its topic (`GroupCore`, `TransactionCore`). The runtime
+finds the core for a key, asks it for a `Decision`, appends the records, replays them into the core, and gives the
+answers. At start, and when a partition is created, it replays the log; until that is done the partition's requests are
+answered COORDINATOR_LOAD_IN_PROGRESS. It also owns the one timer that drives the cores' deadlines.
+
+Deciding, appending and replaying happen in one step of the event loop, so that no decision is made on state that is
+about to change. Answers wait for a flush where the topic's settings ask for one,
+and will wait for replicas in the same place (`_carry_out`).
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterator
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from ottla_broker.coordinator.decision import Decision, Ticket
+from ottla_broker.coordinator.errors import UnreadableRecord
+from ottla_broker.coordinator.partitioner import partition_for
+from ottla_broker.coordinator.records import RecordCodec
+from ottla_broker.coordinator.timers import TimerKey, Timers
+from ottla_broker.log.producers import Origin
+from ottla_wire.control_records import read_end_txn_marker
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.records import NO_PRODUCER_ID, NewRecord, RecordBatch, build_batch, iter_batches
+
+if TYPE_CHECKING:
+    from ottla_broker.broker import Broker
+    from ottla_broker.coordinator.decision import CoordinatorRecord
+    from ottla_broker.log.partition import Appended, PartitionLog
+
+log = logging.getLogger(__name__)
+
+LOAD_BYTES = 1_048_576
+"""How much of the log is replayed between two looks at the rest of the event loop."""
+
+LOADING_RETRY_MS = 50
+"""When to look again at a deadline that came due while its partition was still being loaded."""
+
+TIMERS_PER_TURN = 100
+"""How many deadlines are dealt with before the event loop gets its turn."""
+
+# What goes wrong with our own log is no business of clients: they should look for the coordinator again, or give up.
+_APPEND_ERRORS = {
+    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.NOT_ENOUGH_REPLICAS: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.REQUEST_TIMED_OUT: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    ErrorCode.NOT_LEADER_OR_FOLLOWER: ErrorCode.NOT_COORDINATOR,
+    ErrorCode.KAFKA_STORAGE_ERROR: ErrorCode.NOT_COORDINATOR,
+    ErrorCode.MESSAGE_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
+    ErrorCode.RECORD_LIST_TOO_LARGE: ErrorCode.UNKNOWN_SERVER_ERROR,
+}
+
+R = TypeVar("R")
+K = TypeVar("K", bound=TimerKey)
+K_contra = TypeVar("K_contra", bound=TimerKey, contravariant=True)
+
+
+class Core(Protocol[K_contra]):
+    """The pure state machine of one partition."""
+
+    partition: int
+
+    def replay(self, record: "CoordinatorRecord", log_offset: int, producer_id: int) -> None:
+        """Take over a record; the producer id is -1 unless the record is part of that producer's transaction."""
+
+    def replay_marker(self, producer_id: int, committed: bool) -> None:
+        """Take over the end of a producer's transaction."""
+
+    def loaded(self, now_ms: int) -> None:
+        """Everything has been replayed; requests and deadlines follow."""
+
+    def expire(self, timer: K_contra, now_ms: int) -> Decision:
+        """A deadline has passed."""
+
+
+C = TypeVar("C", bound=Core[Any])
+
+
+class _Status(Enum):
+    LOADING = "loading"
+    ACTIVE = "active"
+    FAILED = "failed"
+
+
+class _Shard(Generic[C]):
+    """A core with its log."""
+
+    __slots__ = ("core", "log", "status")
+
+    def __init__(self, core: C, log: "PartitionLog") -> None:
+        self.core = core
+        self.log = log
+        self.status = _Status.LOADING
+
+
+class _Call(Ticket[R]):
+    """A request of ours: answered at once as a rule, later when the core keeps its ticket."""
+
+    __slots__ = ("_future", "_reply")
+
+    def __init__(self) -> None:
+        self._reply: list[R | KafkaError] = []
+        self._future: asyncio.Future[None] | None = None
+
+    def give(self, reply: R | KafkaError) -> None:
+        self._reply.append(reply)
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self) -> R:
+        if not self._reply:
+            self._future = asyncio.get_running_loop().create_future()
+            await self._future
+        reply = self._reply[0]
+        if isinstance(reply, KafkaError):
+            raise reply
+        return reply
+
+
+class CoordinatorRuntime(Generic[C, K]):
+    """Runs the cores of one coordinator topic on this node.
+
+    `after` is called with a core whenever something has been replayed into it, for work that its state asks for.
+    """
+
+    def __init__(
+        self,
+        broker: "Broker",
+        topic: str,
+        codec: RecordCodec,
+        new_core: Callable[[int, Timers[K]], C],
+        after: Callable[[C], None] = lambda _core: None,
+    ) -> None:
+        self._broker = broker
+        self._topic = topic
+        self._codec = codec
+        self._new_core = new_core
+        self._after = after
+        self._timers: Timers[K] = Timers()
+        self._shards: dict[int, _Shard[C]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._partitions = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_ms = 0
+        self._stopped = False
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin to load the partitions that exist; their requests are answered once they are loaded."""
+        topic = self._broker.image.topics.get(self._topic)
+        self._partitions = 0 if topic is None else len(topic.partitions)
+        self._open_shards()
+
+    async def stop(self) -> None:
+        """Stop what is under way, and let no deadline come due any more."""
+        self._stopped = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def locate(self, key: str) -> int:
+        """The partition of the topic that `key` belongs to, after creating the topic if it does not exist yet.
+
+        Raises the KafkaError that says why it cannot be created.
+        """
+        self._partitions = await self._broker.ensure_internal_topic(self._topic)
+        self._open_shards()
+        return partition_for(key, self._partitions)
+
+    def partition_of(self, key: str) -> int:
+        """The partition that `key` belongs to. Raises COORDINATOR_NOT_AVAILABLE while the topic does not exist."""
+        if not self._partitions:
+            raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{self._topic} does not exist yet")
+        return partition_for(key, self._partitions)
+
+    # -- requests
+
+    async def submit(self, key: str, decide: Callable[[C, Ticket[R], int], Decision]) -> R:
+        """Carry out what `decide(core, ticket, now_ms)` decides, and return what its ticket is answered with.
+
+        Raises KafkaError: what `decide` raised or answered, what became of the append, or why the core of `key` is not
+        to be asked now.
+        """
+        shard = self._shard(key)
+        call: _Call[R] = _Call()
+        now_ms = self._broker.clock()
+        self._carry_out(shard, decide(shard.core, call, now_ms), now_ms)
+        return await call.wait()
+
+    def read(self, key: str, question: Callable[[C], R]) -> R:
+        """What the core of `key` answers to a question that decides nothing. Raises as `submit`."""
+        return question(self._shard(key).core)
+
+    def touch(self, key: str, act: Callable[[C, int], R]) -> R:
+        """The same for an act that concerns deadlines alone, such as a heartbeat."""
+        reply = act(self._shard(key).core, self._broker.clock())
+        self._set_alarm()
+        return reply
+
+    def cores(self) -> Iterator[C]:
+        """All cores on this node. Raises COORDINATOR_LOAD_IN_PROGRESS while one of them is loading."""
+        for shard in self._shards.values():
+            self._check(shard)
+            yield shard.core
+
+    def carry_out(self, core: C, decide: Callable[[int], Decision]) -> None:
+        """Carry out a decision that no request asked for."""
+        now_ms = self._broker.clock()
+        self._carry_out(self._shards[core.partition], decide(now_ms), now_ms)
+
+    def append_marker(self, partition: int, marker: bytes | bytearray, producer_id: int, committed: bool) -> None:
+        """Write the end of a producer's transaction into a partition of this topic. Raises as `Broker.append`."""
+        shard = self._shards.get(partition)
+        if shard is None:
+            raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER, f"{self._topic}-{partition} is not open on this node")
+        self._broker.append(shard.log, marker, origin=Origin.COORDINATOR)
+        if shard.status is _Status.ACTIVE:  # else loading finds it in the log
+            shard.core.replay_marker(producer_id, committed)
+
+    def leader_epoch(self, core: C) -> int:
+        """The epoch of this node's leadership over the core's partition, which is its epoch as a coordinator."""
+        return self._broker.leadership(self._shards[core.partition].log).leader_epoch
+
+    # -- decide, append, replay, reply
+
+    def _shard(self, key: str) -> _Shard[C]:
+        shard = self._shards.get(self.partition_of(key))
+        if shard is None:
+            raise KafkaError(ErrorCode.NOT_COORDINATOR, f"this node does not coordinate {key!r}")
+        self._check(shard)
+        return shard
+
+    def _check(self, shard: _Shard[C]) -> None:
+        if shard.status is _Status.LOADING:
+            raise KafkaError(
+                ErrorCode.COORDINATOR_LOAD_IN_PROGRESS, f"{self._topic}-{shard.core.partition} is being loaded"
+            )
+        if shard.status is _Status.FAILED:
+            raise KafkaError(ErrorCode.NOT_COORDINATOR, f"{self._topic}-{shard.core.partition} could not be loaded")
+
+    def _carry_out(self, shard: _Shard[C], decision: Decision, now_ms: int) -> None:
+        if not decision.records:
+            self._settle(shard, decision)
+            return
+        try:
+            appended = self._append(shard, decision, now_ms)
+        except KafkaError as error:
+            log.warning("%s-%d: append refused: %s", self._topic, shard.core.partition, error.message)
+            self._refuse(decision, error)
+            if decision.otherwise is not None:
+                self._carry_out(shard, decision.otherwise(now_ms), now_ms)
+            return
+        producer_id = NO_PRODUCER_ID if decision.producer is None else decision.producer.id
+        for offset, record in enumerate(decision.records, appended.base_offset):
+            shard.core.replay(record, offset, producer_id)
+        if appended.flush_due:
+            self._spawn(self._settle_when_flushed(shard, decision))
+        else:
+            self._settle(shard, decision)
+
+    async def _settle_when_flushed(self, shard: _Shard[C], decision: Decision) -> None:
+        """The topic's settings ask for a flush: nothing that follows from the records may happen before."""
+        try:
+            await self._broker.logs.flush(shard.log)
+        except KafkaError as error:
+            self._refuse(decision, error)
+        else:
+            self._settle(shard, decision)
+
+    def _settle(self, shard: _Shard[C], decision: Decision) -> None:
+        if decision.then is not None:
+            decision.then()
+        for ticket, reply in decision.answers:
+            assert isinstance(ticket, _Call)
+            ticket.give(reply)
+        self._after(shard.core)
+        self._set_alarm()
+
+    def _refuse(self, decision: Decision, error: KafkaError) -> None:
+        refusal = KafkaError(_APPEND_ERRORS.get(error.code, error.code), error.message)
+        for ticket, _ in decision.answers:
+            assert isinstance(ticket, _Call)
+            ticket.give(refusal)
+
+    def _append(self, shard: _Shard[C], decision: Decision, now_ms: int) -> "Appended":
+        records = [NewRecord(*self._codec.encode(record), now_ms) for record in decision.records]
+        if decision.producer is None:
+            batch = build_batch(records)
+        else:
+            # The log does not check the sequence of what a coordinator writes for a producer; the format wants one.
+            batch = build_batch(
+                records,
+                producer_id=decision.producer.id,
+                producer_epoch=decision.producer.epoch,
+                base_sequence=0,
+                transactional=True,
+            )
+        return self._broker.append(shard.log, batch, origin=Origin.COORDINATOR)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- loading
+
+    def _open_shards(self) -> None:
+        """Take up the partitions that this node leads and has not opened yet."""
+        for partition in range(self._partitions):
+            if partition in self._shards:
+                continue
+            try:
+                partition_log = self._broker.partition(self._topic, partition)
+            except KafkaError:
+                continue  # another node leads it
+            shard = _Shard(self._new_core(partition, self._timers), partition_log)
+            self._shards[partition] = shard
+            if partition_log.log_start_offset == partition_log.log_end_offset:
+                self._activate(shard)
+            else:
+                self._spawn(self._load(shard))
+
+    async def _load(self, shard: _Shard[C]) -> None:
+        name = f"{self._topic}-{shard.core.partition}"
+        try:
+            position = shard.log.log_start_offset
+            while position < shard.log.log_end_offset:
+                position = self._replay_from(shard, position)
+                await asyncio.sleep(0)
+        except Exception:
+            log.exception("%s could not be loaded: nothing that it coordinates is available", name)
+            shard.status = _Status.FAILED
+            return
+        self._activate(shard)
+
+    def _replay_from(self, shard: _Shard[C], position: int) -> int:
+        """Replay one stretch of the log; the offset where the next one begins."""
+        region = shard.log.read(position, LOAD_BYTES).region
+        if region is None:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, f"offset {position} cannot be read")
+        for batch in iter_batches(shard.log.read_bytes(region)):
+            self._replay_batch(shard, batch)
+            position = batch.next_offset
+        return position
+
+    def _replay_batch(self, shard: _Shard[C], batch: RecordBatch) -> None:
+        if batch.is_control:
+            marker = read_end_txn_marker(batch)
+            if marker is not None:
+                shard.core.replay_marker(batch.producer_id, marker.commit)
+            return
+        producer_id = batch.producer_id if batch.is_transactional else NO_PRODUCER_ID
+        for stored in batch.records():
+            try:
+                record = self._codec.decode(stored.key, stored.value)
+            except UnreadableRecord as error:
+                log.warning("%s-%d, offset %d: %s", self._topic, shard.core.partition, stored.offset, error)
+                continue
+            shard.core.replay(record, stored.offset, producer_id)
+
+    def _activate(self, shard: _Shard[C]) -> None:
+        shard.status = _Status.ACTIVE
+        shard.core.loaded(self._broker.clock())
+        self._after(shard.core)
+        self._set_alarm()
+
+    # -- deadlines
+
+    def _set_alarm(self) -> None:
+        """Let the loop wake us at the earliest deadline, if it is not about to anyway."""
+        deadline_ms = self._timers.next_deadline()
+        if self._stopped or deadline_ms is None or (self._alarm is not None and self._alarm_ms <= deadline_ms):
+            return
+        if self._alarm is not None:
+            self._alarm.cancel()
+        delay_ms = max(0, deadline_ms - self._broker.clock())
+        self._alarm_ms = deadline_ms
+        self._alarm = asyncio.get_running_loop().call_later(delay_ms / 1000, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        now_ms = self._broker.clock()
+        for _ in range(TIMERS_PER_TURN):
+            timer = self._timers.pop_due(now_ms)
+            if timer is None:
+                break
+            shard = self._shards[timer.partition]
+            if shard.status is _Status.LOADING:
+                self._timers.set(timer, now_ms + LOADING_RETRY_MS)
+                continue
+            try:
+                self._carry_out(shard, shard.core.expire(timer, now_ms), now_ms)
+            except Exception:
+                log.exception("%s: the deadline %s could not be dealt with", self._topic, timer)
+        self._set_alarm()

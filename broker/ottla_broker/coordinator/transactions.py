@@ -1,0 +1,172 @@
+"""The transaction coordinator: what the handlers of the transaction APIs call.
+
+Transactional ids live in the partitions of `__transaction_state`; the rules are in `transaction_core`. What this driver
+adds is ids from the controller, and the markers: once the outcome of a transaction is in the log they go to every
+partition that took part, again and again until each has taken its own, also after a restart in between.
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ottla_broker.cluster.topics import TRANSACTION_STATE
+from ottla_broker.coordinator.decision import Producer
+from ottla_broker.coordinator.markers import EndOfTransaction, write_marker
+from ottla_broker.coordinator.producer_ids import ProducerIds
+from ottla_broker.coordinator.records import RecordCodec
+from ottla_broker.coordinator.runtime import CoordinatorRuntime
+from ottla_broker.coordinator.transaction import TRANSACTIONS_V1, Partition, Transaction
+from ottla_broker.coordinator.transaction_core import TransactionCore, TransactionTimer
+from ottla_broker.coordinator.transaction_records import RECORD_TYPES
+from ottla_wire.errors import ErrorCode, KafkaError
+
+if TYPE_CHECKING:
+    from ottla_broker.broker import Broker
+
+log = logging.getLogger(__name__)
+
+# A partition that answers a marker so needs none: its topic is gone, and the records with it.
+_NO_MARKER_NEEDED = frozenset({ErrorCode.UNKNOWN_TOPIC_OR_PARTITION})
+# A newer producer, or a newer coordinator, has ended this transaction already.
+_OVERTAKEN = frozenset({ErrorCode.INVALID_PRODUCER_EPOCH, ErrorCode.TRANSACTION_COORDINATOR_FENCED})
+
+
+class TransactionCoordinator:
+    """The transactional ids whose partition of `__transaction_state` this node leads."""
+
+    def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
+        self._ids = ProducerIds()
+        self._refill = asyncio.Lock()
+        self._runtime: CoordinatorRuntime[TransactionCore, TransactionTimer] = CoordinatorRuntime(
+            broker,
+            TRANSACTION_STATE,
+            RecordCodec(RECORD_TYPES),
+            lambda partition, timers: TransactionCore(partition, broker.config, timers),
+            after=self._send_markers,
+        )
+
+    def start(self) -> None:
+        """Load the transactional ids from the log; call it when the logs are open and `broker.groups` has started."""
+        self._runtime.start()
+
+    async def stop(self) -> None:
+        await self._runtime.stop()
+
+    async def locate(self, transactional_id: str) -> int:
+        """FindCoordinator: the partition of `__transaction_state` of an id; creates the topic if need be."""
+        return await self._runtime.locate(transactional_id)
+
+    # -- producers
+
+    async def init_producer_id(
+        self, transactional_id: str | None, timeout_ms: int, expected: Producer | None
+    ) -> Producer:
+        """InitProducerId: without a transactional id, a producer id of its own for every call."""
+        if transactional_id == "":
+            raise KafkaError(ErrorCode.INVALID_REQUEST, "the transactional id is empty")
+        await self._fill_ids()
+        if transactional_id is None:
+            return Producer(self._ids.take(), 0)
+        return await self._runtime.submit(
+            transactional_id,
+            lambda core, ticket, now_ms: core.init_producer_id(
+                transactional_id, timeout_ms, expected, self._ids, ticket, now_ms
+            ),
+        )
+
+    async def _fill_ids(self) -> None:
+        while self._ids.needs_refill:
+            async with self._refill:
+                if self._ids.needs_refill:
+                    self._ids.refill(await self._broker.allocate_producer_ids())
+
+    # -- transactions
+
+    async def add_partitions(
+        self,
+        transactional_id: str,
+        producer: Producer,
+        partitions: Collection[Partition],
+        *,
+        client_version: int = TRANSACTIONS_V1,
+    ) -> None:
+        """AddPartitionsToTxn and AddOffsetsToTxn; with `client_version` 2 also a write that brings its partition."""
+        _check_transactional_id(transactional_id)
+        await self._runtime.submit(
+            transactional_id,
+            lambda core, ticket, now_ms: core.add_partitions(
+                transactional_id, producer, partitions, client_version, ticket, now_ms
+            ),
+        )
+
+    def verify_partitions(
+        self, transactional_id: str, producer: Producer, partitions: Collection[Partition]
+    ) -> dict[Partition, ErrorCode]:
+        """Whether partitions take part in the producer's transaction: NONE or TRANSACTION_ABORTABLE for each."""
+        _check_transactional_id(transactional_id)
+        return self._runtime.read(
+            transactional_id, lambda core: core.verify_partitions(transactional_id, producer, partitions)
+        )
+
+    async def end(self, transactional_id: str, producer: Producer, *, commit: bool, client_version: int) -> Producer:
+        """EndTxn: returns once the outcome is in the log; the producer of the next transaction."""
+        _check_transactional_id(transactional_id)
+        await self._fill_ids()
+        return await self._runtime.submit(
+            transactional_id,
+            lambda core, ticket, now_ms: core.end(
+                transactional_id, producer, commit, client_version, self._ids, ticket, now_ms
+            ),
+        )
+
+    # -- markers
+
+    def _send_markers(self, core: TransactionCore) -> None:
+        for transaction, partitions in core.take_prepared():
+            end = EndOfTransaction(
+                transaction.producer_id,
+                transaction.producer_epoch,
+                transaction.commits,
+                self._runtime.leader_epoch(core),
+            )
+            missing = frozenset(partition for partition in partitions if not self._write_marker(partition, end))
+            if missing:
+                core.retry_markers(transaction, missing, self._broker.clock())
+            else:
+                self._runtime.carry_out(core, partial(core.complete, transaction))
+
+    def _write_marker(self, partition: Partition, end: EndOfTransaction) -> bool:
+        """Whether the partition has its marker now, or needs none any more."""
+        try:
+            write_marker(self._broker, partition, end)
+        except KafkaError as error:
+            if error.code not in _NO_MARKER_NEEDED:
+                log.warning("the marker of producer %d for %s-%d: %s", end.producer_id, *partition, error.message)
+            return error.code in _NO_MARKER_NEEDED or error.code in _OVERTAKEN
+        return True
+
+    # -- administration
+
+    def list_transactions(
+        self, states: Collection[str], producer_ids: Collection[int], min_duration_ms: int
+    ) -> list[Transaction]:
+        """ListTransactions: those that pass all the filters; empty ones, and a negative duration, pass everything."""
+        now_ms = self._broker.clock()
+        return [
+            transaction
+            for core in self._runtime.cores()
+            for transaction in core.list_transactions(states, producer_ids, min_duration_ms, now_ms)
+        ]
+
+    def describe(self, transactional_id: str) -> Transaction:
+        """DescribeTransactions. Raises TRANSACTIONAL_ID_NOT_FOUND."""
+        _check_transactional_id(transactional_id)
+        return self._runtime.read(transactional_id, lambda core: core.describe(transactional_id))
+
+
+def _check_transactional_id(transactional_id: str) -> None:
+    if not transactional_id:
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "the transactional id is empty")
