@@ -15,7 +15,7 @@ here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeAlias
 
@@ -121,8 +121,11 @@ class Sink(Protocol):
     async def open(self) -> None:
         """Connects, makes the target ready. Raises SinkError; ConfigError where the target contradicts the config."""
 
-    async def claim(self, partitions: Collection[TopicPartition]) -> Claim:
+    async def claim(self, partitions: Mapping[TopicPartition, str]) -> Claim:
         """Takes the partitions over: every earlier claim on any of them is fenced from here on, in the target itself.
+
+        Each partition comes with the id of its topic. A position that was stored under another id belongs to a topic
+        that has been deleted since, or to another cluster: it is forgotten, not returned.
 
         Called after `open`, and again when partitions are added. A sink that only guarantees AT_LEAST_ONCE may return
         no positions; the runtime then starts from the offsets of the consumer group.

@@ -72,6 +72,8 @@ class Stamp:
             time = None
         except (ArithmeticError, TypeError, ValueError) as error:  # a property of the app's class
             raise _Unusable(f"the event time {self._time_name!r} cannot be computed: {error}") from None
+        if time is None:
+            raise _Unusable(f"column {self._time_name!r} is the event time and is empty")
         try:
             milliseconds = _milliseconds(time)
         except ValueError:

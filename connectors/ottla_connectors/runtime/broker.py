@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka import TopicPartition as ClientTopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
@@ -80,6 +80,12 @@ def partition_counts(admin: AdminClient, topics: Collection[str]) -> dict[str, i
     # Asking for all topics: a request that names a topic would create it where the broker creates topics by itself.
     found = admin.list_topics(timeout=REQUEST_TIMEOUT_S).topics
     return {name: len(found[name].partitions) for name in topics if name in found and found[name].error is None}
+
+
+def topic_ids(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
+    """The ids of topics that exist (KIP-516): what tells a topic from a later one of the same name."""
+    futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S)
+    return {name: str(future.result(REQUEST_TIMEOUT_S).topic_id) for name, future in futures.items()}
 
 
 def produce(

@@ -29,6 +29,7 @@ from ottla_connectors.runtime.broker import (
     ensure_topic,
     partition_counts,
     produce,
+    topic_ids,
 )
 from ottla_connectors.runtime.dead_letters import DeadLetter, dead_letter_topic
 from ottla_connectors.runtime.sink_runner import Polled, Record
@@ -54,7 +55,7 @@ class KafkaInput:
         """See `Input.open`."""
         await self._clerk.call(self._open)
 
-    async def partitions(self) -> Sequence[TopicPartition]:
+    async def partitions(self) -> Mapping[TopicPartition, str]:
         """See `Input.partitions`."""
         return await self._clerk.call(self._partitions)
 
@@ -101,11 +102,13 @@ class KafkaInput:
             )
         )
 
-    def _partitions(self) -> list[TopicPartition]:
-        counts = partition_counts(self._admin(), self._topics)
+    def _partitions(self) -> dict[TopicPartition, str]:
+        admin = self._admin()
+        counts = partition_counts(admin, self._topics)
         if missing := [topic for topic in self._topics if topic not in counts]:
             raise BrokerUnavailable(f"topic {missing[0]!r} does not exist, so sink {self._connector!r} cannot read it")
-        return [TopicPartition(topic, index) for topic, count in counts.items() for index in range(count)]
+        ids = topic_ids(admin, self._topics)
+        return {TopicPartition(topic, index): ids[topic] for topic, count in counts.items() for index in range(count)}
 
     def _end_offsets(self) -> dict[TopicPartition, int]:
         return end_offsets(self._admin(), self._assigned, IsolationLevel.READ_COMMITTED)

@@ -46,8 +46,8 @@ class Input(Protocol):
     async def open(self) -> None:
         """Connects."""
 
-    async def partitions(self) -> Sequence[TopicPartition]:
-        """The partitions that exist now. Raises BrokerUnavailable for a topic that does not exist."""
+    async def partitions(self) -> Mapping[TopicPartition, str]:
+        """The partitions that exist now, each with its topic's id. Raises BrokerUnavailable for a missing topic."""
 
     async def end_offsets(self) -> Mapping[TopicPartition, int]:
         """Where the committed records of each partition end now."""
@@ -127,21 +127,21 @@ class SinkRunner:
             while ends is None or any(self._positions.get(partition, 0) < end for partition, end in ends.items()):
                 await self._advance(await self._input.poll(self._batch_rows))
                 if self._clock() >= refresh_at:
-                    if set(await self._input.partitions()) != assigned:
+                    if await self._input.partitions() != assigned:
                         assigned = await self._take_over()
                     refresh_at = self._clock() + self._refresh_s
         finally:
             await self._input.close()
             await self._sink.close()
 
-    async def _take_over(self) -> set[TopicPartition]:
+    async def _take_over(self) -> Mapping[TopicPartition, str]:
         """Claims all partitions in the target and reads on from where it stands."""
         partitions = await self._input.partitions()
         claim = await self._sink.claim(partitions)
         self._epoch = claim.epoch
         self._positions = await self._starting_positions(claim)
         await self._input.assign({partition: self._positions.get(partition) for partition in partitions})
-        return set(partitions)
+        return partitions
 
     async def _starting_positions(self, claim: Claim) -> dict[TopicPartition, int]:
         if self._sink.guarantee is Guarantee.EXACTLY_ONCE:

@@ -4,6 +4,7 @@ The database's own part, such as how to connect and how to upsert, is a `Dialect
 in the table `ottla_positions` beside the data:
 
     connector, topic, partition     the key
+    topic_id                        which topic of that name the offset is of
     epoch                           the claim that may move the position; a claim sets a higher one
     next_offset                     the first offset that has not been written yet
 
@@ -14,7 +15,7 @@ a claim, and a task whose epoch is no longer there changes nothing and is told s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
@@ -75,7 +76,7 @@ class SqlSink:
         """Creates the tables that are missing. Raises ConfigError for an existing table that lacks a column."""
         await asyncio.to_thread(self._open)
 
-    async def claim(self, partitions: Collection[TopicPartition]) -> Claim:
+    async def claim(self, partitions: Mapping[TopicPartition, str]) -> Claim:
         """See `Sink.claim`."""
         return await asyncio.to_thread(self._claim, partitions)
 
@@ -101,29 +102,26 @@ class SqlSink:
                     )
             self._table.metadata.create_all(connection)
 
-    def _claim(self, partitions: Collection[TopicPartition]) -> Claim:
+    def _claim(self, partitions: Mapping[TopicPartition, str]) -> Claim:
         table = self._positions
+        kept: dict[TopicPartition, int] = {}
         with self._transaction() as connection:
             stored = {
                 TopicPartition(row.topic, row.partition): row
                 for row in connection.execute(sa.select(table).where(table.c.connector == self._connector))
             }
             epoch = 1 + max((row.epoch for row in stored.values()), default=0)
-            for partition in partitions:
-                if partition in stored:
-                    connection.execute(sa.update(table).where(self._is(partition)).values(epoch=epoch))
+            for partition, topic_id in partitions.items():
+                row = stored.get(partition)
+                if row is not None and row.topic_id == topic_id and row.next_offset is not None:
+                    kept[partition] = row.next_offset
+                claimed = {"topic_id": topic_id, "epoch": epoch, "next_offset": kept.get(partition)}
+                if row is not None:
+                    connection.execute(sa.update(table).where(self._is(partition)).values(claimed))
                 else:
-                    connection.execute(
-                        sa.insert(table).values(
-                            connector=self._connector,
-                            topic=partition.topic,
-                            partition=partition.partition,
-                            epoch=epoch,
-                            next_offset=None,
-                        )
-                    )
-        offsets = {partition: stored[partition].next_offset for partition in partitions if partition in stored}
-        return Claim(epoch, {partition: offset for partition, offset in offsets.items() if offset is not None})
+                    key = {"connector": self._connector, "topic": partition.topic, "partition": partition.partition}
+                    connection.execute(sa.insert(table).values(key | claimed))
+        return Claim(epoch, kept)
 
     def _write(self, rows: Sequence[Row], positions: Mapping[TopicPartition, int], epoch: int) -> None:
         parameters = [self._parameters(row.value) for row in rows]
@@ -203,6 +201,7 @@ def _positions_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("connector", sa.String(255), primary_key=True),
         sa.Column("topic", sa.String(255), primary_key=True),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("topic_id", sa.String(64), nullable=False),
         sa.Column("epoch", sa.BigInteger, nullable=False),
         sa.Column("next_offset", sa.BigInteger),
     )

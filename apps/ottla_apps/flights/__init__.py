@@ -1,0 +1,1 @@
+"""The demo: real flights through the broker, counted and joined exactly once, into a database."""
