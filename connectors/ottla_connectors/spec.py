@@ -66,6 +66,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sources: list[SourceSpec] = msgspec.field(name="source", default_factory=list)
     sinks: list[SinkSpec] = msgspec.field(name="sink", default_factory=list)
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all connectors, sources first."""
+        return [source.name for source in self.sources] + [sink.name for sink in self.sinks]
+
 
 def read_spec(path: Path) -> Spec:
     """The spec in a TOML file. Raises ConfigError saying what is wrong where."""
@@ -75,7 +80,7 @@ def read_spec(path: Path) -> Spec:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
-    names = Counter([source.name for source in spec.sources] + [sink.name for sink in spec.sinks])
+    names = Counter(spec.names)
     if not names:
         raise ConfigError(f"{path} names no connector; add a [[source]] or a [[sink]]")
     if twice := [name for name, count in names.items() if count > 1]:

@@ -162,7 +162,7 @@ class MemorySinkConfig(msgspec.Struct):
 class MemorySink:
     """A sink into a `MemoryTable`. See `contract.Sink`."""
 
-    config_type: ClassVar[type[MemorySinkConfig]] = MemorySinkConfig
+    config_type: ClassVar[type[msgspec.Struct]] = MemorySinkConfig
     guarantee: ClassVar[Guarantee] = Guarantee.EXACTLY_ONCE
 
     def __init__(self, name: str, config: MemorySinkConfig, crashes: Crashes | None = None) -> None:

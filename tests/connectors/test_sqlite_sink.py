@@ -90,7 +90,7 @@ def test_times_without_a_zone_stay_as_they_are(path: Path) -> None:
 
 
 def test_upserts_keep_the_newest_row_of_a_key(path: Path) -> None:
-    config = {"row_type": f"{__name__}:Hour", "primary_key": ("carrier", "hour"), "mode": "upsert"}
+    config: dict[str, Any] = {"row_type": f"{__name__}:Hour", "primary_key": ("carrier", "hour"), "mode": "upsert"}
 
     write(path, [Hour("UA", 1, 5.0), Hour("AA", 1, 1.0), Hour("UA", 1, 7.0)], **config)
     write(path, [Hour("AA", 1, 2.0)], 3, **config)
@@ -105,7 +105,7 @@ def test_upserts_of_nothing_but_a_key_keep_it_once(path: Path) -> None:
 
 
 def test_rows_that_the_table_refuses_are_named_and_nothing_is_written(path: Path) -> None:
-    config = {"row_type": f"{__name__}:Hour", "primary_key": ("carrier", "hour")}
+    config: dict[str, Any] = {"row_type": f"{__name__}:Hour", "primary_key": ("carrier", "hour")}
     rows = [Hour("UA", 1, 0.0), Hour("UA", 2**70, 0.0), Hour("AA", 1, 0.0), Hour("UA", 1, 9.0)]
 
     with pytest.raises(RowsRejected) as error:
@@ -119,7 +119,7 @@ def test_rows_that_the_table_refuses_are_named_and_nothing_is_written(path: Path
 
 
 def test_readers_do_not_stop_the_sink(path: Path) -> None:
-    config = {"row_type": f"{__name__}:Hour"}
+    config: dict[str, Any] = {"row_type": f"{__name__}:Hour"}
     write(path, [Hour("UA", 1, 0.0)], **config)
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")

@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO, ClassVar, cast
 
+import msgspec
+
 from ottla_connectors.contract import Batch, Guarantee, MalformedRow, Position, Row
 from ottla_connectors.errors import ConfigError, SourceError
 from ottla_connectors.files.config import FileConfig
@@ -28,9 +30,12 @@ BATCH_MAX_BYTES = 8 << 20
 
 
 class FileSource:
-    """Reads one file. See `contract.Source`."""
+    """Rows of a CSV or JSON-lines file, plain or gzipped.
 
-    config_type: ClassVar[type[FileConfig]] = FileConfig
+    See `contract.Source`.
+    """
+
+    config_type: ClassVar[type[msgspec.Struct]] = FileConfig
     guarantee: ClassVar[Guarantee] = Guarantee.EXACTLY_ONCE
 
     def __init__(self, name: str, config: FileConfig) -> None:

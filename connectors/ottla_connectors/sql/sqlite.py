@@ -37,9 +37,12 @@ class SqliteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class SqliteSink(SqlSink):
-    """Writes into one table. See `contract.Sink`."""
+    """Rows in a table of a SQLite file.
 
-    config_type: ClassVar[type[SqliteConfig]] = SqliteConfig
+    See `contract.Sink`.
+    """
+
+    config_type: ClassVar[type[msgspec.Struct]] = SqliteConfig
     guarantee: ClassVar[Guarantee] = Guarantee.EXACTLY_ONCE
 
     def __init__(self, name: str, config: SqliteConfig) -> None:
