@@ -11,21 +11,22 @@ cache, as in Kafka.
 The high watermark is moved by whoever replicates (on one node: right after the append), see `update_high_watermark`.
 """
 
+import threading
 import uuid
-from bisect import bisect_right
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ottla_broker.log import checkpoints
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.data_directory import DELETE_SUFFIX
 from ottla_broker.log.disk import Disk, LocalDisk, write_whole
 from ottla_broker.log.epochs import EpochEntry
 from ottla_broker.log.errors import LogError
-from ottla_broker.log.lookup import TimestampedOffset, find_aborted, find_newest, find_timestamp
 from ottla_broker.log.producers import Origin, Producers, Stage
 from ottla_broker.log.recovery import RecoveredLog, load_producers, recover_log
 from ottla_broker.log.retention import SegmentSummary, expired_segments
 from ottla_broker.log.segment import DELETED_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, Segment, file_name
+from ottla_broker.log.segments import Segments, TimestampedOffset
 from ottla_broker.log.transactions import AbortedTransaction
 from ottla_broker.log.validation import Data, check_batch, parse_batches, transform_batch
 from ottla_wire.errors import ErrorCode, KafkaError
@@ -33,7 +34,6 @@ from ottla_wire.records import FileRegion, RecordBatch, assign_offsets
 
 __all__ = ["Appended", "Origin", "PartitionLog", "Slice", "TimestampedOffset"]
 
-DELETE_DIRECTORY_SUFFIX: Final = "-delete"
 _NO_TOPIC_ID: Final = uuid.UUID(int=0)
 _LONGEST_NAME: Final = 255
 
@@ -92,9 +92,7 @@ class PartitionLog:
         self.recovery_point = recovery_point
         self.high_watermark = recovered.log_start_offset
         self._disk = disk
-        self._segments = recovered.segments
-        self._bases = [segment.base_offset for segment in recovered.segments]
-        self._active = recovered.segments[-1]
+        self._segments = Segments(recovered.segments)
         self._epochs = recovered.epochs
         self._producers = recovered.producers
         self._transactions = recovered.transactions
@@ -103,6 +101,7 @@ class PartitionLog:
         self._first_unstable = self._transactions.first_unstable(self.high_watermark)
         self._unflushed_since_ms = now_ms if self.log_end_offset > recovery_point else None
         self._unsynced_names: set[str] = set()  # of files that were made since the last flush
+        self._flushing = threading.Lock()
         self._failure: str | None = None
 
     @classmethod
@@ -165,7 +164,7 @@ class PartitionLog:
     @property
     def log_end_offset(self) -> int:
         """The offset that the next record will get."""
-        return self._active.next_offset
+        return self._segments.active.next_offset
 
     @property
     def last_stable_offset(self) -> int:
@@ -181,11 +180,11 @@ class PartitionLog:
 
     @property
     def size_bytes(self) -> int:
-        return sum(segment.size for segment in self._segments)
+        return self._segments.size_bytes
 
     @property
-    def segments(self) -> tuple[Segment, ...]:
-        return tuple(self._segments)
+    def segments(self) -> Segments:
+        return self._segments
 
     @property
     def producers(self) -> Producers:
@@ -299,9 +298,9 @@ class PartitionLog:
     def _write(self, data: Data, batches: list[RecordBatch], now_ms: int) -> None:
         newest = max(batch.max_timestamp for batch in batches)
         try:
-            if self._active.must_roll(len(data), batches[-1].last_offset, newest, self.config, now_ms):
+            if self._segments.active.must_roll(len(data), batches[-1].last_offset, newest, self.config, now_ms):
                 self._roll(batches[0].base_offset, now_ms)
-            self._active.append(data, batches, self.config.index_interval_bytes)
+            self._segments.active.append(data, batches, self.config.index_interval_bytes)
         except OSError as error:
             raise KafkaError(
                 ErrorCode.KAFKA_STORAGE_ERROR, f"Writing {self.topic}-{self.index} failed: {error.strerror}"
@@ -311,28 +310,20 @@ class PartitionLog:
         stage.commit()
         if stage.begun or stage.completed:
             for transaction, last_stable_offset in self._transactions.apply(stage.begun, stage.completed):
-                self._active.transaction_index.append(transaction, last_stable_offset)
+                self._segments.active.transaction_index.append(transaction, last_stable_offset)
             self._first_unstable = self._transactions.first_unstable(self.high_watermark)
 
     def roll(self, now_ms: int) -> None:
         """Begin a new segment, unless the active one is empty. If that raises OSError, nothing has changed."""
-        if self._active.size:
+        if self._segments.active.size:
             self._roll(self.log_end_offset, now_ms)
 
     def _roll(self, base_offset: int, now_ms: int) -> None:
         self._take_snapshot(base_offset)
         segment = Segment.create(self._disk, self.directory, base_offset, self.config, now_ms)
         self._unsynced_names.add(segment.path(LOG_SUFFIX).name)
-        self._active.close_indexes()
-        if self._active.size == 0:  # it cannot hold offsets as far away as those to come
-            self._active.remove()
-            self._segments.pop()
-        for older in self._segments[:-1]:
-            if older.indexes_stored:
-                older.release_indexes()
+        self._segments.active.close_indexes()
         self._segments.append(segment)
-        self._bases = [each.base_offset for each in self._segments]
-        self._active = segment
 
     def _take_snapshot(self, offset: int) -> None:
         name = file_name(offset, SNAPSHOT_SUFFIX)
@@ -361,12 +352,12 @@ class PartitionLog:
         aborted: list[AbortedTransaction] | None = [] if committed_only else None
         if offset < bound:
             try:
-                found = self._find_region(offset, bound, max_bytes, min_one)
-                if found is not None:
-                    number, start, end = found
-                    region = FileRegion(self._segments[number].file.descriptor, start, end - start)
+                place = self._segments.find(offset, bound, max_bytes, min_one=min_one)
+                if place is not None:
+                    file = self._segments[place.number].file
+                    region = FileRegion(file.descriptor, place.start, place.end - place.start)
                     if committed_only:
-                        aborted = self._find_aborted(offset, bound, number, end)
+                        aborted = self._segments.find_aborted(offset, bound, place)
             except OSError as error:
                 raise KafkaError(
                     ErrorCode.KAFKA_STORAGE_ERROR, f"Reading {self.topic}-{self.index} failed: {error.strerror}"
@@ -374,41 +365,17 @@ class PartitionLog:
         size = region.size if region is not None else 0
         return Slice(region, size, self.high_watermark, self.last_stable_offset, self.log_start_offset, aborted)
 
-    def _find_region(self, offset: int, bound: int, max_bytes: int, min_one: bool) -> tuple[int, int, int] | None:
-        """The number of a segment, and the first and last position there; None if nothing is to be read."""
-        number = (
-            len(self._segments) - 1 if offset >= self._active.base_offset else bisect_right(self._bases, offset) - 1
-        )
-        number = max(number, 0)
-        while number < len(self._segments) and self._bases[number] < bound:
-            segment = self._segments[number]
-            start = segment.locate(offset)
-            limit = segment.size if bound >= segment.next_offset else segment.locate(bound)
-            if start < limit:
-                end = limit if limit - start <= max_bytes else segment.cut(start, start + max_bytes)
-                if end == start and min_one:
-                    end = segment.batch_end(start)
-                return (number, start, end) if end > start else None
-            number += 1  # compaction has left nothing from `offset` on in this segment
-        return None
-
-    def _find_aborted(self, offset: int, bound: int, number: int, end: int) -> list[AbortedTransaction]:
-        segment = self._segments[number]
-        if end < segment.size:
-            bound = min(bound, segment.offset_at(end))
-        return find_aborted(self._segments[number:], offset, bound)
-
     def read_bytes(self, region: FileRegion) -> bytes:
         """The bytes of a region: for connections that cannot send from the file, and for readers in this process."""
         return self._disk.read(region.file, region.size, region.position)
 
     def offset_for_timestamp(self, timestamp: int) -> TimestampedOffset | None:
         """The first record whose timestamp is at least `timestamp`."""
-        return find_timestamp(self._segments, timestamp, self.log_start_offset)
+        return self._segments.find_timestamp(timestamp, self.log_start_offset)
 
     def max_timestamp(self) -> TimestampedOffset | None:
         """The first record that has the largest timestamp of all."""
-        return find_newest(self._segments, self.log_start_offset)
+        return self._segments.find_newest(self.log_start_offset)
 
     def epoch_at(self, offset: int) -> int:
         """The leader epoch that wrote `offset`, -1 if it is not known."""
@@ -447,10 +414,9 @@ class PartitionLog:
 
         Returns their files, renamed, to be removed after file.delete.delay.ms. Raises OSError if the disk fails.
         """
-        ends = [*self._bases[1:], self.log_end_offset]
         summaries = [
-            SegmentSummary(segment.size, end, self._age_of(segment))
-            for segment, end in zip(self._segments, ends, strict=True)
+            SegmentSummary(segment.size, self._segments.end_offset(number), self._newest_ms(segment))
+            for number, segment in enumerate(self._segments)
         ]
         count = expired_segments(summaries, self.config, self.log_start_offset, self.high_watermark, now_ms)
         if count == len(self._segments):
@@ -461,23 +427,18 @@ class PartitionLog:
         self._epochs.truncate_start(self.log_start_offset)
         return self._drop_segments(0, count)
 
-    def _age_of(self, segment: Segment) -> int:
+    def _newest_ms(self, segment: Segment) -> int:
         timestamp, _ = segment.newest_timestamp()
         return timestamp if timestamp >= 0 else self._disk.modified_ms(segment.path(LOG_SUFFIX))
 
     def _drop_segments(self, first: int, end: int) -> list[Path]:
         """Take segments out of the log and rename their files and snapshots; the new names."""
-        dropped = self._segments[first:end]
-        del self._segments[first:end]
-        self._bases = [segment.base_offset for segment in self._segments]
-        files = []
-        for segment in dropped:
-            files += segment.rename_deleted()
-            if segment.base_offset in self._snapshots:
-                self._snapshots.remove(segment.base_offset)
-                path = self.directory / file_name(segment.base_offset, SNAPSHOT_SUFFIX)
-                files.append(path.with_name(path.name + DELETED_SUFFIX))
-                self._disk.rename(path, files[-1])
+        bases, files = self._segments.drop(first, end)
+        for offset in set(bases).intersection(self._snapshots):
+            self._snapshots.remove(offset)
+            path = self.directory / file_name(offset, SNAPSHOT_SUFFIX)
+            files.append(path.with_name(path.name + DELETED_SUFFIX))
+            self._disk.rename(path, files[-1])
         return files
 
     def truncate_to(self, offset: int, now_ms: int) -> list[Path]:
@@ -489,22 +450,21 @@ class PartitionLog:
         if offset >= self.log_end_offset:
             self._epochs.truncate_end(self.log_end_offset)
             return []
-        keep = bisect_right(self._bases, offset)
-        files = self._drop_segments(keep, len(self._segments))
-        if keep == 0:
-            self._segments = [Segment.create(self._disk, self.directory, offset, self.config, now_ms)]
-            self._bases = [offset]
-            self._unsynced_names.add(self._segments[0].path(LOG_SUFFIX).name)
+        if offset < self._segments[0].base_offset:
+            fresh = Segment.create(self._disk, self.directory, offset, self.config, now_ms)
+            self._unsynced_names.add(fresh.path(LOG_SUFFIX).name)
+            files = self._drop_segments(0, len(self._segments))
+            self._segments = Segments([fresh])
         else:
-            self._segments[-1].truncate(offset, self.config.index_interval_bytes)
-        self._active = self._segments[-1]
-        self.log_start_offset = min(self.log_start_offset, offset)
-        self.recovery_point = min(self.recovery_point, offset)
-        self._epochs.truncate_end(offset)
+            files = self._drop_segments(self._segments.number_at(offset) + 1, len(self._segments))
+            self._segments.active.truncate(offset, self.config.index_interval_bytes)
+        self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
+        self.recovery_point = min(self.recovery_point, self.log_end_offset)
+        self._epochs.truncate_end(self.log_end_offset)
         self._producers, self._transactions = load_producers(
             self._disk,
             self.directory,
-            self._segments,
+            self._segments.copy(),
             self._snapshots,
             self.log_start_offset,
             set(),
@@ -531,19 +491,20 @@ class PartitionLog:
     def flush(self) -> None:
         """Force to the device all that was appended before, and move the recovery point there.
 
-        May run in a thread while the log goes on, but only once at a time. Raises KafkaError(KAFKA_STORAGE_ERROR) if
-        that fails; the log then takes no more appends, because what the failed call has dropped cannot be known.
+        May run in a thread while the log goes on. Raises KafkaError(KAFKA_STORAGE_ERROR) if that fails; the log then
+        takes no more appends, because what the failed call has dropped cannot be known.
         """
-        if self._failure is not None:
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
-        self._unflushed_since_ms = None
-        end = self.log_end_offset
-        try:
-            self._sync(list(self._segments), end)
-        except OSError as error:
-            self._failure = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure) from error
-        self.recovery_point = max(self.recovery_point, end)
+        with self._flushing:
+            if self._failure is not None:
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
+            self._unflushed_since_ms = None
+            end = self.log_end_offset
+            try:
+                self._sync(self._segments.copy(), end)
+            except OSError as error:
+                self._failure = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure) from error
+            self.recovery_point = max(self.recovery_point, end)
 
     def _sync(self, segments: list[Segment], end: int) -> None:
         unsynced, self._unsynced_names = self._unsynced_names, set()
@@ -566,13 +527,14 @@ class PartitionLog:
 
     def close(self) -> None:
         """Flush everything and leave the files of a clean shutdown; may run in a thread. Nothing may follow."""
-        if self._failure is None and (self.log_end_offset > self.recovery_point or not self._active.indexes_stored):
-            self._active.trim()
-            self._active.close_indexes()
+        active = self._segments.active
+        if self._failure is None and (self.log_end_offset > self.recovery_point or not active.indexes_stored):
+            active.trim()
+            active.close_indexes()
             if len(self._producers) or self._snapshots:
                 self._take_snapshot(self.log_end_offset)
             self.flush()
-            self._active.store_indexes()
+            active.store_indexes()
         self._release("was closed")
 
     def delete(self) -> Path:
@@ -580,7 +542,7 @@ class PartitionLog:
 
         Returns the new path, to be removed with `Disk.remove_tree` after file.delete.delay.ms.
         """
-        suffix = f"-{self.index}.{uuid.uuid4().hex}{DELETE_DIRECTORY_SUFFIX}"
+        suffix = f"-{self.index}.{uuid.uuid4().hex}{DELETE_SUFFIX}"
         target = self.directory.with_name(self.topic[: _LONGEST_NAME - len(suffix)] + suffix)
         self._disk.rename(self.directory, target)
         self._release("was deleted")

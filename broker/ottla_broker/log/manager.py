@@ -1,0 +1,260 @@
+"""All the logs of one node: opening, creating, deleting them, and the work that comes round.
+
+    manager = LogManager(path, config, clock)
+    manager.open(node_id)                       # locks the directory
+    manager.create("topic", topic_id, 0, ...)   # opens a partition, or makes it
+    await manager.load(config_of)               # opens all others that are on disk
+    manager.start()                             # retention, flush.ms, checkpoints, ... from now on
+    await manager.close()
+
+The work itself is in synchronous methods that do one thing each. The driver calls them when they are due, those that
+wait for the disk in threads.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from ottla_broker.log.checkpoints import HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS, TopicPartition
+from ottla_broker.log.config import LogConfig, LogManagerConfig
+from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
+from ottla_broker.log.disk import Disk, LocalDisk
+from ottla_broker.log.partition import PartitionLog
+from ottla_wire.errors import KafkaError
+
+logger = logging.getLogger(__name__)
+
+_THREADS: Final = 2  # Kafka's num.recovery.threads.per.data.dir
+_REMOVAL_INTERVAL_MS: Final = 1_000
+_LONGEST_SLEEP_MS: Final = 86_400_000
+_LOGS_PER_TURN: Final = 100  # so many logs are looked at before others get the event loop
+
+
+class LogManager:
+    """The logs of one data directory. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self, path: Path, config: LogManagerConfig, clock: Callable[[], int], disk: Disk | None = None
+    ) -> None:
+        """`clock` gives epoch milliseconds."""
+        self.path = path
+        self._config = config
+        self._clock = clock
+        self._disk = disk or LocalDisk()
+        self._directory: DataDirectory | None = None
+        self._logs: dict[TopicPartition, PartitionLog] = {}
+        self._flushes: dict[PartitionLog, asyncio.Lock] = {}
+        self._removals: list[tuple[int, Path]] = []
+        self._checkpoints: dict[str, dict[TopicPartition, int]] = {}  # as they are on disk
+        self._jobs: list[asyncio.Task[None]] = []
+
+    @property
+    def directory(self) -> DataDirectory:
+        """The data directory, once it is open: its cluster id, and whether the last shutdown was clean."""
+        assert self._directory is not None, "the manager is not open"
+        return self._directory
+
+    def open(self, node_id: int, cluster_id: str | None = None) -> None:
+        """Lock the data directory; see `DataDirectory.open` for what can be wrong with it."""
+        self._directory = DataDirectory.open(self.path, self._disk, node_id, cluster_id)
+        for name in _CHECKPOINTED:
+            self._checkpoints[name] = self._directory.read_offsets(name)
+
+    # ---- partitions
+
+    def get(self, topic: str, index: int) -> PartitionLog | None:
+        return self._logs.get((topic, index))
+
+    def __iter__(self) -> Iterator[PartitionLog]:
+        return iter(list(self._logs.values()))
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def create(self, topic: str, topic_id: uuid.UUID, index: int, config: LogConfig) -> PartitionLog:
+        """The partition's log: the one that is open, else the one on disk, else a new one.
+
+        Raises OSError if the disk fails, LogError if the directory belongs to another topic of that name.
+        """
+        log = self._logs.get((topic, index))
+        if log is None:
+            path = self.path / f"{topic}-{index}"
+            if not self._disk.exists(path):
+                self._forget(topic, index)
+            log = self._logs[topic, index] = self._open(topic, index, path, config, topic_id)
+        return log
+
+    def _forget(self, topic: str, index: int) -> None:
+        """What the checkpoints say of a deleted partition must never be taken for a new one's of the same name."""
+        for name, offsets in self._checkpoints.items():
+            if offsets.pop((topic, index), None) is not None:
+                self.directory.write_offsets(name, offsets)
+
+    async def load(self, config_of: Callable[[str], LogConfig]) -> None:
+        """Open all partitions that are on disk; `config_of` gives a topic's settings. Recovers them after a crash.
+
+        What it finds may include topics that no longer exist: compare, and `delete` those.
+        """
+        found = [(key, path) for key, path in self.directory.partitions().items() if key not in self._logs]
+        configs = {topic: config_of(topic) for (topic, _), _ in found}
+
+        def open_some(part: list[tuple[TopicPartition, Path]]) -> list[tuple[TopicPartition, PartitionLog]]:
+            return [(key, self._open(*key, path, configs[key[0]], None)) for key, path in part]
+
+        parts = (found[number::_THREADS] for number in range(_THREADS))
+        for opened in await asyncio.gather(*(asyncio.to_thread(open_some, part) for part in parts)):
+            self._logs.update(opened)
+        self._removals += [(0, path) for path in self.directory.deleted()]
+
+    def _open(self, topic: str, index: int, path: Path, config: LogConfig, topic_id: uuid.UUID | None) -> PartitionLog:
+        key = topic, index
+        log = PartitionLog.open(
+            path,
+            topic,
+            index,
+            config,
+            disk=self._disk,
+            now_ms=self._clock(),
+            clean_shutdown=self.directory.clean_shutdown,
+            recovery_point=self._checkpoints[RECOVERY_POINTS].get(key, 0),
+            log_start_offset=self._checkpoints[LOG_START_OFFSETS].get(key, 0),
+            topic_id=topic_id,
+            producer_expiration_ms=self._config.producer_id_expiration_ms,
+        )
+        log.update_high_watermark(self._checkpoints[HIGH_WATERMARKS].get(key, 0))
+        return log
+
+    def delete(self, topic: str, index: int) -> None:
+        """Take a partition out of service at once; its files go after file.delete.delay.ms."""
+        log = self._logs.pop((topic, index))
+        self._flushes.pop(log, None)
+        self._removals.append((self._clock() + log.config.file_delete_delay_ms, log.delete()))
+
+    async def flush(self, log: PartitionLog) -> None:
+        """Return when all that has been appended to `log` so far is on the device. Callers at a time share one flush.
+
+        Raises KafkaError(KAFKA_STORAGE_ERROR) if that fails.
+        """
+        end = log.log_end_offset
+        async with self._flushes.setdefault(log, asyncio.Lock()):
+            if log.recovery_point < end:
+                await asyncio.to_thread(log.flush)
+
+    async def close(self) -> None:
+        """Flush and close all logs and release the directory. The next start needs no recovery if all went well."""
+        for task in self._jobs:
+            task.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        logs = list(self._logs.values())
+        parts = (logs[number::_THREADS] for number in range(_THREADS))
+        clean = all(await asyncio.gather(*(asyncio.to_thread(_close_logs, part) for part in parts)))
+        await self._checkpoint(*_CHECKPOINTED)
+        self.directory.close(clean=clean)
+
+    # ---- the work that comes round
+
+    def enforce_retention(self, log: PartitionLog) -> None:
+        """Discard the segments that the log's settings no longer keep; the files go after file.delete.delay.ms."""
+        now_ms = self._clock()
+        due_ms = now_ms + log.config.file_delete_delay_ms
+        self._removals += [(due_ms, path) for path in log.enforce_retention(now_ms)]
+
+    def take_due_removals(self) -> list[Path]:
+        """The files and directories that are due to go; they are forgotten here."""
+        now_ms = self._clock()
+        due = [path for due_ms, path in self._removals if due_ms <= now_ms]
+        self._removals = [removal for removal in self._removals if removal[0] > now_ms]
+        return due
+
+    def remove(self, paths: list[Path]) -> None:
+        """Remove files and partition directories. Runs in a thread."""
+        for path in paths:
+            if path.name.endswith(DELETE_SUFFIX):
+                self._disk.remove_tree(path)
+            elif self._disk.exists(path):  # it does not if its partition has been deleted since
+                self._disk.remove(path)
+
+    # ---- the driver
+
+    def start(self) -> None:
+        """Begin the work that comes round."""
+        config, loop = self._config, asyncio.get_running_loop()
+        for interval_ms, job in (
+            (config.flush_scheduler_interval_ms, self._flush_due),
+            (config.retention_check_interval_ms, self._retain),
+            (config.flush_offset_checkpoint_interval_ms, self._checkpoint_recovery),
+            (config.flush_start_offset_checkpoint_interval_ms, self._checkpoint_starts),
+            (config.producer_id_expiration_check_interval_ms, self._expire_producers),
+            (_REMOVAL_INTERVAL_MS, self._remove_due),
+        ):
+            self._jobs.append(loop.create_task(self._every(interval_ms, job)))
+
+    async def _every(self, interval_ms: int, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(min(interval_ms, _LONGEST_SLEEP_MS) / 1000)
+            try:
+                await job()
+            except (OSError, KafkaError):
+                logger.exception("Work on the logs in %s has failed and will be tried again", self.path)
+
+    async def _in_turn(self) -> AsyncIterator[PartitionLog]:
+        """All logs, with the event loop left to others now and then; not those that are deleted meanwhile."""
+        for number, (key, log) in enumerate(list(self._logs.items()), 1):
+            if self._logs.get(key) is log:
+                yield log
+            if number % _LOGS_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _flush_due(self) -> None:
+        async for log in self._in_turn():
+            if log.flush_is_due(self._clock()):
+                await self.flush(log)
+
+    async def _retain(self) -> None:
+        async for log in self._in_turn():
+            self.enforce_retention(log)
+
+    async def _expire_producers(self) -> None:
+        async for log in self._in_turn():
+            log.expire_producers(self._clock())
+
+    async def _checkpoint_recovery(self) -> None:
+        await self._checkpoint(RECOVERY_POINTS, HIGH_WATERMARKS)
+
+    async def _checkpoint_starts(self) -> None:
+        await self._checkpoint(LOG_START_OFFSETS)
+
+    async def _checkpoint(self, *names: str) -> None:
+        """Write those of the checkpoints that have changed."""
+        for name in names:
+            offsets = {key: _CHECKPOINTED[name](log) for key, log in self._logs.items()}
+            if offsets != self._checkpoints[name]:
+                await asyncio.to_thread(self.directory.write_offsets, name, offsets)
+                self._checkpoints[name] = offsets
+
+    async def _remove_due(self) -> None:
+        paths = self.take_due_removals()
+        if paths:
+            await asyncio.to_thread(self.remove, paths)
+
+
+_CHECKPOINTED: Final[dict[str, Callable[[PartitionLog], int]]] = {
+    RECOVERY_POINTS: lambda log: log.recovery_point,
+    LOG_START_OFFSETS: lambda log: log.log_start_offset,
+    HIGH_WATERMARKS: lambda log: log.high_watermark,
+}
+
+
+def _close_logs(logs: list[PartitionLog]) -> bool:
+    """Close logs one after the other, whatever happens to the one before; True if all went well."""
+    clean = True
+    for log in logs:
+        try:
+            log.close()
+        except (OSError, KafkaError):
+            logger.exception("%s could not be closed cleanly", log)
+            clean = False
+    return clean
