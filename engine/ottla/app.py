@@ -28,7 +28,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
-StoreKind = Literal["rocksdict", "memory"]
+StoreKind = Literal["rocksdb", "memory"]
 
 AnyTable = Table[Any, Any]
 
@@ -43,7 +43,7 @@ class AppConfig:
     broker: str = "kafka://127.0.0.1:9092"
     processing_guarantee: ProcessingGuarantee = "exactly_once"
     state_dir: Path = Path(".ottla")
-    store: StoreKind = "rocksdict"
+    store: StoreKind = "rocksdb"
     commit_interval_ms: int = 100
     errors: ErrorPolicy = field(default_factory=ErrorPolicy)
 
@@ -56,7 +56,7 @@ class AppConfig:
         if not self.broker.startswith(("kafka://", "embedded://")):
             raise ConfigError(f"broker={self.broker!r} must be kafka://HOST:PORT or embedded://DIR")
         _one_of("processing_guarantee", self.processing_guarantee, ("exactly_once", "at_least_once"))
-        _one_of("store", self.store, ("rocksdict", "memory"))
+        _one_of("store", self.store, ("rocksdb", "memory"))
         if self.commit_interval_ms < 1:
             raise ConfigError("commit_interval must be at least a millisecond")
 
@@ -80,7 +80,7 @@ class App:
         broker: str = "kafka://127.0.0.1:9092",
         processing_guarantee: ProcessingGuarantee = "exactly_once",
         state_dir: str | Path = ".ottla",
-        store: StoreKind = "rocksdict",
+        store: StoreKind = "rocksdb",
         commit_interval: Duration = timedelta(milliseconds=100),
         on_error: OnError = "dead_letter",
         retries: int = 0,

@@ -119,7 +119,7 @@ class Graph:
             self.add(
                 f"table.{table.name}",
                 "table",
-                lambda context, _: TableSource(context, store),
+                lambda context, name: TableSource(context, name, store),
                 parents=(self.source(table.source),),
                 tables=(table,),
             )

@@ -8,6 +8,7 @@ null key too unless the join is a left join, which then finds nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 from ottla.batch import Batch
@@ -24,18 +25,18 @@ class StreamTableJoin(Processor):
         super().__init__()
         self._context = context
         self._name = name
-        self._store = context.stores[store]
+        get = context.stores[store].get
+        self._look_up = (lambda key: None if key is None else get(key)) if left else get
         self._joiner = joiner
         self._left = left
 
     async def receive(self, batch: Batch) -> None:
         batch = self._joinable(batch)
-        get = self._store.get
-        rights = [None if key is None else get(key) for key in batch.keys]
-        if not self._left and None in rights:
+        batch, rights = call(self._context, self._name, self._look_up, batch, batch.keys)
+        if not self._left:
             found = [right is not None for right in rights]
-            batch = batch.where(found)
-            rights = [right for right in rights if right is not None]
+            if not all(found):
+                batch, rights = batch.where(found), list(compress(rights, found))
         batch, results = call(self._context, self._name, self._joiner, batch, batch.values, rights)
         await self.forward(batch.with_values(results))
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from ottla.batch import Batch
 from ottla.errors import NotInTask, TopologyError
+from ottla.operators import call
 from ottla.processor import Processor, TaskContext, current
 from ottla.serde import Codec
 from ottla.state.cache import StoreCache
@@ -152,18 +153,22 @@ def table_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> St
 class TableSource(Processor):
     """Keeps a table that is read from a topic: the newest record of a key is its value, a null value deletes it."""
 
-    def __init__(self, context: TaskContext, store: str) -> None:
+    def __init__(self, context: TaskContext, name: str, store: str) -> None:
         super().__init__()
-        self._counts = context.counts
-        self._store = context.stores[store]
+        self._context = context
+        self._name = name
+        self._put = context.stores[store].put
+        self._delete = context.stores[store].delete
 
     async def receive(self, batch: Batch) -> None:
-        put, delete = self._store.put, self._store.delete
-        for key, value in zip(batch.keys, batch.values, strict=True):
-            if key is None:
-                self._counts.null_key_dropped += 1
-            elif value is None:
-                delete(key)
-            else:
-                put(key, value)
-        await self.forward(batch)
+        if None in batch.keys:
+            keyed = [key is not None for key in batch.keys]
+            self._context.counts.null_key_dropped += len(batch) - sum(keyed)
+            batch = batch.where(keyed)
+        await self.forward(call(self._context, self._name, self._update, batch, batch.keys, batch.values)[0])
+
+    def _update(self, key: Any, value: Any) -> None:
+        if value is None:
+            self._delete(key)
+        else:
+            self._put(key, value)

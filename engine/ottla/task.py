@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from ottla.deadletters import ErrorPolicy
+from ottla.errors import EncodeError
 from ottla.inputs import Input, Run, next_run
 from ottla.operators import Source
 from ottla.processor import Processor, TaskContext, TaskCounts, current
@@ -106,13 +107,18 @@ class Task:
     def changes(self, now_ms: int) -> list[OutputRecord]:
         """The changelog records of all state written since the last commit, addressed to this task's partition.
 
-        Must be followed by `committed`, or by `close` when the transaction was aborted.
+        Must be followed by `committed`, or by `close` when the transaction was aborted. Raises `EncodeError` when state
+        cannot be written.
         """
-        return [
-            OutputRecord(store.spec.changelog, key, value, now_ms, None, self.id.partition)
-            for store in self._context.stores.values()
-            for key, value in store.changes()
-        ]
+        records = []
+        for store in self._context.stores.values():
+            try:
+                changes = store.changes()
+            except (TypeError, ValueError, OverflowError) as error:
+                raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
+            topic = store.spec.changelog
+            records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
+        return records
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned."""

@@ -183,13 +183,12 @@ class WindowedAggregation(Processor):
                     self._context.counts.late_dropped += 1
                     continue
                 slot = (start, key)
-                old = get(slot) if start in opened else None
                 try:
-                    state = update(old, value, timestamp)
+                    state = update(get(slot) if start in opened else None, value, timestamp)
+                    put(slot, state)
                 except Exception as error:
                     self._context.reject(self._name, error, batch, row)
                     break
-                put(slot, state)
                 if start not in opened:
                     opened.add(start)
                     if start + size < self._next_end:

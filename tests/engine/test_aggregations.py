@@ -76,7 +76,7 @@ def test_the_state_keeps_the_newest_timestamp_whatever_the_order() -> None:
     assert state == (9, 3)
 
 
-@given(st.lists(st.floats(allow_nan=False) | st.none(), min_size=1))
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.none(), min_size=1))
 def test_state_survives_being_stored(amounts: list[float | None]) -> None:
     compiled = compile_aggregations("sales", ALL)
     state = None

@@ -149,3 +149,21 @@ def test_a_join_follows_the_rules_whatever_the_batches(
                 expected.append((key, f"{value}+{table.get(key) if key is not None else None}", timestamp))
         assert results(driver) == expected
         assert dict(driver.table("customers")) == table
+
+
+def test_keys_that_cannot_be_looked_up_are_rejected_one_by_one(app: ottla.App) -> None:
+    orders = app.topic("orders", key=Any, value=str)
+    customers = app.Table("customers", source=app.topic("customers", key=Any, value=str))
+    app.stream(orders).join(customers, lambda order, customer: order + customer).to(app.topic("joined", value=str))
+    counted = app.stream(orders).window(ottla.tumbling(10)).aggregate("orders", n=ottla.count())
+    counted.to(app.topic("counted", value=Any))
+    with app.test() as driver:
+        driver.send_raw("customers", b'"a"', b"Ann", timestamp=0)
+        driver.send_raw("customers", b'["a"]', b"list", timestamp=0)
+        driver.send_raw(orders, b'{"id":1}', b"x", timestamp=1)
+        driver.send_raw(orders, b'"a"', b"y", timestamp=1)
+        driver.end_of_input()
+        assert [event.value for event in driver.read("joined")] == ["yAnn"]
+        assert [event.value["value"] for event in driver.read("counted")] == [{"n": 1}]
+        steps = [dict(letter.headers)["ottla.error.step"] for letter in driver.dead_letters()]
+    assert steps == [b"table.customers", b"topic.orders.join.customers", b"orders"]

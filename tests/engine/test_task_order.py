@@ -18,7 +18,7 @@ INPUTS = ("one", "three", "two")
 
 
 def merging_task() -> tuple[Task, list[tuple[str, int]]]:
-    """A task with three inputs, and the list into which it puts (topic, offset) of each event in the order it takes them."""
+    """A task with three inputs, and where it puts (topic, offset) of each event in the order it takes them."""
     app = ottla.App("order")
     taken: list[tuple[str, int]] = []
     shared = app.Table("shared", default=int)

@@ -1,4 +1,4 @@
-"""Windowed aggregations, record by record as Kafka Streams' `KStreamWindowAggregate`, and against a plain computation."""
+"""Windowed aggregations, record by record as `KStreamWindowAggregate` has it, and against a plain computation."""
 
 from collections import defaultdict
 from datetime import timedelta

@@ -1,0 +1,256 @@
+"""Tables written by agents: a dict per partition that commits with everything else."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ottla
+from ottla import Stream
+
+
+def app_running(body: Callable[[Any, str], Any], **table: Any) -> ottla.App:
+    """An app whose agent calls `body(table, command)` for each event and sends what it returns to `answers`."""
+    app = ottla.App("shop")
+    commands = app.topic("commands", key=str, value=str)
+    answers = app.topic("answers", key=str, value=Any)
+    stock = app.Table("stock", key=str, **table)
+
+    @app.agent(commands, sink=[answers])
+    async def work(stream: Stream[str]) -> AsyncIterator[Any]:
+        async for command in stream:
+            yield body(stock, command)
+
+    return app
+
+
+def answers(app: ottla.App, *commands: str) -> list[Any]:
+    with app.test() as driver:
+        for command in commands:
+            driver.send("commands", key="k", value=command)
+        assert [dict(letter.headers)["ottla.error.reason"] for letter in driver.dead_letters()] == []
+        return [event.value for event in driver.read("answers")]
+
+
+def test_a_table_is_used_like_a_dict() -> None:
+    def body(stock: ottla.Table[str, int], command: str) -> Any:
+        if command == "set":
+            stock["pear"] = 2
+            stock["apple"] = 1
+        elif command == "look":
+            return [stock["pear"], stock.get("nut"), stock.get("nut", 7), "pear" in stock, "nut" in stock]
+        elif command == "list":
+            return [list(stock), list(stock.keys()), list(stock.values()), [list(item) for item in stock.items()]]
+        elif command == "remove":
+            del stock["pear"]
+            return [stock.pop("apple"), stock.pop("apple", 9), list(stock)]
+        return None
+
+    assert answers(app_running(body, value=int), "set", "look", "list", "remove", "list") == [
+        None,
+        [2, None, 7, True, False],
+        [["apple", "pear"], ["apple", "pear"], [1, 2], [["apple", 1], ["pear", 2]]],
+        [1, 9, []],
+        [[], [], [], []],
+    ]
+
+
+def test_a_missing_key_has_the_default_and_without_one_raises() -> None:
+    assert answers(app_running(lambda stock, key: stock[key], default=int), "nut") == [0]
+
+    def missing(stock: ottla.Table[str, int], key: str) -> str:
+        with pytest.raises(KeyError):
+            stock[key]
+        with pytest.raises(KeyError):
+            del stock[key]
+        return "missing"
+
+    assert answers(app_running(missing, value=int), "nut") == ["missing"]
+
+
+def test_a_default_is_not_stored_until_it_is_assigned() -> None:
+    def body(stock: ottla.Table[str, list[str]], command: str) -> Any:
+        if command == "change":
+            stock["a"].append("x")
+        if command == "assign":
+            stock["a"] = [*stock["a"], "y"]
+        return stock["a"]
+
+    assert answers(app_running(body, default=list), "change", "assign", "look") == [[], ["y"], ["y"]]
+
+
+def test_assigning_none_deletes() -> None:
+    def body(stock: ottla.Table[str, int | None], command: str) -> bool:
+        stock["a"] = 1 if command == "set" else None
+        return "a" in stock
+
+    assert answers(app_running(body, value=int), "set", "unset") == [True, False]
+
+
+def test_each_partition_has_its_own_part(app: ottla.App) -> None:
+    words = app.topic("words", key=str, value=str, partitions=4)
+    counts = app.Table("counts", key=str, default=int, partitions=4)
+    sizes = app.topic("sizes", key=str, value=int)
+
+    @app.agent(words, sink=[sizes])
+    async def count(stream: Stream[str]) -> AsyncIterator[int]:
+        async for key, word in stream.items():
+            counts[key] += len(word)
+            yield sum(counts.values())
+
+    with app.test() as driver:
+        for partition in (0, 0, 3):
+            driver.send(words, key=f"p{partition}", value="x", partition=partition)
+        assert sorted(event.value for event in driver.read(sizes)) == [1, 1, 2]
+        assert dict(driver.table(counts)) == {"p0": 2, "p3": 1}
+        assert driver.table("counts")["nowhere"] == 0
+        assert len(driver.table("counts")) == 2
+
+
+def test_a_table_is_found_in_a_helper_that_the_agent_calls(app: ottla.App) -> None:
+    words = app.topic("words", key=str, value=str)
+    counts = app.Table("counts", key=str, default=int)
+
+    def bump(word: str) -> None:
+        counts[word] += 1
+
+    class Counter:
+        def __init__(self) -> None:
+            self.add = bump
+
+    counter = Counter()
+
+    @app.agent(words)
+    async def count(stream: Stream[str]) -> None:
+        async for word in stream:
+            counter.add(word)
+
+    with app.test() as driver:
+        driver.send(words, key="k", value="a")
+        assert driver.table(counts)["a"] == 1
+
+
+def test_a_table_that_cannot_be_seen_is_named_with_uses(app: ottla.App) -> None:
+    words = app.topic("words", key=str, value=str)
+    hidden = {"table": app.Table("counts", key=str, default=int)}
+
+    def count() -> Any:
+        async def agent(stream: Stream[str]) -> None:
+            async for word in stream:
+                hidden["table"][word] += 1
+
+        return agent
+
+    app.agent(words, name="first")(count())
+    with pytest.raises(ottla.TopologyError, match=r"table 'counts' is used by no agent .* uses=\[counts\]"):
+        app.topology  # noqa: B018
+
+    other = app.topic("other", key=str, value=str)
+    app.agent(other, name="second", uses=[hidden["table"]])(count())
+    with app.test() as driver:
+        driver.send(other, key="k", value="a")
+        assert driver.table("counts")["a"] == 1
+        driver.send(words, key="k", value="a")
+        [letter] = driver.dead_letters()
+        assert b"holds no part of table 'counts'" in (dict(letter.headers)["ottla.error.reason"] or b"")
+
+
+def test_a_table_outside_a_task_is_refused(app: ottla.App) -> None:
+    table = app.Table("counts", default=int)
+    for use in (lambda: table["a"], lambda: table.get("a"), lambda: "a" in table, lambda: table.__setitem__("a", 1)):
+        with pytest.raises(ottla.NotInTask, match="can be used only in an agent"):
+            use()
+
+
+def test_a_table_read_from_a_topic_cannot_be_written(app: ottla.App) -> None:
+    words = app.topic("words", key=str, value=str)
+    known = app.Table("known", source=app.topic("known", key=str, value=str))
+
+    @app.agent(words)
+    async def write(stream: Stream[str]) -> None:
+        async for word in stream:
+            known[word] = word
+
+    with app.test() as driver:
+        driver.send(words, key="k", value="a")
+        [letter] = driver.dead_letters()
+    assert b"is read from topic 'known': send to the topic instead" in (
+        dict(letter.headers)["ottla.error.reason"] or b""
+    )
+
+
+@pytest.mark.parametrize("lose_state", [False, True])
+def test_changes_that_were_not_committed_are_gone_after_a_crash(lose_state: bool, app: ottla.App) -> None:
+    words = app.topic("words", key=str, value=str)
+    counts = app.Table("counts", key=str, default=int)
+
+    @app.agent(words)
+    async def count(stream: Stream[str]) -> None:
+        async for word in stream:
+            if word == "forget":
+                del counts["a"]
+            else:
+                counts[word] += 1
+
+    with app.test() as driver:
+        for word in ("a", "b", "b"):
+            driver.send(words, key="k", value=word)
+        driver.run()
+        for word in ("b", "forget"):
+            driver.send(words, key="k", value=word)
+        # The crash comes after these were processed; they are processed again, once.
+        driver.crash_and_restart(lose_state=lose_state)
+        assert dict(driver.table(counts)) == {"b": 3}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from(["add", "delete", "fail", "look", "crash", "lose"])),
+        max_size=30,
+    )
+)
+def test_a_table_is_a_dict_whatever_fails_or_crashes(steps: list[tuple[str, str]]) -> None:
+    app = ottla.App("shop")
+    commands = app.topic("commands", key=str, value=str)
+    table = app.Table("table", key=str, default=int)
+
+    @app.agent(commands)
+    async def work(stream: Stream[str]) -> None:
+        async for key, command in stream.items():
+            if command == "delete":
+                table.pop(key)
+            else:
+                table[key] += 1
+            if command == "fail":
+                table["extra"] = 1
+                table.pop("a")
+                raise ValueError
+
+    model: dict[str, int] = {}
+    with app.test() as driver:
+        for key, step in steps:
+            if step == "look":
+                assert dict(driver.table(table)) == model
+            elif step in ("crash", "lose"):
+                driver.crash_and_restart(lose_state=step == "lose")
+            else:
+                driver.send(commands, key=key, value=step)
+                if step == "add":
+                    model[key] = model.get(key, 0) + 1
+                elif step == "delete":
+                    model.pop(key, None)
+        assert dict(driver.table(table)) == model
+
+
+def test_a_value_that_cannot_be_stored_is_named_at_the_commit() -> None:
+    def body(stock: ottla.Table[str, object], command: str) -> str:
+        stock[command] = object()
+        return command
+
+    with app_running(body).test() as driver:
+        driver.send("commands", key="k", value="a")
+        with pytest.raises(ottla.EncodeError, match="'stock' holds a value that cannot be stored: .*object"):
+            driver.run()
