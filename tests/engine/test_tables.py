@@ -252,5 +252,5 @@ def test_a_value_that_cannot_be_stored_is_named_at_the_commit() -> None:
 
     with app_running(body).test() as driver:
         driver.send("commands", key="k", value="a")
-        with pytest.raises(ottla.EncodeError, match="'stock' holds a value that cannot be stored: .*object"):
+        with pytest.raises(ottla.EncodeError, match=r"'stock' holds a value that cannot be stored: .*object"):
             driver.run()
