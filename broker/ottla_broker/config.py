@@ -7,7 +7,6 @@ settings that they are the defaults of, in `log.config.OPTIONS`, and collected h
 `BrokerConfig.load` reads a TOML file and `key=value` pairs and refuses what it does not know.
 """
 
-import dataclasses
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -149,6 +148,13 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     def listener(self) -> Address:
         return Address.parse("listeners", self.listeners)
 
+    def advertised(self, bound: Address) -> Address:
+        """Where clients are told to connect when the listener is bound to `bound`; port 0 stands for its port."""
+        if self.advertised_listeners is None:
+            return bound
+        advertised = Address.parse("advertised.listeners", self.advertised_listeners)
+        return advertised if advertised.port else Address(advertised.host, bound.port)
+
     @classmethod
     def load(cls, file: Path | None, assignments: Iterable[str]) -> "BrokerConfig":
         """Settings from a TOML file, and over them `key=value` pairs. Raises InvalidSetting, OSError for the file."""
@@ -177,7 +183,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
             if name in own:
                 fields[own[name].field] = own[name].setting.parse(name, value)
             elif name in _STORAGE:
-                storage[_STORAGE[name].name] = _storage_setting(name).parse(name, value)
+                field, setting = _STORAGE[name]
+                storage[field] = setting.parse(name, value)
             if name in _TOPIC_SYNONYMS:
                 topic_defaults[_TOPIC_SYNONYMS[name]] = value
             elif name not in own and name not in _STORAGE:
@@ -197,9 +204,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
             yield declared.name, settings.text(value), declared.setting.kind, declared.setting.doc
         for option in OPTIONS.values():
             yield option.synonym, self.log_defaults.text(option.name), option.type, option.documentation
-        for name, field in _STORAGE.items():
-            value = getattr(self.log_manager, field.name)
-            yield name, settings.text(value), _storage_setting(name).kind, ""
+        for name, (field, setting) in _STORAGE.items():
+            yield name, settings.text(getattr(self.log_manager, field)), setting.kind, setting.doc
 
     def _check(self) -> None:
         listener = Address.parse("listeners", self.listeners)
@@ -219,9 +225,31 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
 _EVERY_ADDRESS = ("", "0.0.0.0", "::")
 
 _TOPIC_SYNONYMS = {option.synonym: option.name for option in OPTIONS.values()}
-_STORAGE = {
-    ("" if field.name.startswith("producer") else "log.") + field.name.replace("_", "."): field
-    for field in dataclasses.fields(LogManagerConfig)
+_STORAGE: Mapping[str, tuple[str, Setting]] = {
+    "log.retention.check.interval.ms": (
+        "retention_check_interval_ms",
+        Setting(LONG, "How often segments to be discarded are looked for.", minimum=1),
+    ),
+    "log.flush.scheduler.interval.ms": (
+        "flush_scheduler_interval_ms",
+        Setting(LONG, "How often logs that are due for a flush are looked for.", minimum=1),
+    ),
+    "log.flush.offset.checkpoint.interval.ms": (
+        "flush_offset_checkpoint_interval_ms",
+        Setting(LONG, "How often the recovery points are written down.", minimum=1),
+    ),
+    "log.flush.start.offset.checkpoint.interval.ms": (
+        "flush_start_offset_checkpoint_interval_ms",
+        Setting(LONG, "How often the log start offsets are written down.", minimum=1),
+    ),
+    "producer.id.expiration.ms": (
+        "producer_id_expiration_ms",
+        Setting(LONG, "How long a partition remembers a producer that has gone silent.", minimum=1),
+    ),
+    "producer.id.expiration.check.interval.ms": (
+        "producer_id_expiration_check_interval_ms",
+        Setting(LONG, "How often silent producers are looked for.", minimum=1),
+    ),
 }
 _UNITS = {
     "log.retention.hours": ("log.retention.ms", 3_600_000),
@@ -234,10 +262,6 @@ _UNITS = {
 def known_names() -> list[str]:
     """Every setting that `BrokerConfig.of` takes."""
     return sorted({*settings.table(BrokerConfig), *_TOPIC_SYNONYMS, *_STORAGE, *_UNITS})
-
-
-def _storage_setting(name: str) -> Setting:
-    return Setting(BOOLEAN if isinstance(_STORAGE[name].default, bool) else LONG, "", minimum=0)
 
 
 def _convert_units(values: Mapping[str, str]) -> dict[str, str]:

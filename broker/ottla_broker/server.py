@@ -12,6 +12,7 @@ import contextlib
 import logging
 import resource
 import socket
+from typing import cast
 
 from ottla_broker import dispatch
 from ottla_broker.broker import Broker
@@ -30,6 +31,7 @@ SCRATCH_BYTES = 128 * 1024
 # A connection is served no further while this much of its output waits for the peer.
 MAX_OUTPUT_BYTES = 1024 * 1024
 _SWEEP_SECONDS = 10.0
+_BACKLOG = 1024
 # Descriptors that are left for log files when the number of connections is limited by the process's own limit.
 _DESCRIPTORS_FOR_FILES = 256
 
@@ -46,22 +48,36 @@ class Server:
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def start(self, address: Address) -> Address:
-        """Accept connections on `address`; returns it with the port that port 0 picked. Raises OSError."""
+    async def bind(self, address: Address) -> Address:
+        """Reserve `address`; returns it with the port that port 0 picked. Raises OSError."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: ClientProtocol(self, loop), address.host, address.port, backlog=1024, reuse_address=True
+            lambda: ClientProtocol(self, loop),
+            address.host,
+            address.port,
+            backlog=_BACKLOG,
+            reuse_address=True,
+            start_serving=False,
         )
-        self._sweep(loop)
         port: int = self._server.sockets[0].getsockname()[1]
         return Address(address.host, port)
+
+    async def serve(self) -> None:
+        """Accept connections."""
+        assert self._server is not None, "bind comes first"
+        await self._server.start_serving()
+        self._sweep(asyncio.get_running_loop())
+
+    def unbind(self) -> None:
+        """Give the address back; connections stay."""
+        if self._server is not None:
+            self._server.close()
 
     async def stop(self) -> None:
         """Accept nothing more and close every connection; requests under way are cancelled."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._server is not None:
-            self._server.close()
+        self.unbind()
         self._emptied.clear()
         tasks = [task for protocol in self.connections for task in protocol.tasks]
         for protocol in list(self.connections):
@@ -111,8 +127,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
     # --- the loop's calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class, which derives from nothing
         peer = transport.get_extra_info("peername")
         if peer:
             self.connection.host, self.connection.port = peer[:2]

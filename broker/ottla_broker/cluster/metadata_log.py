@@ -54,12 +54,14 @@ class MetadataLog:
     def __init__(
         self,
         log: PartitionLog,
+        flush: Callable[[PartitionLog], Awaitable[None]],
         image: ClusterImage,
         clock: Callable[[], int],
         publish: Callable[[Changes], Awaitable[None]],
     ) -> None:
         self.image = image
         self._log = log
+        self._flush = flush
         self._clock = clock
         self._publish = publish
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
@@ -119,7 +121,7 @@ class MetadataLog:
         records, reply = decide()
         if records:
             offset = self._append(records)
-            await asyncio.to_thread(self._log.flush)
+            await self._flush(self._log)
             await self._publish(self._replay(records, offset))
         return reply
 

@@ -1,8 +1,8 @@
 """JoinGroup, versions 0-9: take part in the next generation of a group.
 
 1: a rebalance timeout of its own. 4: a new member is first sent back with its id (KIP-394). 5: static members
-(KIP-345). 7: the protocol type comes back, and the protocol name can be null. 8: a reason. 9: a leader may keep the assignment
-(KIP-814).
+(KIP-345). 7: the protocol type comes back, and the protocol name can be null. 8: a reason. 9: a leader may keep the
+assignment (KIP-814).
 """
 
 from ottla_broker.broker import Broker

@@ -1,0 +1,60 @@
+"""`ottla broker`: run a broker in this process until it is told to stop.
+
+Importing this module costs next to nothing; what a broker needs is imported when one is started.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+USAGE_ERROR = 2
+FAILURE = 1
+
+
+def broker(
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", metavar="DIR", help="The directory that holds all data of the broker.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", metavar="HOST:PORT", help="The address to listen on; port 0 picks a free one."),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting by Kafka's name; may be given many times."),
+    ] = None,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with settings.")
+    ] = None,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="Stop when the process that started this one ends (Linux).")
+    ] = False,
+) -> None:
+    """Run a broker that speaks the Apache Kafka protocol."""
+    from ottla_broker import process
+    from ottla_broker.config import BrokerConfig
+    from ottla_broker.settings import InvalidSetting
+
+    given = list(assignments or ())
+    if data_dir is not None:
+        given.append(f"log.dirs={data_dir}")
+    if listen is not None:
+        given.append(f"listeners={listen}")
+    try:
+        config = BrokerConfig.load(config_file, given)
+    except InvalidSetting as error:
+        raise _refusal(str(error), USAGE_ERROR) from None
+    except OSError as error:
+        raise _refusal(f"cannot read {config_file}: {error.strerror}", USAGE_ERROR) from None
+    try:
+        if exit_with_parent:
+            process.stop_with_parent()
+        process.run(config)
+    except process.CannotStart as error:
+        raise _refusal(str(error), FAILURE) from None
+
+
+def _refusal(sentence: str, status: int) -> typer.Exit:
+    typer.echo(f"ottla broker: {sentence}", err=True)
+    return typer.Exit(status)

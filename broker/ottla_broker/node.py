@@ -1,0 +1,179 @@
+"""One broker node from start to stop: builds the parts of a `Broker` and a `Server` and connects them.
+
+Start, in this order: lock the data directory, replay the metadata log, open and recover the partitions, bind the port
+(so that the address is known), register with the controller, load the coordinators, accept connections. Stop, in
+reverse: what was acknowledged is flushed, and the next start has nothing to recover.
+"""
+
+import logging
+import os
+import time
+import uuid
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from ottla_broker.broker import Broker
+from ottla_broker.cluster.controller import Controller
+from ottla_broker.cluster.image import ClusterImage, PartitionState, ResourceType
+from ottla_broker.cluster.metadata_log import Changes, MetadataLog
+from ottla_broker.cluster.records import BrokerEndpoint
+from ottla_broker.cluster.registration import Registration
+from ottla_broker.cluster.topics import CLUSTER_METADATA
+from ottla_broker.config import Address, BrokerConfig
+from ottla_broker.coordinator.groups import GroupCoordinator
+from ottla_broker.coordinator.transactions import TransactionCoordinator
+from ottla_broker.dispatch import load_handlers
+from ottla_broker.log.config import LogConfig
+from ottla_broker.log.manager import LogManager
+from ottla_broker.server import Server
+
+logger = logging.getLogger(__name__)
+
+ADDRESS_FILE = "broker.address"
+
+# Kafka's id for the metadata topic (`Uuid.METADATA_TOPIC_ID`). Nothing in its log may ever expire.
+_METADATA_TOPIC_ID = uuid.UUID(int=1)
+_METADATA_CONFIG = LogConfig(cleanup_policy=frozenset())
+_PLAINTEXT = 0
+
+
+def clock() -> int:
+    """Epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Node:
+    """A running broker; made by `start`, ended by `stop`."""
+
+    broker: Broker
+    address: Address
+
+    def __init__(self, config: BrokerConfig) -> None:
+        self.config = config
+        self._image = ClusterImage()
+        self._logs = LogManager(config.data_directory, config.log_manager, clock)
+        self._stops = AsyncExitStack()
+
+    @classmethod
+    async def start(cls, config: BrokerConfig) -> "Node":
+        """Start a broker; it accepts connections at `address` when this returns.
+
+        Raises DataDirectoryError for a data directory that cannot be used, UnknownRecord or MalformedMessage for a
+        metadata log that this version cannot read, OSError for an address that cannot be listened on.
+        """
+        node = cls(config)
+        try:
+            await node._start()
+        except BaseException:
+            await node.stop()
+            raise
+        return node
+
+    async def stop(self) -> None:
+        """Close the connections, flush the logs, release the data directory."""
+        await self._stops.aclose()
+
+    async def _start(self) -> None:
+        config, logs, stops = self.config, self._logs, self._stops
+        load_handlers()
+
+        logs.open(config.node_id)
+        stops.push_async_callback(logs.close)
+        metadata_log = logs.create(CLUSTER_METADATA, _METADATA_TOPIC_ID, 0, _METADATA_CONFIG)
+        metadata = MetadataLog(metadata_log, logs.flush, self._image, clock, self._publish)
+        metadata.replay()
+        await logs.load(self._log_config)
+        self._reconcile()
+
+        controller = Controller(metadata, config)
+        cluster_id = logs.directory.properties.cluster_id
+        self.broker = broker = Broker(config, cluster_id, self._image, controller, logs, clock)
+        broker.groups = GroupCoordinator(broker)
+        broker.transactions = TransactionCoordinator(broker)
+        server = Server(broker)
+        self.address = await server.bind(config.listener)
+        stops.callback(server.unbind)
+
+        metadata.start()
+        stops.push_async_callback(metadata.stop)
+        await controller.register(self._registration())
+        logs.start()
+        broker.groups.start()
+        stops.push_async_callback(broker.groups.stop)
+        broker.transactions.start()
+        stops.push_async_callback(broker.transactions.stop)
+
+        await server.serve()
+        stops.push_async_callback(server.stop)
+        stops.callback(_remove_address, config.data_directory)
+        _write_address(config.data_directory, self.address)
+
+    def _registration(self) -> Registration:
+        advertised = self.config.advertised(self.address)
+        endpoint = BrokerEndpoint(
+            name="PLAINTEXT", host=advertised.host, port=advertised.port, security_protocol=_PLAINTEXT
+        )
+        return Registration(
+            broker_id=self.config.node_id,
+            incarnation_id=uuid.uuid4(),
+            endpoints=[endpoint],
+            rack=self.config.broker_rack,
+            clean_shutdown=self._logs.directory.clean_shutdown,
+        )
+
+    # --- what the metadata says is to exist on this node
+
+    def _log_config(self, topic: str) -> LogConfig:
+        return LogConfig.parse(self._image.config(ResourceType.TOPIC, topic), self.config.log_defaults)
+
+    def _holds(self, partition: PartitionState) -> bool:
+        return self.config.node_id in partition.replicas
+
+    def _create_log(self, partition: PartitionState) -> None:
+        log = self._logs.create(partition.topic, partition.topic_id, partition.index, self._log_config(partition.topic))
+        if partition.isr == (self.config.node_id,):
+            log.update_high_watermark(log.log_end_offset)
+
+    def _reconcile(self) -> None:
+        """Bring the logs on disk in line with the metadata: a crash may have come between the two."""
+        for log in self._logs:
+            if log.topic == CLUSTER_METADATA:
+                continue
+            topic = self._image.topics.get(log.topic)
+            if topic is None or log.topic_id != topic.id or log.index >= len(topic.partitions):
+                logger.info("deleting %s-%d, which belongs to no topic any more", log.topic, log.index)
+                self._logs.delete(log.topic, log.index)
+        for topic in self._image.topics.values():
+            for partition in topic.partitions:
+                if self._holds(partition):
+                    self._create_log(partition)
+
+    async def _publish(self, changes: Changes) -> None:
+        """Carry out on this node what the controller has decided."""
+        for partition in changes.created:
+            if self._holds(partition):
+                self._create_log(partition)
+        for topic in changes.removed:
+            for partition in topic.partitions:
+                if self._logs.get(topic.name, partition.index) is not None:
+                    self._logs.delete(topic.name, partition.index)
+                self.broker.waits.wake(topic.name, partition.index)
+        for topic_name in changes.configured_topics:
+            config = self._log_config(topic_name)
+            for log in self._logs:
+                if log.topic == topic_name:
+                    log.config = config
+        for partition in changes.elected:
+            self.broker.waits.wake(partition.topic, partition.index)
+
+
+def _write_address(directory: Path, address: Address) -> None:
+    """Tell whoever looks for the broker of this directory where it listens."""
+    file = directory / ADDRESS_FILE
+    temporary = file.with_suffix(".tmp")
+    temporary.write_text(f"{address}\n")
+    os.replace(temporary, file)
+
+
+def _remove_address(directory: Path) -> None:
+    (directory / ADDRESS_FILE).unlink(missing_ok=True)

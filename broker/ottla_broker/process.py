@@ -1,0 +1,63 @@
+"""A broker as a process: event loop, signals, the line that says where it listens."""
+
+import asyncio
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+
+import uvloop
+
+from ottla_broker.config import BrokerConfig
+from ottla_broker.log.errors import LogError
+from ottla_broker.node import Node
+from ottla_wire.errors import WireError
+
+_PR_SET_PDEATHSIG = 1
+
+
+class CannotStart(Exception):  # noqa: N818 - its name says what it is
+    """Why no broker runs, in one sentence for whoever tried to start it."""
+
+
+def run(config: BrokerConfig) -> None:
+    """Run a broker until SIGTERM or SIGINT. Raises CannotStart."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(config))
+
+
+async def _serve(config: BrokerConfig) -> None:
+    told_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop.set)
+    try:
+        node = await Node.start(config)
+    except (LogError, WireError) as error:
+        raise CannotStart(str(error)) from error
+    except OSError as error:
+        raise CannotStart(f"cannot listen on {config.listener}: {os.strerror(error.errno or 0)}") from error
+    # What exists now exists as long as the process: the garbage collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+    print(f"ottla broker: listening on {node.address}, data in {config.data_directory}", flush=True)
+    await told_to_stop.wait()
+    await node.stop()
+
+
+def stop_with_parent() -> None:
+    """Have this process receive SIGTERM when the thread that started it ends. Raises CannotStart if that is impossible.
+
+    The kernel watches the thread, not the process: whoever starts a broker so must do it from a thread that stays.
+    """
+    if not sys.platform.startswith("linux"):
+        raise CannotStart("--exit-with-parent works on Linux only")
+    parent = os.getppid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+        raise CannotStart(f"--exit-with-parent is refused by the kernel: {os.strerror(ctypes.get_errno())}")
+    if os.getppid() != parent:  # it ended while we asked
+        raise CannotStart("the process that started this broker has ended")

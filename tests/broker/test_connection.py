@@ -1,0 +1,73 @@
+"""The order of responses and the limits of a connection."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ottla_broker.connection import MAX_REQUESTS_UNDER_WAY, Connection, Stage
+
+
+def open_connection() -> Connection:
+    return Connection("10.0.0.1", 5000, now_ms=0)
+
+
+def test_a_response_leaves_at_once_when_no_earlier_request_is_open() -> None:
+    connection = open_connection()
+    assert connection.finish(connection.begin(0), [b"one"]) == [b"one"]
+    assert connection.requests_under_way == 0
+
+
+def test_a_response_waits_for_those_of_earlier_requests() -> None:
+    connection = open_connection()
+    first, second, third = (connection.begin(0) for _ in range(3))
+    assert connection.finish(third, [b"three"]) == []
+    assert connection.finish(first, [b"one"]) == [b"one"]
+    assert connection.finish(second, [b"two"]) == [b"two", b"three"]
+
+
+def test_a_request_without_a_response_does_not_hold_back_the_next() -> None:
+    connection = open_connection()
+    first, second = connection.begin(0), connection.begin(0)
+    assert connection.finish(second, [b"two"]) == []
+    assert connection.finish(first, []) == [b"two"]
+
+
+@given(st.permutations(range(8)))
+def test_responses_leave_in_the_order_of_requests_whatever_order_they_become_ready_in(order: list[int]) -> None:
+    connection = open_connection()
+    exchanges = [connection.begin(0) for _ in order]
+    left = [part for number in order for part in connection.finish(exchanges[number], [bytes([number])])]
+    assert left == [bytes([number]) for number in range(8)]
+
+
+def test_requests_under_way_are_bounded() -> None:
+    connection = open_connection()
+    exchanges = []
+    while connection.takes_requests:
+        exchanges.append(connection.begin(0))
+    assert len(exchanges) == MAX_REQUESTS_UNDER_WAY
+    connection.finish(exchanges[0], [])
+    assert connection.takes_requests
+
+
+def test_no_request_is_started_while_the_peer_does_not_take_its_responses() -> None:
+    connection = open_connection()
+    connection.output_full = True
+    assert not connection.takes_requests
+
+
+def test_a_response_that_closes_the_connection_is_the_last_to_leave() -> None:
+    connection = open_connection()
+    first, second = connection.begin(0), connection.begin(0)
+    connection.finish(second, [b"two"])
+    assert connection.finish(first, [b"one"], closes=True) == [b"one"]
+    assert connection.stage is Stage.CLOSING
+    assert not connection.takes_requests
+
+
+def test_a_connection_is_idle_when_nothing_is_under_way_for_long_enough() -> None:
+    connection = open_connection()
+    exchange = connection.begin(100)
+    assert not connection.is_idle(1_000_000, 500)
+    connection.finish(exchange, [])
+    assert not connection.is_idle(600, 500)
+    assert connection.is_idle(601, 500)
