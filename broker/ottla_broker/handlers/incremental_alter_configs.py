@@ -1,4 +1,4 @@
-"""IncrementalAlterConfigs, versions 0-1: set, delete, append to and subtract from single settings of topics (KIP-339)."""
+"""IncrementalAlterConfigs, versions 0-1: set, delete, append to and subtract from settings of topics (KIP-339)."""
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import Alteration, Operation
