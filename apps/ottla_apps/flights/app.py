@@ -55,7 +55,8 @@ COMPACT = {"cleanup.policy": "compact"}
 app = ottla.App("flights", processing_guarantee="exactly_once")
 
 flights = app.topic("flights", key=str, value=Flight, partitions=6, config=KEEP)
-airlines = app.Table("airlines", source=app.topic("airlines", key=str, value=Airline, partitions=6, config=COMPACT))
+airlines_topic = app.topic("airlines", key=str, value=Airline, partitions=6, config=COMPACT)
+airlines = app.Table("airlines", source=airlines_topic)
 delays = app.topic("delays", key=str, value=Delays, partitions=6, config=KEEP)
 cancellations = app.topic("cancelled", key=str, value=Cancelled, partitions=6, config=KEEP)
 cancelled = app.Table("cancelled", key=str, default=int, partitions=6)
