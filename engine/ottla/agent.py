@@ -14,6 +14,7 @@ goes on: with the same event if it is to be retried, else with the next.
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import suppress
@@ -87,34 +88,28 @@ class AgentDecorator(Generic[V]):
     def __call__(self, function: Callable[[Stream[V]], Awaitable[None]]) -> Agent[V, None]: ...
     def __call__(self, function: Callable[[Stream[V]], Any]) -> Agent[V, Any]:
         name = self._name or function.__name__
-        if not _is_async(function):
+        if not (inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function)):
             raise TopologyError(f"agent {name!r} must be an async function: `async def {name}(stream): async for ...`")
         graph, source = self._graph, self._source
         graph.add(
             name,
             "agent",
             lambda context, step: AgentProcessor(context, step, function, source),
-            parents=(source._step,),
+            parents=(source.step,),
             functions=(function,),
             tables=tuple(self._uses),
         )
-        stream: Stream[Any] = Stream(graph, name, source._key_codec)
+        stream: Stream[Any] = Stream(graph, name, source.key_codec)
         for topic in self._sink:
             stream.to(topic)
         return Agent(name, function, stream, self._topic)
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    code = getattr(function, "__code__", None)
-    flags = 0 if code is None else code.co_flags
-    return bool(flags & (0x80 | 0x200))  # CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
 class _Running(Stream[V]):
     """The stream an agent is given: its events are the rows of the batches that its processor receives."""
 
     def __init__(self, of: Stream[V], processor: AgentProcessor) -> None:
-        super().__init__(of._graph, of._step, of._key_codec)
+        super().__init__(of.graph, of.step, of.key_codec)
         self._processor = processor
 
     async def __aiter__(self) -> AsyncIterator[V]:
@@ -166,11 +161,14 @@ class AgentProcessor(Processor):
         self._stream: Stream[Any] = _Running(source, self)
         self._coroutine: Any = None
         self._ended = False
+        self._failed_row = -1
+        self._failures = 0
         self._yielded: list[Any] = []
         self._yielded_rows: list[int] = []
 
     async def receive(self, batch: Batch) -> None:
         self.batch, self.row = batch, -1
+        self._failed_row = -1
         await self._run()
 
     async def end_of_input(self) -> None:
@@ -182,7 +180,7 @@ class AgentProcessor(Processor):
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None:
             with suppress(_Closed):
-                await _resume(coroutine.throw, _Closed())
+                await _resume(coroutine, _Closed())
 
     async def has_next(self) -> bool:
         """Whether there is a next row. Suspends the agent until there is a batch that has one, or until the input
@@ -194,43 +192,54 @@ class AgentProcessor(Processor):
         return True
 
     async def _run(self) -> None:
-        """Resumes the agent until it asks for more than the current batch, and hands its results on."""
+        """Takes the agent through the current batch and hands its results on."""
         context = self._context
         outer, context.cursor = context.cursor, self
-        retry = 0
-        failed_row = -1
         try:
-            while True:
-                started_at = self.row
-                if self._coroutine is None:
-                    self._coroutine = self._start()
-                try:
-                    if await _resume(self._coroutine.send, None):
-                        break
-                    self._coroutine = None
-                    if self._ended or self.row + 1 >= len(self.batch):
-                        break
-                    if self.row == started_at:
-                        raise TopologyError(f"agent {self._name!r} returned without reading its stream")
-                except Exception as error:
-                    self._coroutine = None
-                    # One that raised before it took an event fails on the one it would have taken.
-                    self.row = min(max(self.row, started_at + 1), len(self.batch) - 1)
-                    self._take_back(self.row)
-                    retry = retry + 1 if self.row == failed_row else 1
-                    failed_row = self.row
-                    if retry <= context.policy.retries and not self._ended:
-                        context.counts.retried += 1
-                        await context.sleep(context.policy.backoff_before(retry))
-                        self.row -= 1
-                    else:
-                        context.reject(self._name, error, self.batch, self.row)
-                        if self.row + 1 >= len(self.batch):
-                            break
+            await self._resume_until_used_up()
         finally:
             context.cursor = outer
             context.journal.clear()
-        await self._hand_on()
+        values, rows = self._yielded, self._yielded_rows
+        if values:
+            self._yielded, self._yielded_rows = [], []
+            if rows[0] < 0:  # Yielded before the first event was taken: with that event's key and time.
+                rows = [max(row, 0) for row in rows]
+            await self.forward(self.batch.rows(rows, values))
+
+    async def _resume_until_used_up(self) -> None:
+        """Resumes the agent until it asks for more than the batch; begins it anew when it returned or raised before."""
+        while True:
+            before = self.row
+            coroutine, self._coroutine = self._coroutine or self._start(), None
+            try:
+                if await _resume(coroutine):
+                    self._coroutine = coroutine
+                    return
+                if self.row == before and not self._ended:
+                    raise TopologyError(f"agent {self._name!r} returned without reading its stream")
+            except Exception as error:
+                await self._failed(error, before)
+            if self._ended or self.row + 1 >= len(self.batch):
+                return
+
+    async def _failed(self, error: Exception, before: int) -> None:
+        """Takes the failed event back, and either goes back to it or rejects it."""
+        context = self._context
+        # An agent that raised before it took an event failed on the one it would have taken.
+        row = self.row = min(max(self.row, before + 1), len(self.batch) - 1)
+        context.take_back(row)
+        while self._yielded_rows and self._yielded_rows[-1] == row:
+            self._yielded_rows.pop()
+            self._yielded.pop()
+        self._failures = self._failures + 1 if row == self._failed_row else 1
+        self._failed_row = row
+        if self._failures <= context.policy.retries and not self._ended:
+            context.counts.retried += 1
+            await context.sleep(context.policy.backoff_before(self._failures))
+            self.row -= 1
+        else:
+            context.reject(self._name, error, self.batch, row)
 
     async def _start(self) -> None:
         """The agent's coroutine: ends when the function returns."""
@@ -238,25 +247,9 @@ class AgentProcessor(Processor):
         if not isinstance(running, AsyncIterator):
             await running
             return
-        yielded, rows = self._yielded.append, self._yielded_rows.append
         async for value in running:
-            yielded(value)
-            rows(self.row)
-
-    async def _hand_on(self) -> None:
-        values, rows = self._yielded, self._yielded_rows
-        if values:
-            out = self.batch.rows(rows, list(values))
-            values.clear()
-            rows.clear()
-            await self.forward(out)
-
-    def _take_back(self, row: int) -> None:
-        self._context.take_back(row)
-        rows, values = self._yielded_rows, self._yielded
-        while rows and rows[-1] == row:
-            rows.pop()
-            values.pop()
+            self._yielded.append(value)
+            self._yielded_rows.append(self.row)
 
 
 @types.coroutine
@@ -265,21 +258,20 @@ def _next_batch() -> Generator[Any, None, None]:
 
 
 @types.coroutine
-def _resume(resume: Callable[[Any], Any], argument: Any) -> Generator[Any, Any, bool]:
-    """Resumes a coroutine until it asks for a batch (True) or returns (False).
+def _resume(coroutine: Any, error: BaseException | None = None) -> Generator[Any, Any, bool]:
+    """Resumes a coroutine, with an error if one is given, until it asks for a batch (True) or returns (False).
 
     Whatever else it awaits goes to the event loop, and the loop's answers and cancellations come back to it.
     """
-    coroutine = resume.__self__  # type: ignore[attr-defined]
+    answer: Any = None
     while True:
         try:
-            awaited = resume(argument)
+            awaited = coroutine.send(answer) if error is None else coroutine.throw(error)
         except StopIteration:
             return False
         if awaited is _NEXT_BATCH:
             return True
         try:
-            argument = yield awaited
-            resume = coroutine.send
-        except BaseException as error:
-            resume, argument = coroutine.throw, error
+            answer, error = (yield awaited), None
+        except BaseException as raised:
+            error = raised

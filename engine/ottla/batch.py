@@ -6,7 +6,7 @@ one of them; nothing is allocated per event, and headers are read from the origi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
@@ -51,9 +51,10 @@ class Batch:
         """The same events with other values."""
         return Batch(self.keys, values, self.timestamps, self.origins)
 
-    def rows(self, rows: Iterable[int], values: list[Any]) -> Batch:
+    def rows(self, rows: list[int], values: list[Any]) -> Batch:
         """One event per entry of `values`, with the key, time and origin of the row given beside it."""
-        rows = list(rows)
+        if rows == list(range(len(self.values))):
+            return self.with_values(values)
         keys, timestamps, origins = self.keys, self.timestamps, self.origins
         return Batch(
             [keys[row] for row in rows], values, [timestamps[row] for row in rows], [origins[row] for row in rows]

@@ -44,12 +44,12 @@ class Stream(Generic[V]):
     """Events of value `V`. Made by `App.stream`, by operators, and for each run of an agent."""
 
     def __init__(self, graph: Graph, step: str, key_codec: Codec[Any]) -> None:
-        self._graph = graph
-        self._step = step
-        self._key_codec = key_codec
+        self.graph = graph
+        self.step = step
+        self.key_codec = key_codec
 
     def __repr__(self) -> str:
-        return f"<stream {self._step}>"
+        return f"<stream {self.step}>"
 
     def filter(self, function: Callable[[V], object]) -> Stream[V]:
         """The events for whose value the function is true."""
@@ -65,7 +65,7 @@ class Stream(Generic[V]):
 
     def window(self, window: Window) -> WindowedStream[V]:
         """The events by window, to be aggregated per key."""
-        return WindowedStream(self._graph, self._step, self._key_codec, window)
+        return WindowedStream(self.graph, self.step, self.key_codec, window)
 
     def join(self, table: Table[Any, T], joiner: Callable[[V, T], R]) -> Stream[R]:
         """`joiner(value, table[key])` for each event whose key the table has."""
@@ -77,18 +77,18 @@ class Stream(Generic[V]):
 
     def to(self, topic: Topic[Any, V]) -> None:
         """Writes the events to a topic, with their keys, times and headers."""
-        self._graph.add(
-            self._graph.unique(f"{self._step}.to.{topic.name}"),
+        self.graph.add(
+            self.graph.unique(f"{self.step}.to.{topic.name}"),
             "sink",
             lambda context, name: Sink(context, name, topic),
-            parents=(self._step,),
+            parents=(self.step,),
             sink=topic,
         )
 
     def through(self, topic: Topic[Any, V]) -> Stream[V]:
         """Writes the events to a topic and reads them back from it, so that another task, chosen by key, goes on."""
         self.to(topic)
-        return Stream(self._graph, self._graph.source(topic), topic.key_codec)
+        return Stream(self.graph, self.graph.source(topic), topic.key_codec)
 
     def __aiter__(self) -> AsyncIterator[V]:
         """In an agent: the values, one after another. An event is done when the next one is asked for."""
@@ -125,9 +125,9 @@ class Stream(Generic[V]):
         named: str | None = None,
         tables: tuple[Table[Any, Any], ...] = (),
     ) -> Stream[Any]:
-        name = self._graph.unique(f"{self._step}.{kind}" if named is None else f"{self._step}.{kind}.{named}")
-        self._graph.add(name, kind, build, parents=(self._step,), functions=(function,), tables=tables)
-        return Stream(self._graph, name, self._key_codec)
+        name = self.graph.unique(f"{self.step}.{kind}" if named is None else f"{self.step}.{kind}.{named}")
+        self.graph.add(name, kind, build, parents=(self.step,), functions=(function,), tables=tables)
+        return Stream(self.graph, name, self.key_codec)
 
 
 class WindowedStream(Generic[V]):

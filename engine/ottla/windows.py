@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from struct import Struct
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -37,6 +38,9 @@ Slot = tuple[int, Any]
 _STREAM_TIME: Slot = (-2, None)
 _CLOSED_UP_TO: Slot = (-1, None)
 _NEVER = 1 << 62
+
+_prefix = Struct(">q").pack
+"""A start as the first bytes of a state's key, in an order that is that of the starts from 0 on."""
 
 
 class Windowed(msgspec.Struct, Generic[K, V], frozen=True):
@@ -115,18 +119,13 @@ def window_spec(app_id: str, name: str, key: Codec[Any], compiled: Compiled) -> 
 
     def encode_key(slot: Slot) -> bytes:
         start, inner = slot
-        prefix = _prefix(start)
-        return prefix if inner is None else prefix + encode(inner)
+        return _prefix(start) if inner is None else _prefix(start) + encode(inner)
 
     def decode_key(data: bytes) -> Slot:
         start = int.from_bytes(data[:8], "big", signed=True)
         return start, None if start < 0 else decode(data[8:])
 
     return StoreSpec(name, f"{app_id}-{name}-changelog", encode_key, decode_key, state.encode, state.decode)
-
-
-def _prefix(start: int) -> bytes:
-    return start.to_bytes(8, "big", signed=True)
 
 
 class WindowedAggregation(Processor):
