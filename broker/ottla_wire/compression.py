@@ -112,7 +112,9 @@ def _compress_snappy(view: memoryview) -> bytes:
 
 def _decompress_snappy(view: memoryview, max_size: int) -> bytes:
     if view[: len(_XERIAL_MAGIC)] != _XERIAL_MAGIC:
-        return _decompress_snappy_block(view, max_size)
+        if cramjam.snappy.decompress_raw_len(view) > max_size:
+            raise _too_large(max_size)
+        return bytes(cramjam.snappy.decompress_raw(view))
     out = bytearray()
     position = len(_XERIAL_HEADER)
     while position < len(view):
@@ -120,26 +122,30 @@ def _decompress_snappy(view: memoryview, max_size: int) -> bytes:
         position += _INT32.size
         if not 0 <= length <= len(view) - position:
             raise EOFError(f"a block claims {length} bytes, {len(view) - position} remain")
-        out += _decompress_snappy_block(view[position : position + length], max_size - len(out))
+        block = view[position : position + length]
+        if len(out) + cramjam.snappy.decompress_raw_len(block) > max_size:
+            raise _too_large(max_size)
+        out += cramjam.snappy.decompress_raw(block)
         position += length
     return bytes(out)
 
 
-def _decompress_snappy_block(block: memoryview, max_size: int) -> bytes:
-    if cramjam.snappy.decompress_raw_len(block) > max_size:
-        raise _too_large(max_size)
-    return bytes(cramjam.snappy.decompress_raw(block))
-
-
 def _decompress_lz4(data: bytes | memoryview, max_size: int) -> bytes:
     decompressor = lz4.frame.LZ4FrameDecompressor()
-    out: bytes = decompressor.decompress(data, max_length=max_size + 1)
-    if len(out) <= max_size and not decompressor.eof:
-        raise EOFError("it ends early")
-    return out
+    # The library allocates what it is asked for at most, so ask for what is likely.
+    step = min(max_size + 1, max(_READ_SIZE, 4 * len(data)))
+    out = bytearray(decompressor.decompress(data, max_length=step))
+    while not decompressor.eof:
+        if len(out) > max_size:
+            raise _too_large(max_size)
+        if decompressor.needs_input:
+            raise EOFError("it ends early")
+        out += decompressor.decompress(b"", max_length=step)
+    return bytes(out)
 
 
 def _decompress_zstd(data: bytes | memoryview, max_size: int) -> bytes:
+    # Data that is cut short yields what there is of it: the records in it then do not add up.
     out = bytearray()
     with zstandard.ZstdDecompressor().stream_reader(BytesIO(data), read_across_frames=True) as reader:
         while chunk := reader.read(min(_READ_SIZE, max_size + 1 - len(out))):

@@ -293,16 +293,19 @@ def rebuild_batch(batch: RecordBatch, records: Iterable[Record], *, delete_horiz
     tombstones and markers in it may go; None keeps what the batch has.
     """
     records = list(records)
-    attributes, base_timestamp = batch.attributes, batch.base_timestamp
-    if delete_horizon_ms is not None:
-        attributes, base_timestamp = attributes | _DELETE_HORIZON, delete_horizon_ms
-    max_timestamp = batch.max_timestamp
-    if batch.timestamp_type is TimestampType.CREATE_TIME:
-        max_timestamp = max((record.timestamp for record in records), default=NO_TIMESTAMP)
     packed: bytes | bytearray = b""
     if records:
+        attributes, base_timestamp = batch.attributes, batch.base_timestamp
+        if delete_horizon_ms is not None:
+            attributes, base_timestamp = attributes | _DELETE_HORIZON, delete_horizon_ms
+        max_timestamp = batch.max_timestamp
+        if batch.timestamp_type is TimestampType.CREATE_TIME:
+            max_timestamp = max(record.timestamp for record in records)
         deltas = ((record.offset - batch.base_offset, record) for record in records)
         packed = compress(Compression(batch.compression), encode_records(deltas, base_timestamp))
+    else:
+        attributes = batch.attributes & ~(_COMPRESSION | _DELETE_HORIZON)
+        base_timestamp, max_timestamp = NO_TIMESTAMP, batch.max_timestamp
     return _assemble(
         packed,
         batch.base_offset,
