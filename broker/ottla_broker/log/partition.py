@@ -458,6 +458,7 @@ class PartitionLog:
         else:
             files = self._drop_segments(self._segments.number_at(offset) + 1, len(self._segments))
             self._segments.active.truncate(offset, self.config.index_interval_bytes)
+        self._disk.sync_directory(self.directory)
         self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
         self.recovery_point = min(self.recovery_point, self.log_end_offset)
         self._epochs.truncate_end(self.log_end_offset)

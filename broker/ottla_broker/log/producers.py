@@ -14,7 +14,6 @@ int32 offset delta of the last batch, int64 timestamp, int32 coordinator epoch, 
 transaction or -1.
 """
 
-import dataclasses
 import enum
 import struct
 from collections.abc import Iterable, Iterator
@@ -67,8 +66,7 @@ class AppendedBatch(NamedTuple):
         return self.last_offset - self.offset_delta
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class ProducerState:
+class ProducerState(NamedTuple):
     """One producer's state; every append makes a new one.
 
     `last_timestamp` is when the broker last heard of it. (Kafka takes the records' own time, so that a producer of

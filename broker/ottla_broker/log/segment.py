@@ -294,9 +294,14 @@ class Segment:
             end = position + batch.size
         cut = end != self.size
         if cut:
-            self.file.truncate(end)
-            self.size = end
+            self._cut_off(end)
         return cut
+
+    def _cut_off(self, end: int) -> None:
+        """End the file at `end`, durably: a later crash must not bring back what lay there behind new batches."""
+        self.file.truncate(end)
+        self.file.sync()
+        self.size = end
 
     def find_end(self, index_interval_bytes: int) -> None:
         """Find `next_offset` and get ready to append, trusting the stored indexes and all that they cover.
@@ -323,8 +328,7 @@ class Segment:
             self._note(header, at, index_interval_bytes)  # the first one is not indexed again: no bytes lie before it
             position = at + header.size
         if position != self.size:
-            self.file.truncate(position)
-            self.size = position
+            self._cut_off(position)
         self.indexes_stored = False
 
     def newest_timestamp(self) -> tuple[int, int]:
@@ -428,8 +432,7 @@ class Segment:
         """
         position = self.locate(offset)
         offset_index, time_index, transaction_index = self.offset_index, self.time_index, self.transaction_index
-        self.file.truncate(position)
-        self.size = position
+        self._cut_off(position)
         offset_index.truncate(offset)
         time_index.truncate(offset)
         transaction_index.truncate(offset)
