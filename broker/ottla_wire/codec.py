@@ -55,8 +55,7 @@ class Source:
     def struct_method(self, formats: list[str], method: str) -> str:
         """Bind `struct.Struct(...).pack` or `.unpack_from` for a run of big-endian fields."""
         joined = "".join(formats)
-        readable = joined.replace("16s", "u").replace("?", "t")
-        name = f"_{method}_{readable}"
+        name = f"_{method}_{joined.replace('16s', 'u').replace('?', 't')}"
         if name not in self.names:
             self.names[name] = getattr(struct.Struct(">" + joined), method)
         return name

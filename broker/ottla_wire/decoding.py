@@ -282,7 +282,7 @@ class _Generator:
         source.line(f"if not {fits}: raise _overrun({path!r}, {count}, size - pos)")
         if isinstance(element, Fixed) and element != UUID:
             unpackers = _array_unpackers.setdefault(element, _ArrayUnpackers(element))
-            name = source.name(f"_unpack_array_{element.format}", unpackers)
+            name = source.name("_unpack_array", unpackers)
             source.line(f"{target} = list({name}[{count}](data, pos))")
             source.line(f"pos += {element.size} * {count}")
         else:

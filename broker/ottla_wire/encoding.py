@@ -218,7 +218,7 @@ class _Generator:
     def _elements(self, element: WireType, value: str) -> None:
         if isinstance(element, Fixed) and element != UUID:
             packers = _array_packers.setdefault(element, _ArrayPackers(element))
-            name = self.source.name(f"_pack_array_{element.format}", packers)
+            name = self.source.name("_pack_array", packers)
             self.part(f"{name}[len({value})](*{value})")
             return
         self.flush()
