@@ -7,17 +7,19 @@
 A client's mistake is a `KafkaError` with Kafka's code instead, and never one of these.
 """
 
+# ruff: noqa: N818  the names say what happened, as those of the wire package do
+
 
 class CoordinatorError(Exception):
     """A fault of this broker or of the log it reads."""
 
 
-class IllegalTransition(CoordinatorError):  # noqa: N818 - what it says is the name
+class IllegalTransition(CoordinatorError):
     """A state machine was asked for a step that its table does not have."""
 
     def __init__(self, subject: str, source: object, target: object) -> None:
         super().__init__(f"{subject} cannot go from {source} to {target}")
 
 
-class UnreadableRecord(CoordinatorError):  # noqa: N818
+class UnreadableRecord(CoordinatorError):
     """A record of a coordinator's log is of an unknown type, of an unknown version, or cut short."""

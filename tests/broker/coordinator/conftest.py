@@ -1,0 +1,246 @@
+"""A coordinator without I/O: cores are driven over a log that is a list, with a clock that is a number.
+
+`Driver` does what the runtime does, in the same order, but nothing by itself: tests move the clock, refuse appends, and
+recover a second core from the bytes in the log at any moment.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+from ottla_broker.config import BrokerConfig
+from ottla_broker.coordinator import group_records, transaction_records
+from ottla_broker.coordinator.classic_protocol import Joiner
+from ottla_broker.coordinator.decision import Decision, Ticket
+from ottla_broker.coordinator.group_core import GroupCore
+from ottla_broker.coordinator.records import RecordCodec
+from ottla_broker.coordinator.timers import Timers
+from ottla_broker.coordinator.transaction_core import TransactionCore
+from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.messages.heartbeat import HeartbeatRequest
+from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from ottla_wire.messages.leave_group import MemberIdentity
+from ottla_wire.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
+
+Core = TypeVar("Core")
+
+
+class Call(Ticket[Any]):
+    """A request and what has become of it."""
+
+    __slots__ = ("answer", "answered")
+
+    def __init__(self) -> None:
+        self.answered = False
+        self.answer: Any = None
+
+    @property
+    def code(self) -> ErrorCode:
+        """The error of the answer, wherever that is."""
+        assert self.answered, "the request still waits"
+        if isinstance(self.answer, KafkaError):
+            return self.answer.code
+        return ErrorCode(getattr(self.answer, "error_code", 0))
+
+
+@dataclass
+class Entry:
+    """What the log holds: a record, or with `committed` a marker."""
+
+    producer_id: int
+    key: bytes = b""
+    value: bytes | None = None
+    committed: bool | None = None
+
+
+@dataclass
+class Driver(Generic[Core]):
+    new_core: Callable[[Timers[Any]], Core]
+    codec: RecordCodec
+    now_ms: int = 1_000_000
+    log: list[Entry] = field(default_factory=list)
+    refusing: ErrorCode | None = None
+    timers: Timers[Any] = field(default_factory=Timers)
+    on_change: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.core: Any = self.new_core(self.timers)
+        self.core.loaded(self.now_ms)
+
+    def submit(self, decide: Callable[[Any, Call, int], Decision]) -> Call:
+        call = Call()
+        try:
+            decision = decide(self.core, call, self.now_ms)
+        except KafkaError as error:
+            self._give(call, error)
+        else:
+            self.carry_out(decision)
+        return call
+
+    def carry_out(self, decision: Decision) -> None:
+        if decision.records and self.refusing is not None:
+            for call, _ in decision.answers:
+                self._give(call, KafkaError(self.refusing))
+            if decision.otherwise is not None:
+                self.carry_out(decision.otherwise(self.now_ms))
+            return
+        producer_id = -1 if decision.producer is None else decision.producer.id
+        for record in decision.records:
+            self.core.replay(record, len(self.log), producer_id)
+            self.log.append(Entry(producer_id, *self.codec.encode(record)))
+        if decision.then is not None:
+            decision.then()
+        for call, reply in decision.answers:
+            self._give(call, reply)
+        self.on_change()
+
+    def marker(self, producer_id: int, committed: bool) -> None:
+        """The end of a transaction arrives in this partition."""
+        self.log.append(Entry(producer_id, committed=committed))
+        self.core.replay_marker(producer_id, committed)
+
+    def advance(self, milliseconds: int) -> None:
+        """Let time pass; deadlines come due in order, each at its own time."""
+        end_ms = self.now_ms + milliseconds
+        while (deadline_ms := self.timers.next_deadline()) is not None and deadline_ms <= end_ms:
+            self.now_ms = max(self.now_ms, deadline_ms)
+            timer = self.timers.pop_due(self.now_ms)
+            self.carry_out(self.core.expire(timer, self.now_ms))
+        self.now_ms = end_ms
+
+    def recovered(self, entries: int | None = None) -> Any:
+        """A core made from the first entries of the log, as after a crash."""
+        core: Any = self.new_core(Timers())
+        for offset, entry in enumerate(self.log[:entries]):
+            if entry.committed is not None:
+                core.replay_marker(entry.producer_id, entry.committed)
+            else:
+                core.replay(self.codec.decode(entry.key, entry.value), offset, entry.producer_id)
+        return core
+
+    def restart(self) -> None:
+        """Crash and start again: what is not in the log is gone."""
+        self.core = self.recovered()
+        self.timers = self.core._timers
+        self.core.loaded(self.now_ms)
+        self.on_change()
+
+    @staticmethod
+    def _give(call: Any, reply: Any) -> None:
+        assert not call.answered, "a request is answered once"
+        call.answered, call.answer = True, reply
+
+
+class GroupDriver(Driver[GroupCore]):
+    """Speaks for the members of one group, named "group"."""
+
+    _members = 0
+
+    def join(
+        self,
+        member_id: str = "",
+        *,
+        instance: str | None = None,
+        protocols: dict[str, bytes] | None = None,
+        version: int = 9,
+        session_timeout_ms: int = 10_000,
+        rebalance_timeout_ms: int = 60_000,
+        protocol_type: str = "consumer",
+    ) -> Call:
+        self._members += 1
+        request = JoinGroupRequest(
+            group_id="group",
+            session_timeout_ms=session_timeout_ms,
+            rebalance_timeout_ms=rebalance_timeout_ms,
+            member_id=member_id,
+            group_instance_id=instance,
+            protocol_type=protocol_type,
+            protocols=[
+                JoinGroupRequestProtocol(name=name, metadata=metadata)
+                for name, metadata in (protocols or {"range": b""}).items()
+            ],
+        )
+        joiner = Joiner("client", "/127.0.0.1", f"member-{self._members}", version >= 4, version >= 9)
+        return self.submit(lambda core, call, now_ms: core.join(request, joiner, call, now_ms))
+
+    def enter(self, **options: Any) -> Call:
+        """Join as a new dynamic member does from version 4 on: once for an id, and once with it."""
+        first = self.join(**options)
+        assert first.code is ErrorCode.MEMBER_ID_REQUIRED
+        return self.join(first.answer.member_id, **options)
+
+    def sync(self, joined: Any, assignments: dict[str, bytes] | None = None, *, instance: str | None = None) -> Call:
+        request = SyncGroupRequest(
+            group_id="group",
+            generation_id=joined.generation_id,
+            member_id=joined.member_id,
+            group_instance_id=instance,
+            protocol_type=joined.protocol_type,
+            protocol_name=joined.protocol_name,
+            assignments=[
+                SyncGroupRequestAssignment(member_id=member_id, assignment=assignment)
+                for member_id, assignment in (assignments or {}).items()
+            ],
+        )
+        return self.submit(lambda core, call, now_ms: core.sync(request, call, now_ms))
+
+    def heartbeat(self, joined: Any, *, instance: str | None = None) -> ErrorCode:
+        request = HeartbeatRequest(
+            group_id="group",
+            generation_id=joined.generation_id,
+            member_id=joined.member_id,
+            group_instance_id=instance,
+        )
+        try:
+            self.core.heartbeat(request, self.now_ms)
+        except KafkaError as error:
+            return error.code
+        return ErrorCode.NONE
+
+    def leave(self, member_id: str, *, instance: str | None = None) -> Call:
+        members = [MemberIdentity(member_id=member_id, group_instance_id=instance)]
+        return self.submit(lambda core, call, now_ms: core.leave("group", members, call, now_ms))
+
+    def stable(self, members: int, **options: Any) -> list[Any]:
+        """A stable group with so many members; the answers to their last JoinGroup, the leader's first."""
+        calls = [self.enter(**options)]
+        for _ in range(members - 1):
+            joining = self.enter(**options)
+            calls = [self.join(call.answer.member_id, **options) for call in calls] + [joining]
+        joined = sorted((call.answer for call in calls), key=lambda answer: answer.member_id != answer.leader)
+        assert len({answer.generation_id for answer in joined}) == 1
+        assignment = {answer.member_id: b"partitions of " + answer.member_id.encode() for answer in joined}
+        for answer in joined:
+            assert self.sync(answer, assignment if answer.member_id == answer.leader else None).code is ErrorCode.NONE
+        return joined
+
+    @property
+    def group(self) -> Any:
+        return self.core.groups["group"]
+
+
+@pytest.fixture
+def groups() -> Callable[..., GroupDriver]:
+    """Makes a driver of group coordination with the settings given; no initial rebalance delay by default."""
+
+    def make(**settings: Any) -> GroupDriver:
+        config = BrokerConfig(**{"group_initial_rebalance_delay_ms": 0, **settings})
+        return GroupDriver(
+            lambda timers: GroupCore(0, config, timers),
+            RecordCodec(group_records.RECORD_TYPES, group_records.offset_value_version),
+        )
+
+    return make
+
+
+@pytest.fixture
+def transactions() -> Callable[..., Driver[TransactionCore]]:
+    """Makes a driver of transaction coordination with the settings given."""
+
+    def make(**settings: Any) -> Driver[TransactionCore]:
+        config = BrokerConfig(**settings)
+        return Driver(lambda timers: TransactionCore(0, config, timers), RecordCodec(transaction_records.RECORD_TYPES))
+
+    return make
