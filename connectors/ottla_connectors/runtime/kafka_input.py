@@ -173,7 +173,7 @@ class KafkaInput:
     def _close(self) -> None:
         if self._undertaker is not None:
             self._undertaker.purge()
-            self._undertaker.close()
+            self._undertaker = None
         if self._consumer is not None:
             self._consumer.close()
 

@@ -98,7 +98,7 @@ class KafkaOutput:
     def _close(self) -> None:
         if self._producer is not None:
             self._producer.purge()
-            self._producer.close()
+            self._producer = None  # its own close() fails for a producer that was fenced
 
     def _write(self, batch: Batch) -> Written:
         assert self._producer is not None
