@@ -145,6 +145,18 @@ class TestRestart:
             assert results(driver) == [("b", 10_000, 20_000, 3, 3, 17_000)]
             assert driver.counts.late_dropped == 1
 
+    def test_an_event_that_was_late_before_a_restart_is_late_after_it(self) -> None:
+        with windowed_app(tumbling(10), "close").test() as driver:
+            # Given a stream time past a window that never had an event
+            send(driver, ("b", 1, 50_000))
+            driver.run()
+            driver.crash_and_restart()
+            # Then an event of that window is late
+            send(driver, ("a", 1, 2_000))
+            driver.end_of_input()
+            assert [key for key, *_ in results(driver)] == ["b"]
+            assert driver.counts.late_dropped == 1
+
     def test_a_window_closed_by_the_end_of_an_input_stays_closed(self) -> None:
         with windowed_app(tumbling(10, grace=60), "close").test() as driver:
             send(driver, ("a", 1, 0))
@@ -173,36 +185,31 @@ def plainly(window: Window, events: list[tuple[str, int, int]]) -> dict[tuple[st
     }
 
 
-EVENTS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(-5, 5), st.integers(0, 60)), max_size=40)
+EVENT = st.tuples(st.sampled_from("abc"), st.integers(-5, 5), st.integers(0, 60))
+POLLS = st.lists(st.tuples(st.lists(EVENT, max_size=6), st.sampled_from(["commit", "crash", "lose"])), max_size=8)
 
 
-@settings(deadline=None)
-@given(
-    events=EVENTS,
-    size=st.integers(1, 20),
-    hops=st.integers(1, 4),
-    grace=st.integers(0, 30),
-    batch=st.integers(1, 10),
-    crashes=st.sets(st.integers(0, 40)),
-)
+@settings(deadline=None, max_examples=300)
+@given(polls=POLLS, size=st.integers(1, 20), hops=st.integers(1, 4), grace=st.integers(0, 30))
 def test_in_any_order_each_window_is_emitted_once_with_what_a_plain_computation_gives(
-    events: list[tuple[str, int, int]], size: int, hops: int, grace: int, batch: int, crashes: set[int]
+    polls: list[tuple[list[tuple[str, int, int]], str]], size: int, hops: int, grace: int
 ) -> None:
     window = Window(size, max(1, size // hops), grace)
     with windowed_app(window, "close").test() as driver:
-        for position in range(0, len(events), batch):
-            send(driver, *events[position : position + batch])
-            if position in crashes:
-                driver.crash_and_restart(lose_state=position % 2 == 0)
+        for events, then in polls:
+            send(driver, *events)
+            if then != "commit":
+                driver.crash_and_restart(lose_state=then == "lose")
             driver.run()
         driver.end_of_input()
         emitted = results(driver)
     assert len({(key, start) for key, start, *_ in emitted}) == len(emitted)
-    assert {(key, start): tuple(figures) for key, start, _, *figures in emitted} == plainly(window, events)
+    expected = plainly(window, [event for events, _ in polls for event in events])
+    assert {(key, start): tuple(figures) for key, start, _, *figures in emitted} == expected
 
 
 @settings(deadline=None)
-@given(events=EVENTS, size=st.integers(1, 20), grace=st.integers(0, 30))
+@given(events=st.lists(EVENT, max_size=40), size=st.integers(1, 20), grace=st.integers(0, 30))
 def test_the_last_update_of_a_window_is_what_closing_would_give(
     events: list[tuple[str, int, int]], size: int, grace: int
 ) -> None:
