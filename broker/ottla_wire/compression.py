@@ -56,7 +56,7 @@ def compress(compression: Compression, data: bytes | bytearray) -> bytes | bytea
             return zstandard.ZstdCompressor().compress(data)
 
 
-def decompress(compression: int, data: bytes | memoryview, max_size: int = MAX_DECOMPRESSED) -> bytes:
+def decompress(compression: int, data: bytes | bytearray | memoryview, max_size: int = MAX_DECOMPRESSED) -> bytes:
     """Unpack the records of a batch.
 
     Raises InvalidRecord for data that is damaged or unpacks to more than `max_size` bytes, which are never allocated,
@@ -87,9 +87,9 @@ def _too_large(max_size: int) -> InvalidRecord:
     return InvalidRecord(f"compressed records unpack to more than {max_size} bytes")
 
 
-def _decompress_gzip(data: bytes | memoryview, max_size: int) -> bytes:
+def _decompress_gzip(data: bytes | bytearray | memoryview, max_size: int) -> bytes:
     out = bytearray()
-    rest: bytes | memoryview = data
+    rest: bytes | bytearray | memoryview = data
     while rest:  # gzip data may consist of several members
         decompressor = zlib.decompressobj(wbits=_GZIP_WINDOW)
         out += decompressor.decompress(rest, max_size + 1 - len(out))
@@ -130,7 +130,7 @@ def _decompress_snappy(view: memoryview, max_size: int) -> bytes:
     return bytes(out)
 
 
-def _decompress_lz4(data: bytes | memoryview, max_size: int) -> bytes:
+def _decompress_lz4(data: bytes | bytearray | memoryview, max_size: int) -> bytes:
     decompressor = lz4.frame.LZ4FrameDecompressor()
     # The library allocates what it is asked for at most, so ask for what is likely.
     step = min(max_size + 1, max(_READ_SIZE, 4 * len(data)))
@@ -144,7 +144,7 @@ def _decompress_lz4(data: bytes | memoryview, max_size: int) -> bytes:
     return bytes(out)
 
 
-def _decompress_zstd(data: bytes | memoryview, max_size: int) -> bytes:
+def _decompress_zstd(data: bytes | bytearray | memoryview, max_size: int) -> bytes:
     # Data that is cut short yields what there is of it: the records in it then do not add up.
     out = bytearray()
     with zstandard.ZstdDecompressor().stream_reader(BytesIO(data), read_across_frames=True) as reader:

@@ -13,6 +13,7 @@ compiled when the first instance is made, and its encoder and decoder for a vers
 
 import importlib
 import struct
+import sys
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 from ottla_wire.api_keys import ApiKey
@@ -71,14 +72,13 @@ _Class = TypeVar("_Class", bound="type[Struct]")
 
 def _annotations(namespace: dict[str, Any]) -> dict[str, Any]:
     """The annotations of a class body that was just run."""
-    if (annotations := namespace.get("__annotations__")) is not None:
-        return dict(annotations)
-    try:  # Python 3.14 evaluates them on demand (PEP 749)
-        annotationlib = importlib.import_module("annotationlib")
-    except ModuleNotFoundError:
-        return {}
-    annotate = annotationlib.get_annotate_from_class_namespace(namespace)
-    return {} if annotate is None else dict(annotationlib.call_annotate_function(annotate, annotationlib.Format.VALUE))
+    if sys.version_info >= (3, 14):  # they are evaluated on demand (PEP 749)
+        import annotationlib
+
+        annotate = annotationlib.get_annotate_from_class_namespace(namespace)
+        return annotationlib.call_annotate_function(annotate, annotationlib.Format.VALUE) if annotate else {}
+    annotations: dict[str, Any] = namespace.get("__annotations__", {})
+    return annotations
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field, since, until, between, tagged))

@@ -21,7 +21,7 @@ from ottla_wire.message import Message, Struct
 
 # kio reads some integers as richer types, which do not hold every integer. What they do hold, in milliseconds:
 EPOCH_MS = st.integers(0, 4_000_000_000_000)
-DOMAINS = {
+DOMAINS: dict[str, st.SearchStrategy[Any]] = {
     "error_code": st.sampled_from([int(code) for code in ErrorCode]),
     "timedelta_i64": st.integers(0, 2**40),
     "datetime_i64": EPOCH_MS,
@@ -43,7 +43,7 @@ def pairs_of_fields(ours: type[Struct], theirs: type, version: int) -> list[tupl
     return list(zip(present, dataclass_fields(theirs), strict=True))
 
 
-def nested_class(annotation: Any) -> type:
+def nested_class(annotation: Any) -> Any:
     """The structure within `X`, `X | None`, `tuple[X, ...]` and so on."""
     while not hasattr(annotation, "__version__"):
         annotation = next(a for a in typing.get_args(annotation) if a not in (type(None), Ellipsis))
@@ -103,7 +103,8 @@ def test_encodes_and_decodes_as_kio_does(
     message: type[Message], version: int, instances: Callable[..., Any], wire_settings: settings
 ) -> None:
     theirs = kio_class(message, version)
-    read, write = entity_reader(theirs), entity_writer(theirs)
+    read: Any = entity_reader(theirs)
+    write: Any = entity_writer(theirs)
 
     @wire_settings
     @given(ours=instances(message, version, overrides(message, theirs, version)))

@@ -18,7 +18,7 @@ def test_each_code_has_a_sentence_of_its_own() -> None:
 
 
 def test_a_code_is_its_number() -> None:
-    assert ErrorCode.NOT_COORDINATOR == 16
+    assert int(ErrorCode.NOT_COORDINATOR) == 16
     assert ErrorCode(16) is ErrorCode.NOT_COORDINATOR
 
 

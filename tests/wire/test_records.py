@@ -7,6 +7,7 @@ import json
 import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crc32c import crc32c
@@ -49,7 +50,7 @@ RECORDS = [
     NewRecord("kéy".encode(), None, TIME + 9_876),
     NewRecord(b"long", b"x" * 300, TIME),
 ]
-PRODUCER = {"producer_id": 77, "producer_epoch": 5}
+PRODUCER: Any = {"producer_id": 77, "producer_epoch": 5}
 # kafka-python reads snappy only with a library that we do not use.
 CODECS_OF_KAFKA_PYTHON = [codec for codec in Compression if codec is not Compression.SNAPPY]
 
@@ -103,7 +104,7 @@ def test_builds_transactional_batches_as_kafka_does() -> None:
 
 
 def test_builds_markers_as_kafka_does() -> None:
-    common = {"producer_id": 77, "producer_epoch": 5, "leader_epoch": 6}
+    common: Any = {"producer_id": 77, "producer_epoch": 5, "leader_epoch": 6}
     commit = build_end_txn_marker(commit=True, coordinator_epoch=13, timestamp=TIME, base_offset=11, **common)
     abort = build_end_txn_marker(commit=False, coordinator_epoch=14, timestamp=TIME + 1, base_offset=12, **common)
     assert commit == JAVA["commit"]
