@@ -1,7 +1,7 @@
 """Members come, go, fall silent and crash with the broker, in any order: a classic group always converges.
 
-Hypothesis plays up to six members against one group. After every step the invariants hold and what the log says is what the
-group was last durably; at the end everyone behaves, and the group must settle in one generation with one leader.
+Hypothesis plays up to six members against one group. After every step the invariants hold and what the log says is what
+the group was last durably; at the end everyone behaves, and the group must settle in one generation with one leader.
 """
 
 from hypothesis import settings

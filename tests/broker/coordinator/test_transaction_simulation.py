@@ -1,8 +1,9 @@
 """Exactly once, under crashes: a simulation of a consume-process-produce loop on the pure cores.
 
-A worker reads numbers, writes each to one of three partitions, and commits how far it has read in the same transaction. The
-broker under it, which is a transaction core, a group core and the three partitions, crashes at chosen appends: just before
-one, when it is lost, or just after, when nobody has been told. What a committed reader sees at the end must be each number once.
+A worker reads numbers, writes each to one of three partitions, and commits how far it has read in the same transaction.
+The broker under it, which is a transaction core, a group core and the three partitions, crashes at chosen appends: just
+before one, when it is lost, or just after, when nobody has been told. What a committed reader sees at the end must be
+each number once.
 
 A failing run is named by its seed or crash point and replays exactly.
 """
@@ -27,7 +28,7 @@ OUTPUTS = [("output", 0), ("output", 1), ("output", 2)]
 NUMBERS = 24
 
 
-class Crash(Exception):
+class Crash(Exception):  # noqa: N818 - it is none of ours
     """The broker is gone."""
 
 
