@@ -5,7 +5,8 @@ aggregations: per event there is one call, no loop over the aggregations and no 
 changed in place, so that an update that raises leaves the old state as it was.
 
 `sum`, `mean`, `minimum` and `maximum` take a field's name or a function of the value, and leave out events for which it
-is None, as SQL does.
+is None, as SQL does. Their `type` is what a restart decodes the state as; it is needed for what msgpack does not tell
+apart by itself, like Decimal and date.
 """
 
 from __future__ import annotations
@@ -51,40 +52,40 @@ def count() -> Aggregation:
     return Aggregation("count", ("1",), ("{0} + 1",), "{0}", (int,), int)
 
 
-def sum(selector: Selector) -> Aggregation:  # noqa: A001 - named for what users know
+def sum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A001, A002 - named for what users know
     """The sum of a field; 0 if no event has it."""
     return Aggregation(
         "sum",
         ("0 if {x} is None else 0 + {x}",),
         ("{0} if {x} is None else {0} + {x}",),
         "{0}",
-        (Any,),
-        Any,
+        (type,),
+        type,
         _checked(selector, "sum"),
     )
 
 
-def mean(selector: Selector) -> Aggregation:
+def mean(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A002 - as in reduce
     """The arithmetic mean of a field; None if no event has it."""
     return Aggregation(
         "mean",
         ("0 if {x} is None else 0 + {x}", "0 if {x} is None else 1"),
         ("{0} if {x} is None else {0} + {x}", "{1} if {x} is None else {1} + 1"),
         "{0} / {1} if {1} else None",
-        (Any, int),
+        (type, int),
         Any,
         _checked(selector, "mean"),
     )
 
 
-def minimum(selector: Selector) -> Aggregation:
+def minimum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A002 - as in reduce
     """The smallest value of a field; None if no event has it."""
-    return _extreme("minimum", "<", selector)
+    return _extreme("minimum", "<", selector, type)
 
 
-def maximum(selector: Selector) -> Aggregation:
+def maximum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A002 - as in reduce
     """The largest value of a field; None if no event has it."""
-    return _extreme("maximum", ">", selector)
+    return _extreme("maximum", ">", selector, type)
 
 
 def reduce(
@@ -113,9 +114,10 @@ def reduce(
     )
 
 
-def _extreme(kind: str, wins: str, selector: Selector) -> Aggregation:
+def _extreme(kind: str, wins: str, selector: Selector, type_: Any) -> Aggregation:
     then = f"{{0}} if {{x}} is None else {{x}} if {{0}} is None or {{x}} {wins} {{0}} else {{0}}"
-    return Aggregation(kind, ("{x}",), (then,), "{0}", (Any,), Any, _checked(selector, kind))
+    slot = type_ if type_ is Any else type_ | None
+    return Aggregation(kind, ("{x}",), (then,), "{0}", (slot,), slot, _checked(selector, kind))
 
 
 def _checked(selector: Selector, kind: str) -> Selector:

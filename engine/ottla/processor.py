@@ -76,6 +76,12 @@ class TaskContext:
         self.counts.dead_lettered += 1
         self.outputs.append(dead_letter(self.dead_letter_topic, step, error, batch, row))
 
+    def event_time(self) -> int:
+        """The time of the event that an agent is processing. Raises `NotInTask` between events."""
+        if self.cursor is None:
+            raise NotInTask("no event is being processed, so there is no time to take: give timestamp=")
+        return self.cursor.batch.timestamps[max(self.cursor.row, 0)]
+
     def emit(self, record: OutputRecord) -> None:
         """Adds a record that a user's code sent to the task's outputs."""
         if self.cursor is not None:

@@ -61,13 +61,12 @@ class Topic(Generic[K, V]):
         """Sends an event from inside an agent. It becomes visible with the commit that covers the event being
         processed.
 
-        `timestamp` is in milliseconds since the epoch; without one it is the time of the event being processed.
-        Raises `NotInTask` outside an agent, and `EncodeError` for a key or value that is not of the topic's type.
+        `timestamp` is in milliseconds since the epoch; without one it is the time of the event being processed. Raises
+        `NotInTask` outside an agent, and `EncodeError` for a key or value that is not of the topic's type.
         """
         context = current_task(f"sending to topic {self.name!r}")
         if timestamp is None:
-            cursor = context.cursor
-            timestamp = cursor.batch.timestamps[cursor.row] if cursor is not None else 0
+            timestamp = context.event_time()
         encoded_key, encoded_value = self.encode(key, value)
         context.emit(
             OutputRecord(self.name, encoded_key, encoded_value, checked_timestamp(timestamp), headers, partition)

@@ -1,6 +1,6 @@
 """The graph of an app, fixed before its first event: steps, the stores they use, the topics they meet.
 
-What users declare becomes `Step`s; `build` checks them and cuts the graph into sub-topologies, the parts that share
+What users declare becomes `Step`s, which `split` cuts into sub-topologies, the parts that share
 neither a stream nor a store. Partition p of a sub-topology's inputs is one task. Names come from the user's own
 names, never from a counter over the whole app, so that adding a step elsewhere moves no state.
 """
@@ -172,9 +172,9 @@ def record_by_record(steps: Iterable[Step]) -> set[str]:
             if reached.count(step) == 1:
                 pending += children.get(step.name, ())
         used = [
-            *(step.name for step in reached),
-            *(f"store {spec.name}" for step in reached for spec in step.stores),
-            *(f"topic {step.sink}" for step in reached if step.sink is not None),
+            *(("step", step.name) for step in reached),
+            *(("store", spec.name) for step in reached for spec in step.stores),
+            *(("topic", step.sink) for step in reached if step.sink is not None),
         ]
         if len(set(used)) < len(used):
             alone.add(source.name)
@@ -184,17 +184,19 @@ def record_by_record(steps: Iterable[Step]) -> set[str]:
 def split(steps: Iterable[Step]) -> tuple[Subtopology, ...]:
     """Cuts the graph into sub-topologies, numbered in the order in which their first steps were declared."""
     steps = list(steps)
-    leader: dict[str, str] = {}
+    leader: dict[tuple[str, str], tuple[str, str]] = {}
 
-    def find(name: str) -> str:
-        while leader.setdefault(name, name) != name:
-            name = leader[name]
-        return name
+    def find(member: tuple[str, str]) -> tuple[str, str]:
+        while leader.setdefault(member, member) != member:
+            member = leader[member]
+        return member
 
     for step in steps:
-        for other in (*step.parents, *(f"store {spec.name}" for spec in step.stores)):
-            leader[find(other)] = find(step.name)
-    groups: dict[str, list[Step]] = {}
+        for parent in step.parents:
+            leader[find(("step", parent))] = find(("step", step.name))
+        for spec in step.stores:
+            leader[find(("store", spec.name))] = find(("step", step.name))
+    groups: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
-        groups.setdefault(find(step.name), []).append(step)
+        groups.setdefault(find(("step", step.name)), []).append(step)
     return tuple(Subtopology(index, tuple(group)) for index, group in enumerate(groups.values()))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from heapq import heappop, heappush
 from struct import Struct
 from typing import Any, Generic, Literal, TypeVar
 
@@ -147,8 +148,9 @@ class WindowedAggregation(Processor):
         self._stream_time: int = self._store.get(_STREAM_TIME, -1)
         # Windows that ended by then are closed for good, even if they were closed by the end of the input.
         self._closed_up_to: int = self._store.get(_CLOSED_UP_TO, -1)
-        self._open = self._stored_starts()
-        self._next_end = min(self._open, default=_NEVER) + window.size_ms
+        # The starts of the open windows, in order (already a heap), and for look-ups.
+        self._closing_next = self._stored_starts()
+        self._open = set(self._closing_next)
 
     async def receive(self, batch: Batch) -> None:
         out = _Results()
@@ -166,7 +168,7 @@ class WindowedAggregation(Processor):
         window, update, result = self._window, self._compiled.update, self._compiled.result
         size, advance, grace = window.size_ms, window.advance_ms, window.grace_ms
         get, put, opened = self._store.get, self._store.put, self._open
-        on_close, tumbles = self._on_close, size == advance
+        closing_next, on_close, tumbles = self._closing_next, self._on_close, size == advance
         stream_time = self._stream_time
         close_time = max(stream_time - grace, self._closed_up_to)
         for row, (key, value, timestamp) in enumerate(zip(batch.keys, batch.values, batch.timestamps, strict=True)):
@@ -190,36 +192,34 @@ class WindowedAggregation(Processor):
                     break
                 if start not in opened:
                     opened.add(start)
-                    if start + size < self._next_end:
-                        self._next_end = start + size
+                    heappush(closing_next, start)
                 if not on_close:
                     out.add(key, start, start + size, result(state), state[0], batch, row)
-            if close_time >= self._next_end:
-                self._stream_time = stream_time
+            if closing_next and closing_next[0] + size <= close_time:
                 self._close(close_time, out)
         self._stream_time = stream_time
 
     def _close(self, close_time: int, out: _Results) -> None:
         """Closes the windows that end at `close_time` or before, in order of their starts and then keys."""
         store, size, result = self._store, self._window.size_ms, self._compiled.result
-        for start in sorted(start for start in self._open if start + size <= close_time):
+        while self._closing_next and self._closing_next[0] + size <= close_time:
+            start = heappop(self._closing_next)
+            self._open.discard(start)
             entries = list(store.range(_prefix(start), _prefix(start + 1)))
             for slot, state in entries:
                 if self._on_close:
                     out.add(slot[1], start, start + size, result(state), state[0], None, 0)
                 store.delete(slot)
             self._context.counts.windows_closed += len(entries)
-            self._open.discard(start)
             self._closed_up_to = start + size
         store.put(_CLOSED_UP_TO, self._closed_up_to)
-        self._next_end = min(self._open, default=_NEVER) + size
 
-    def _stored_starts(self) -> set[int]:
-        """The starts of the open windows of a restored store: one seek for each, however many keys they have."""
-        starts: set[int] = set()
+    def _stored_starts(self) -> list[int]:
+        """The starts of the open windows of a restored store, in order: one seek for each, whatever keys they have."""
+        starts: list[int] = []
         position = _prefix(0)
         while (entry := next(self._store.range(position, _prefix(_NEVER)), None)) is not None:
-            starts.add(entry[0][0])
+            starts.append(entry[0][0])
             position = _prefix(entry[0][0] + 1)
         return starts
 

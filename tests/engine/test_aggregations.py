@@ -2,6 +2,7 @@
 
 import statistics
 import traceback
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -114,3 +115,13 @@ def test_a_traceback_shows_the_compiled_line() -> None:
 def test_a_definition_that_cannot_work_is_refused_with_the_reason(make: Any, message: str) -> None:
     with pytest.raises(ottla.OttlaError, match=message):
         make()
+
+
+def test_a_type_tells_a_restart_what_the_state_is() -> None:
+    compiled = compile_aggregations(
+        "sales", {"total": ottla.sum("amount", type=Decimal), "least": ottla.minimum("amount", type=Decimal)}
+    )
+    codec = ottla.serde.state_codec_for(compiled.state_type)
+    state = compiled.update(None, {"amount": Decimal("0.1")}, 0)
+    state = compiled.update(codec.decode(codec.encode(state)), {"amount": Decimal("0.2")}, 1)
+    assert compiled.result(state) == compiled.result_type(total=Decimal("0.3"), least=Decimal("0.1"))
