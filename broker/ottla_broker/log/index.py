@@ -116,15 +116,17 @@ class TimeIndex:
         self.last = self.entry(len(self) - 1) if len(self) else (NO_TIMESTAMP, self.base_offset)
 
     @classmethod
-    def load(cls, base_offset: int, entries: Buffer) -> "TimeIndex":
-        """An index over stored entries; CorruptFile if they cannot be a time index."""
-        if len(entries) % cls.ENTRY.size:
+    def load(cls, base_offset: int, entries: Buffer, end_offset: int) -> "TimeIndex":
+        """An index over stored entries; CorruptFile if they cannot be that of a segment up to `end_offset`.
+
+        A closed segment's index has at least one entry, unless its records have no timestamps.
+        """
+        if len(entries) == 0 or len(entries) % cls.ENTRY.size:
             raise CorruptFile(f"The time index has {len(entries)} bytes, not a multiple of {cls.ENTRY.size}")
         index = cls(base_offset, entries)
-        if len(index):
-            first, last = index.entry(0), index.last
-            if not (0 <= first[0] <= last[0] and base_offset <= first[1] <= last[1]):
-                raise CorruptFile(f"The time index runs from {first} to {last}")
+        first, last = index.entry(0), index.last
+        if not (0 <= first[0] <= last[0] and base_offset <= first[1] <= last[1] < end_offset):
+            raise CorruptFile(f"The time index runs from {first} to {last}")
         return index
 
     def __len__(self) -> int:

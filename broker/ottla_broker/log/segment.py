@@ -56,6 +56,7 @@ class Segment:
         "_first_timestamp",
         "_offset_index",
         "_read_ends",
+        "_recent_base",
         "_recent_last_offsets",
         "_recent_positions",
         "_time_index",
@@ -87,6 +88,7 @@ class Segment:
         self._time_index: TimeIndex | None = None
         self._transaction_index: TransactionIndex | None = None
         self._bytes_since_index = 0
+        self._recent_base = base_offset
         self._recent_last_offsets = array("q")
         self._recent_positions = array("q")
         self._read_ends: dict[int, int] = {}
@@ -109,6 +111,7 @@ class Segment:
         file = disk.open(path)
         segment = cls(disk, directory, base_offset, file, file.size(), disk.modified_ms(path))
         segment.indexes_stored = True
+        segment.next_offset = base_offset + INT32_MAX + 1  # it is not known yet, but cannot be beyond that
         return segment
 
     def path(self, suffix: str) -> Path:
@@ -164,6 +167,9 @@ class Segment:
     def _note(self, batch: BatchLike, position: int, index_interval_bytes: int) -> None:
         """Take account of the batch at `position`, the next one after `next_offset`."""
         last_offset = batch.last_offset
+        positions = self._recent_positions
+        if not positions:
+            self._recent_base = batch.base_offset
         if batch.max_timestamp > self.max_timestamp:
             self.max_timestamp = batch.max_timestamp
             self.max_timestamp_offset = last_offset
@@ -173,10 +179,10 @@ class Segment:
             self._bytes_since_index = 0
         self._bytes_since_index += batch.size
         self.next_offset = last_offset + 1
-        positions = self._recent_positions
         positions.append(position)
         self._recent_last_offsets.append(last_offset)
         if len(positions) > 2 * _RECENT_BATCHES:
+            self._recent_base = self._recent_last_offsets[_RECENT_BATCHES - 1] + 1
             del positions[:_RECENT_BATCHES]
             del self._recent_last_offsets[:_RECENT_BATCHES]
 
@@ -216,9 +222,11 @@ class Segment:
             offsets = memoryview(self._disk.view(self.path(OFFSET_INDEX_SUFFIX)))
             times = memoryview(self._disk.view(self.path(TIME_INDEX_SUFFIX)))
             self._offset_index = OffsetIndex.load(self.base_offset, offsets, self.size)
-            self._time_index = TimeIndex.load(self.base_offset, times)
+            self._time_index = TimeIndex.load(self.base_offset, times, self.next_offset)
         except (FileNotFoundError, CorruptFile):
             self.rebuild_indexes(LogConfig().index_interval_bytes)
+        else:
+            self.max_timestamp, self.max_timestamp_offset = self._time_index.last
 
     def clear_indexes(self) -> None:
         """Begin with empty indexes in memory."""
@@ -316,6 +324,8 @@ class Segment:
         self.max_timestamp, self.max_timestamp_offset = stored_times.last
         self._resume(index_interval_bytes)
         self.indexes_stored = stored and self.size == size
+        if self._time_index.last[1] >= max(self.next_offset, self.base_offset + 1):
+            self.rebuild_indexes(index_interval_bytes)
 
     def _resume(self, index_interval_bytes: int) -> None:
         """Walk from the last index entry to the end of the file, and cut off what is no whole batch."""
@@ -344,7 +354,7 @@ class Segment:
             size = file.size()
             last = file.read(TimeIndex.ENTRY.size, max(0, size - TimeIndex.ENTRY.size))
             file.close()
-            return TimeIndex.load(self.base_offset, last).last
+            return TimeIndex.load(self.base_offset, last, self.next_offset).last
         except (FileNotFoundError, CorruptFile):
             return self.time_index.last
 
@@ -358,25 +368,25 @@ class Segment:
         if position is not None:
             return position
         recent = self._recent_last_offsets
-        if recent and (offset > recent[0] or self._recent_positions[0] == 0):
+        if recent and offset >= self._recent_base:
             return self._recent_positions[bisect_left(recent, offset)]
         found = self._search(offset)
         if found is None:
             self.rebuild_indexes(LogConfig().index_interval_bytes)
             found = self._search(offset)
-        return self.size if found is None else found
+        return self.size if found is None else found  # None still: the file itself is damaged from there on
 
     def _search(self, offset: int) -> int | None:
         """`locate` by the index; None if the index has led astray."""
-        position = self.offset_index.lookup(offset)
-        for at, header in scan_headers(self.file, position, self.size):
-            if at == position and position > 0 and header.last_offset > offset:
+        start = position = self.offset_index.lookup(offset)
+        for at, header in scan_headers(self.file, start, self.size):
+            if at == start > 0 and header.last_offset > offset:
                 return None
             if header.last_offset >= offset:
                 self._remember(offset, at)
                 return at
             position = at + header.size
-        return self.size if position == self.size else None
+        return position if position == self.size else None
 
     def _remember(self, offset: int, position: int) -> None:
         ends = self._read_ends

@@ -58,6 +58,12 @@ def bench() -> Bench:
     return Bench()
 
 
+@pytest.fixture(scope="session")
+def new_bench() -> type[Bench]:
+    """Makes benches, for tests that need one for each example."""
+    return Bench
+
+
 @pytest.fixture
 def one_batch() -> Callable[..., bytearray]:
     """Makes a batch of records with this time, key and value; the options are those of `build_batch`."""

@@ -96,10 +96,19 @@ def test_a_stored_offset_index_that_cannot_be_is_refused(stored: bytes) -> None:
         OffsetIndex.load(BASE, stored, log_size=400)
 
 
-@pytest.mark.parametrize("stored", [bytes(13), struct.pack(">qiqi", 9, 1, 8, 2), struct.pack(">qi", 9, -1)])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param(b"", id="empty"),
+        pytest.param(bytes(13), id="not whole entries"),
+        pytest.param(struct.pack(">qiqi", 9, 1, 8, 2), id="times fall"),
+        pytest.param(struct.pack(">qi", 9, -1), id="offset before the base"),
+        pytest.param(struct.pack(">qi", 9, 50), id="offset beyond the segment"),
+    ],
+)
 def test_a_stored_time_index_that_cannot_be_is_refused(stored: bytes) -> None:
     with pytest.raises(CorruptFile):
-        TimeIndex.load(BASE, stored)
+        TimeIndex.load(BASE, stored, BASE + 50)
 
 
 @pytest.mark.parametrize(

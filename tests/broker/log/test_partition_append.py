@@ -278,7 +278,7 @@ def test_a_failed_flush_ends_the_appends(bench, one_batch: MakeBatch, read_all: 
     assert len(read_all(log)) == 1, "what is there can still be read"
 
 
-def test_preallocate_reserves_the_segment_and_gives_the_rest_back(bench, read_all: ReadAll) -> None:
+def test_preallocate_reserves_the_segment_and_gives_the_rest_back(bench) -> None:
     bench.config = LogConfig(preallocate=True, segment_bytes=5000)
     log = bench.open()
     bench.fill(log, 3)
