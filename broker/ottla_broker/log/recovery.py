@@ -126,7 +126,8 @@ def _check_segments(
     for number in range(first, len(segments)):
         cut = segments[number].recover(config.index_interval_bytes, epochs, gaps=config.compact)
         beyond = segments[number + 1 :]
-        if beyond and (cut or beyond[0].base_offset < segments[number].next_offset):
+        skipped = beyond[0].base_offset - segments[number].next_offset if beyond else 0
+        if cut or skipped < 0 or (skipped > 0 and not config.compact):
             for segment in reversed(beyond):
                 segment.remove()
             del segments[number + 1 :]
