@@ -120,6 +120,8 @@ class KafkaInput:
 
     def _assign(self, positions: Mapping[TopicPartition, int | None]) -> None:
         self._assigned = list(positions)
+        # A client that does not know the leaders yet tries again after half a second.
+        self._reader().list_topics(timeout=REQUEST_TIMEOUT_S)
         self._reader().assign(
             [
                 ClientTopicPartition(*partition, OFFSET_BEGINNING if offset is None else offset)

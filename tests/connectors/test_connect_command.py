@@ -1,0 +1,94 @@
+"""`ottla connect`, as a person meets it: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ottla_connectors.commands import connect
+
+WriteFile = Callable[[str, bytes], str]
+
+
+def ottla_connect(*arguments: str) -> Result:
+    return CliRunner().invoke(connect, arguments)
+
+
+@pytest.fixture
+def spec_file(tmp_path: Path, write_file: WriteFile, bootstrap_servers: str) -> Path:
+    path, rows = tmp_path / "spec.toml", write_file("a.csv", b"id\n1\n2\n\n3,4\n")
+    path.write_text(f"""
+        broker = "kafka://{bootstrap_servers}"
+        [[source]]
+        name = "command-in"
+        plugin = "file"
+        topic = "command"
+        config = {{ path = "{rows}" }}
+        [[sink]]
+        name = "command-out"
+        plugin = "sqlite"
+        topics = ["command"]
+        config = {{ path = "{tmp_path / "a.db"}", table = "rows", columns = {{ id = "int" }} }}
+    """)
+    return path
+
+
+def claims(database: Path) -> int:
+    with closing(sqlite3.connect(database)) as connection:
+        return int(connection.execute("SELECT MAX(epoch) FROM ottla_positions").fetchone()[0])
+
+
+def test_it_runs_to_the_end_and_then_until_it_is_told_to_stop(spec_file: Path) -> None:
+    first = ottla_connect("run", str(spec_file), "--until-end")
+
+    assert first.exit_code == 0, first.output
+    # The sink expects numbers and the source, which was given no types, wrote text.
+    assert first.stdout.splitlines() == ["command-in: 2 rows, 1 malformed", "command-out: 0 rows, 2 malformed"]
+
+    command = [sys.executable, "-c", "from ottla_connectors.commands import connect; connect()", "run", str(spec_file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        while claims(spec_file.with_name("a.db")) == 1:  # the sink is at work when it has claimed its partition again
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.send_signal(signal.SIGTERM)
+        output, _ = running.communicate(timeout=30)
+    assert running.returncode == 0
+    assert output.splitlines() == ["command-in: 0 rows, 0 malformed", "command-out: 0 rows, 0 malformed"]
+
+
+def test_a_connector_that_fails_is_named_and_the_others_go_on(spec_file: Path) -> None:
+    spec_file.write_text(spec_file.read_text().replace("a.csv", "missing.csv"))
+
+    result = ottla_connect("run", str(spec_file), "--until-end")
+
+    assert result.exit_code == 1
+    assert "command-out: " in result.stdout
+
+
+def test_a_wrong_spec_is_one_sentence_and_exit_status_2(tmp_path: Path) -> None:
+    result = ottla_connect("run", str(tmp_path / "missing.toml"))
+
+    assert result.exit_code == 2
+    assert result.stderr == f"ottla connect: cannot read {tmp_path}/missing.toml: No such file or directory\n"
+
+
+def test_plugins_are_listed_and_one_is_shown_with_its_schema() -> None:
+    listed = ottla_connect("plugins").stdout.splitlines()
+    assert any(line.startswith("sink.sqlite ") for line in listed)
+
+    shown = ottla_connect("plugins", "source.file").stdout
+    assert shown.startswith(
+        "source.file: Rows of a CSV or JSON-lines file, plain or gzipped.\nguarantee: exactly once\n{"
+    )
+
+    assert ottla_connect("plugins", "file").exit_code == 2
+    assert ottla_connect("plugins", "sink.file").stderr.startswith("ottla connect: no sink plugin is called 'file'")
