@@ -19,18 +19,50 @@ FIRST_ROOM = 256 * 1024
 _LENGTH = struct.Struct(">i")
 
 # What other protocols begin with, so that the log can say who is knocking.
-_STRANGERS = {
-    b"GET ": "an HTTP request",
-    b"POST": "an HTTP request",
-    b"PUT ": "an HTTP request",
-    b"HEAD": "an HTTP request",
-    b"PRI ": "an HTTP/2 request",
-    b"SSH-": "an SSH client",
-    b"\x16\x03\x01\x00": "a TLS handshake on a plain listener",
-    b"\x16\x03\x01\x01": "a TLS handshake on a plain listener",
-    b"\x16\x03\x01\x02": "a TLS handshake on a plain listener",
-    b"\x16\x03\x03\x00": "a TLS handshake on a plain listener",
-}
+_STRANGERS = (
+    (b"GET ", "an HTTP request"),
+    (b"POST", "an HTTP request"),
+    (b"PUT ", "an HTTP request"),
+    (b"HEAD", "an HTTP request"),
+    (b"PRI ", "an HTTP/2 request"),
+    (b"SSH-", "an SSH client"),
+    (b"\x16\x03", "a TLS handshake on a listener without TLS"),
+)
+
+
+class SpareBuffers:
+    """Buffers of large frames that were handed out, for reuse once nobody refers to them.
+
+    Fresh memory costs several times what recycled memory does: the kernel clears each page at its first touch. One
+    object serves all readers of a thread. It keeps at most `limit` bytes; what goes beyond lives as long as its frame.
+    """
+
+    _TRIES = 8
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept = 0
+        self._buffers: deque[bytearray] = deque()
+
+    def take(self, size: int) -> bytearray | None:
+        """A buffer of at least `size` bytes that nobody refers to, if one is found soon, and not one far too large."""
+        for _ in range(min(self._TRIES, len(self._buffers))):
+            buffer = self._buffers.popleft()
+            if size <= len(buffer) <= 4 * size and _is_free(buffer):
+                self._kept -= len(buffer)
+                return buffer
+            self._buffers.append(buffer)
+        return None
+
+    def put(self, buffer: bytearray) -> None:
+        """Keep a buffer whose frame was handed out."""
+        self._buffers.append(buffer)
+        self._kept += len(buffer)
+        while self._kept > self._limit:
+            self._kept -= len(self._buffers.popleft())
+
+
+_spares = SpareBuffers(limit=32 * 1024 * 1024)
 
 
 class FrameReader:
@@ -40,14 +72,14 @@ class FrameReader:
     `next_frame` until it returns None. After FrameTooLarge the connection is lost: nothing tells where frames begin.
     """
 
-    def __init__(self, max_size: int) -> None:
+    def __init__(self, max_size: int, spares: SpareBuffers = _spares) -> None:
         self._max_size = max_size
+        self._spares = spares
         self._ready: deque[bytearray | memoryview] = deque()
         self._length = bytearray()  # the part of a length field that has arrived
         self._size = 0  # of the frame being assembled
         self._filled = 0
         self._body: bytearray | None = None
-        self._spare: bytearray | None = None  # the body of the last large frame, reused once nobody refers to it
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes in the order in which they came. They are copied: the caller may reuse its buffer.
@@ -111,17 +143,16 @@ class FrameReader:
         size: int = _LENGTH.unpack(length)[0]
         if 0 <= size <= self._max_size:
             return size
-        stranger = _STRANGERS.get(bytes(length))
-        if stranger is not None:
-            raise FrameTooLarge(f"the peer is no Kafka client: this looks like {stranger}")
+        opening = bytes(length)
+        for beginning, stranger in _STRANGERS:
+            if opening.startswith(beginning):
+                raise FrameTooLarge(f"the peer is no Kafka client: this looks like {stranger}")
         raise FrameTooLarge(f"a frame announces {size} bytes, the limit is {self._max_size}")
 
     def _begin(self, size: int) -> None:
         self._size, self._filled = size, 0
-        if self._spare is not None and len(self._spare) >= size > SMALL_FRAME and _is_free(self._spare):
-            self._body, self._spare = self._spare, None
-        else:
-            self._body = bytearray(min(size, FIRST_ROOM))
+        spare = self._spares.take(size) if size > SMALL_FRAME else None
+        self._body = bytearray(min(size, FIRST_ROOM)) if spare is None else spare
         self._advance(0)
 
     def _make_room(self, wanted: int) -> None:
@@ -137,7 +168,7 @@ class FrameReader:
             body, self._body = self._body, None
             if self._size > SMALL_FRAME:
                 self._ready.append(memoryview(body)[: self._size])
-                self._spare = body
+                self._spares.put(body)
             else:
                 self._ready.append(body)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ottla_wire.errors import FrameTooLarge
-from ottla_wire.frames import FIRST_ROOM, SMALL_FRAME, FrameReader
+from ottla_wire.frames import FIRST_ROOM, SMALL_FRAME, FrameReader, SpareBuffers
 
 MAX_SIZE = 100 * 1024 * 1024
 
@@ -119,7 +119,7 @@ def test_a_frame_stays_as_it_is_while_it_is_held() -> None:
 
 
 def test_the_buffer_of_a_large_frame_is_reused_once_it_is_let_go() -> None:
-    reader = FrameReader(MAX_SIZE)
+    reader = FrameReader(MAX_SIZE, SpareBuffers(1_000_000))
     reader.receive_data(framed(bytes(200_000)))
     frame = reader.next_frame()
     assert isinstance(frame, memoryview)
@@ -130,14 +130,31 @@ def test_the_buffer_of_a_large_frame_is_reused_once_it_is_let_go() -> None:
     frame = reader.next_frame()
     assert isinstance(frame, memoryview)
     assert frame.obj is not buffer  # a part of it was still held
-    del part
-    buffer = frame.obj
-    del frame
+    other = frame.obj
+    del part, frame
     reader.receive_data(framed(bytes(150_000)))
     frame = reader.next_frame()
     assert isinstance(frame, memoryview)
-    assert frame.obj is buffer
+    assert frame.obj is buffer or frame.obj is other
     assert len(frame) == 150_000
+
+
+def test_readers_share_buffers_up_to_a_limit() -> None:
+    spares = SpareBuffers(limit=1_000_000)
+    for _ in range(20):
+        reader = FrameReader(MAX_SIZE, spares)
+        reader.receive_data(framed(bytes(300_000)))
+        assert taken(reader) == [bytes(300_000)]
+    assert spares.take(300_001) is None
+    one = spares.take(300_000)
+    assert one is not None
+    assert spares.take(300_000) is None  # twenty frames went through the same buffer
+
+    spares.put(bytearray(600_000))
+    spares.put(bytearray(600_000))
+    assert spares.take(100) is None  # they are far too large for this
+    assert spares.take(500_000) is not None
+    assert spares.take(500_000) is None  # the older one went over the limit
 
 
 def test_frames_are_writable() -> None:
