@@ -43,7 +43,7 @@ class StoreCache:
         "_entries",
         "_fresh",
         "_in_flight",
-        "_overlay",
+        "_runs",
         "capacity",
         "spec",
         "store",
@@ -62,8 +62,10 @@ class StoreCache:
         self._dirty: dict[Any, bytes] = {}
         self._in_flight: dict[Any, bytes] = {}
         self._changes: list[tuple[bytes, bytes | None]] = []
-        # The keys of both in encoded order, for `range`; `_fresh` are those not sorted in yet.
-        self._overlay: list[tuple[bytes, Any]] = []
+        # The keys of both, for `range`: in sorted runs, each less than half as long as the one before, and those not
+        # sorted yet. So a range costs a look into a few runs, and a key is merged a few times, however often the two
+        # alternate; windows that close while others fill do little else.
+        self._runs: list[list[tuple[bytes, Any]]] = []
         self._fresh: list[tuple[bytes, Any]] = []
 
     @property
@@ -149,7 +151,7 @@ class StoreCache:
         if self._changes or offset is not None:
             self.store.write_batch(self._changes, offset)
         self._in_flight, self._changes = {}, []
-        self._overlay = []
+        self._runs = []
         self._fresh = [(encoded, key) for key, encoded in self._dirty.items()]
         self._evict()
 
@@ -158,7 +160,7 @@ class StoreCache:
         self._entries.clear()
         self._dirty.clear()
         self._in_flight, self._changes = {}, []
-        self._overlay, self._fresh = [], []
+        self._runs, self._fresh = [], []
 
     def _mark(self, key: Any) -> None:
         encoded = self._encode_key(key)
@@ -174,14 +176,21 @@ class StoreCache:
         return value
 
     def _unsaved(self, start: bytes | None, end: bytes | None) -> list[tuple[bytes, Any]]:
-        overlay = self._overlay
+        runs = self._runs
         if self._fresh:
-            overlay.extend(self._fresh)
-            overlay.sort(key=_encoded)
+            run = sorted(self._fresh, key=_encoded)
             self._fresh.clear()
-        first = 0 if start is None else bisect_left(overlay, start, key=_encoded)
-        last = len(overlay) if end is None else bisect_left(overlay, end, key=_encoded)
-        return overlay[first:last]
+            while runs and len(runs[-1]) <= 2 * len(run):
+                run = sorted(runs.pop() + run, key=_encoded)
+            runs.append(run)
+        found: list[tuple[bytes, Any]] = []
+        for run in runs:
+            first = 0 if start is None else bisect_left(run, start, key=_encoded)
+            last = len(run) if end is None else bisect_left(run, end, first, key=_encoded)
+            found += run[first:last]
+        if len(runs) > 1:
+            found.sort(key=_encoded)
+        return found
 
     def _evict(self) -> None:
         """Drops the clean entries that came first when there are more than `capacity`, an eighth of them at once.
