@@ -222,7 +222,7 @@ def resolve(name: str, annotation: Any, declared: Any) -> Field:
     """Turn an annotation and its right-hand side (REQUIRED if it had none) into a Field."""
     nullable = NONE
     if get_origin(annotation) in (Union, types.UnionType):
-        annotation, _ = get_args(annotation)
+        (annotation,) = (part for part in get_args(annotation) if part is not types.NoneType)
         nullable = EVERY
     wire_type = _wire_type(annotation)
     if not isinstance(declared, Option):

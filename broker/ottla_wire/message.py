@@ -14,7 +14,7 @@ compiled when the first instance is made, and its encoder and decoder for a vers
 import importlib
 import struct
 import sys
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 from ottla_wire.api_keys import ApiKey
 from ottla_wire.chunks import Chunks
@@ -66,8 +66,6 @@ NO_KEY = -1
 
 _ENCODE_FAILURES = (struct.error, AttributeError, TypeError, ValueError, OverflowError)
 _DECODE_FAILURES = (struct.error, IndexError, ValueError)
-
-_Class = TypeVar("_Class", bound="type[Struct]")
 
 
 def _annotations(namespace: dict[str, Any]) -> dict[str, Any]:
