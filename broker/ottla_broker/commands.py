@@ -34,7 +34,7 @@ def broker(
     """Run a broker that speaks the Apache Kafka protocol."""
     from ottla_broker import process
     from ottla_broker.config import BrokerConfig
-    from ottla_broker.settings import InvalidSetting
+    from ottla_broker.errors import CannotStart, InvalidSetting
 
     given = list(assignments or ())
     if data_dir is not None:
@@ -51,7 +51,7 @@ def broker(
         if exit_with_parent:
             process.stop_with_parent()
         process.run(config)
-    except process.CannotStart as error:
+    except CannotStart as error:
         raise _refusal(str(error), FAILURE) from None
 
 

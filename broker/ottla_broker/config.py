@@ -15,8 +15,9 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from ottla_broker import settings
+from ottla_broker.errors import InvalidSetting
 from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig, LogManagerConfig
-from ottla_broker.settings import InvalidSetting, Setting
+from ottla_broker.settings import Setting
 from ottla_wire.errors import KafkaError
 
 BOOLEAN, STRING, INT, LONG = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.INT, ConfigType.LONG

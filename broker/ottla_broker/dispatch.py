@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from ottla_broker.errors import ClosesConnection
 from ottla_wire.api_keys import ApiKey
 from ottla_wire.chunks import Chunks, Part
 from ottla_wire.errors import ErrorCode, KafkaError
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request", bound=Message)
 Handler = Callable[["Broker", "RequestContext", Any], Awaitable[Message | None]]
-
-
-class ClosesConnection(Exception):  # noqa: N818 - its name says what it does
-    """A request that is answered by closing its connection; the message says why, for the log."""
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False):

@@ -59,7 +59,7 @@ class Node:
         """Start a broker; it accepts connections at `address` when this returns.
 
         Raises DataDirectoryError for a data directory that cannot be used, UnknownRecord or MalformedMessage for a
-        metadata log that this version cannot read, OSError for an address that cannot be listened on.
+        metadata log that this version cannot read, CannotStart for an address that cannot be listened on.
         """
         node = cls(config)
         try:

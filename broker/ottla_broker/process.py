@@ -11,15 +11,12 @@ import sys
 import uvloop
 
 from ottla_broker.config import BrokerConfig
+from ottla_broker.errors import CannotStart, UnknownRecord
 from ottla_broker.log.errors import LogError
 from ottla_broker.node import Node
 from ottla_wire.errors import WireError
 
 _PR_SET_PDEATHSIG = 1
-
-
-class CannotStart(Exception):  # noqa: N818 - its name says what it is
-    """Why no broker runs, in one sentence for whoever tried to start it."""
 
 
 def run(config: BrokerConfig) -> None:
@@ -36,10 +33,8 @@ async def _serve(config: BrokerConfig) -> None:
         loop.add_signal_handler(number, told_to_stop.set)
     try:
         node = await Node.start(config)
-    except (LogError, WireError) as error:
+    except (LogError, UnknownRecord, WireError, OSError) as error:
         raise CannotStart(str(error)) from error
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {config.listener}: {os.strerror(error.errno or 0)}") from error
     # What exists now exists as long as the process: the garbage collector need not look at it again.
     gc.collect()
     gc.freeze()

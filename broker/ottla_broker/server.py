@@ -10,6 +10,7 @@ The rules of a connection (order, limits, when to stop reading) are in `connecti
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import socket
 from typing import cast
@@ -18,8 +19,8 @@ from ottla_broker import dispatch
 from ottla_broker.broker import Broker
 from ottla_broker.config import Address
 from ottla_broker.connection import Connection, Exchange, Stage
-from ottla_broker.dispatch import ClosesConnection
 from ottla_broker.eager import run_to_first_wait
+from ottla_broker.errors import CannotStart, ClosesConnection
 from ottla_broker.writer import SocketWriter
 from ottla_wire.chunks import Part
 from ottla_wire.errors import WireError
@@ -49,16 +50,20 @@ class Server:
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def bind(self, address: Address) -> Address:
-        """Reserve `address`; returns it with the port that port 0 picked. Raises OSError."""
+        """Reserve `address`; returns it with the port that port 0 picked. Raises CannotStart."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: ClientProtocol(self, loop),
-            address.host,
-            address.port,
-            backlog=_BACKLOG,
-            reuse_address=True,
-            start_serving=False,
-        )
+        try:
+            self._server = await loop.create_server(
+                lambda: ClientProtocol(self, loop),
+                address.host,
+                address.port,
+                backlog=_BACKLOG,
+                reuse_address=True,
+                start_serving=False,
+            )
+        except OSError as error:
+            reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+            raise CannotStart(f"cannot listen on {address}: {reason}") from error
         port: int = self._server.sockets[0].getsockname()[1]
         return Address(address.host, port)
 

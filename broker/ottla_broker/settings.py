@@ -16,13 +16,10 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from ottla_broker.errors import InvalidSetting
 from ottla_broker.log.config import ConfigType
 
 Value = bool | int | float | str | tuple[str, ...] | None
-
-
-class InvalidSetting(ValueError):  # noqa: N818 - its name says what it is
-    """A setting that does not exist, or a value that it does not take; the message names both."""
 
 
 _INTEGER_BITS = {ConfigType.INT: 31, ConfigType.LONG: 63}

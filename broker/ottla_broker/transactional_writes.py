@@ -28,12 +28,13 @@ _PASSING = frozenset(
 
 
 async def admit_to_transaction(
-    broker: Broker, transactional_id: str, log: PartitionLog, batch: RecordBatch, version: int
+    broker: Broker, transactional_id: str, log: PartitionLog, records: memoryview, version: int
 ) -> None:
-    """Return when the partition takes part in the transaction that `batch` belongs to.
+    """Return when the partition takes part in the transaction that the batch in `records` belongs to.
 
     Raises KafkaError NOT_ENOUGH_REPLICAS if it is to be tried again, or what the coordinator refuses it with.
     """
+    batch = RecordBatch(records)
     state = log.producers.get(batch.producer_id)
     if state is not None and state.epoch == batch.producer_epoch and state.transaction_first_offset != _NO_OFFSET:
         return  # the transaction is open here, so the coordinator knows of it

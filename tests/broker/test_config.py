@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ottla_broker.config import Address, BrokerConfig, known_names
-from ottla_broker.settings import InvalidSetting
+from ottla_broker.errors import InvalidSetting
 
 
 def test_settings_left_alone_have_kafkas_defaults() -> None:

@@ -7,17 +7,14 @@ because a node that skips what it does not understand would hold a different ima
 
 import uuid
 
-from ottla_wire.errors import MalformedMessage, WireError
+from ottla_broker.errors import UnknownRecord
+from ottla_wire.errors import MalformedMessage
 from ottla_wire.message import Int8, Int16, Int32, Int64, Message, Struct, Uint16, since, tagged
 
 NO_LEADER = -1
 NO_LEADER_CHANGE = -2
 
 _FRAME_VERSION = 1
-
-
-class UnknownRecord(WireError):  # noqa: N818 - its name says what it is
-    """The metadata log holds a record that this version of Ottla does not know."""
 
 
 class BrokerEndpoint(Struct):

@@ -1,0 +1,100 @@
+"""`ottla broker` as a process: what it prints, how it stops, what it says when it cannot start."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TIMEOUT_S = 20
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ottla_broker", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """One sentence on stderr, no traceback, an exit status that says so."""
+    assert done.returncode != 0
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_broker_says_where_it_listens_and_stops_cleanly(start_broker: Any, number: signal.Signals) -> None:
+    broker = start_broker()
+    assert (broker.data_dir / "broker.address").read_text() == f"{broker.address}\n"
+    host, port = broker.address.split(":")
+    socket.create_connection((host, int(port)), timeout=TIMEOUT_S).close()
+    assert broker.end(number) == 0
+    assert not (broker.data_dir / "broker.address").exists()
+    assert (broker.data_dir / ".kafka_cleanshutdown").exists()
+
+
+def test_a_data_directory_in_use_is_refused(start_broker: Any) -> None:
+    broker = start_broker()
+    assert_refused(run("--data-dir", str(broker.data_dir), "--listen", "127.0.0.1:0"), str(broker.data_dir), "in use")
+
+
+def test_a_port_in_use_is_refused(start_broker: Any, tmp_path: Path) -> None:
+    broker = start_broker()
+    done = run("--data-dir", str(tmp_path / "other"), "--listen", broker.address)
+    assert_refused(done, broker.address, "in use")
+
+
+def test_a_data_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert_refused(run("--data-dir", str(file / "data"), "--listen", "127.0.0.1:0"), str(file / "data"))
+
+
+def test_a_host_that_is_not_ours_is_refused(tmp_path: Path) -> None:
+    assert_refused(run("--data-dir", str(tmp_path), "--listen", "192.0.2.1:9092"), "192.0.2.1:9092")
+
+
+def test_an_unknown_setting_is_refused_with_the_one_meant(tmp_path: Path) -> None:
+    assert_refused(run("--data-dir", str(tmp_path), "--set", "num.partition=3"), "num.partitions")
+
+
+def test_a_config_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    assert_refused(run("--config", str(tmp_path / "missing.toml")), "missing.toml", "No such file")
+
+
+def test_a_directory_of_another_node_is_refused(start_broker: Any) -> None:
+    broker = start_broker()
+    broker.stop()
+    assert_refused(run("--data-dir", str(broker.data_dir), "--set", "node.id=7"), "node 1", "node.id")
+
+
+def test_a_broker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    starter = (
+        "import subprocess, sys\n"
+        "command = [sys.executable, '-m', 'ottla_broker', '--exit-with-parent', '--listen', '127.0.0.1:0']\n"
+        f"command += ['--data-dir', {str(tmp_path / 'data')!r}]\n"
+        "broker = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)\n"
+        "print(broker.stdout.readline(), end='')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", starter], capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+    )
+    assert "listening on" in done.stdout
+    marker = tmp_path / "data" / ".kafka_cleanshutdown"
+    deadline = time.monotonic() + TIMEOUT_S
+    while not marker.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert marker.exists()
+
+
+def test_a_broker_starts_quickly_and_takes_little_memory(start_broker: Any) -> None:
+    begun = time.monotonic()
+    broker = start_broker()
+    # Far above what it takes on an idle machine, far below what a heavy import or an eager allocation would add.
+    assert time.monotonic() - begun < 2.0
+    assert broker.resident_bytes < 80 * 1024 * 1024
