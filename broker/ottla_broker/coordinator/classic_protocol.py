@@ -24,7 +24,7 @@ from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupResponse, 
 from ottla_wire.messages.leave_group import LeaveGroupResponse, MemberIdentity, MemberResponse
 from ottla_wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 NEW_MEMBER_JOIN_TIMEOUT_MS = 300_000
 """How long a member may wait in its first JoinGroup: until it is answered it cannot send heartbeats."""
@@ -277,7 +277,7 @@ class ClassicProtocol:
         self._timers.cancel(self._sync(group))
         is_first = group.state is GroupState.EMPTY
         group.transition_to(GroupState.PREPARING_REBALANCE, now_ms)
-        log.info("group %r: rebalance after generation %d: %s", group.group_id, group.generation, reason)
+        logger.info("group %r: rebalance after generation %d: %s", group.group_id, group.generation, reason)
         delay_ms = self._config.group_initial_rebalance_delay_ms
         if is_first and delay_ms > 0:
             group.delay_limit_ms = now_ms + max(delay_ms, group.rebalance_timeout_ms)
@@ -297,7 +297,7 @@ class ClassicProtocol:
         group.delay_limit_ms = None
         self._timers.cancel(self._join(group))
         for member in [m for m in group.members.values() if m.joining is None and not m.is_static]:
-            log.info("group %r: member %r did not join in time", group.group_id, member.member_id)
+            logger.info("group %r: member %r did not join in time", group.group_id, member.member_id)
             group.remove(member.member_id)
             self._timers.cancel(self._session(group, member.member_id))
         if not group.members:
@@ -466,7 +466,7 @@ class ClassicProtocol:
         member = group.members.get(member_id)
         if member is not None and member.awaits_rebalance:
             return  # it waits for us; its session begins again with our answer
-        log.info("group %r: member %r was not heard from in time", group.group_id, member_id)
+        logger.info("group %r: member %r was not heard from in time", group.group_id, member_id)
         self._remove(group, member_id, decision)
         if member is not None and group.state in (GroupState.STABLE, GroupState.COMPLETING_REBALANCE):
             self.prepare_rebalance(group, f"the session of member {member_id!r} ended", now_ms, decision)
@@ -484,7 +484,7 @@ class ClassicProtocol:
 
     def _sync_over(self, group: ClassicGroup, now_ms: int, decision: Decision) -> None:
         for member_id in sorted(group.pending_sync):
-            log.info("group %r: member %r did not sync in time", group.group_id, member_id)
+            logger.info("group %r: member %r did not sync in time", group.group_id, member_id)
             self._remove(group, member_id, decision)
         self.prepare_rebalance(group, "members did not sync in time", now_ms, decision)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ottla_broker.coordinator.decision import CoordinatorRecord
     from ottla_broker.log.partition import Appended, PartitionLog
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOAD_BYTES = 1_048_576
 """How much of the log is replayed between two looks at the rest of the event loop."""
@@ -229,6 +229,12 @@ class CoordinatorRuntime(Generic[C, K]):
         """The epoch of this node's leadership over the core's partition, which is its epoch as a coordinator."""
         return self._broker.leadership(self._shards[core.partition].log).leader_epoch
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that takes a while, at most until `stop`."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     # -- decide, append, replay, reply
 
     def _shard(self, key: str) -> _Shard[C]:
@@ -253,7 +259,7 @@ class CoordinatorRuntime(Generic[C, K]):
         try:
             appended = self._append(shard, decision, now_ms)
         except KafkaError as error:
-            log.warning("%s-%d: append refused: %s", self._topic, shard.core.partition, error.message)
+            logger.warning("%s-%d: append refused: %s", self._topic, shard.core.partition, error.message)
             self._refuse(decision, error)
             if decision.otherwise is not None:
                 self._carry_out(shard, decision.otherwise(now_ms), now_ms)
@@ -262,7 +268,7 @@ class CoordinatorRuntime(Generic[C, K]):
         for offset, record in enumerate(decision.records, appended.base_offset):
             shard.core.replay(record, offset, producer_id)
         if appended.flush_due:
-            self._spawn(self._settle_when_flushed(shard, decision))
+            self.spawn(self._settle_when_flushed(shard, decision))
         else:
             self._settle(shard, decision)
 
@@ -305,11 +311,6 @@ class CoordinatorRuntime(Generic[C, K]):
             )
         return self._broker.append(shard.log, batch, origin=Origin.COORDINATOR)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     # -- loading
 
     def _open_shards(self) -> None:
@@ -326,7 +327,7 @@ class CoordinatorRuntime(Generic[C, K]):
             if partition_log.log_start_offset == partition_log.log_end_offset:
                 self._activate(shard)
             else:
-                self._spawn(self._load(shard))
+                self.spawn(self._load(shard))
 
     async def _load(self, shard: _Shard[C]) -> None:
         name = f"{self._topic}-{shard.core.partition}"
@@ -336,7 +337,7 @@ class CoordinatorRuntime(Generic[C, K]):
                 position = self._replay_from(shard, position)
                 await asyncio.sleep(0)
         except Exception:
-            log.exception("%s could not be loaded: nothing that it coordinates is available", name)
+            logger.exception("%s could not be loaded: nothing that it coordinates is available", name)
             shard.status = _Status.FAILED
             return
         self._activate(shard)
@@ -362,7 +363,7 @@ class CoordinatorRuntime(Generic[C, K]):
             try:
                 record = self._codec.decode(stored.key, stored.value)
             except UnreadableRecord as error:
-                log.warning("%s-%d, offset %d: %s", self._topic, shard.core.partition, stored.offset, error)
+                logger.warning("%s-%d, offset %d: %s", self._topic, shard.core.partition, stored.offset, error)
                 continue
             shard.core.replay(record, stored.offset, producer_id)
 
@@ -399,5 +400,5 @@ class CoordinatorRuntime(Generic[C, K]):
             try:
                 self._carry_out(shard, shard.core.expire(timer, now_ms), now_ms)
             except Exception:
-                log.exception("%s: the deadline %s could not be dealt with", self._topic, timer)
+                logger.exception("%s: the deadline %s could not be dealt with", self._topic, timer)
         self._set_alarm()

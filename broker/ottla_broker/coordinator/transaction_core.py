@@ -27,7 +27,7 @@ from ottla_broker.coordinator.transaction import (
 from ottla_broker.coordinator.transaction_records import TransactionLogKey, TransactionLogValue
 from ottla_wire.errors import ErrorCode, KafkaError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MARKER_RETRY_MS = 200
 """When to send markers again that a partition could not take."""
@@ -113,7 +113,7 @@ class TransactionCore:
             if transaction.state in PREPARED:
                 self._due[timer.transactional_id] = self._retries.pop(timer.transactional_id, transaction.partitions)
             return Decision()
-        log.info("transactional id %r: aborting a transaction that is open for too long", timer.transactional_id)
+        logger.info("transactional id %r: aborting a transaction that is open for too long", timer.transactional_id)
         decision = self._record(transaction.fenced(now_ms))
 
         def otherwise(failed_ms: int) -> Decision:

@@ -24,8 +24,9 @@ from ottla_wire.errors import ErrorCode, KafkaError
 
 if TYPE_CHECKING:
     from ottla_broker.broker import Broker
+    from ottla_broker.log.partition import PartitionLog
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 # A partition that answers a marker so needs none: its topic is gone, and the records with it.
 _NO_MARKER_NEEDED = frozenset({ErrorCode.UNKNOWN_TOPIC_OR_PARTITION})
@@ -135,6 +136,8 @@ class TransactionCoordinator:
             missing = frozenset(partition for partition in partitions if not self._write_marker(partition, end))
             if missing:
                 core.retry_markers(transaction, missing, self._broker.clock())
+            elif unflushed := self._unflushed(transaction):
+                self._runtime.spawn(self._complete_when_flushed(core, transaction, unflushed))
             else:
                 self._runtime.carry_out(core, partial(core.complete, transaction))
 
@@ -144,9 +147,26 @@ class TransactionCoordinator:
             write_marker(self._broker, partition, end)
         except KafkaError as error:
             if error.code not in _NO_MARKER_NEEDED:
-                log.warning("the marker of producer %d for %s-%d: %s", end.producer_id, *partition, error.message)
+                logger.warning("the marker of producer %d for %s-%d: %s", end.producer_id, *partition, error.message)
             return error.code in _NO_MARKER_NEEDED or error.code in _OVERTAKEN
         return True
+
+    def _unflushed(self, transaction: Transaction) -> "list[PartitionLog]":
+        """Partitions whose settings ask for a flush. Were a marker lost after COMPLETE, nobody would send it again."""
+        now_ms = self._broker.clock()
+        logs = (self._broker.logs.get(*partition) for partition in transaction.partitions)
+        return [log for log in logs if log is not None and log.flush_is_due(now_ms)]
+
+    async def _complete_when_flushed(
+        self, core: TransactionCore, transaction: Transaction, unflushed: "list[PartitionLog]"
+    ) -> None:
+        try:
+            await asyncio.gather(*map(self._broker.logs.flush, unflushed))
+        except KafkaError as error:
+            logger.warning("transactional id %r: %s", transaction.transactional_id, error.message)
+            core.retry_markers(transaction, frozenset(), self._broker.clock())
+        else:
+            self._runtime.carry_out(core, partial(core.complete, transaction))
 
     # -- administration
 
