@@ -23,7 +23,7 @@ def tables_used_by(functions: Iterable[Callable[..., Any]]) -> list[Table[Any, A
     found: dict[int, Table[Any, Any]] = {}
     seen: set[int] = set()
     pending: list[Any] = list(functions)
-    home = {_package(function) for function in pending}
+    home = {_package(getattr(function, "func", function)) for function in pending}
     while pending and len(seen) < _MOST_FUNCTIONS:
         thing = pending.pop(0)
         if id(thing) in seen:

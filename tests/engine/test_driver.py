@@ -1,0 +1,113 @@
+"""`app.test()` itself: what users rely on in their own tests."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+import ottla
+from ottla import Stream
+
+
+@pytest.fixture
+def echo(app: ottla.App) -> ottla.App:
+    numbers = app.topic("numbers", key=str, value=int, partitions=3)
+    app.stream(numbers).to(app.topic("echo", key=str, value=int, partitions=3))
+    return app
+
+
+def test_each_event_is_read_once_per_topic(echo: ottla.App) -> None:
+    with echo.test() as driver:
+        driver.send("numbers", key="a", value=1)
+        assert [event.value for event in driver.read("echo")] == [1]
+        assert driver.read("echo") == []
+        driver.send("numbers", key="a", value=2)
+        assert [event.value for event in driver.read("echo")] == [2]
+        assert [event.value for event in driver.read("numbers")] == [1, 2]
+
+
+def test_equal_keys_go_to_one_partition_unless_one_is_given(echo: ottla.App) -> None:
+    with echo.test() as driver:
+        for key in ("a", "b", "c", "a", "b", "c"):
+            driver.send("numbers", key=key, value=1)
+        placed = {(event.key, event.partition) for event in driver.read("numbers")}
+        assert len(placed) == 3
+        for partition in range(3):
+            driver.send("numbers", key="a", value=2, partition=partition)
+        assert [event.partition for event in driver.read("numbers")] == [0, 1, 2]
+
+
+def test_an_event_without_a_timestamp_is_of_the_clocks_time(echo: ottla.App) -> None:
+    with echo.test() as driver:
+        driver.send("numbers", key="a", value=1)
+        driver.advance(seconds=1.5)
+        driver.send("numbers", key="a", value=2)
+        assert [event.timestamp for event in driver.read("echo")] == [0, 1500]
+
+
+def test_events_and_headers_come_out_decoded(echo: ottla.App) -> None:
+    with echo.test() as driver:
+        driver.send("numbers", key="a", value=1, headers=[("trace", b"1")])
+        [event] = driver.read("echo")
+        assert (event.topic, event.offset, event.headers) == ("echo", 0, [("trace", b"1")])
+
+
+def test_a_value_that_the_topic_cannot_hold_is_refused_at_once(app: ottla.App) -> None:
+    topic = app.topic("names", key=str, value=str)
+    app.stream(topic)
+    with app.test() as driver, pytest.raises(ottla.EncodeError, match="1 cannot be a value of topic 'names'"):
+        driver.send("names", value=1)
+
+
+def test_nothing_can_be_sent_after_the_end(echo: ottla.App) -> None:
+    with echo.test() as driver:
+        driver.end_of_input()
+        driver.end_of_input()
+        with pytest.raises(ottla.OttlaError, match="input was ended"):
+            driver.send("numbers", value=1)
+
+
+def test_names_that_were_not_declared_are_refused(echo: ottla.App) -> None:
+    with echo.test() as driver:
+        with pytest.raises(ottla.TopologyError, match="no topic 'number' is declared; there is echo, numbers"):
+            driver.send("number", value=1)
+        with pytest.raises(ottla.TopologyError, match="no table 'counts' is declared; there is none at all"):
+            driver.table("counts")
+
+
+def test_a_topic_without_a_count_has_as_many_partitions_as_those_it_meets(app: ottla.App) -> None:
+    orders = app.topic("orders", key=str, value=str, partitions=4)
+    names = app.Table("names", source=app.topic("names", key=str, value=str))
+    app.stream(orders).join(names, lambda order, name: order + name).to(app.topic("joined", key=str, value=str))
+    with app.test() as driver:
+        for key in "abcdef":
+            driver.send("names", key=key, value=key.upper())
+            driver.send(orders, key=key, value=key)
+        assert sorted(event.value for event in driver.read("joined")) == ["aA", "bB", "cC", "dD", "eE", "fF"]
+
+
+def test_counts_that_are_declared_unequal_are_refused(app: ottla.App) -> None:
+    orders = app.topic("orders", key=str, value=str, partitions=4)
+    names = app.Table("names", source=app.topic("names", key=str, value=str, partitions=2))
+    app.stream(orders).join(names, lambda order, name: order + name)
+    with pytest.raises(ottla.CopartitionError, match="topic 'names' has 2, topic 'orders' has 4"):
+        app.test()
+
+
+def test_a_crash_loses_what_was_not_committed_and_a_restart_does_it_again(app: ottla.App) -> None:
+    numbers = app.topic("numbers", key=str, value=int)
+    results = app.topic("results", key=str, value=int)
+    runs: list[int] = []
+
+    @app.agent(numbers, sink=[results])
+    async def work(stream: Stream[int]) -> AsyncIterator[int]:
+        async for number in stream:
+            runs.append(number)
+            yield number
+
+    with app.test() as driver:
+        driver.send(numbers, value=1)
+        driver.run()
+        driver.send(numbers, value=2)
+        driver.crash_and_restart()
+        assert [event.value for event in driver.read(results)] == [1, 2]
+    assert runs == [1, 2, 2]
