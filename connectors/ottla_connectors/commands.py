@@ -32,16 +32,19 @@ def run_command(
     ] = False,
 ) -> None:
     """Run the connectors of a spec file."""
-    from ottla_connectors.errors import ConfigError
-    from ottla_connectors.runtime.broker import bootstrap_servers
+    from ottla_connectors.errors import BrokerUnavailable, ConfigError
+    from ottla_connectors.runtime.broker import bootstrap_servers, check_reachable
     from ottla_connectors.runtime.service import Service
     from ottla_connectors.spec import read_spec
 
     try:
         spec = read_spec(spec_file)
         service = Service(spec, bootstrap_servers(spec.broker))
+        check_reachable(bootstrap_servers(spec.broker))
     except ConfigError as error:
         _refuse(str(error), USAGE_ERROR)
+    except BrokerUnavailable as error:
+        _refuse(str(error), FAILURE)
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     _run(service, until_end=until_end)
     for outcome in service.outcomes.values():

@@ -92,3 +92,12 @@ def test_plugins_are_listed_and_one_is_shown_with_its_schema() -> None:
 
     assert ottla_connect("plugins", "file").exit_code == 2
     assert ottla_connect("plugins", "sink.file").stderr.startswith("ottla connect: no sink plugin is called 'file'")
+
+
+def test_a_broker_that_does_not_answer_is_one_sentence(spec_file: Path, bootstrap_servers: str) -> None:
+    spec_file.write_text(spec_file.read_text().replace(bootstrap_servers, "127.0.0.1:1"))
+
+    result = ottla_connect("run", str(spec_file))
+
+    assert result.exit_code == 1
+    assert result.stderr == "ottla connect: no broker answers at 127.0.0.1:1 within 5 s\n"

@@ -176,6 +176,15 @@ def test_a_row_without_key_or_event_time_is_malformed(
     ]
 
 
+def test_a_property_that_raises_spoils_its_row_alone(collect: Collect, write_file: WriteFile) -> None:
+    path = write_file("a.csv", b"carrier,hour,delay\nUA,2013-01-01T00:00:00Z,1e300\nAA,2013-01-01T00:00:00Z,1\n")
+
+    (batch,) = collect(FileSource("test", FileConfig(path=path, row_type=f"{__name__}:Flight", timestamp="departure")))
+
+    assert [row.value.carrier for row in batch.rows] == ["AA"]
+    assert batch.malformed[0].reason.startswith("the event time 'departure' cannot be computed: OverflowError(")
+
+
 def test_batches_are_bounded_and_end_with_the_last_row(collect: Collect, write_file: WriteFile) -> None:
     path = write_file("a.csv", b"a\n" + b"1\n" * 5)
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ from confluent_kafka import TopicPartition as ClientTopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic, murmur2
 
-from ottla_connectors.contract import Batch, Row
+from ottla_connectors.contract import Batch, Guarantee, Row
 from ottla_connectors.errors import BrokerError, BrokerUnavailable, ConfigError, Fenced
 from ottla_connectors.files.config import FileConfig
 from ottla_connectors.files.source import FileSource
@@ -31,6 +31,7 @@ from ottla_connectors.runtime.positions import POSITIONS_TOPIC, position_key
 from ottla_connectors.runtime.sink_runner import SinkRunner
 from ottla_connectors.runtime.source_runner import OnWritten, SourceRunner
 from ottla_connectors.sql.sqlite import SqliteConfig, SqliteSink
+from ottla_connectors.testing import MemorySink, MemorySinkConfig, MemoryTable
 
 ReadTopic = Callable[[str], list[Message]]
 WriteFile = Callable[[str, bytes], str]
@@ -270,6 +271,26 @@ def test_records_that_were_deleted_before_a_sink_read_them_stop_it(
         run_sink()
 
 
+def test_a_sink_without_positions_goes_on_at_the_groups_offsets(
+    produce: Callable[..., None], bootstrap_servers: str, topic: str
+) -> None:
+    class Forgetful(MemorySink):
+        guarantee: ClassVar[Guarantee] = Guarantee.AT_LEAST_ONCE
+
+    def run() -> list[Any]:
+        table = MemoryTable()
+        records = KafkaInput(bootstrap_servers, topic, [topic], f"connect-{topic}")
+        sink = Forgetful(topic, MemorySinkConfig(table))
+        asyncio.run(SinkRunner(sink, records, clock=time.monotonic).run(until_end=True))
+        return [row.value for row in table.rows]
+
+    produce(b"1", b"2")
+    assert run() == [1, 2]
+    produce(b"3")
+
+    assert run() == [3]
+
+
 def test_a_sink_of_a_missing_topic_says_so(run_sink: Callable[[], list[int]], topic: str) -> None:
     with pytest.raises(BrokerUnavailable, match=f"^topic '{topic}' does not exist, so sink '{topic}' cannot read it$"):
         run_sink()
@@ -278,7 +299,7 @@ def test_a_sink_of_a_missing_topic_says_so(run_sink: Callable[[], list[int]], to
 def test_killed_at_any_moment_a_source_and_a_sink_deliver_every_row_once(
     bootstrap_servers: str, tmp_path: Path, write_file: WriteFile, topic: str, read_topic: ReadTopic
 ) -> None:
-    count = 10_000
+    count = 20_000
     spec = tmp_path / "spec.toml"
     spec.write_text(f"""
         broker = "kafka://{bootstrap_servers}"
@@ -295,7 +316,7 @@ def test_killed_at_any_moment_a_source_and_a_sink_deliver_every_row_once(
         config = {{ path = "{tmp_path / "a.db"}", table = "rows", columns = {{ id = "str" }} }}
     """)
     command = [sys.executable, "-c", "from ottla_connectors.commands import connect; connect()"]
-    patience_s, kills = 0.5, 0
+    patience_s, kills = 0.3, 0
     while True:
         with subprocess.Popen([*command, "run", str(spec), "--until-end"], stdout=subprocess.PIPE) as life:
             try:
@@ -306,7 +327,7 @@ def test_killed_at_any_moment_a_source_and_a_sink_deliver_every_row_once(
         patience_s *= 1.2
         kills += 1
 
-    assert kills > 2
+    assert kills > 0
     expected = sorted(str(id_) for id_ in range(count))
     assert sorted(values(read_topic(topic))) == expected
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:

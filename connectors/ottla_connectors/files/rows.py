@@ -57,21 +57,13 @@ class Stamp:
         return MalformedRow(reason, f"{self._path}:{line}", data)
 
     def _key_of(self, value: Any, getter: Callable[[Any], Any]) -> str:
-        try:
-            key = getter(value)
-        except KeyError:
-            key = None
+        key = _taken(value, getter, f"the key {self._key_name!r}")
         if key is None:
             raise _Unusable(f"column {self._key_name!r} is the key and is empty")
         return str(key)
 
     def _time_of(self, value: Any, getter: Callable[[Any], Any]) -> int:
-        try:
-            time = getter(value)
-        except KeyError:
-            time = None
-        except (ArithmeticError, TypeError, ValueError) as error:  # a property of the app's class
-            raise _Unusable(f"the event time {self._time_name!r} cannot be computed: {error}") from None
+        time = _taken(value, getter, f"the event time {self._time_name!r}")
         if time is None:
             raise _Unusable(f"column {self._time_name!r} is the event time and is empty")
         try:
@@ -145,6 +137,15 @@ class JsonReader:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return self._stamp.malformed(str(error), number, data)
         return self._stamp.row(value, number, data)
+
+
+def _taken(value: Any, getter: Callable[[Any], Any], what: str) -> Any:
+    try:
+        return getter(value)
+    except KeyError:
+        return None
+    except Exception as error:  # a property of the app's class may raise anything, which spoils this row alone
+        raise _Unusable(f"{what} cannot be computed: {error!r}") from error
 
 
 def _columns_in(header: Sequence[str], row_type: type | None, path: str) -> list[Column]:

@@ -21,6 +21,7 @@ from ottla_connectors.contract import Headers, TopicPartition
 from ottla_connectors.errors import BrokerError, BrokerUnavailable, ConfigError, ConnectorError, Fenced
 
 REQUEST_TIMEOUT_S = 30.0
+_FIRST_ANSWER_TIMEOUT_S = 5.0
 
 RECORD_MAX_BYTES = 1_000_000
 """The largest key and value together that the runtime writes as one record."""
@@ -30,7 +31,8 @@ BATCH_MAX_BYTES = 1_040_000
 
 DeliveryCallback: TypeAlias = Callable[[KafkaError | None, Message], None]
 
-_log = logging.getLogger(__name__)
+_client_log = logging.getLogger("librdkafka")
+_client_log.addHandler(logging.NullHandler())
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -58,13 +60,21 @@ class Clerk:
         self._executor.shutdown(wait=False)
 
 
+def check_reachable(servers: str) -> None:
+    """Raises BrokerUnavailable when no broker answers there within a few seconds."""
+    try:
+        AdminClient(client_config(servers)).list_topics(timeout=_FIRST_ANSWER_TIMEOUT_S)
+    except KafkaException as error:
+        raise BrokerUnavailable(f"no broker answers at {servers} within {_FIRST_ANSWER_TIMEOUT_S:.0f} s") from error
+
+
 def client_config(bootstrap_servers: str, **settings: str | int | bool) -> dict[str, Any]:
     """Settings that every client here shares, with these added; `_` in a name stands for `.`.
 
-    librdkafka's own log goes to Python's logging, so that a lost connection does not write over the user's terminal.
+    librdkafka's own log goes to the logger `librdkafka`, so that a lost connection does not write over a progress bar.
     """
     given = {name.replace("_", "."): value for name, value in settings.items()}
-    return {"bootstrap.servers": bootstrap_servers, "logger": _log, **given}
+    return {"bootstrap.servers": bootstrap_servers, "logger": _client_log, **given}
 
 
 def ensure_topic(admin: AdminClient, name: str, partitions: int | None, config: Mapping[str, str]) -> int:

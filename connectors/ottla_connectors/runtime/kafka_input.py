@@ -48,6 +48,7 @@ class KafkaInput:
         self._group = group
         self._clerk = Clerk(f"sink-{connector}")
         self._assigned: list[TopicPartition] = []
+        self._admin = AdminClient(client_config(bootstrap_servers))
         self._consumer: Consumer | None = None
         self._undertaker: Producer | None = None
 
@@ -85,8 +86,10 @@ class KafkaInput:
 
     async def close(self) -> None:
         """See `Input.close`."""
-        await self._clerk.call(self._close)
-        self._clerk.dismiss()
+        try:
+            await self._clerk.call(self._close)
+        finally:
+            self._clerk.dismiss()
 
     def _open(self) -> None:
         self._consumer = Consumer(
@@ -103,15 +106,14 @@ class KafkaInput:
         )
 
     def _partitions(self) -> dict[TopicPartition, str]:
-        admin = self._admin()
-        counts = partition_counts(admin, self._topics)
+        counts = partition_counts(self._admin, self._topics)
         if missing := [topic for topic in self._topics if topic not in counts]:
             raise BrokerUnavailable(f"topic {missing[0]!r} does not exist, so sink {self._connector!r} cannot read it")
-        ids = topic_ids(admin, self._topics)
+        ids = topic_ids(self._admin, self._topics)
         return {TopicPartition(topic, index): ids[topic] for topic, count in counts.items() for index in range(count)}
 
     def _end_offsets(self) -> dict[TopicPartition, int]:
-        return end_offsets(self._admin(), self._assigned, IsolationLevel.READ_COMMITTED)
+        return end_offsets(self._admin, self._assigned, IsolationLevel.READ_COMMITTED)
 
     def _committed(self) -> dict[TopicPartition, int]:
         wanted = [ClientTopicPartition(*partition) for partition in self._partitions()]
@@ -150,7 +152,7 @@ class KafkaInput:
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         topic = dead_letter_topic(self._connector)
         if self._undertaker is None:
-            ensure_topic(self._admin(), topic, 1, {})
+            ensure_topic(self._admin, topic, 1, {})
             config = client_config(self._bootstrap_servers, enable_idempotence=True, message_max_bytes=BATCH_MAX_BYTES)
             self._undertaker = Producer(config)
         failures: list[KafkaError] = []
@@ -178,9 +180,6 @@ class KafkaInput:
             self._undertaker = None
         if self._consumer is not None:
             self._consumer.close()
-
-    def _admin(self) -> AdminClient:
-        return AdminClient(client_config(self._bootstrap_servers))
 
     def _reader(self) -> Consumer:
         assert self._consumer is not None

@@ -57,6 +57,7 @@ class KafkaOutput:
         self._dead_letters = dead_letters.dead_letter_topic(connector)
         self._has_dead_letters = False
         self._clerk = Clerk(f"source-{connector}")
+        self._admin = AdminClient(client_config(bootstrap_servers))
         self._producer: Producer | None = None
         self._position_partition = 0
 
@@ -70,18 +71,19 @@ class KafkaOutput:
 
     async def close(self) -> None:
         """See `Output.close`. An open transaction is left to be aborted by the next task or by its timeout."""
-        await self._clerk.call(self._close)
-        self._clerk.dismiss()
+        try:
+            await self._clerk.call(self._close)
+        finally:
+            self._clerk.dismiss()
 
     def _open(self) -> Position | None:
-        admin = AdminClient(client_config(self._bootstrap_servers))
-        found = ensure_topic(admin, self._topic, self._partitions, self._topic_config)
+        found = ensure_topic(self._admin, self._topic, self._partitions, self._topic_config)
         if self._partitions not in (None, found):
             raise ConfigError(
                 f"topic {self._topic!r} has {found} partitions and connector {self._connector!r} asks for "
                 f"{self._partitions}; ask for {found}, or write to another topic"
             )
-        positions_partitions = ensure_positions_topic(admin)
+        positions_partitions = ensure_positions_topic(self._admin)
         self._position_partition = murmur2(self._key, positions_partitions)
         self._producer = Producer(
             client_config(
@@ -93,7 +95,7 @@ class KafkaOutput:
             )
         )
         self._producer.init_transactions(REQUEST_TIMEOUT_S)
-        return read_position(admin, self._bootstrap_servers, self._key, self._position_partition)
+        return read_position(self._admin, self._bootstrap_servers, self._key, self._position_partition)
 
     def _close(self) -> None:
         if self._producer is not None:
@@ -106,7 +108,7 @@ class KafkaOutput:
         encoded, refused = _encoded(batch.rows)
         malformed = [*batch.malformed, *refused]
         if malformed and not self._has_dead_letters:
-            ensure_topic(AdminClient(client_config(self._bootstrap_servers)), self._dead_letters, 1, {})
+            ensure_topic(self._admin, self._dead_letters, 1, {})
             self._has_dead_letters = True
         producer.begin_transaction()
         try:
