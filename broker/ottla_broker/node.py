@@ -158,6 +158,7 @@ class Node:
                 if self._logs.get(topic.name, partition.index) is not None:
                     self._logs.delete(topic.name, partition.index)
                 self.broker.waits.wake(topic.name, partition.index)
+            self.broker.groups.forget_topic(topic.name)
         for topic_name in changes.configured_topics:
             config = self._log_config(topic_name)
             for log in self._logs:

@@ -169,6 +169,12 @@ class GroupCore:
         decision.answer(ticket, self._offsets.delete(group, request, decision))
         return decision
 
+    def forget_topic(self, topic: str) -> Decision:
+        """A topic was deleted, and with it go the offsets in it."""
+        decision = Decision()
+        self._offsets.delete_topic(topic, decision)
+        return decision
+
     def _expire_offsets(self, now_ms: int) -> Decision:
         decision = Decision()
         for group in list(self.groups.values()):

@@ -129,6 +129,11 @@ class GroupCoordinator:
             request.group_id, lambda core, ticket, _now_ms: core.delete_offsets(request, ticket)
         )
 
+    def forget_topic(self, topic: str) -> None:
+        """A topic was deleted: no group has offsets in it any more."""
+        for core in self._runtime.active_cores():
+            self._runtime.carry_out(core, core.forget_topic(topic))
+
     def append_marker(self, partition: int, marker: bytes | bytearray, producer_id: int, committed: bool) -> None:
         """End a producer's transaction in a partition of `__consumer_offsets`. Raises as `Broker.append`."""
         self._runtime.append_marker(partition, marker, producer_id, committed)

@@ -56,6 +56,10 @@ class OffsetStore:
         """Whether nothing is committed or pending for the group."""
         return group_id not in self._committed and group_id not in self._open
 
+    def groups(self) -> Iterator[str]:
+        """Every group with an offset, committed or pending, once."""
+        return iter(dict.fromkeys([*self._committed, *self._open]))
+
     def partitions(self, group_id: str) -> Iterator[Partition]:
         """Every partition with an offset of the group, committed or pending, once."""
         seen = dict.fromkeys(self.committed(group_id))

@@ -169,6 +169,13 @@ class Offsets:
         for topic, index in self._store.partitions(group_id):
             decision.append(OffsetCommitKey(group=group_id, topic=topic, partition=index), None)
 
+    def delete_topic(self, topic: str, decision: Decision) -> None:
+        """Tombstones for all groups' offsets of a topic that is gone: another of that name starts afresh."""
+        for group_id in self._store.groups():
+            for name, index in self._store.partitions(group_id):
+                if name == topic:
+                    decision.append(OffsetCommitKey(group=group_id, topic=name, partition=index), None)
+
     def expire(self, group: ClassicGroup, now_ms: int, decision: Decision) -> bool:
         """Tombstones for the offsets whose retention is over; whether the group then has none left (KIP-211)."""
         if group.protocol_type is None:

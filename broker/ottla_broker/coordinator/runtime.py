@@ -211,10 +211,13 @@ class CoordinatorRuntime(Generic[C, K]):
             self._check(shard)
             yield shard.core
 
-    def carry_out(self, core: C, decide: Callable[[int], Decision]) -> None:
+    def active_cores(self) -> list[C]:
+        """The cores that have been loaded."""
+        return [shard.core for shard in self._shards.values() if shard.status is _Status.ACTIVE]
+
+    def carry_out(self, core: C, decision: Decision) -> None:
         """Carry out a decision that no request asked for."""
-        now_ms = self._broker.clock()
-        self._carry_out(self._shards[core.partition], decide(now_ms), now_ms)
+        self._carry_out(self._shards[core.partition], decision, self._broker.clock())
 
     def append_marker(self, partition: int, marker: bytes | bytearray, producer_id: int, committed: bool) -> None:
         """Write the end of a producer's transaction into a partition of this topic. Raises as `Broker.append`."""

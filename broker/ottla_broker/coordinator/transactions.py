@@ -8,7 +8,6 @@ partition that took part, again and again until each has taken its own, also aft
 import asyncio
 import logging
 from collections.abc import Collection
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ottla_broker.cluster.topics import TRANSACTION_STATE
@@ -139,7 +138,7 @@ class TransactionCoordinator:
             elif unflushed := self._unflushed(transaction):
                 self._runtime.spawn(self._complete_when_flushed(core, transaction, unflushed))
             else:
-                self._runtime.carry_out(core, partial(core.complete, transaction))
+                self._runtime.carry_out(core, core.complete(transaction, self._broker.clock()))
 
     def _write_marker(self, partition: Partition, end: EndOfTransaction) -> bool:
         """Whether the partition has its marker now, or needs none any more."""
@@ -166,7 +165,7 @@ class TransactionCoordinator:
             logger.warning("transactional id %r: %s", transaction.transactional_id, error.message)
             core.retry_markers(transaction, frozenset(), self._broker.clock())
         else:
-            self._runtime.carry_out(core, partial(core.complete, transaction))
+            self._runtime.carry_out(core, core.complete(transaction, self._broker.clock()))
 
     # -- administration
 

@@ -239,6 +239,18 @@ def test_deleting_a_group_deletes_pending_offsets_too(groups):
         assert core.groups == {}
 
 
+def test_offsets_of_a_deleted_topic_are_forgotten_and_others_are_not(groups):
+    driver = groups()
+    commit(driver, 1)
+    commit_in_transaction(driver, 9, partition=1)
+    driver.carry_out(driver.core.forget_topic("other"))
+    assert fetch(driver.core).committed_offset == 1
+    driver.carry_out(driver.core.forget_topic("topic"))
+    driver.marker(7, True)
+    for core in (driver.core, driver.recovered()):
+        assert fetch(core).committed_offset == fetch(core, partition=1).committed_offset == -1
+
+
 # -- expiry
 
 

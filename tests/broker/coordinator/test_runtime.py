@@ -201,6 +201,16 @@ def test_an_answer_waits_for_the_flush_that_the_topic_asks_for(run, monkeypatch)
     run(scenario)
 
 
+def test_a_topic_that_is_made_again_has_no_offsets(run):
+    async def scenario(broker):
+        await broker.groups.commit(offset_commit(5), 9)
+        await broker.controller.delete_topics([broker.image.topics["data"]])
+        await broker.controller.ensure_topics(["data"])
+        assert fetched(broker.groups) == -1
+
+    run(scenario)
+
+
 # -- markers
 
 
