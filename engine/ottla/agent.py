@@ -109,8 +109,17 @@ class _Running(Stream[V]):
     """The stream an agent is given: its events are the rows of the batches that its processor receives."""
 
     def __init__(self, of: Stream[V], processor: AgentProcessor) -> None:
-        super().__init__(of.graph, of.step, of.key_codec)
+        self.step = of.step
+        self.key_codec = of.key_codec
         self._processor = processor
+
+    @property
+    def graph(self) -> Graph:  # type: ignore[override]
+        """None to add operators to: the graph is fixed while it runs."""
+        raise TopologyError(
+            f"operators cannot be added to {self!r} while an agent runs; "
+            "declare them before, as in @app.agent(app.stream(topic).filter(...))"
+        )
 
     async def __aiter__(self) -> AsyncIterator[V]:
         at = self._processor

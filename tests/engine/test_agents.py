@@ -360,6 +360,33 @@ def test_a_stream_of_the_topology_cannot_be_iterated(app: ottla.App) -> None:
         stream.__aiter__()
 
 
+def test_operators_cannot_be_added_while_an_agent_runs(app: ottla.App) -> None:
+    @app.agent(app.topic("numbers", value=int))
+    async def work(stream: Stream[int]) -> None:
+        async for _ in stream.filter(bool):
+            pass
+
+    with app.test() as driver:
+        driver.send("numbers", value=1)
+        [letter] = driver.dead_letters()
+    assert b"operators cannot be added to <stream topic.numbers>" in (dict(letter.headers)["ottla.error.reason"] or b"")
+
+
+def test_an_agent_reads_a_stream_of_operators(app: ottla.App) -> None:
+    numbers = app.topic("numbers", value=int)
+    results = app.topic("results", value=int)
+
+    @app.agent(app.stream(numbers).filter(lambda number: number > 1), sink=[results])
+    async def work(stream: Stream[int]) -> AsyncIterator[int]:
+        async for number in stream:
+            yield number * 10
+
+    with app.test() as driver:
+        for number in range(4):
+            driver.send(numbers, value=number)
+        assert values(driver.read(results)) == [20, 30]
+
+
 def test_sending_outside_a_task_is_refused(app: ottla.App) -> None:
     with pytest.raises(ottla.NotInTask, match="sending to topic 'numbers' works only in an agent"):
         asyncio.run(app.topic("numbers", value=int).send(value=1))
