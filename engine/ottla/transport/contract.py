@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-Headers = Sequence[tuple[str, bytes | None]]
+Headers = list[tuple[str, bytes | None]]
 
 TIMESTAMP_NOT_AVAILABLE, TIMESTAMP_CREATE_TIME, TIMESTAMP_LOG_APPEND_TIME = 0, 1, 2
 
@@ -34,7 +34,7 @@ class Message(Protocol):
         """The timestamp's type (0 none, 1 create time, 2 log append time) and the timestamp in milliseconds."""
         ...
 
-    def headers(self) -> list[tuple[str, bytes | None]] | None: ...
+    def headers(self) -> Headers | None: ...
 
 
 class TopicPartition(NamedTuple):
@@ -54,9 +54,7 @@ class OutputRecord(Struct, gc=False):
 
 
 class OffsetRange(NamedTuple):
-    """What a partition holds for a read_committed reader: `start` (log start offset) <= offset < `end` (last stable
-    offset).
-    """
+    """What a partition holds: `start` (log start offset) <= offset < `end` (high watermark)."""
 
     start: int
     end: int
@@ -89,7 +87,7 @@ class AssignmentListener(Protocol):
     """
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """These partitions are ours now; they are paused until the listener resumes them. Must not take long."""
+        """These partitions are ours now; they are paused until they are resumed. Must not take long."""
 
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """These partitions go to another worker when this returns: the last moment to commit for them."""
@@ -143,11 +141,10 @@ class Transport(Protocol):
         ...
 
     async def abort(self) -> None:
-        """Drops what was produced since the last commit and goes back to the committed offsets of all assigned
-        partitions.
+        """Drops what was produced since the last commit. At least once, records that are on their way stay written."""
 
-        At least once, records that are on their way stay written.
-        """
+    async def rewind(self) -> None:
+        """Goes back to the committed offsets of all assigned partitions and pauses them, as after an assignment."""
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's committed offset of each partition that has one."""
@@ -158,6 +155,7 @@ class Transport(Protocol):
     def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
         """Reads the committed messages with start <= offset < end of all these partitions at once, outside the group.
 
-        For restoring state. Ends when every partition was read to its end; batches are bounded.
+        For restoring state. Ends when every partition was read to its end, for which it waits until transactions that
+        are open there are decided; batches are bounded.
         """
         ...

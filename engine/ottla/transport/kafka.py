@@ -1,0 +1,370 @@
+"""The transport over Apache Kafka, Redpanda or an Ottla broker, by confluent-kafka (librdkafka).
+
+Two threads besides librdkafka's own (`calls.py`): one makes all consumer calls, the other the producer and admin
+calls that wait. The event loop never waits for the network, and hands records to the producer itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from . import kafka_admin
+from .calls import CallThread
+from .contract import AssignmentListener, Message, OffsetRange, OutputRecord, Polled, TopicPartition, TopicSpec
+from .errors import DeliveryError, TransactionAbortedError, TransportError
+from .kafka_messages import kafka_error, sort_messages, transport_error
+from .kafka_reader import read_ranges
+from .kafka_settings import KafkaSettings, Settings
+
+log = logging.getLogger("ottla.kafka")
+
+T = TypeVar("T")
+
+_STOP_TIMEOUT_S = 10.0
+_REQUEST_TIMEOUT_S = 30.0
+
+
+class KafkaTransport:
+    """A `Transport` for one worker. With `settings.exactly_once` all it writes is in transactions (KIP-447)."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._commit_timeout_s = settings.transaction_timeout_ms / 1000
+        self._consumer_calls = CallThread("ottla-consumer")
+        self._producer_calls = CallThread("ottla-producer")
+        self._admin: AdminClient
+        self._consumer: Consumer
+        self._producer: Producer
+        self._loop: asyncio.AbstractEventLoop
+        self._listener: AssignmentListener | None = None
+        self._assigned: list[TopicPartition] = []
+        self._rebalances = 0
+        # Partitions to pause (True) or resume at the next poll: consumer calls of two threads would block each other.
+        self._pauses: dict[TopicPartition, bool] = {}
+        self._failure: BaseException | None = None
+        self._in_transaction = False
+        self._undelivered = ""
+        self._written: dict[TopicPartition, int] = {}
+        self._last_client_error = ""
+        self._stopped = False
+
+    # -- life
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._producer_calls.run(self._connect)
+
+    def _connect(self) -> None:
+        settings = self._settings
+        callbacks: Settings = {"error_cb": self._client_error}
+        try:
+            self._producer = Producer({**settings.producer(), **callbacks}, logger=log)
+            self._admin = AdminClient({**settings.admin(), **callbacks}, logger=log)
+            self._consumer = Consumer({**settings.consumer(), **callbacks}, logger=log)
+        except KafkaException as failure:
+            raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
+        try:
+            self._producer.list_topics(timeout=settings.connect_timeout_s)
+        except KafkaException as failure:
+            self._producer.poll(0)
+            why = f" ({self._last_client_error})" if self._last_client_error else ""
+            raise TransportError(f"no Kafka broker answers at {settings.bootstrap}{why}") from failure
+        if settings.exactly_once:
+            self._patiently(self._producer.init_transactions, "starting the transactional producer")
+
+    def _client_error(self, error: KafkaError) -> None:
+        self._last_client_error = error.str()
+
+    async def stop(self) -> None:
+        if self._stopped:
+            return
+        self._stopped, self._listener = True, None
+        if hasattr(self, "_producer"):
+            await self._producer_calls.run(self._close_producer)
+        if hasattr(self, "_consumer"):
+            await self._consumer_calls.run(self._consumer.close)
+        await self._consumer_calls.stop()
+        await self._producer_calls.stop()
+
+    def _close_producer(self) -> None:
+        try:
+            if self._in_transaction:
+                self._producer.abort_transaction(_STOP_TIMEOUT_S)
+            self._producer.purge()
+            self._producer.flush(_STOP_TIMEOUT_S)
+        except KafkaException as failure:
+            # An open transaction is aborted by the next producer of this id as well, or by its timeout.
+            log.warning("closing the producer: %s", kafka_error(failure).str())
+
+    # -- topics
+
+    async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
+        return await self._producer_calls.run(kafka_admin.partition_counts, self._admin, list(topics))
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        await self._producer_calls.run(kafka_admin.create_topics, self._admin, list(specs))
+
+    async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
+        return await self._producer_calls.run(kafka_admin.offset_ranges, self._admin, list(partitions))
+
+    # -- reading
+
+    async def subscribe(self, topics: Sequence[str], listener: AssignmentListener) -> None:
+        self._listener = listener
+        self._consumer.subscribe(
+            list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    async def poll(self, max_messages: int, timeout_s: float) -> Polled:
+        changes, self._pauses = self._pauses, {}
+        taken = await self._consumer_calls.run(self._take, max_messages, timeout_s, changes)
+        self._producer.poll(0)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        return sort_messages(taken) if taken else Polled()
+
+    def _take(
+        self, max_messages: int, timeout_s: float, pauses: Mapping[TopicPartition, bool]
+    ) -> list[confluent_kafka.Message]:
+        """What is in the local queue, at once; else the first message that comes, and what came with it."""
+        consumer, rebalances = self._consumer, self._rebalances
+        try:
+            if pauses:
+                ours = [where for where in pauses if where in self._assigned]
+                consumer.pause(_kafka_partitions(where for where in ours if pauses[where]))
+                consumer.resume(_kafka_partitions(where for where in ours if not pauses[where]))
+            taken = consumer.consume(max_messages, 0)
+            if not taken and (first := consumer.poll(timeout_s)) is not None:
+                taken = [first, *consumer.consume(max_messages - 1, 0)]
+        except KafkaException as failure:
+            raise transport_error(kafka_error(failure), "reading from the broker") from failure
+        # What a rebalance interrupted is of partitions that are gone or begin anew: those are resumed in the next call.
+        return taken if rebalances == self._rebalances else []
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        self._pauses.update(dict.fromkeys(partitions, True))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        self._pauses.update(dict.fromkeys(partitions, False))
+
+    async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return await self._consumer_calls.run(self._committed, list(partitions))
+
+    def _committed(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        try:
+            found = self._consumer.committed(_kafka_partitions(partitions), timeout=_REQUEST_TIMEOUT_S)
+        except KafkaException as failure:
+            raise transport_error(kafka_error(failure), "reading the committed offsets") from failure
+        for each in found:
+            if each.error is not None:
+                raise transport_error(each.error, f"reading the committed offset of {each.topic}[{each.partition}]")
+        return {TopicPartition(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+    def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+        return read_ranges(self._settings, ranges)
+
+    async def rewind(self) -> None:
+        await self._consumer_calls.run(self._rewind)
+
+    def _rewind(self) -> None:
+        committed = self._committed(self._assigned)
+        self._assign_paused(
+            [
+                confluent_kafka.TopicPartition(*where, committed.get(where, confluent_kafka.OFFSET_BEGINNING))
+                for where in self._assigned
+            ]
+        )
+
+    def _assign_paused(self, partitions: list[confluent_kafka.TopicPartition]) -> None:
+        self._consumer.assign(partitions)
+        self._consumer.pause(partitions)
+
+    # -- rebalancing; librdkafka calls these on the consumer thread, inside `_take`
+
+    def _on_assign(self, _: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+        self._assign_paused(partitions)
+        self._assigned = [TopicPartition(each.topic, each.partition) for each in partitions]
+        self._rebalanced(lambda listener: listener.assigned)
+
+    def _on_revoke(self, consumer: Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
+        self._rebalanced(lambda listener: listener.revoked)
+        self._assigned = []
+        consumer.unassign()
+
+    def _on_lost(self, consumer: Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
+        self._rebalanced(lambda listener: listener.lost)
+        self._assigned = []
+        consumer.unassign()
+
+    def _rebalanced(self, told: Callable[[AssignmentListener], Callable[[list[TopicPartition]], Any]]) -> None:
+        """Runs the listener on the event loop and waits for it; what it raises is raised by the `poll` under way."""
+        self._rebalances += 1
+        if self._listener is not None:
+            listen = told(self._listener)
+            try:
+                self._consumer_calls.wait_for(listen(self._assigned), self._loop)
+            except BaseException as failure:
+                self._failure = failure
+
+    # -- writing
+
+    async def produce(self, records: Sequence[OutputRecord]) -> None:
+        if not records:
+            return
+        self._begin()
+        produce: Any = self._producer.produce
+        delivered, delivered_to_partition = self._delivered, self._delivered_to_partition
+        for record in records:
+            partition = record.partition
+            report = delivered_to_partition
+            if partition is None:
+                partition, report = -1, delivered
+            try:
+                produce(
+                    record.topic, record.value, record.key, partition, report, None, record.timestamp_ms, record.headers
+                )
+            except BufferError:
+                await self._produce_when_there_is_room(record, partition, report)
+            except KafkaException as failure:
+                raise _refusal(record, kafka_error(failure)) from failure
+        self._producer.poll(0)
+
+    async def _produce_when_there_is_room(self, record: OutputRecord, partition: int, report: Any) -> None:
+        produce: Any = self._producer.produce
+        deadline = time.monotonic() + self._commit_timeout_s
+        while time.monotonic() < deadline:
+            await self._producer_calls.run(self._producer.poll, 0.1)
+            try:
+                produce(
+                    record.topic, record.value, record.key, partition, report, None, record.timestamp_ms, record.headers
+                )
+                return
+            except BufferError:
+                continue
+            except KafkaException as failure:
+                raise _refusal(record, kafka_error(failure)) from failure
+        raise TransactionAbortedError(f"the broker has taken no records for {self._commit_timeout_s:g} s")
+
+    def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
+        if error is not None and not self._undelivered:
+            self._undelivered = f"a record for topic {message.topic()!r} was not delivered: {error.str()}"
+
+    def _delivered_to_partition(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
+        if error is not None:
+            self._delivered(error, message)
+            return
+        written = cast(Message, message)
+        self._written[TopicPartition(written.topic(), written.partition())] = written.offset() + 1
+
+    def _begin(self) -> None:
+        if self._settings.exactly_once and not self._in_transaction:
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as failure:
+                raise transport_error(kafka_error(failure), "beginning a transaction") from failure
+            self._in_transaction = True
+
+    # -- committing
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        positions = [confluent_kafka.TopicPartition(*where, offset) for where, offset in offsets.items()]
+        if self._settings.exactly_once:
+            if not positions and not self._in_transaction:
+                return {}
+            self._begin()
+            group = await self._consumer_calls.run(self._consumer.consumer_group_metadata) if positions else None
+            await self._producer_calls.run(self._commit_transaction, positions, group)
+            self._in_transaction = False
+        else:
+            await self._producer_calls.run(self._settle_deliveries)
+            if positions:
+                await self._consumer_calls.run(self._commit_offsets, positions)
+        written, self._written = self._written, {}
+        return written
+
+    def _commit_transaction(self, positions: list[confluent_kafka.TopicPartition], group: Any) -> None:
+        producer = self._producer
+        if positions:
+            self._patiently(partial(producer.send_offsets_to_transaction, positions, group), "adding the offsets")
+        # commit_transaction would wait for the deliveries too, but it is flush that brings their reports.
+        self._flush()
+        self._patiently(producer.commit_transaction, "committing the transaction")
+
+    def _settle_deliveries(self) -> None:
+        waiting = self._flush()
+        if self._undelivered:
+            raise DeliveryError(self._undelivered)
+        if waiting:
+            raise DeliveryError(f"{waiting} records were not delivered within {self._commit_timeout_s:g} s")
+
+    def _flush(self) -> int:
+        """Waits until all records are delivered or given up, and returns how many are neither."""
+        try:
+            return self._producer.flush(self._commit_timeout_s)
+        except KafkaException as failure:
+            raise transport_error(kafka_error(failure), "delivering records") from failure
+
+    def _commit_offsets(self, positions: list[confluent_kafka.TopicPartition]) -> None:
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=False)
+        except KafkaException as failure:
+            error = kafka_error(failure)
+            if error.fatal():
+                raise transport_error(error, "committing offsets") from failure
+            raise DeliveryError(f"committing offsets failed: {error.str()}") from failure
+
+    async def abort(self) -> None:
+        if self._settings.exactly_once:
+            if self._in_transaction:
+                await self._producer_calls.run(
+                    self._patiently, self._producer.abort_transaction, "aborting the transaction"
+                )
+            self._in_transaction = False
+        else:
+            self._producer.purge(in_flight=False)
+            await self._producer_calls.run(self._flush)
+        self._undelivered = ""
+        self._written.clear()
+
+    def _patiently(self, call: Callable[[float], T], doing: str) -> T:
+        """Repeats a transactional call while its errors are such that the same call may succeed, within a bound.
+
+        A commit whose outcome is not known when the time is over raises the plain `TransportError`: the worker must
+        stop and ask the broker anew, since neither committing again nor aborting would be right.
+        """
+        deadline = time.monotonic() + self._commit_timeout_s
+        while True:
+            try:
+                return call(max(deadline - time.monotonic(), 0.1))
+            except KafkaException as failure:
+                error = kafka_error(failure)
+                if error.txn_requires_abort():
+                    raise TransactionAbortedError(self._undelivered or f"{doing} failed: {error.str()}") from failure
+                if not error.retriable() or time.monotonic() >= deadline:
+                    raise transport_error(error, doing) from failure
+                time.sleep(0.02)
+
+
+def _refusal(record: OutputRecord, error: KafkaError) -> TransportError:
+    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+        size = len(record.value or b"") + len(record.key or b"")
+        return TransportError(
+            f"a record of {size} bytes for topic {record.topic!r} is larger than message.max.bytes allows"
+        )
+    if error.code() == KafkaError._STATE and not error.fatal():
+        return TransactionAbortedError(f"writing to topic {record.topic!r} failed: {error.str()}")
+    return transport_error(error, f"writing to topic {record.topic!r}")
+
+
+def _kafka_partitions(partitions: Iterable[TopicPartition]) -> list[confluent_kafka.TopicPartition]:
+    return [confluent_kafka.TopicPartition(*where) for where in partitions]

@@ -1,0 +1,76 @@
+"""What the Kafka transport asks of a cluster besides reading and writing: topics and offsets. Blocking calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.cimpl import NewTopic
+
+from .contract import OffsetRange, TopicPartition, TopicSpec
+from .errors import TransportError
+from .kafka_messages import kafka_error, transport_error
+
+_TIMEOUT_S = 30.0
+
+
+def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
+    """The partition count of each topic that exists."""
+    if not topics:
+        return {}
+    counts = {}
+    for topic, future in admin.describe_topics(TopicCollection(topics), request_timeout=_TIMEOUT_S).items():
+        try:
+            counts[topic] = len(future.result().partitions)
+        except KafkaException as failure:
+            error = kafka_error(failure)
+            if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise transport_error(error, f"describing topic {topic!r}") from failure
+    return counts
+
+
+def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
+    """Creates topics with the cluster's default replication and waits until every broker's metadata has them."""
+    new = [NewTopic(spec.name, spec.partitions or 1, replication_factor=-1, config=dict(spec.config)) for spec in specs]
+    if not new:
+        return
+    for topic, future in admin.create_topics(new, request_timeout=_TIMEOUT_S, operation_timeout=_TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as failure:
+            error = kafka_error(failure)
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise transport_error(error, f"creating topic {topic!r}") from failure
+    deadline = time.monotonic() + _TIMEOUT_S
+    names = [spec.name for spec in specs]
+    while missing := set(names) - set(partition_counts(admin, names)):
+        if time.monotonic() > deadline:
+            raise TransportError(f"topic {min(missing)!r} was created, but no broker serves it after {_TIMEOUT_S:g} s")
+        time.sleep(0.05)
+
+
+def offset_ranges(admin: AdminClient, partitions: list[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
+    """The log start offset and the high watermark of each partition."""
+    if not partitions:
+        return {}
+    starts = _list_offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+    ends = _list_offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+    return {where: OffsetRange(starts[where], ends[where]) for where in partitions}
+
+
+def _list_offsets(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[TopicPartition, int]:
+    asked = {confluent_kafka.TopicPartition(*where): spec for where in partitions}
+    futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT_S)
+    found = {}
+    for where, future in futures.items():
+        try:
+            found[TopicPartition(where.topic, where.partition)] = future.result().offset
+        except KafkaException as failure:
+            raise transport_error(
+                kafka_error(failure), f"listing offsets of {where.topic}[{where.partition}]"
+            ) from failure
+    return found

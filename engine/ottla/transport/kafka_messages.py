@@ -1,0 +1,100 @@
+"""What a consumer hands out, sorted: messages by partition, ends of partitions, errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import cast
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException
+
+from .contract import Message, Polled, TopicPartition
+from .errors import FatalTransportError, TransportError
+
+log = logging.getLogger("ottla.kafka")
+
+_error_of = confluent_kafka.Message.error
+_topic_of = confluent_kafka.Message.topic
+_partition_of = confluent_kafka.Message.partition
+
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError.FENCED_INSTANCE_ID,
+}
+
+
+def sort_messages(taken: Sequence[confluent_kafka.Message]) -> Polled:
+    """Sorts what `consume` returned. Raises `TransportError` for an error event that does not pass by itself.
+
+    The common cases cost three C calls per message: no error events, and runs of messages of few partitions.
+    """
+    polled = Polled()
+    if any(map(_error_of, taken)):
+        taken = _without_events(taken, polled)
+    partitions = list(map(_partition_of, taken))
+    topics = list(map(_topic_of, taken))
+    by_partition: dict[tuple[str | None, int | None], list[confluent_kafka.Message]] = {}
+    if len(set(partitions)) == 1 and len(set(topics)) == 1:
+        by_partition[topics[0], partitions[0]] = list(taken)
+    else:
+        for where, message in zip(zip(topics, partitions, strict=True), taken, strict=True):
+            found = by_partition.get(where)
+            if found is None:
+                by_partition[where] = [message]
+            else:
+                found.append(message)
+    # confluent_kafka types every method as optional because delivery reports may lack them; a consumed message has all.
+    messages = cast(dict[tuple[str, int], list[Message]], by_partition)
+    polled.messages = {TopicPartition(*where): found for where, found in messages.items()}
+    for where in [where for where, end in polled.ends.items() if _goes_beyond(polled.messages.get(where), end)]:
+        del polled.ends[where]
+    return polled
+
+
+def transport_error(error: KafkaError, doing: str) -> TransportError:
+    """The error of a client call as one sentence, of the kind that says whether the worker may go on."""
+    if error.code() in _FENCED:
+        return FatalTransportError(
+            f"{doing} failed: another worker with the same worker id is running; two workers cannot share one id"
+        )
+    kind = FatalTransportError if error.fatal() else TransportError
+    return kind(f"{doing} failed: {error.str()}")
+
+
+def kafka_error(exception: KafkaException) -> KafkaError:
+    error = exception.args[0]
+    return error if isinstance(error, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
+
+
+def _without_events(taken: Sequence[confluent_kafka.Message], polled: Polled) -> list[confluent_kafka.Message]:
+    messages = []
+    for message in taken:
+        error = message.error()
+        if error is None:
+            messages.append(message)
+        elif error.code() == KafkaError._PARTITION_EOF:
+            where = cast(Message, message)
+            polled.ends[TopicPartition(where.topic(), where.partition())] = where.offset()
+        elif error.fatal() or error.code() in _LASTING:
+            raise transport_error(error, "reading from the broker")
+        else:
+            log.warning("reading from the broker: %s", error.str())
+    return messages
+
+
+_LASTING = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+    KafkaError._AUTHENTICATION,
+    *_FENCED,
+}
+
+
+def _goes_beyond(messages: list[Message] | None, end: int) -> bool:
+    """Whether messages came after the end was reached: then it is the end no more, and will be told again."""
+    return messages is not None and messages[-1].offset() >= end

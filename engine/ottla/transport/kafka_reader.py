@@ -1,0 +1,74 @@
+"""Reading many partitions once from an offset to an offset, outside the consumer group: how state is restored."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaException
+
+from .calls import CallThread
+from .contract import Message, OffsetRange, TopicPartition
+from .errors import TransportError
+from .kafka_messages import kafka_error, sort_messages, transport_error
+from .kafka_settings import KafkaSettings
+
+log = logging.getLogger("ottla.kafka")
+
+_BATCH_MESSAGES = 10_000
+_MARGIN_S = 30.0
+
+
+async def read_ranges(
+    settings: KafkaSettings, ranges: Mapping[TopicPartition, OffsetRange]
+) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+    """See `Transport.read`. Raises `TransportError` when nothing comes for longer than a transaction may stay open."""
+    ends = {where: each.end for where, each in ranges.items() if each.start < each.end}
+    if not ends:
+        return
+    patience_s = settings.transaction_timeout_ms / 1000 + _MARGIN_S
+    consumer = Consumer(settings.reader(), logger=log)
+    calls = CallThread("ottla-restore")
+    try:
+        consumer.assign([confluent_kafka.TopicPartition(*where, ranges[where].start) for where in ends])
+        while ends:
+            taken = await calls.run(_take, consumer, patience_s)
+            if not taken:
+                first = min(ends)
+                raise TransportError(
+                    f"reading {first.topic}[{first.partition}] stalled: nothing came for {patience_s:g} s"
+                )
+            polled = sort_messages(taken)
+            batches, finished = {}, []
+            for where, messages in polled.messages.items():
+                end = ends.get(where)
+                if end is None:
+                    continue
+                if messages[-1].offset() >= end - 1:
+                    finished.append(where)
+                    messages = [message for message in messages if message.offset() < end]
+                if messages:
+                    batches[where] = messages
+            # Control records take the last offsets of a transaction, so the end may come without a message; an end
+            # below ours is that of a transaction which is still open.
+            finished += [w for w, end in polled.ends.items() if w in ends and end >= ends[w] and w not in finished]
+            if batches:
+                yield batches
+            if finished:
+                consumer.incremental_unassign([confluent_kafka.TopicPartition(*where) for where in finished])
+                for where in finished:
+                    del ends[where]
+    finally:
+        await calls.run(consumer.close)
+        await calls.stop()
+
+
+def _take(consumer: Consumer, timeout_s: float) -> list[confluent_kafka.Message]:
+    try:
+        taken = consumer.consume(_BATCH_MESSAGES, 0)
+        if not taken and (first := consumer.poll(timeout_s)) is not None:
+            taken = [first, *consumer.consume(_BATCH_MESSAGES - 1, 0)]
+    except KafkaException as failure:
+        raise transport_error(kafka_error(failure), "reading from the broker") from failure
+    return taken

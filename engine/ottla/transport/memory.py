@@ -1,0 +1,327 @@
+"""A broker in memory, and the transport that meets it: the worker's tests run on it, and it keeps the contract of
+Kafka's.
+
+`MemoryBroker` is what outlives a worker: topics, a group's offsets and members, transactional ids. As on Kafka,
+records of a transaction become visible at its commit, which takes one more offset in each partition for its marker; a
+newer producer of a transactional id fences the older; partitions are assigned by range, and change hands only when
+their old owner gave them up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .contract import (
+    TIMESTAMP_CREATE_TIME,
+    AssignmentListener,
+    Headers,
+    Message,
+    OffsetRange,
+    OutputRecord,
+    Polled,
+    TopicPartition,
+    TopicSpec,
+)
+from .errors import FatalTransportError, TransportError
+from .partitioner import partition_for_key
+
+_READ_BATCH = 1_000
+
+
+class MemoryMessage:
+    """A `Message` of a memory broker."""
+
+    __slots__ = ("_offset", "_partition", "_record")
+
+    def __init__(self, record: OutputRecord, partition: int, offset: int) -> None:
+        self._record = record
+        self._partition = partition
+        self._offset = offset
+
+    def topic(self) -> str:
+        return self._record.topic
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes | None:
+        return self._record.key
+
+    def value(self) -> bytes | None:
+        return self._record.value
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, self._record.timestamp_ms
+
+    def headers(self) -> Headers | None:
+        return self._record.headers
+
+    def __repr__(self) -> str:
+        return f"<{self.topic()}[{self._partition}]@{self._offset} {self.key()!r}: {self.value()!r}>"
+
+
+@dataclass(slots=True)
+class _Partition:
+    """A log: the message at each offset, None where a transaction's marker is."""
+
+    entries: list[Message | None] = field(default_factory=list)
+    start: int = 0
+
+    def messages(self, start: int, end: int) -> list[Message]:
+        return [entry for entry in self.entries[start:end] if entry is not None]
+
+
+@dataclass(slots=True)
+class _Group:
+    """A consumer group. `giving_up` are the members that still hold partitions of an older generation."""
+
+    members: dict[str, MemoryTransport] = field(default_factory=dict)
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    generation: int = 0
+    giving_up: set[str] = field(default_factory=set)
+
+    def rebalance(self) -> None:
+        self.generation += 1
+        self.giving_up = {worker_id for worker_id, member in self.members.items() if member.assigned}
+
+
+class MemoryBroker:
+    """Topics, groups and transactional ids, for any number of `MemoryTransport`s on one event loop."""
+
+    def __init__(self, topics: Mapping[str, int] | None = None) -> None:
+        self.topics: dict[str, list[_Partition]] = {}
+        self.configs: dict[str, Mapping[str, str]] = {}
+        self.groups: defaultdict[str, _Group] = defaultdict(_Group)
+        self.producer_epochs: defaultdict[str, int] = defaultdict(int)
+        self._failures: list[Exception] = []
+        self._changed = asyncio.Event()
+        for name, partitions in (topics or {}).items():
+            self.create_topic(TopicSpec(name, partitions))
+
+    def create_topic(self, spec: TopicSpec) -> None:
+        if spec.name not in self.topics:
+            self.topics[spec.name] = [_Partition() for _ in range(spec.partitions or 1)]
+            self.configs[spec.name] = spec.config
+
+    def append(self, records: Iterable[OutputRecord], *, transaction: bool = False) -> dict[TopicPartition, int]:
+        """Writes records, and returns what `Transport.commit` does: offsets of the records addressed by number.
+
+        In a transaction each partition gets a marker as well. Raises `TransportError` for a topic or partition that
+        does not exist; then nothing is written.
+        """
+        placed = [(self._place(record), record) for record in records]
+        addressed = {}
+        for where, record in placed:
+            entries = self.partition(where).entries
+            entries.append(MemoryMessage(record, where.partition, len(entries)))
+            if record.partition is not None:
+                addressed[where] = len(entries)
+        if transaction:
+            for where in {where for where, _ in placed}:
+                self.partition(where).entries.append(None)
+        self.wake()
+        return addressed
+
+    def messages(self, topic: str) -> list[Message]:
+        """All that a read_committed reader would find in the topic, partition by partition."""
+        return [message for log in self.topics.get(topic, ()) for message in log.messages(log.start, len(log.entries))]
+
+    def delete_records_before(self, where: TopicPartition, offset: int) -> None:
+        """Moves the log start offset."""
+        self.partition(where).start = offset
+
+    def fail_next_commits(self, *failures: Exception) -> None:
+        """The next commits of any transport raise these, one after another, and commit nothing."""
+        self._failures += failures
+
+    def partition(self, where: TopicPartition) -> _Partition:
+        logs = self.topics.get(where.topic)
+        if logs is None or not 0 <= where.partition < len(logs):
+            raise TransportError(f"partition {where.topic}[{where.partition}] does not exist")
+        return logs[where.partition]
+
+    def wake(self) -> None:
+        """Something changed: every poll that waits looks again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+
+    def take_failure(self) -> Exception | None:
+        return self._failures.pop(0) if self._failures else None
+
+    def _place(self, record: OutputRecord) -> TopicPartition:
+        partition = record.partition
+        if partition is None:
+            count = len(self.topics.get(record.topic, ())) or 1
+            partition = 0 if record.key is None else partition_for_key(record.key, count)
+        where = TopicPartition(record.topic, partition)
+        self.partition(where)
+        return where
+
+
+class MemoryTransport:
+    """A `Transport` to a `MemoryBroker`. A worker that was killed is one whose transport is simply no longer used."""
+
+    def __init__(self, broker: MemoryBroker, app_id: str, worker_id: str, *, exactly_once: bool = True) -> None:
+        self.assigned: list[TopicPartition] = []
+        self._broker = broker
+        self._group = broker.groups[app_id]
+        self._worker_id = worker_id
+        self._transactional_id = f"{app_id}-{worker_id}"
+        self._exactly_once = exactly_once
+        self._epoch = 0
+        self._topics: list[str] = []
+        self._listener: AssignmentListener | None = None
+        self._generation = 0
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._told_ends: dict[TopicPartition, int] = {}
+        self._produced: list[OutputRecord] = []
+        self._written: dict[TopicPartition, int] = {}
+
+    async def start(self) -> None:
+        self._broker.producer_epochs[self._transactional_id] += 1
+        self._epoch = self._broker.producer_epochs[self._transactional_id]
+
+    async def stop(self) -> None:
+        self._produced.clear()
+        if self._group.members.get(self._worker_id) is self:
+            del self._group.members[self._worker_id]
+            self._group.rebalance()
+            self._broker.wake()
+
+    async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
+        return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}
+
+    async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
+        for spec in specs:
+            self._broker.create_topic(spec)
+
+    async def subscribe(self, topics: Sequence[str], listener: AssignmentListener) -> None:
+        self._topics, self._listener = list(topics), listener
+        self._group.members[self._worker_id] = self
+        self._group.rebalance()
+        self._broker.wake()
+
+    async def poll(self, max_messages: int, timeout_s: float) -> Polled:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            await self._follow_group()
+            polled = self._take(max_messages)
+            remaining = deadline - asyncio.get_running_loop().time()
+            if polled.messages or polled.ends or remaining <= 0:
+                return polled
+            await self._broker.wait(remaining)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        self._paused.update(where for where in partitions if where in self._positions)
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        self._paused.difference_update(partitions)
+
+    async def produce(self, records: Sequence[OutputRecord]) -> None:
+        if self._exactly_once:
+            self._produced += records
+        else:
+            self._written |= self._broker.append(records)
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        if self._exactly_once and self._epoch != self._broker.producer_epochs[self._transactional_id]:
+            raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
+        if (failure := self._broker.take_failure()) is not None:
+            raise failure
+        if self._produced:
+            self._written = self._broker.append(self._produced, transaction=True)
+            self._produced.clear()
+        self._group.offsets.update(offsets)
+        written, self._written = self._written, {}
+        return written
+
+    async def abort(self) -> None:
+        self._produced.clear()
+        self._written.clear()
+
+    async def rewind(self) -> None:
+        self._begin(self.assigned)
+
+    async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {where: self._group.offsets[where] for where in partitions if where in self._group.offsets}
+
+    async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
+        logs = {where: self._broker.partition(where) for where in partitions}
+        return {where: OffsetRange(log.start, len(log.entries)) for where, log in logs.items()}
+
+    async def read(
+        self, ranges: Mapping[TopicPartition, OffsetRange]
+    ) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+        for where, (start, end) in ranges.items():
+            for position in range(start, end, _READ_BATCH):
+                await asyncio.sleep(0)
+                if messages := self._broker.partition(where).messages(position, min(position + _READ_BATCH, end)):
+                    yield {where: messages}
+
+    async def _follow_group(self) -> None:
+        """Gives up and takes partitions as the group's generation asks."""
+        group, listener = self._group, self._listener
+        if listener is None:
+            return
+        if group.members.get(self._worker_id) is not self:
+            raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
+        if self._worker_id in group.giving_up:
+            await listener.revoked(self.assigned)
+            self.assigned = []
+            self._positions.clear()
+            group.giving_up.discard(self._worker_id)
+            self._broker.wake()
+        if self._generation != group.generation and not group.giving_up:
+            self._generation = group.generation
+            self.assigned = self._share()
+            self._begin(self.assigned)
+            await listener.assigned(self.assigned)
+
+    def _share(self) -> list[TopicPartition]:
+        members = sorted(self._group.members)
+        share = []
+        for topic in self._topics:
+            partitions = len(self._broker.topics.get(topic, ()))
+            each, more = divmod(partitions, len(members))
+            place = members.index(self._worker_id)
+            first = place * each + min(place, more)
+            share += [TopicPartition(topic, first + number) for number in range(each + (place < more))]
+        return share
+
+    def _begin(self, partitions: list[TopicPartition]) -> None:
+        offsets = self._group.offsets
+        starts = {where: self._broker.partition(where).start for where in partitions}
+        self._positions = {where: max(offsets.get(where, start), start) for where, start in starts.items()}
+        self._paused = set(partitions)
+        self._told_ends.clear()
+
+    def _take(self, max_messages: int) -> Polled:
+        polled = Polled()
+        for where, position in self._positions.items():
+            if where in self._paused:
+                continue
+            log = self._broker.partition(where)
+            end = min(position + max_messages, len(log.entries))
+            if messages := log.messages(position, end):
+                polled.messages[where] = messages
+                max_messages -= len(messages)
+            self._positions[where] = end
+            if end == len(log.entries) and self._told_ends.get(where) != end:
+                polled.ends[where] = self._told_ends[where] = end
+            if max_messages <= 0:
+                break
+        return polled

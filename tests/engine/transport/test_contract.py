@@ -1,0 +1,407 @@
+"""One suite for every transport: what a worker may rely on, whichever broker it meets."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from ottla.transport.contract import (
+    Message,
+    OffsetRange,
+    OutputRecord,
+    Polled,
+    TopicPartition,
+    TopicSpec,
+    Transport,
+)
+from ottla.transport.errors import FatalTransportError, TransportError
+
+DEADLINE_S = 30.0
+# A cluster deletes records that are older than its retention, and refuses those from the future.
+NOW_MS = int(time.time() * 1000) - 60_000
+
+
+class Listener:
+    """Takes what it is given, and keeps a diary."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.partitions: list[TopicPartition] = []
+        self.diary: list[tuple[str, list[TopicPartition]]] = []
+        self.on_revoked: Callable[[], Coroutine[Any, Any, None]] | None = None
+
+    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        self.diary.append(("assigned", sorted(partitions)))
+        self.partitions = sorted(partitions)
+        self.transport.resume(partitions)
+
+    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        if self.on_revoked is not None:
+            await self.on_revoked()
+        self.diary.append(("revoked", sorted(partitions)))
+        self.partitions = []
+
+    async def lost(self, partitions: Sequence[TopicPartition]) -> None:
+        self.diary.append(("lost", sorted(partitions)))
+        self.partitions = []
+
+
+class Bench:
+    """An app id, a topic, and transports that are stopped at the end."""
+
+    def __init__(self, make: Callable[..., Transport], unique: Callable[[str], str]) -> None:
+        self.app_id = unique("app")
+        self.source = unique("source")
+        self.sink = unique("sink")
+        self._make = make
+        self._running: list[Transport] = []
+
+    async def start(self, worker_id: str = "w0", *, exactly_once: bool = True) -> Transport:
+        transport = self._make(self.app_id, worker_id, exactly_once=exactly_once)
+        await transport.start()
+        self._running.append(transport)
+        return transport
+
+    async def reader(self, worker_id: str = "w0", **options: Any) -> tuple[Transport, Listener]:
+        transport = await self.start(worker_id, **options)
+        listener = Listener(transport)
+        await transport.subscribe([self.source], listener)
+        return transport, listener
+
+    async def topics(self, source_partitions: int = 1) -> Transport:
+        """Makes the topics; returns a transport of another app to fill and read them with."""
+        outside = self._make(self.app_id + "-outside", "outside")
+        await outside.start()
+        self._running.append(outside)
+        await outside.create_topics([TopicSpec(self.source, source_partitions), TopicSpec(self.sink, 1)])
+        return outside
+
+    def record(self, number: int, topic: str = "", partition: int | None = 0) -> OutputRecord:
+        return OutputRecord(topic or self.source, b"k%d" % number, b"%d" % number, NOW_MS + number, None, partition)
+
+    async def fill(self, outside: Transport, numbers: Sequence[int], partition: int = 0) -> int:
+        await outside.produce([self.record(number, partition=partition) for number in numbers])
+        return (await outside.commit({}))[TopicPartition(self.source, partition)]
+
+    async def stop(self) -> None:
+        for transport in reversed(self._running):
+            await transport.stop()
+
+
+@asynccontextmanager
+async def bench_of(make: Callable[..., Transport], unique: Callable[[str], str]) -> AsyncIterator[Bench]:
+    bench = Bench(make, unique)
+    try:
+        yield bench
+    finally:
+        await bench.stop()
+
+
+Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def play(make_transport: Callable[..., Transport], unique: Callable[[str], str]) -> Callable[[Scenario], None]:
+    """Runs a scenario on an event loop of its own, within a bound."""
+
+    async def bounded(scenario: Scenario) -> None:
+        async with asyncio.timeout(2 * DEADLINE_S), bench_of(make_transport, unique) as bench:
+            await scenario(bench)
+
+    return lambda scenario: asyncio.run(bounded(scenario))
+
+
+async def values(transport: Transport, count: int) -> list[int]:
+    """The values of the next `count` messages."""
+    found: list[int] = []
+    async with asyncio.timeout(DEADLINE_S):
+        while len(found) < count:
+            found += ints(await transport.poll(100, 0.2))
+    return found
+
+
+def ints(polled: Polled) -> list[int]:
+    return [int(message.value() or b"") for messages in polled.messages.values() for message in messages]
+
+
+async def until(transport: Transport, happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while not happened():
+            await transport.poll(100, 0.1)
+
+
+async def write(transport: Transport, *records: OutputRecord) -> None:
+    await transport.produce(records)
+    await transport.commit({})
+
+
+async def read_all(transport: Transport, topic: str, partition: int = 0) -> list[Message]:
+    where = TopicPartition(topic, partition)
+    ranges = await transport.offset_ranges([where])
+    return [message async for batch in transport.read(ranges) for message in batch[where]]
+
+
+def test_topics_are_created_once_and_described(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        transport = await bench.start()
+        assert await transport.partition_counts([bench.source]) == {}
+        await transport.create_topics(
+            [TopicSpec(bench.source, 3), TopicSpec(bench.sink, 1, {"cleanup.policy": "compact"})]
+        )
+        await transport.create_topics([TopicSpec(bench.source, 5)])
+        assert await transport.partition_counts([bench.source, bench.sink, "missing"]) == {
+            bench.source: 3,
+            bench.sink: 1,
+        }
+
+    play(scenario)
+
+
+def test_messages_arrive_as_they_were_written(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        await outside.produce(
+            [
+                OutputRecord(bench.source, b"key", b"value", NOW_MS, [("a", b"1"), ("a", None)], 0),
+                OutputRecord(bench.source, None, b"", NOW_MS, None, 0),
+                OutputRecord(bench.source, b"", None, NOW_MS, [], 0),
+            ]
+        )
+        await outside.commit({})
+        transport, _ = await bench.reader()
+        messages: list[Message] = []
+        while len(messages) < 3:
+            messages += (await transport.poll(100, 0.5)).messages.get(TopicPartition(bench.source, 0), [])
+        first, second, third = messages
+        assert (first.topic(), first.partition(), first.offset()) == (bench.source, 0, 0)
+        assert (first.key(), first.value(), first.timestamp()) == (b"key", b"value", (1, NOW_MS))
+        assert first.headers() == [("a", b"1"), ("a", None)]
+        assert (second.key(), second.value(), second.headers() or None) == (None, b"", None)
+        assert (third.key(), third.value(), third.offset()) == (b"", None, 2)
+
+    play(scenario)
+
+
+def test_equal_keys_meet_in_the_partition_that_java_clients_choose(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=6)
+        keys = [b"UA", b"DL", b"a-little-bit-long-string", b""]
+        await outside.produce([OutputRecord(bench.source, key, b"", NOW_MS) for key in keys])
+        await outside.commit({})
+        found = {}
+        for partition in range(6):
+            for message in await read_all(outside, bench.source, partition):
+                found[message.key()] = partition
+        # Of org.apache.kafka.common.utils.Utils.murmur2.
+        assert found == {b"UA": 4, b"DL": 5, b"a-little-bit-long-string": 2, b"": 3}
+
+    play(scenario)
+
+
+def test_partitions_begin_paused_until_the_listener_resumes_them(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        await bench.fill(outside, range(3))
+        transport = await bench.start()
+        listener = Listener(transport)
+        listener.assigned = told = PausedAssignment()  # type: ignore[method-assign]
+        await transport.subscribe([bench.source], listener)
+        await until(transport, lambda: bool(told.partitions))
+        for _ in range(3):
+            assert (await transport.poll(10, 0.1)).messages == {}
+        transport.resume(told.partitions)
+        assert await values(transport, 3) == [0, 1, 2]
+
+    play(scenario)
+
+
+class PausedAssignment:
+    """A listener's `assigned` that leaves its partitions paused."""
+
+    def __init__(self) -> None:
+        self.partitions: list[TopicPartition] = []
+
+    async def __call__(self, partitions: Sequence[TopicPartition]) -> None:
+        self.partitions = list(partitions)
+
+
+def test_a_poll_takes_no_more_than_it_was_asked_for(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.fill(await bench.topics(), range(50))
+        transport, _ = await bench.reader()
+        sizes, total = [], 0
+        while total < 50:
+            polled = await transport.poll(20, 0.5)
+            sizes.append(sum(map(len, polled.messages.values())))
+            total += sizes[-1]
+        assert total == 50
+        assert max(sizes) <= 20
+
+    play(scenario)
+
+
+def test_the_end_of_a_partition_is_told_beyond_the_marker_of_a_transaction(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=2)
+        await bench.fill(outside, range(3))
+        transport, _ = await bench.reader()
+        ends: dict[TopicPartition, int] = {}
+        while len(ends) < 2:
+            ends |= (await transport.poll(100, 0.5)).ends
+        assert ends == {TopicPartition(bench.source, 0): 4, TopicPartition(bench.source, 1): 0}
+        await bench.fill(outside, [3])
+        while ends[TopicPartition(bench.source, 0)] < 6:
+            ends |= (await transport.poll(100, 0.5)).ends
+
+    play(scenario)
+
+
+def test_a_paused_partition_brings_nothing_until_it_is_resumed(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=2)
+        transport, listener = await bench.reader()
+        await until(transport, lambda: len(listener.partitions) == 2)
+        transport.pause([TopicPartition(bench.source, 0)])
+        await bench.fill(outside, [1, 2], partition=0)
+        await bench.fill(outside, [11, 12], partition=1)
+        assert await values(transport, 2) == [11, 12]
+        assert (await transport.poll(10, 0.2)).messages == {}
+        transport.resume([TopicPartition(bench.source, 0)])
+        assert await values(transport, 2) == [1, 2]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+def test_a_commit_settles_records_and_offsets(play: Callable[[Scenario], None], exactly_once: bool) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        await bench.fill(outside, range(5))
+        transport, _ = await bench.reader(exactly_once=exactly_once)
+        source, sink = TopicPartition(bench.source, 0), TopicPartition(bench.sink, 0)
+        assert await values(transport, 5) == [0, 1, 2, 3, 4]
+        await transport.produce([bench.record(number, bench.sink) for number in (7, 8)])
+        await transport.produce([OutputRecord(bench.sink, b"k", b"9", NOW_MS)])
+        ends = await transport.commit({source: 3})
+        # Only records addressed to a partition by number count: the last of them has offset 1.
+        assert ends == {sink: 2}
+        assert await transport.committed([source, sink]) == {source: 3}
+        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"7", b"8", b"9"]
+        await transport.produce([bench.record(10, bench.sink)])
+        assert (await transport.commit({}))[sink] > 3
+        assert await transport.commit({}) == {}
+        await transport.stop()
+        successor, _ = await bench.reader(exactly_once=exactly_once)
+        assert await values(successor, 2) == [3, 4]
+
+    play(scenario)
+
+
+def test_an_aborted_transaction_is_never_seen_and_is_read_again(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        await bench.fill(outside, range(4))
+        transport, listener = await bench.reader()
+        source = TopicPartition(bench.source, 0)
+        assert await values(transport, 4) == [0, 1, 2, 3]
+        await transport.produce([bench.record(1, bench.sink)])
+        await transport.commit({source: 1})
+        await transport.produce([bench.record(2, bench.sink)])
+        await transport.abort()
+        await transport.rewind()
+        assert (await transport.poll(10, 0.2)).messages == {}, "partitions are paused after a rewind"
+        transport.resume(listener.partitions)
+        assert await values(transport, 3) == [1, 2, 3]
+        await transport.produce([bench.record(3, bench.sink)])
+        await transport.commit({source: 4})
+        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"1", b"3"]
+
+    play(scenario)
+
+
+def test_what_a_dead_worker_left_open_is_dropped_by_its_successor(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        dead = await bench.start()
+        await dead.produce([bench.record(1, bench.sink)])
+        successor = await bench.start()
+        await successor.produce([bench.record(2, bench.sink)])
+        await successor.commit({})
+        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"2"]
+        with pytest.raises(FatalTransportError, match="worker id"):
+            await dead.commit({})
+
+    play(scenario)
+
+
+def test_partitions_are_shared_and_handed_over_after_the_last_commit(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=2)
+        first, old = await bench.reader("w0")
+        await until(first, lambda: len(old.partitions) == 2)
+        await bench.fill(outside, range(3), partition=1)
+        assert await values(first, 3) == [0, 1, 2]
+
+        async def commit() -> None:
+            await first.commit({TopicPartition(bench.source, 1): 2})
+
+        old.on_revoked = commit
+        second, new = await bench.reader("w1")
+        found: list[int] = []
+        async with asyncio.timeout(DEADLINE_S):
+            while not found:
+                await first.poll(10, 0.05)
+                found += ints(await second.poll(10, 0.05))
+        assert found == [2]
+        assert new.partitions == [(bench.source, 1)]
+        await until(first, lambda: old.partitions == [(bench.source, 0)])
+        assert [entry for entry, _ in old.diary] == ["assigned", "revoked", "assigned"]
+
+    play(scenario)
+
+
+def test_reading_brings_a_range_of_many_partitions(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=3)
+        await bench.fill(outside, range(10), partition=0)
+        await bench.fill(outside, range(20, 25), partition=2)
+        partitions = [TopicPartition(bench.source, number) for number in range(3)]
+        ranges = await outside.offset_ranges(partitions)
+        assert ranges == dict(zip(partitions, [(0, 11), (0, 0), (0, 6)], strict=True))
+        ranges[partitions[0]] = OffsetRange(2, 8)
+        found: dict[TopicPartition, list[int]] = {}
+        async for batch in outside.read(ranges):
+            for where, messages in batch.items():
+                found.setdefault(where, []).extend(int(message.value() or b"") for message in messages)
+        assert found == {partitions[0]: [2, 3, 4, 5, 6, 7], partitions[2]: [20, 21, 22, 23, 24]}
+
+    play(scenario)
+
+
+def test_reading_waits_until_a_transaction_that_is_open_is_decided(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        await bench.fill(outside, [1])
+        writer = await bench.start()
+        await writer.produce([bench.record(number) for number in (2, 3)])
+        reading = asyncio.create_task(read_all(outside, bench.source))
+        await asyncio.sleep(0.1)
+        await writer.commit({})
+        found = [message.value() for message in await reading]
+        # Whether the reader found the records at the end, and had to wait, is up to when they were sent.
+        assert found in ([b"1"], [b"1", b"2", b"3"])
+
+    play(scenario)
+
+
+def test_writing_to_a_partition_that_does_not_exist_fails_in_one_sentence(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        transport = await bench.start()
+        await bench.topics()
+        with pytest.raises(TransportError, match=bench.sink):
+            await write(transport, bench.record(1, bench.sink, partition=7))
+
+    play(scenario)
