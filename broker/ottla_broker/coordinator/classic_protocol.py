@@ -13,6 +13,13 @@ from typing import NamedTuple
 
 from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator.classic_group import REBALANCEABLE, ClassicGroup, GroupState, Member
+from ottla_broker.coordinator.classic_messages import (
+    joined,
+    protocols_of,
+    rebalance_timeout_ms_of,
+    refused_join,
+    synced,
+)
 from ottla_broker.coordinator.consumer_protocol import PROTOCOL_TYPE, subscribed_topics
 from ottla_broker.coordinator.decision import Decision, Ticket
 from ottla_broker.coordinator.group_records import GroupMetadataKey
@@ -138,9 +145,9 @@ class ClassicProtocol:
             group_instance_id=request.group_instance_id,
             client_id=joiner.client_id,
             client_host=joiner.client_host,
-            rebalance_timeout_ms=_rebalance_timeout_ms(request),
+            rebalance_timeout_ms=rebalance_timeout_ms_of(request),
             session_timeout_ms=request.session_timeout_ms,
-            protocols=_protocols(request),
+            protocols=protocols_of(request),
             joining=ticket,
             is_new=True,
         )
@@ -158,7 +165,7 @@ class ClassicProtocol:
         now_ms: int,
         decision: Decision,
     ) -> None:
-        unchanged = list(member.protocols.items()) == list(_protocols(request).items())
+        unchanged = list(member.protocols.items()) == list(protocols_of(request).items())
         if unchanged and (
             # It may not have received the answer to its first JoinGroup.
             group.state is GroupState.COMPLETING_REBALANCE
@@ -166,7 +173,7 @@ class ClassicProtocol:
             or (group.state is GroupState.STABLE and group.leader != member.member_id)
         ):
             self._reset_session(group, member, now_ms)
-            decision.answer(ticket, _joined(group, member))
+            decision.answer(ticket, joined(group, member))
             return
         self._update(member, request, ticket, decision)
         self._rebalance_or_complete_join(group, f"member {member.member_id!r} joined again", now_ms, decision)
@@ -213,9 +220,9 @@ class ClassicProtocol:
         value = group.recorded({m.member_id: m.assignment for m in group.members.values()}, group.state_timestamp_ms)
         recorded = next(entry for entry in value.members if entry.member_id == former_id)
         recorded.member_id = member_id
-        recorded.rebalance_timeout = _rebalance_timeout_ms(request)
+        recorded.rebalance_timeout = rebalance_timeout_ms_of(request)
         recorded.session_timeout = request.session_timeout_ms
-        recorded.subscription = _protocols(request)[group.protocol or ""]
+        recorded.subscription = protocols_of(request)[group.protocol or ""]
         if is_leader:
             value.leader = member_id
         decision.append(GroupMetadataKey(group=group.group_id), value)
@@ -241,7 +248,7 @@ class ClassicProtocol:
 
         def then() -> None:
             replaced = group.members[member_id]
-            replaced.protocols = _protocols(request)
+            replaced.protocols = protocols_of(request)
             self._timers.cancel(self._session(group, former_id))
             self._reset_session(group, replaced, now_ms)
 
@@ -254,8 +261,8 @@ class ClassicProtocol:
         if member.joining is not None:
             decision.refuse(member.joining, ErrorCode.REBALANCE_IN_PROGRESS, "replaced by a later JoinGroup")
         member.joining = ticket
-        member.protocols = _protocols(request)
-        member.rebalance_timeout_ms = _rebalance_timeout_ms(request)
+        member.protocols = protocols_of(request)
+        member.rebalance_timeout_ms = rebalance_timeout_ms_of(request)
         member.session_timeout_ms = request.session_timeout_ms
 
     # -- the first half of a rebalance
@@ -313,7 +320,7 @@ class ClassicProtocol:
         group.pending_sync = set(group.members)
         for member in group.members.values():
             if member.joining is not None:
-                decision.answer(member.joining, _joined(group, member))
+                decision.answer(member.joining, joined(group, member))
                 member.joining = None
             member.is_new = False
             self._reset_session(group, member, now_ms)
@@ -353,7 +360,7 @@ class ClassicProtocol:
             self._timers.cancel(self._sync(group))
         if group.state is GroupState.STABLE:
             self._reset_session(group, member, now_ms)
-            decision.answer(ticket, _synced(group, member.assignment))
+            decision.answer(ticket, synced(group, member.assignment))
             return decision
         if member.syncing is not None:
             decision.refuse(member.syncing, ErrorCode.REBALANCE_IN_PROGRESS, "replaced by a later SyncGroup")
@@ -367,7 +374,7 @@ class ClassicProtocol:
         decision.append(GroupMetadataKey(group=group.group_id), group.recorded(assignment, now_ms))
         for member in group.members.values():
             if member.syncing is not None:
-                decision.answer(member.syncing, _synced(group, assignment.get(member.member_id, b"")))
+                decision.answer(member.syncing, synced(group, assignment.get(member.member_id, b"")))
                 member.syncing = None
                 self._reset_session(group, member, now_ms)
 
@@ -503,15 +510,6 @@ class ClassicProtocol:
         return GroupTimer(self._partition, GroupTimerKind.SYNC, group.group_id)
 
 
-def _protocols(request: JoinGroupRequest) -> dict[str, bytes]:
-    return {protocol.name: bytes(protocol.metadata) for protocol in request.protocols}
-
-
-def _rebalance_timeout_ms(request: JoinGroupRequest) -> int:
-    """JoinGroup 0 had no rebalance timeout: the session's counts."""
-    return request.session_timeout_ms if request.rebalance_timeout_ms == -1 else request.rebalance_timeout_ms
-
-
 def _check_generation(group: ClassicGroup, generation: int) -> None:
     if generation != group.generation:
         raise KafkaError(
@@ -531,7 +529,7 @@ def _changes_assignment(group: ClassicGroup, member: Member, request: JoinGroupR
     is not assigned them until some later rebalance. Ours compares the topics too; the rest of a subscription (owned
     partitions, generation) always differs after a restart and is no reason.
     """
-    protocols = _protocols(request)
+    protocols = protocols_of(request)
     former, member.protocols = member.protocols, protocols
     try:
         if group.select_protocol() != group.protocol:
@@ -542,34 +540,3 @@ def _changes_assignment(group: ClassicGroup, member: Member, request: JoinGroupR
     return group.protocol_type == PROTOCOL_TYPE and (
         subscribed_topics(former.get(name, b"")) != subscribed_topics(protocols[name])
     )
-
-
-def refused_join(code: ErrorCode, member_id: str) -> JoinGroupResponse:
-    """The answer to a JoinGroup that failed."""
-    return JoinGroupResponse(error_code=code, protocol_name=None, leader="", member_id=member_id, members=[])
-
-
-def _joined(group: ClassicGroup, member: Member) -> JoinGroupResponse:
-    """The answer to who takes part in the current generation; the leader learns who else does."""
-    members: list[JoinGroupResponseMember] = []
-    if group.leader == member.member_id:
-        members = [
-            JoinGroupResponseMember(
-                member_id=other.member_id,
-                group_instance_id=other.group_instance_id,
-                metadata=other.protocols[group.protocol or ""],
-            )
-            for other in group.members.values()
-        ]
-    return JoinGroupResponse(
-        generation_id=group.generation,
-        protocol_type=group.protocol_type,
-        protocol_name=group.protocol,
-        leader=group.leader or "",
-        member_id=member.member_id,
-        members=members,
-    )
-
-
-def _synced(group: ClassicGroup, assignment: bytes) -> SyncGroupResponse:
-    return SyncGroupResponse(protocol_type=group.protocol_type, protocol_name=group.protocol, assignment=assignment)

@@ -133,15 +133,14 @@ class GroupCore:
     # -- offsets
 
     def commit(
-        self, request: OffsetCommitRequest, group_must_exist_code: ErrorCode, ticket: Ticket[OffsetCommitResponse],
-        now_ms: int,
-    ) -> Decision:  # fmt: skip
+        self, request: OffsetCommitRequest, missing: ErrorCode, ticket: Ticket[OffsetCommitResponse], now_ms: int
+    ) -> Decision:
         """OffsetCommit. Without a generation it may name a group that does not exist yet.
 
-        `group_must_exist_code` is what a missing group is called otherwise; it depends on the request's version.
+        `missing` is the error for a group that does not exist otherwise; it depends on the request's version.
         """
         decision = Decision()
-        group = self._group_to_commit(request.group_id, request.generation_id_or_member_epoch, group_must_exist_code)
+        group = self._group_to_commit(request.group_id, request.generation_id_or_member_epoch, missing)
         decision.answer(ticket, self._offsets.commit(group, request, now_ms, decision))
         if group.state in (GroupState.STABLE, GroupState.PREPARING_REBALANCE):
             self._protocol.keep_session(group, request.member_id, now_ms)

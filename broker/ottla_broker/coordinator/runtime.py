@@ -342,6 +342,7 @@ class CoordinatorRuntime(Generic[C, K]):
         except Exception:
             logger.exception("%s could not be loaded: nothing that it coordinates is available", name)
             shard.status = _Status.FAILED
+            self._timers.cancel_partition(shard.core.partition)
             return
         self._activate(shard)
 

@@ -6,7 +6,7 @@ assignment (KIP-814).
 """
 
 from ottla_broker.broker import Broker
-from ottla_broker.coordinator.classic_protocol import refused_join
+from ottla_broker.coordinator.classic_messages import refused_join
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import KafkaError
 from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
