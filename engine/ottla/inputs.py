@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ottla.batch import Batch
 from ottla.operators import Source
@@ -22,11 +23,11 @@ class _Chunk:
 
     batch: Batch
     failures: dict[int, Exception]
+    newest: int
     taken: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Events to be processed now, all of one input: those of `batch` but for the `failures`, by row."""
 
     input: Input
@@ -47,7 +48,8 @@ class Input:
     def add(self, messages: Sequence[Message]) -> None:
         """Takes messages in offset order and decodes them."""
         if messages:
-            self._chunks.append(_Chunk(*self.source.decode(messages)))
+            batch, failures = self.source.decode(messages)
+            self._chunks.append(_Chunk(batch, failures, max(batch.timestamps)))
             self.buffered += len(messages)
 
     @property
@@ -61,14 +63,19 @@ class Input:
         chunk = self._chunks[0]
         timestamps = chunk.batch.timestamps
         start, end = chunk.taken, len(timestamps)
-        if limit is not None and max(timestamps[start:] if start else timestamps) > limit:
-            end = next(row for row in range(start + 1, end + 1) if row == end or timestamps[row] > limit)
+        if limit is not None and chunk.newest > limit:
+            row = start + 1
+            while row < end and timestamps[row] <= limit:
+                row += 1
+            end = row
         if end == len(timestamps):
             self._chunks.popleft()
         else:
             chunk.taken = end
         self.buffered -= end - start
-        failures = {row - start: error for row, error in chunk.failures.items() if start <= row < end}
+        failures = chunk.failures
+        if failures:
+            failures = {row - start: error for row, error in failures.items() if start <= row < end}
         return Run(self, chunk.batch.slice(start, end), failures)
 
 
