@@ -323,6 +323,7 @@ class PartitionLog:
         segment = Segment.create(self._disk, self.directory, base_offset, self.config, now_ms)
         self._unsynced_names.add(segment.path(LOG_SUFFIX).name)
         self._segments.active.close_indexes()
+        self._segments.active.trim()
         self._segments.append(segment)
 
     def _take_snapshot(self, offset: int) -> None:
@@ -501,13 +502,13 @@ class PartitionLog:
             self._unflushed_since_ms = None
             end = self.log_end_offset
             try:
-                self._sync(self._segments.copy(), end)
+                self._sync(self._segments.copy())
             except OSError as error:
                 self._failure = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
                 raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure) from error
             self.recovery_point = max(self.recovery_point, end)
 
-    def _sync(self, segments: list[Segment], end: int) -> None:
+    def _sync(self, segments: list[Segment]) -> None:
         unsynced, self._unsynced_names = self._unsynced_names, set()
         for name in unsynced:
             if self._disk.exists(self.directory / name):
@@ -520,8 +521,7 @@ class PartitionLog:
             if not segment.indexes_stored:
                 segment.store_indexes()
         for segment in segments:
-            if segment.next_offset > self.recovery_point and segment.base_offset < end:
-                segment.file.sync()
+            segment.sync()
         if self._epochs.dirty:
             self._epochs.dirty = False
             checkpoints.write_epochs(self._disk, self.directory / checkpoints.LEADER_EPOCHS, list(self._epochs))

@@ -66,6 +66,9 @@ def recover_log(
     if not clean_shutdown:
         checked = _check_segments(disk, segments, recovery_point, config, epochs)
     log_end_offset = _join(segments, checked, names, config)
+    if not clean_shutdown:
+        for segment in segments[: len(segments) - checked]:
+            segment.check_end()
     if log_end_offset < log_start_offset or not segments:
         for segment in reversed(segments):
             segment.remove()
@@ -124,14 +127,14 @@ def _check_segments(
     """Check the segments that reach beyond the recovery point, and end the log at the first damage; how many remain."""
     first = max((n for n, segment in enumerate(segments) if segment.base_offset <= recovery_point), default=0)
     for number in range(first, len(segments)):
-        cut = segments[number].recover(config.index_interval_bytes, epochs, gaps=config.compact)
-        beyond = segments[number + 1 :]
-        skipped = beyond[0].base_offset - segments[number].next_offset if beyond else 0
-        if cut or skipped < 0 or (skipped > 0 and not config.compact):
-            for segment in reversed(beyond):
-                segment.remove()
+        segment, beyond = segments[number], segments[number + 1 :]
+        end_offset = beyond[0].base_offset if beyond else segment.offset_limit
+        cut = segment.recover(end_offset, config.index_interval_bytes, epochs, gaps=config.compact)
+        if beyond and segment.next_offset != end_offset and (cut or not config.compact):
+            for later in reversed(beyond):
+                later.remove()
             del segments[number + 1 :]
-            disk.sync_directory(segments[number].directory)
+            disk.sync_directory(segment.directory)
             break
     return len(segments) - first
 

@@ -70,6 +70,7 @@ class Segment:
         "max_timestamp_offset",
         "next_offset",
         "size",
+        "unsynced",
     )
 
     def __init__(self, disk: Disk, directory: Path, base_offset: int, file: File, size: int, created_ms: int) -> None:
@@ -83,6 +84,7 @@ class Segment:
         self.max_timestamp = NO_TIMESTAMP
         self.max_timestamp_offset = base_offset
         self.indexes_stored = False
+        self.unsynced = True
         self._first_timestamp: int | None = None
         self._offset_index: OffsetIndex | None = None
         self._time_index: TimeIndex | None = None
@@ -111,8 +113,14 @@ class Segment:
         file = disk.open(path)
         segment = cls(disk, directory, base_offset, file, file.size(), disk.modified_ms(path))
         segment.indexes_stored = True
-        segment.next_offset = base_offset + INT32_MAX + 1  # it is not known yet, but cannot be beyond that
+        segment.unsynced = False
+        segment.next_offset = segment.offset_limit  # not known yet
         return segment
+
+    @property
+    def offset_limit(self) -> int:
+        """The first offset that is too far from the base offset for the indexes."""
+        return self.base_offset + INT32_MAX + 1
 
     def path(self, suffix: str) -> Path:
         """The path of one of the segment's files."""
@@ -123,10 +131,10 @@ class Segment:
     def must_roll(self, size: int, last_offset: int, max_timestamp: int, config: LogConfig, now_ms: int) -> bool:
         """Whether batches of `size` bytes up to `last_offset` belong into a new segment."""
         if self.size == 0:
-            return last_offset - self.base_offset > INT32_MAX
+            return last_offset >= self.offset_limit
         return (
             self.size + size > config.segment_bytes
-            or last_offset - self.base_offset > INT32_MAX
+            or last_offset >= self.offset_limit
             or self._waited_ms(max_timestamp, now_ms) > config.segment_ms - self._jitter_ms(config)
             or (len(self.offset_index) + 1) * OffsetIndex.ENTRY.size > config.segment_index_bytes
             or (len(self.time_index) + 2) * TimeIndex.ENTRY.size > config.segment_index_bytes
@@ -152,6 +160,7 @@ class Segment:
         """Write whole batches at the end. If that fails, OSError is raised and nothing has changed."""
         position = self.size
         self.indexes_stored = False
+        self.unsynced = True
         try:
             write_all(self.file, data, position)
         except OSError:
@@ -280,21 +289,22 @@ class Segment:
 
     # ---- finding the end
 
-    def recover(self, index_interval_bytes: int, epochs: LeaderEpochs, *, gaps: bool) -> bool:
+    def recover(self, end_offset: int, index_interval_bytes: int, epochs: LeaderEpochs, *, gaps: bool) -> bool:
         """Check every batch, rebuild the indexes, and cut the file after the last good batch; True if anything was cut.
 
-        Offsets must continue from one batch to the next; with `gaps` they may skip, as compaction leaves them. New
-        leader epochs are noted in `epochs`. The transaction index stays empty: only replaying the producers can fill
-        it.
+        Batches from `end_offset` on belong to the next segment. Offsets must continue from one batch to the next; with
+        `gaps` they may skip, as compaction leaves them. New leader epochs are noted in `epochs`. The transaction index
+        stays empty: only replaying the producers can fill it.
         """
         self.clear_indexes()
         self._reset_tail()
+        self.unsynced = True  # what is here may be in the page cache only
         self.next_offset = self.base_offset
         self.max_timestamp, self.max_timestamp_offset = NO_TIMESTAMP, self.base_offset
         end = 0
         for position, batch in scan_valid(self.file, self.size):
             skipped = batch.base_offset - self.next_offset
-            if skipped < 0 or (skipped > 0 and not gaps) or batch.last_offset - self.base_offset > INT32_MAX:
+            if skipped < 0 or (skipped > 0 and not gaps) or batch.last_offset >= end_offset:
                 break
             if batch.partition_leader_epoch > epochs.latest:
                 epochs.assign(batch.partition_leader_epoch, batch.base_offset)
@@ -304,6 +314,20 @@ class Segment:
         if cut:
             self._cut_off(end)
         return cut
+
+    def check_end(self) -> None:
+        """Cut off what lies behind the last batch of a segment that is trusted up to `next_offset`.
+
+        That is what an append that has failed may leave, if its removal was not flushed before the segment was rolled.
+        """
+        offset_index = self.offset_index
+        end = offset_index.entry(len(offset_index) - 1)[1] if len(offset_index) else 0
+        for position, header in scan_headers(self.file, end, self.size):
+            if header.last_offset >= self.next_offset:
+                break
+            end = position + header.size
+        if end != self.size:
+            self._cut_off(end)
 
     def _cut_off(self, end: int) -> None:
         """End the file at `end`, durably: a later crash must not bring back what lay there behind new batches."""
@@ -454,7 +478,14 @@ class Segment:
     def trim(self) -> None:
         """Give back the disk space that was reserved beyond the last batch."""
         if self.file.size() > self.size:
+            self.unsynced = True
             self.file.truncate(self.size)
+
+    def sync(self) -> None:
+        """Force the file to the device if it was written to since; may run in a thread while the segment grows."""
+        if self.unsynced:
+            self.unsynced = False
+            self.file.sync()
 
     def rename_deleted(self) -> list[Path]:
         """Take the files out of the log by their names; returns the new ones. Reads under way are not disturbed."""
