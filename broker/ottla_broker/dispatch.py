@@ -29,6 +29,7 @@ from ottla_broker.errors import ClosesConnection
 from ottla_wire.api_keys import ApiKey
 from ottla_wire.chunks import Chunks, Part
 from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.fields import REQUIRED
 from ottla_wire.headers import RequestHeader, encode_response_header
 from ottla_wire.message import Message, VersionRange
 from ottla_wire.messages import api_versions
@@ -76,13 +77,14 @@ class Api(msgspec.Struct, frozen=True):
 
     def failure(self, error: KafkaError) -> Message:
         """The response that says that the whole request failed. Raises ClosesConnection if it has no place for that."""
-        fields = {field.name for field in self.response.fields}
+        fields = {field.name: field for field in self.response.fields}
         if "error_code" not in fields:
             raise ClosesConnection(f"{self.request.__name__} failed: {error}") from error
-        response = self.response(error_code=int(error.code))
+        values = {name: field.zero for name, field in fields.items() if field.default is REQUIRED}
+        values["error_code"] = int(error.code)
         if "error_message" in fields:
-            response.error_message = error.message  # type: ignore[attr-defined]
-        return response
+            values["error_message"] = error.message
+        return self.response(**values)
 
 
 APIS: dict[int, Api] = {}

@@ -1,0 +1,159 @@
+"""Produce: what is appended, what is refused, and how."""
+
+from typing import Any
+
+import pytest
+
+from ottla_broker.errors import ClosesConnection
+from ottla_wire.errors import ErrorCode
+from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from ottla_wire.records import Compression, NewRecord, build_batch
+
+
+def batch(**options: Any) -> bytearray:
+    return build_batch([NewRecord(b"k", b"v", 1_000)], **options)
+
+
+def request(records: Any, acks: int = -1, topic: str = "t", **fields: Any) -> ProduceRequest:
+    data = PartitionProduceData(index=0, records=records)
+    return ProduceRequest(
+        acks=acks,
+        timeout_ms=1000,
+        topic_data=[TopicProduceData(name=topic, partition_data=[data], **fields)],
+    )
+
+
+async def code_of(client: Any, records: Any, version: int = 9, **fields: Any) -> int:
+    response = await client.ask(request(records, **fields), version)
+    code: int = response.responses[0].partition_responses[0].error_code
+    return code
+
+
+@pytest.mark.parametrize("version", range(3, 13))
+def test_offsets_go_up_in_every_version(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        offsets = [(await client.produce("t", b"a", b"b", version=version)).base_offset for _ in range(3)]
+        assert offsets == [0, 2, 4]
+        assert await client.read("t", 3) == [b"a", b"b", b"a", b"b"]  # the whole batch that contains the offset
+
+    with_client(scenario)
+
+
+def test_topics_are_named_by_id_from_version_13(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        topic_id = client.node.broker.image.topics["t"].id
+        assert await code_of(client, batch(), 13, topic="", topic_id=topic_id) == 0
+        assert await code_of(client, batch(), 13, topic="") == ErrorCode.UNKNOWN_TOPIC_ID
+
+    with_client(scenario)
+
+
+def test_an_unknown_partition_is_refused(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        assert await code_of(client, batch(), topic="other") == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        assert (await client.produce("t", b"v", index=1)).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+    with_client(scenario)
+
+
+def test_acks_are_minus_one_zero_or_one(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        assert await code_of(client, batch(), acks=1) == 0
+        assert await code_of(client, batch(), acks=2) == ErrorCode.INVALID_REQUIRED_ACKS
+
+    with_client(scenario)
+
+
+def test_without_acknowledgement_there_is_no_response_and_an_error_closes(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        assert await client.produce("t", b"v", acks=0) is None
+        assert await client.read("t", 0) == [b"v"]
+        with pytest.raises(ClosesConnection, match="acks=0"):
+            await client.produce("t", b"v", acks=0, index=7)
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize(
+    ("records", "code"),
+    [
+        (None, ErrorCode.INVALID_RECORD),
+        (b"", ErrorCode.INVALID_RECORD),
+        (bytes(30), ErrorCode.CORRUPT_MESSAGE),
+        (batch() + batch(), ErrorCode.INVALID_RECORD),
+        (batch()[:-1], ErrorCode.CORRUPT_MESSAGE),
+        (batch()[:-1] + b"?", ErrorCode.CORRUPT_MESSAGE),
+        (batch(control=True), ErrorCode.INVALID_RECORD),
+        (batch(producer_id=1, producer_epoch=0, base_sequence=0, transactional=True), 53),
+    ],
+)
+def test_a_batch_that_cannot_be_taken_is_refused(with_client: Any, records: Any, code: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        assert await code_of(client, records) == code
+        assert await client.read("t", 0) == []
+
+    with_client(scenario)
+
+
+def test_zstd_needs_version_7(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        packed = batch(compression=Compression.ZSTD)
+        assert await code_of(client, packed, 6) == ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+        assert await code_of(client, packed, 7) == 0
+
+    with_client(scenario)
+
+
+def test_a_batch_above_max_message_bytes_is_too_large(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", max_message_bytes="1000")
+        assert (await client.produce("t", bytes(2000))).error_code == ErrorCode.MESSAGE_TOO_LARGE
+        assert (await client.produce("t", bytes(200))).error_code == 0
+
+    with_client(scenario)
+
+
+def test_a_compacted_topic_needs_keys(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", cleanup_policy="compact")
+        assert (await client.produce("t", b"v", key=None)).error_code == ErrorCode.INVALID_RECORD
+        assert (await client.produce("t", b"v", key=b"k")).error_code == 0
+
+    with_client(scenario)
+
+
+def test_too_few_in_sync_replicas_refuse_acks_all_alone(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", min_insync_replicas="2")
+        assert (await client.produce("t", b"v", acks=-1)).error_code == ErrorCode.NOT_ENOUGH_REPLICAS
+        assert (await client.produce("t", b"v", acks=1)).error_code == 0
+
+    with_client(scenario)
+
+
+def test_internal_topics_are_written_by_admin_clients_only(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.node.broker.ensure_internal_topic("__consumer_offsets")
+        refused = await client.ask(request(batch(), topic="__consumer_offsets"), 9)
+        assert refused.responses[0].partition_responses[0].error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
+        allowed = await client.ask(request(batch(), topic="__consumer_offsets"), 9, client_id="__admin_client")
+        assert allowed.responses[0].partition_responses[0].error_code == 0
+
+    with_client(scenario)
+
+
+def test_an_acknowledgement_waits_for_the_flush_that_flush_messages_asks_for(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", flush_messages="1")
+        await client.produce("t", b"v")
+        log = client.node.broker.partition("t", 0)
+        assert log.recovery_point == 1
+
+    with_client(scenario)

@@ -1,0 +1,248 @@
+"""CreateTopics, DeleteTopics, CreatePartitions, and the settings of topics: as clients see them."""
+
+import asyncio
+import uuid
+from typing import Any
+
+import pytest
+
+from ottla_wire.errors import ErrorCode
+from ottla_wire.messages import alter_configs, create_partitions, describe_configs, incremental_alter_configs
+from ottla_wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
+from ottla_wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from ottla_wire.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
+
+TOPIC, BROKER = 2, 4
+
+
+def topic(name: str, partitions: int = 1, **config: str) -> CreatableTopic:
+    return CreatableTopic(
+        name=name,
+        num_partitions=partitions,
+        replication_factor=-1,
+        assignments=[],
+        configs=[CreatableTopicConfig(name=key.replace("_", "."), value=value) for key, value in config.items()],
+    )
+
+
+async def described(client: Any, kind: int, name: str, keys: list[str] | None = None, version: int = 4) -> Any:
+    resource = describe_configs.DescribeConfigsResource(resource_type=kind, resource_name=name, configuration_keys=keys)
+    request = describe_configs.DescribeConfigsRequest(
+        resources=[resource], include_synonyms=True, include_documentation=version >= 3
+    )
+    return (await client.ask(request, version)).results[0]
+
+
+@pytest.mark.parametrize("version", range(2, 8))
+def test_topics_are_created_in_every_version(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        response = await client.ask(CreateTopicsRequest(topics=[topic("a", 2), topic("b")]), version)
+        assert [(result.name, result.error_code) for result in response.topics] == [("a", 0), ("b", 0)]
+        image = client.node.broker.image
+        assert len(image.topics["a"].partitions) == 2
+        if version >= 7:
+            assert response.topics[0].topic_id == image.topics["a"].id
+        if version >= 5:
+            assert (response.topics[0].num_partitions, response.topics[0].replication_factor) == (2, 1)
+
+    with_client(scenario)
+
+
+def test_a_created_topic_comes_with_its_settings_and_their_sources(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        response = await client.ask(CreateTopicsRequest(topics=[topic("t", retention_ms="7")]), 5)
+        configs = {config.name: (config.value, config.config_source) for config in response.topics[0].configs}
+        assert configs["retention.ms"] == ("7", 1)
+        assert configs["max.message.bytes"] == ("5000", 4)
+        assert configs["segment.bytes"] == ("1073741824", 5)
+
+    with_client(scenario, message_max_bytes=5000)
+
+
+def test_what_cannot_be_created_does_not_keep_others_from_it(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        asked = [topic("a b"), topic("c"), topic("d", no_such="1"), topic("e"), topic("e")]
+        response = await client.ask(CreateTopicsRequest(topics=asked), 7)
+        codes = {result.name: result.error_code for result in response.topics}
+        assert codes == {
+            "a b": ErrorCode.INVALID_TOPIC_EXCEPTION,
+            "c": 0,
+            "d": ErrorCode.INVALID_CONFIG,
+            "e": ErrorCode.INVALID_REQUEST,
+        }
+        assert set(client.node.broker.image.topics) == {"c"}
+
+    with_client(scenario)
+
+
+def test_validating_creates_nothing(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        response = await client.ask(CreateTopicsRequest(topics=[topic("t")], validate_only=True), 7)
+        assert response.topics[0].error_code == 0
+        assert not client.node.broker.image.topics
+
+    with_client(scenario)
+
+
+def test_one_topic_created_by_many_at_once_is_created_once(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        requests = (client.ask(CreateTopicsRequest(topics=[topic("t")]), 7) for _ in range(5))
+        codes = [response.topics[0].error_code for response in await asyncio.gather(*requests)]
+        assert sorted(codes) == [0, *[ErrorCode.TOPIC_ALREADY_EXISTS] * 4]
+
+    with_client(scenario)
+
+
+def test_topics_are_deleted_by_name_and_by_id(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        for name in ("a", "b"):
+            await client.create(name)
+        broker = client.node.broker
+        by_name = await client.ask(DeleteTopicsRequest(topic_names=["a", "nowhere"], timeout_ms=1000), 5)
+        assert {result.name: result.error_code for result in by_name.responses} == {
+            "a": 0,
+            "nowhere": ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        }
+        ids = [broker.image.topics["b"].id, uuid.UUID(int=99)]
+        states = [DeleteTopicState(name=None, topic_id=each) for each in ids]
+        by_id = await client.ask(DeleteTopicsRequest(topics=states, timeout_ms=1000), 6)
+        assert {result.topic_id: result.error_code for result in by_id.responses} == {
+            ids[0]: 0,
+            ids[1]: ErrorCode.UNKNOWN_TOPIC_ID,
+        }
+        assert not broker.image.topics
+        assert broker.logs.get("a", 0) is None
+
+    with_client(scenario)
+
+
+def test_deletion_can_be_forbidden(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        response = await client.ask(DeleteTopicsRequest(topic_names=["t"], timeout_ms=1000), 5)
+        assert response.responses[0].error_code == ErrorCode.TOPIC_DELETION_DISABLED
+
+    with_client(scenario, delete_topic_enable="false")
+
+
+def test_a_topic_created_anew_is_empty(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"old")
+        await client.ask(DeleteTopicsRequest(topic_names=["t"], timeout_ms=1000), 5)
+        await client.create("t")
+        assert (await client.produce("t", b"new")).base_offset == 0
+        assert await client.read("t", 0) == [b"new"]
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize("version", range(4))
+def test_partitions_are_added(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        asked = create_partitions.CreatePartitionsTopic(name="t", count=3, assignments=None)
+        request = create_partitions.CreatePartitionsRequest(topics=[asked], timeout_ms=1000, validate_only=False)
+        assert (await client.ask(request, version)).results[0].error_code == 0
+        assert (await client.produce("t", b"v", index=2)).error_code == 0
+        again = await client.ask(request, version)
+        assert again.results[0].error_code == ErrorCode.INVALID_PARTITIONS
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
+def test_settings_are_described_with_synonyms(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", retention_ms="7")
+        result = await described(client, TOPIC, "t", ["retention.ms"], version)
+        (entry,) = result.configs
+        assert (entry.name, entry.value, entry.config_source, entry.read_only) == ("retention.ms", "7", 1, False)
+        assert [(synonym.name, synonym.value, synonym.source) for synonym in entry.synonyms] == [
+            ("retention.ms", "7", 1),
+            ("log.retention.ms", "9", 4),
+            ("log.retention.ms", "604800000", 5),
+        ]
+        if version >= 3:
+            assert entry.config_type == 5
+            assert entry.documentation
+
+    with_client(scenario, log_retention_ms=9)
+
+
+def test_a_brokers_settings_are_described(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        result = await described(client, BROKER, "1")
+        entries = {entry.name: entry for entry in result.configs}
+        assert (entries["num.partitions"].value, entries["num.partitions"].config_source) == ("3", 4)
+        assert (entries["node.id"].value, entries["node.id"].config_source) == ("1", 5)
+        assert all(entry.read_only for entry in result.configs)
+
+    with_client(scenario, num_partitions=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "code"),
+    [
+        (TOPIC, "nowhere", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (TOPIC, "a b", ErrorCode.INVALID_TOPIC_EXCEPTION),
+        (BROKER, "2", ErrorCode.INVALID_REQUEST),
+        (99, "x", ErrorCode.INVALID_REQUEST),
+    ],
+)
+def test_what_has_no_settings_is_refused(with_client: Any, kind: int, name: str, code: ErrorCode) -> None:
+    async def scenario(client: Any) -> None:
+        assert (await described(client, kind, name)).error_code == code
+
+    with_client(scenario)
+
+
+def test_single_settings_change_and_act_at_once(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", segment_ms="5")
+        change = incremental_alter_configs.AlterableConfig(name="max.message.bytes", config_operation=0, value="100")
+        resource = incremental_alter_configs.AlterConfigsResource(
+            resource_type=TOPIC, resource_name="t", configs=[change]
+        )
+        request = incremental_alter_configs.IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
+        assert (await client.ask(request, 1)).responses[0].error_code == 0
+        assert (await client.produce("t", bytes(500))).error_code == ErrorCode.MESSAGE_TOO_LARGE
+        assert client.node.broker.partition("t", 0).config.segment_ms == 5
+        change.config_operation = 9
+        assert (await client.ask(request, 1)).responses[0].error_code == ErrorCode.INVALID_REQUEST
+
+    with_client(scenario)
+
+
+def test_all_settings_are_replaced(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", segment_ms="5", retention_ms="6")
+        resource = alter_configs.AlterConfigsResource(
+            resource_type=TOPIC,
+            resource_name="t",
+            configs=[alter_configs.AlterableConfig(name="retention.ms", value="7")],
+        )
+        request = alter_configs.AlterConfigsRequest(resources=[resource], validate_only=False)
+        assert (await client.ask(request, 2)).responses[0].error_code == 0
+        config = client.node.broker.partition("t", 0).config
+        assert (config.retention_ms, config.segment_ms) == (7, 604_800_000)
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize("version", range(1, 6))
+def test_the_size_of_partitions_is_described(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", partitions=2)
+        await client.produce("t", bytes(1000), index=1)
+        (everything,) = (await client.ask(DescribeLogDirsRequest(topics=None), version)).results
+        sizes = {p.partition_index: p.partition_size for t in everything.topics for p in t.partitions}
+        assert sizes[0] == 0
+        assert sizes[1] > 1000
+        asked = [DescribableLogDirTopic(topic="t", partitions=[1])]
+        (one,) = (await client.ask(DescribeLogDirsRequest(topics=asked), version)).results
+        assert [p.partition_index for t in one.topics for p in t.partitions] == [1]
+        if version >= 4:
+            assert one.total_bytes > one.usable_bytes > 0
+
+    with_client(scenario)
