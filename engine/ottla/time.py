@@ -21,8 +21,8 @@ Extractor = Callable[[Any], int]
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def duration_ms(duration: Duration, what: str) -> int:
-    """A duration in whole milliseconds. Raises `ConfigError`, naming `what`, if it is negative or no duration."""
+def duration_ms(duration: object, what: str) -> int:
+    """A `Duration` in whole milliseconds. Raises `ConfigError`, naming `what`, if it is negative or no duration."""
     if isinstance(duration, timedelta):
         milliseconds = duration // _MILLISECOND
     elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
@@ -40,7 +40,7 @@ def timestamp_extractor(timestamp: str | Extractor | None) -> Extractor | None:
         return timestamp
     attribute = attrgetter(timestamp)
 
-    def extract(value: Any) -> int:
+    def extract(value: Any) -> Any:
         return value[timestamp] if isinstance(value, dict) else attribute(value)
 
     return extract
