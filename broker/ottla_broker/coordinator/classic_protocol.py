@@ -101,8 +101,8 @@ class ClassicProtocol:
         if group.state is GroupState.PREPARING_REBALANCE:
             # Who has joined is counted, not who is a member: the limit may have been lowered since, and then the
             # last ones to join again are those who have to go.
-            joined = member is not None and member.joining is not None
-            return joined or group.waiting_to_join < self._config.group_max_size
+            is_waiting = member is not None and member.joining is not None
+            return is_waiting or group.waiting_to_join < self._config.group_max_size
         return member is not None or len(group.members) < self._config.group_max_size
 
     def _join_new(
