@@ -151,7 +151,11 @@ class LogManager:
         logs = list(self._logs.values())
         parts = (logs[number::_THREADS] for number in range(_THREADS))
         clean = all(await asyncio.gather(*(asyncio.to_thread(_close_logs, part) for part in parts)))
-        await self._checkpoint(*_CHECKPOINTED)
+        try:
+            await self._checkpoint(*_CHECKPOINTED)
+        except OSError:
+            logger.exception("The checkpoints in %s could not be written", self.path)
+            clean = False
         self.directory.close(clean=clean)
 
     # ---- the work that comes round

@@ -232,9 +232,7 @@ def test_a_clean_restart_remembers_the_last_batch_of_each_producer(bench, one_ba
     log.close()
     log = bench.open()
     assert bench.append(log, bytes(batch)).duplicate
-    assert [path for path in bench.disk.list(bench.directory) if path.endswith(".snapshot")] == [
-        f"{3:020d}.snapshot"
-    ]
+    assert [path for path in bench.disk.list(bench.directory) if path.endswith(".snapshot")] == [f"{3:020d}.snapshot"]
 
 
 @pytest.mark.parametrize("damage", [0, 1, 10, 40])

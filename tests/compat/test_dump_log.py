@@ -1,0 +1,99 @@
+"""Apache Kafka's own dump tool reads what the log writes.
+
+OTTLA_KAFKA_CLASSPATH is the class path of an Apache Kafka 4.x installation, such as `/opt/kafka/libs/*`.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ottla_broker.log.config import LogConfig
+from ottla_broker.log.partition import Origin, PartitionLog
+from ottla_wire.control_records import build_end_txn_marker
+from ottla_wire.records import Compression, NewRecord, build_batch
+
+NOW_MS = 1_700_000_000_000
+CLASSPATH = os.environ.get("OTTLA_KAFKA_CLASSPATH")
+
+pytestmark = pytest.mark.skipif(CLASSPATH is None, reason="OTTLA_KAFKA_CLASSPATH is not set")
+
+
+def write_log(directory: Path) -> PartitionLog:
+    """Two producers whose transactions commit and abort in turn, every compression type, several segments and epochs."""
+    config = LogConfig(segment_bytes=15_000, index_interval_bytes=500)
+    log = PartitionLog.open(directory, "orders", 0, config, now_ms=NOW_MS, clean_shutdown=True)
+    sequences = {7: 0, 8: 0}
+    for number in range(300):
+        producer_id, now_ms, epoch = 7 + number % 2, NOW_MS + number, number // 100
+        batch = build_batch(
+            [NewRecord(b"key", b"value" * 4, now_ms), NewRecord(None, None, now_ms, [("header", b"x")])],
+            compression=Compression(number % 5),
+            producer_id=producer_id,
+            producer_epoch=1,
+            base_sequence=sequences[producer_id],
+            transactional=True,
+        )
+        sequences[producer_id] += 2
+        log.append(batch, leader_epoch=epoch, now_ms=now_ms)
+        if number % 10 in (8, 9):
+            marker = build_end_txn_marker(
+                commit=number % 20 < 10,
+                producer_id=producer_id,
+                producer_epoch=1,
+                coordinator_epoch=3,
+                timestamp=now_ms,
+            )
+            log.append(marker, leader_epoch=epoch, now_ms=now_ms, origin=Origin.COORDINATOR)
+    log.update_high_watermark(log.log_end_offset)
+    return log
+
+
+def dump(files: list[Path], *options: str) -> str:
+    """What the tool prints, with its complaints."""
+    names = ",".join(map(str, files))
+    command = ["java", "-cp", str(CLASSPATH), "org.apache.kafka.tools.DumpLogSegments", *options, "--files", names]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    return result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    directory = tmp_path_factory.mktemp("data") / "orders-0"
+    log = write_log(directory)
+    assert log.log_end_offset == 660
+    assert len(log.segments) == 3
+    log.close()
+    return sorted(directory.glob("0*"))
+
+
+def test_43_every_record_is_read(files: list[Path]) -> None:
+    printed = dump([path for path in files if path.suffix == ".log"], "--deep-iteration", "--print-data-log")
+    offsets = [int(offset) for offset in re.findall(r"^\| offset: (\d+)", printed, re.MULTILINE)]
+    assert offsets == list(range(660))
+    assert printed.count("payload: valuevaluevaluevalue") == 300
+    assert printed.count("endTxnMarker: COMMIT") == printed.count("endTxnMarker: ABORT") == 30
+    assert "isvalid: false" not in printed
+    assert {f"partitionLeaderEpoch: {epoch}" for epoch in range(3)} <= set(
+        re.findall(r"partitionLeaderEpoch: \d+", printed)
+    )
+
+
+@pytest.mark.parametrize("option", ["--index-sanity-check", "--verify-index-only"])
+def test_43_the_offset_and_time_indexes_hold(files: list[Path], option: str) -> None:
+    indexes = [path for path in files if path.suffix in (".index", ".timeindex", ".log")]
+    printed = dump(indexes, option)
+    assert not re.search(r"mismatch|exception|not.*(found|indexed)|corrupt", printed, re.IGNORECASE), printed
+    if option == "--index-sanity-check":
+        assert printed.count("passed sanity check") == 6
+
+
+def test_43_aborted_transactions_and_producer_states_are_read(files: list[Path]) -> None:
+    printed = dump([path for path in files if path.suffix in (".txnindex", ".snapshot")])
+    aborted = re.findall(r"producerId: (\d+) firstOffset: (\d+) lastOffset: (\d+) lastStableOffset: (\d+)", printed)
+    assert len(aborted) == 30
+    assert aborted[0] == ("7", "22", "40", "24")
+    assert "producerId: 8 producerEpoch: 1 coordinatorEpoch: 3 currentTxnFirstOffset: OptionalLong.empty" in printed
+    assert "firstSequence: 298 lastSequence: 299" in printed
