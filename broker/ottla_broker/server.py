@@ -176,6 +176,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def _serve(self) -> None:
         """Start the requests that have arrived, as far as the connection's limits allow, and send what is ready."""
         connection = self.connection
+        connection.output_full = self._writer.pending_bytes > MAX_OUTPUT_BYTES
         while connection.takes_requests:
             frame = self._reader.next_frame()
             if frame is None:

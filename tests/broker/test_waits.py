@@ -1,0 +1,64 @@
+"""Fetches that wait for records."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from ottla_broker.waits import Waits
+
+
+def run(scenario: Callable[[Waits], Awaitable[None]]) -> None:
+    async def main() -> None:
+        waits = Waits()
+        await scenario(waits)
+        assert len(waits) == 0, "a wait that is over leaves nothing behind"
+
+    asyncio.run(main())
+
+
+async def parked(waits: Waits, *indexes: int, missing: int = 1, timeout_ms: int = 60_000) -> "asyncio.Task[None]":
+    task = asyncio.ensure_future(waits.for_bytes([("t", index) for index in indexes], missing, timeout_ms))
+    await asyncio.sleep(0)
+    return task
+
+
+def test_bytes_of_all_partitions_count_together() -> None:
+    async def scenario(waits: Waits) -> None:
+        task = await parked(waits, 0, 1, missing=10)
+        waits.advanced("t", 0, 4)
+        waits.advanced("t", 1, 5)
+        waits.advanced("other", 0, 100)
+        await asyncio.sleep(0)
+        assert not task.done()
+        waits.advanced("t", 0, 1)
+        await asyncio.wait_for(task, 5)
+
+    run(scenario)
+
+
+def test_a_change_of_another_kind_wakes_at_once() -> None:
+    async def scenario(waits: Waits) -> None:
+        tasks = [await parked(waits, 0, missing=10), await parked(waits, 0, 1, missing=10)]
+        waits.wake("t", 0)
+        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
+    run(scenario)
+
+
+def test_a_wait_ends_in_time() -> None:
+    async def scenario(waits: Waits) -> None:
+        await asyncio.wait_for(await parked(waits, 0, timeout_ms=5), 5)
+
+    run(scenario)
+
+
+def test_a_cancelled_wait_is_forgotten() -> None:
+    async def scenario(waits: Waits) -> None:
+        task = await parked(waits, 0, 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        waits.advanced("t", 0, 100)
+
+    run(scenario)
