@@ -1,0 +1,111 @@
+"""A node from start to stop, and what it finds when it starts again."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from ottla_broker.cluster.image import ResourceType
+from ottla_broker.cluster.topics import NewTopic
+from ottla_broker.node import ADDRESS_FILE
+from ottla_wire.records import NewRecord, build_batch
+
+
+def batch(value: bytes = b"v") -> bytearray:
+    return build_batch([NewRecord(b"k", value, 1_000)])
+
+
+def run(main: Any) -> None:
+    uvloop.run(main())
+
+
+def test_topics_settings_and_records_survive_a_restart(start_node: Any) -> None:
+    async def main() -> None:
+        async with start_node() as node:
+            await node.broker.controller.create_topics([NewTopic("t", 2, config={"retention.ms": "7"})])
+            node.broker.append(node.broker.partition("t", 1), batch())
+            cluster_id, topic_id = node.broker.cluster_id, node.broker.image.topics["t"].id
+        async with start_node() as node:
+            assert node.broker.cluster_id == cluster_id
+            assert node.broker.image.topics["t"].id == topic_id
+            assert node.broker.image.config(ResourceType.TOPIC, "t") == {"retention.ms": "7"}
+            log = node.broker.partition("t", 1)
+            assert (log.high_watermark, log.log_end_offset, log.config.retention_ms) == (1, 1, 7)
+            assert node.broker.leadership(log).leader_epoch == 0
+
+    run(main)
+
+
+def test_after_a_crash_partitions_are_led_in_a_new_epoch(start_node: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start_node() as node:
+            await node.broker.controller.create_topics([NewTopic("t")])
+            node.broker.append(node.broker.partition("t", 0), batch())
+            # What a crash leaves behind is what lies there now.
+            shutil.copytree(tmp_path / "node", tmp_path / "crashed")
+        shutil.rmtree(tmp_path / "node")
+        (tmp_path / "crashed").rename(tmp_path / "node")
+        async with start_node() as node:
+            log = node.broker.partition("t", 0)
+            assert node.broker.leadership(log).leader_epoch == 1
+            assert log.high_watermark == 1
+            assert node.broker.append(log, batch()).base_offset == 1
+            assert log.leader_epoch == 1
+
+    run(main)
+
+
+def test_a_partition_whose_directory_is_missing_is_made_again(start_node: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start_node() as node:
+            await node.broker.controller.create_topics([NewTopic("t", 2)])
+        shutil.rmtree(tmp_path / "node" / "t-1")
+        async with start_node() as node:
+            assert node.broker.append(node.broker.partition("t", 1), batch()).base_offset == 0
+
+    run(main)
+
+
+def test_directories_that_belong_to_no_topic_are_deleted(start_node: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start_node() as node:
+            await node.broker.controller.create_topics([NewTopic("t", 1)])
+        shutil.copytree(tmp_path / "node" / "t-0", tmp_path / "node" / "stray-0")
+        shutil.copytree(tmp_path / "node" / "t-0", tmp_path / "node" / "t-5")
+        async with start_node() as node:
+            assert {(log.topic, log.index) for log in node.broker.logs} == {("__cluster_metadata", 0), ("t", 0)}
+
+    run(main)
+
+
+def test_the_address_file_lives_as_long_as_the_broker(start_node: Any, tmp_path: Path) -> None:
+    file = tmp_path / "node" / ADDRESS_FILE
+
+    async def main() -> None:
+        async with start_node() as node:
+            assert file.read_text().strip() == str(node.address)
+        assert not file.exists()
+
+    run(main)
+
+
+def test_clients_are_sent_to_the_advertised_address(start_node: Any) -> None:
+    async def main() -> None:
+        async with start_node(advertised_listeners="broker.example:0") as node:
+            ((broker, endpoint),) = node.broker.endpoints("PLAINTEXT")
+            assert broker.id == 1
+            assert (endpoint.host, endpoint.port) == ("broker.example", node.address.port)
+
+    run(main)
+
+
+def test_producer_ids_are_never_given_twice(start_node: Any) -> None:
+    async def main() -> None:
+        given: list[int] = []
+        for _ in range(3):
+            async with start_node() as node:
+                given += await node.broker.allocate_producer_ids()
+        assert len(set(given)) == len(given) == 3000
+
+    run(main)
