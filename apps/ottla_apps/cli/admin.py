@@ -1,0 +1,197 @@
+"""librdkafka's admin client as commands need it: plain values in and out, one sentence for each refusal.
+
+A method that changes something returns the error, or None where it went well, so that one failure does not hide the
+others. A method that asks for something raises `Refused` or `Unreachable`.
+"""
+
+import concurrent.futures
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
+from confluent_kafka.cimpl import NewPartitions, NewTopic
+
+from ottla_apps.cli.errors import CommandError, Refused, Unreachable
+
+Key = TypeVar("Key")
+Outcomes = dict[Key, CommandError | None]
+
+EARLIEST, LATEST = "earliest", "latest"
+
+
+class Partition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.number}"
+
+
+class Alteration(NamedTuple):
+    """A change of one setting; `value` is None for a deletion."""
+
+    operation: str  # set, delete, append or subtract, as Kafka calls them
+    name: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        signs = {"set": "=", "append": "+=", "subtract": "-="}
+        return f"{self.name}{signs[self.operation]}{self.value}" if self.operation in signs else f"delete {self.name}"
+
+
+def refusal(what: str, error: KafkaError) -> CommandError:
+    """What the user reads of an error of librdkafka or a broker: `what` could not be done, and why."""
+    reason = error.str().removeprefix("Broker: ").strip().rstrip(".")
+    if error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
+        return Unreachable(f"{what}: no broker answered in time ({reason}).")
+    return Refused(f"{what}: {reason or error.name()}.", error.code())
+
+
+class Admin:
+    """An admin client whose calls return when the answer is there, or after the timeout."""
+
+    def __init__(self, settings: dict[str, Any], timeout_s: float) -> None:
+        self._client = AdminClient(settings)
+        self._timeout_s = timeout_s
+
+    # ---- topics
+
+    def create_topic(
+        self, name: str, partitions: int, replicas: int, configs: Mapping[str, str], *, dry_run: bool
+    ) -> CommandError | None:
+        """Create a topic, or only have it checked; -1 leaves a number to the broker's defaults."""
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(configs))
+        call = self._client.create_topics
+        return self._one(
+            lambda **limits: call([topic], validate_only=dry_run, **limits), f"Cannot create topic {name!r}"
+        )
+
+    def delete_topic(self, name: str) -> CommandError | None:
+        call = self._client.delete_topics
+        return self._one(lambda **limits: call([name], **limits), f"Cannot delete topic {name!r}")
+
+    def add_partitions(self, topic: str, total: int, *, dry_run: bool) -> CommandError | None:
+        """Let a topic have `total` partitions, or only have that checked."""
+        call, wanted = self._client.create_partitions, [NewPartitions(topic, total)]
+        what = f"Cannot add partitions to {topic!r}"
+        return self._one(lambda **limits: call(wanted, validate_only=dry_run, **limits), what)
+
+    def delete_records(self, before: Mapping[Partition, int]) -> Outcomes[Partition]:
+        """Delete what lies before the given offsets."""
+        wanted = [TopicPartition(topic, index, offset) for (topic, index), offset in before.items()]
+        futures = self._client.delete_records(wanted, request_timeout=self._timeout_s)
+        return {
+            Partition(found.topic, found.partition): self._failure(
+                future, f"Cannot delete records of {found.topic}-{found.partition}"
+            )
+            for found, future in futures.items()
+        }
+
+    def offsets(self, at: Mapping[Partition, str | int], *, committed_only: bool = False) -> dict[Partition, int]:
+        """The offsets at EARLIEST, LATEST, or the first one from a time in ms on (-1 if there is none).
+
+        LATEST is the last stable offset with `committed_only`, else the high watermark.
+        """
+        if not at:
+            return {}
+        specs = {
+            EARLIEST: OffsetSpec.earliest(),  # type: ignore[no-untyped-call]
+            LATEST: OffsetSpec.latest(),  # type: ignore[no-untyped-call]
+        }
+        wanted = {
+            TopicPartition(topic, index): specs[point] if isinstance(point, str) else OffsetSpec.for_timestamp(point)
+            for (topic, index), point in at.items()
+        }
+        isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
+        futures = self._client.list_offsets(wanted, isolation_level=isolation, request_timeout=self._timeout_s)
+        found = {}
+        for partition, future in futures.items():
+            where = Partition(partition.topic, partition.partition)
+            found[where] = self._result(future, f"The offsets of {where} cannot be listed").offset
+        return found
+
+    # ---- settings
+
+    def alter_configs(
+        self, kind: str, name: str, alterations: Iterable[Alteration], *, dry_run: bool
+    ) -> CommandError | None:
+        """Change settings of a `topic`, `broker` or `group`, or only have the changes checked."""
+        entries = [
+            ConfigEntry(name, value, incremental_operation=AlterConfigOpType[operation.upper()])
+            for operation, name, value in alterations
+        ]
+        resource = ConfigResource(ResourceType[kind.upper()], name, incremental_configs=entries)
+        call = self._client.incremental_alter_configs
+        what = f"Cannot change the settings of {kind} {name!r}"
+        return self._one(lambda **limits: call([resource], validate_only=dry_run, **limits), what)
+
+    # ---- groups
+
+    def group_offsets(self, group: str) -> dict[Partition, int]:
+        """The offsets that a group has committed, by partition; none for a group that does not exist."""
+        futures = self._client.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group)], request_timeout=self._timeout_s
+        )
+        found = self._result(futures[group], f"The offsets of group {group!r} cannot be listed")
+        return {
+            Partition(committed.topic, committed.partition): committed.offset
+            for committed in found.topic_partitions
+            if committed.offset >= 0
+        }
+
+    def alter_group_offsets(self, group: str, offsets: Mapping[Partition, int]) -> CommandError | None:
+        """Commit offsets for a group that has no members."""
+        wanted = [TopicPartition(topic, index, offset) for (topic, index), offset in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(group, wanted)]
+        what = f"Cannot change the offsets of group {group!r}"
+        try:
+            futures = self._client.alter_consumer_group_offsets(request, request_timeout=self._timeout_s)
+            result = self._result(futures[group], what)
+        except Refused as error:
+            if error.code == KafkaError.UNKNOWN_MEMBER_ID:
+                return Refused(f"{what}: it has members; stop them first.", error.code)
+            return error
+        except CommandError as error:
+            return error
+        return next((refusal(what, changed.error) for changed in result.topic_partitions if changed.error), None)
+
+    def delete_group(self, group: str) -> CommandError | None:
+        call = self._client.delete_consumer_groups
+        return self._one(lambda **limits: call([group], **limits), f"Cannot delete group {group!r}")
+
+    # ---- waiting
+
+    def _one(self, call: Callable[..., dict[Any, Any]], what: str) -> CommandError | None:
+        """Make a call that concerns one thing, and wait for its outcome."""
+        try:
+            futures = call(request_timeout=self._timeout_s)
+        except KafkaException as error:
+            return refusal(what, error.args[0])
+        (future,) = futures.values()
+        return self._failure(future, what)
+
+    def _failure(self, future: "concurrent.futures.Future[Any]", what: str) -> CommandError | None:
+        try:
+            self._result(future, what)
+        except CommandError as error:
+            return error
+        return None
+
+    def _result(self, future: "concurrent.futures.Future[Any]", what: str) -> Any:
+        try:
+            # librdkafka ends the request after its timeout; the second more only guards against waiting for ever.
+            return future.result(self._timeout_s + 1)
+        except KafkaException as error:
+            raise refusal(what, error.args[0]) from None
+        except concurrent.futures.TimeoutError:
+            raise Unreachable(f"{what}: no answer within {self._timeout_s:g} s.") from None

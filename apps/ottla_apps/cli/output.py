@@ -1,0 +1,215 @@
+"""How results are shown: tables on a terminal, tab-separated lines when piped, JSON on demand.
+
+A command hands over `Table`s and `Facts`; both know their name, which JSON uses where there are several. Cells are
+plain values: None, bool, int, float, str, a list of those, or a `Time`.
+
+Tab-separated output names its columns in the first line. Tabs, line ends and other control characters within a cell are
+escaped as in Python, so that a line is a row, and a terminal shows what is there instead of obeying it.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import typer
+
+from ottla_apps.cli.errors import CommandError
+from ottla_apps.cli.points import format_time
+
+Cell = object
+
+# A drawn table's columns are as wide as its widest cells: long ones are drawn in pages.
+_PAGE = 500
+
+
+class Format(StrEnum):
+    """How a result is printed."""
+
+    TABLE = "table"
+    TEXT = "text"
+    JSON = "json"
+
+
+class Time(int):
+    """Milliseconds since 1970: a number in JSON, a date and time for people."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under named columns. `columns` are in snake_case, as JSON shows them."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Single values with names, in snake_case."""
+
+    name: str
+    values: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Like a `Table`, but its rows are made as they are read, and may be too many to hold; `facts` hold for all."""
+
+    name: str
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Cell]]
+    facts: dict[str, Cell]
+
+
+def show(*parts: Table | Facts, output: Format | None) -> None:
+    """Print a result to stdout. Without a format, a terminal gets tables and a pipe tab-separated lines."""
+    output = output or _usual_format()
+    if output is Format.JSON:
+        shown: Any = _plain(parts[0]) if len(parts) == 1 else {part.name: _plain(part) for part in parts}
+        print(json.dumps(shown, indent=2, ensure_ascii=False))
+    elif output is Format.TEXT:
+        print("\n".join(_lines(part) for part in parts), end="")
+    else:
+        _draw(parts)
+
+
+def _usual_format() -> Format:
+    return Format.TABLE if sys.stdout.isatty() else Format.TEXT
+
+
+def show_outcomes(what: str, outcomes: Mapping[str, str | CommandError], output: Format | None) -> None:
+    """Print what became of each of several things, and end the command with status 1 where one failed.
+
+    What went well is a row; what failed is a sentence on stderr.
+    """
+    rows = [(name, outcome) for name, outcome in outcomes.items() if isinstance(outcome, str)]
+    if rows or output is Format.JSON:
+        show(Table(f"{what}s", (what, "status"), rows), output=output)
+    fail_if([outcome for outcome in outcomes.values() if isinstance(outcome, CommandError)])
+
+
+def fail_if(errors: Sequence[CommandError]) -> None:
+    """Print each error to stderr, and end the command with status 1 if there is one."""
+    for error in errors:
+        complain(error)
+    if errors:
+        raise typer.Exit(1)
+
+
+def complain(error: CommandError) -> None:
+    """Print an error to stderr, without ending the command."""
+    typer.echo(f"ottla: {printable(str(error))}", err=True)
+
+
+def stream(rows: Rows, *, output: Format | None) -> None:
+    """Print rows as they come, however many. JSON is one object a line, which has the rows' facts as well.
+
+    What raises within the rows is passed on, after the rows before it have been printed.
+    """
+    chosen = output or _usual_format()
+    facts = "".join(f"{_title(name)}\t{cell_text(value)}\n" for name, value in rows.facts.items())
+    if chosen is Format.TEXT:
+        print(facts + "\t".join(map(_title, rows.columns)))
+    elif chosen is Format.TABLE:
+        _draw([Facts("", rows.facts)])
+    for page in _pages(rows.rows):
+        if chosen is Format.TABLE:
+            _draw([Table(rows.name, rows.columns, page)])
+            continue
+        for row in page:
+            if chosen is Format.TEXT:
+                print("\t".join(map(cell_text, row)))
+            else:
+                print(json.dumps({"kind": rows.name, **rows.facts, **dict(zip(rows.columns, row, strict=True))}))
+
+
+def _pages(rows: Iterable[Sequence[Cell]]) -> Iterator[list[Sequence[Cell]]]:
+    page: list[Sequence[Cell]] = []
+    try:
+        for row in rows:
+            page.append(row)
+            if len(page) == _PAGE:
+                yield page
+                page = []
+    except CommandError:
+        yield page
+        raise
+    yield page
+
+
+def _plain(part: Table | Facts) -> Any:
+    if isinstance(part, Facts):
+        return part.values
+    return [dict(zip(part.columns, row, strict=True)) for row in part.rows]
+
+
+def _lines(part: Table | Facts) -> str:
+    if isinstance(part, Facts):
+        return "".join(f"{_title(name)}\t{cell_text(value)}\n" for name, value in part.values.items())
+    header = "\t".join(map(_title, part.columns))
+    return "".join(f"{line}\n" for line in (header, *("\t".join(map(cell_text, row)) for row in part.rows)))
+
+
+def _title(name: str) -> str:
+    return name.upper().replace("_", "-")
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell as text without tabs, line ends or other control characters; `-` stands for nothing."""
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, Time):
+        return format_time(cell)
+    if isinstance(cell, list):
+        return ",".join(map(cell_text, cell)) or "-"
+    return printable(str(cell))
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that a terminal would not show."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _draw(parts: Sequence[Table | Facts]) -> None:
+    # Loaded here, because a third of the time of a short command would go into it.
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as Drawing
+    from rich.text import Text
+
+    console = Console()
+    for number, part in enumerate(parts):
+        if number:
+            console.print()
+        if isinstance(part, Facts):
+            drawing = Drawing(box=None, show_header=False, pad_edge=False)
+            drawing.add_column(style="bold")
+            drawing.add_column(overflow="fold")
+            for name, value in part.values.items():
+                drawing.add_row(_title(name), Text(cell_text(value)))
+        else:
+            drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+            for index, column in enumerate(part.columns):
+                numeric = bool(part.rows) and all(_is_number(row[index]) for row in part.rows)
+                drawing.add_column(_title(column), justify="right" if numeric else "left", overflow="fold")
+            for row in part.rows:
+                drawing.add_row(*(Text(cell_text(cell)) for cell in row))
+        console.print(drawing)
+
+
+def _is_number(cell: Cell) -> bool:
+    return cell is None or (isinstance(cell, int | float) and not isinstance(cell, bool | Time))
+
+
+def write_bytes(data: bytes) -> None:
+    """Write to stdout as it is, at once where somebody watches."""
+    sys.stdout.buffer.write(data)
+    if sys.stdout.isatty():
+        sys.stdout.buffer.flush()

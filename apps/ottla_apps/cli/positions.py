@@ -1,0 +1,57 @@
+"""Turns positions as people write them (`points.py`) into offsets of partitions."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ottla_apps.cli.admin import EARLIEST, LATEST, Admin, Partition
+from ottla_apps.cli.errors import BadArgument
+from ottla_apps.cli.points import Kind, Point
+
+
+class Bounds(NamedTuple):
+    """What a partition holds: offsets from `start` to, and without, `end`."""
+
+    start: int
+    end: int
+
+
+def bounds(admin: Admin, partitions: Iterable[Partition], *, committed_only: bool = False) -> dict[Partition, Bounds]:
+    """The bounds of partitions; with `committed_only` they end where a read_committed consumer does."""
+    wanted = list(partitions)
+    starts = admin.offsets(dict.fromkeys(wanted, EARLIEST))
+    ends = admin.offsets(dict.fromkeys(wanted, LATEST), committed_only=committed_only)
+    return {partition: Bounds(starts[partition], max(starts[partition], ends[partition])) for partition in wanted}
+
+
+def resolve(
+    admin: Admin, point: Point, held: Mapping[Partition, Bounds], *, future: bool = False
+) -> dict[Partition, int]:
+    """The offset that a point means in each partition, within its bounds.
+
+    An offset that lies beyond the end of a partition raises BadArgument, unless it may lie in the `future`.
+    """
+    if point.kind is Kind.OFFSET and future:
+        return dict.fromkeys(held, point.number)
+    times = {}
+    if point.kind is Kind.TIME:
+        times = admin.offsets(dict.fromkeys(held, point.number))
+    return {partition: _offset(point, partition, held[partition], times.get(partition, -1)) for partition in held}
+
+
+def _offset(point: Point, partition: Partition, held: Bounds, at_time: int) -> int:
+    match point.kind:
+        case Kind.START:
+            return held.start
+        case Kind.END:
+            return held.end
+        case Kind.AFTER_START:
+            return min(held.start + point.number, held.end)
+        case Kind.BEFORE_END:
+            return max(held.end - point.number, held.start)
+        case Kind.TIME:
+            return held.end if at_time < 0 else min(max(at_time, held.start), held.end)
+    if point.number > held.end:
+        raise BadArgument(
+            f"There is no offset {point.number} in {partition} yet: it holds {held.start} to {held.end - 1}."
+        )
+    return max(point.number, held.start)

@@ -1,0 +1,116 @@
+"""Settings of topics, brokers and groups: reading `KEY=VALUE`, and asking a broker with types and documentation."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from ottla_apps.cli.errors import BadArgument
+from ottla_apps.cli.wire_client import WireClient, check
+from ottla_wire.messages.describe_configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+    DescribeConfigsResourceResult,
+    DescribeConfigsResponse,
+)
+
+# Kafka's numbers and names (ConfigResource.Type, DescribeConfigsResponse.ConfigSource and ConfigType).
+RESOURCE_TYPES: Final = {"topic": 2, "broker": 4, "group": 32}
+_SOURCES: Final = (
+    "UNKNOWN",
+    "DYNAMIC_TOPIC_CONFIG",
+    "DYNAMIC_BROKER_CONFIG",
+    "DYNAMIC_DEFAULT_BROKER_CONFIG",
+    "STATIC_BROKER_CONFIG",
+    "DEFAULT_CONFIG",
+    "DYNAMIC_BROKER_LOGGER_CONFIG",
+    "CLIENT_METRICS_CONFIG",
+    "GROUP_CONFIG",
+)
+_TYPES: Final = (
+    "UNKNOWN", "BOOLEAN", "STRING", "INT", "SHORT", "LONG", "DOUBLE", "LIST", "CLASS", "PASSWORD",
+)  # fmt: skip
+DEFAULT_SOURCE: Final = "DEFAULT_CONFIG"
+# What stands for all brokers where a broker's id is expected.
+DEFAULT_BROKER: Final = "default"
+
+
+class Setting(NamedTuple):
+    """A setting as a broker describes it. `value` is None where it is not set, or secret."""
+
+    name: str
+    value: str | None
+    source: str
+    type: str
+    read_only: bool
+    sensitive: bool
+    synonyms: list[str]
+    documentation: str | None
+
+
+def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
+    """Read `KEY=VALUE`s. Raises BadArgument."""
+    assignments = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise BadArgument(f"{text!r} is no setting: write KEY=VALUE.")
+        if key.strip() in assignments:
+            raise BadArgument(f"{key.strip()} is given twice.")
+        assignments[key.strip()] = value
+    return assignments
+
+
+def compile_pattern(pattern: str | None) -> Callable[[str], bool]:
+    """What tells whether some part of a name matches the pattern; without one, all do. Raises BadArgument."""
+    if pattern is None:
+        return lambda _: True
+    try:
+        search = re.compile(pattern).search
+    except re.error as error:
+        raise BadArgument(f"{pattern!r} is no regular expression: {error}.") from None
+    return lambda name: search(name) is not None
+
+
+def resource_name(kind: str, name: str) -> str:
+    """The name that the protocol has for a resource: that of all brokers together is empty. Raises BadArgument."""
+    if kind != "broker" or name.isdigit():
+        return name
+    if name != DEFAULT_BROKER:
+        raise BadArgument(f"{name!r} is no broker: give its id, or {DEFAULT_BROKER!r} for all of them.")
+    return ""
+
+
+def describe_configs(wire: WireClient, kind: str, name: str, keys: list[str] | None = None) -> list[Setting]:
+    """The settings of a topic, broker or group, sorted by name. Raises Refused, and BadArgument for unknown keys."""
+    resource = resource_name(kind, name)
+    request = DescribeConfigsRequest(
+        resources=[
+            DescribeConfigsResource(
+                resource_type=RESOURCE_TYPES[kind], resource_name=resource, configuration_keys=keys or None
+            )
+        ],
+        include_synonyms=True,
+    )
+    if wire.version_of(request) >= 3:
+        request.include_documentation = True
+    # Only a broker itself knows all its settings.
+    node = int(resource) if kind == "broker" and resource else None
+    (result,) = wire.request(request, DescribeConfigsResponse, node).results
+    check(result.error_code, f"The settings of {kind} {name!r} cannot be read", result.error_message)
+    settings = sorted((_setting(config) for config in result.configs), key=lambda setting: setting.name)
+    if missing := set(keys or ()) - {setting.name for setting in settings}:
+        raise BadArgument(f"There is no setting {', '.join(sorted(missing))} of {kind} {name!r}.")
+    return settings
+
+
+def _setting(config: DescribeConfigsResourceResult) -> Setting:
+    return Setting(
+        config.name,
+        config.value,
+        _SOURCES[config.config_source] if 0 <= config.config_source < len(_SOURCES) else _SOURCES[0],
+        _TYPES[config.config_type] if 0 <= config.config_type < len(_TYPES) else _TYPES[0],
+        config.read_only,
+        config.is_sensitive,
+        [f"{synonym.name}={synonym.value}" for synonym in config.synonyms],
+        config.documentation or None,
+    )
