@@ -130,9 +130,6 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     transactional_id_expiration_ms: Annotated[
         int, Setting(INT, "How long a transactional id without a transaction is kept.", minimum=1)
     ] = 604_800_000
-    transaction_abort_timed_out_transaction_cleanup_interval_ms: Annotated[
-        int, Setting(INT, "How often transactions that have timed out are aborted.", minimum=1)
-    ] = 10_000
 
     # --- storage
     log_defaults: LogConfig = LogConfig()

@@ -26,7 +26,7 @@ async def describe_log_dirs(
         wanted = {(topic.topic, index) for topic in request.topics for index in topic.partitions}
     topics: dict[str, DescribeLogDirsTopic] = {}
     for log in broker.logs:
-        if wanted is not None and (log.topic, log.index) not in wanted:
+        if log.topic not in broker.image.topics or (wanted is not None and (log.topic, log.index) not in wanted):
             continue
         topic = topics.setdefault(log.topic, DescribeLogDirsTopic(name=log.topic, partitions=[]))
         topic.partitions.append(

@@ -12,10 +12,10 @@ import asyncio
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import is_internal
-from ottla_broker.dispatch import ClosesConnection, RequestContext, handles
+from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.errors import ClosesConnection
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.transactional_writes import admit_to_transaction
-from ottla_wire.chunks import FileRegion
 from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError, UnsupportedCompression
 from ottla_wire.messages.produce import (
     PartitionProduceData,
@@ -30,6 +30,8 @@ _ACKS_NONE, _ACKS_LEADER, _ACKS_ALL = 0, 1, -1
 _FIRST_WITH_ZSTD = 7
 _FIRST_WITH_TOPIC_IDS = 13
 _NO_OFFSET = -1
+# The low byte of a batch's attributes, and the bit there that makes it part of a transaction.
+_ATTRIBUTES_AT, _TRANSACTIONAL = 22, 0x10
 # The one client that may write to internal topics, as Kafka has it (`AdminUtils.ADMIN_CLIENT_ID`).
 _ADMIN_CLIENT_ID = "__admin_client"
 
@@ -46,10 +48,12 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                 if context.version >= _FIRST_WITH_TOPIC_IDS:
                     name = broker.topic_name(topic.topic_id)
                 log = broker.partition(name, data.index)
-                batch = _check(broker, context, request, log, data)
-                if request.transactional_id is not None and batch.is_transactional:
-                    await admit_to_transaction(broker, request.transactional_id, log, batch, context.version)
-                appended = broker.append(log, batch.buffer)
+                records = _check(broker, context, request, log, data)
+                if _is_transactional(records):
+                    if request.transactional_id is None:
+                        raise KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+                    await admit_to_transaction(broker, request.transactional_id, log, records, context.version)
+                appended = broker.append(log, records)
             except KafkaError as error:
                 answered.partition_responses.append(
                     PartitionProduceResponse(
@@ -78,7 +82,7 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
 
 def _check(
     broker: Broker, context: RequestContext, request: ProduceRequest, log: PartitionLog, data: PartitionProduceData
-) -> RecordBatch:
+) -> memoryview:
     """The batch to append, as far as what surrounds it is in order; the log checks the batch itself."""
     if request.acks not in (_ACKS_NONE, _ACKS_LEADER, _ACKS_ALL):
         raise KafkaError(ErrorCode.INVALID_REQUIRED_ACKS)
@@ -86,17 +90,17 @@ def _check(
         raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {log.topic}")
     if not data.records:
         raise InvalidRecord("A produce request must have exactly one record batch per partition, not none")
-    assert not isinstance(data.records, FileRegion)
-    batch = RecordBatch(data.records)
-    if batch.size != len(data.records):
-        raise InvalidRecord("A produce request must have exactly one record batch per partition, and nothing after it")
-    if batch.compression == Compression.ZSTD and context.version < _FIRST_WITH_ZSTD:
+    assert isinstance(data.records, memoryview)
+    if context.version < _FIRST_WITH_ZSTD and RecordBatch(data.records).compression == Compression.ZSTD:
         raise UnsupportedCompression(f"Produce version {context.version} does not allow zstd")
-    if batch.is_transactional and request.transactional_id is None:
-        raise InvalidRecord("A transactional batch came in a request without a transactional id")
     if request.acks == _ACKS_ALL and len(broker.leadership(log).isr) < log.config.min_insync_replicas:
         raise KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS)
-    return batch
+    return data.records
+
+
+def _is_transactional(records: memoryview) -> bool:
+    """Look into a batch that may be none, without the cost of reading its whole header."""
+    return len(records) > _ATTRIBUTES_AT and bool(records[_ATTRIBUTES_AT] & _TRANSACTIONAL)
 
 
 def _close_on_error(response: ProduceResponse) -> None:
