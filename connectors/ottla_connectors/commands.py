@@ -15,13 +15,13 @@ import typer
 if TYPE_CHECKING:
     from ottla_connectors.runtime.service import Service
 
-connect = typer.Typer(name="connect", help="Move data between topics and files or databases.", no_args_is_help=True)
+app = typer.Typer(name="connect", help="Move data between topics and files or databases.", no_args_is_help=True)
 
 FAILURE = 1
 USAGE_ERROR = 2
 
 
-@connect.command("run")
+@app.command("run")
 def run_command(
     spec_file: Annotated[Path, typer.Argument(metavar="SPEC", help="A TOML file that names the connectors.")],
     until_end: Annotated[
@@ -32,28 +32,31 @@ def run_command(
     ] = False,
 ) -> None:
     """Run the connectors of a spec file."""
+    import ottla
+    from ottla.embedded import serving
     from ottla_connectors.errors import BrokerUnavailable, ConfigError
-    from ottla_connectors.runtime.broker import bootstrap_servers, check_reachable
+    from ottla_connectors.runtime.broker import check_reachable
     from ottla_connectors.runtime.service import Service
     from ottla_connectors.spec import read_spec
 
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         spec = read_spec(spec_file)
-        service = Service(spec, bootstrap_servers(spec.broker))
-        check_reachable(bootstrap_servers(spec.broker))
-    except ConfigError as error:
+        with serving(spec.broker) as bootstrap_servers:
+            check_reachable(bootstrap_servers)
+            service = Service(spec, bootstrap_servers)
+            _run(service, until_end=until_end)
+    except (ConfigError, ottla.ConfigError) as error:
         _refuse(str(error), USAGE_ERROR)
-    except BrokerUnavailable as error:
+    except (BrokerUnavailable, ottla.OttlaError) as error:
         _refuse(str(error), FAILURE)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    _run(service, until_end=until_end)
     for outcome in service.outcomes.values():
         print(f"{outcome.connector}: {outcome.rows} rows, {outcome.malformed} malformed")
     if any(outcome.error is not None for outcome in service.outcomes.values()):
         sys.exit(FAILURE)
 
 
-@connect.command("plugins")
+@app.command("plugins")
 def plugins_command(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="One plugin, as source.NAME or sink.NAME, with its config.")

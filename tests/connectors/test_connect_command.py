@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ottla_connectors.commands import connect
+from ottla_connectors.commands import app
 
 WriteFile = Callable[[str, bytes], str]
 
 
 def ottla_connect(*arguments: str) -> Result:
-    return CliRunner().invoke(connect, arguments)
+    return CliRunner().invoke(app, arguments)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_it_runs_to_the_end_and_then_until_it_is_told_to_stop(spec_file: Path) -
     # The sink expects numbers and the source, which was given no types, wrote text.
     assert first.stdout.splitlines() == ["command-in: 2 rows, 1 malformed", "command-out: 0 rows, 2 malformed"]
 
-    command = [sys.executable, "-c", "from ottla_connectors.commands import connect; connect()", "run", str(spec_file)]
+    command = [sys.executable, "-c", "from ottla_connectors.commands import app; app()", "run", str(spec_file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         while claims(spec_file.with_name("a.db")) == 1:  # the sink is at work when it has claimed its partition again
             assert running.poll() is None
@@ -79,6 +79,26 @@ def test_a_wrong_spec_is_one_sentence_and_exit_status_2(tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert result.stderr == f"ottla connect: cannot read {tmp_path}/missing.toml: No such file or directory\n"
+
+
+def test_an_embedded_broker_serves_as_long_as_the_connectors_run(spec_file: Path, bootstrap_servers: str) -> None:
+    directory = spec_file.with_name("broker")
+    spec_file.write_text(spec_file.read_text().replace(f"kafka://{bootstrap_servers}", f"embedded://{directory}"))
+
+    result = ottla_connect("run", str(spec_file), "--until-end")
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("command-in: 2 rows, 1 malformed\n")
+    assert not (directory / "broker.address").exists()
+
+
+def test_a_broker_that_is_no_url_is_one_sentence(spec_file: Path, bootstrap_servers: str) -> None:
+    spec_file.write_text(spec_file.read_text().replace("kafka://", ""))
+
+    result = ottla_connect("run", str(spec_file))
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"ottla connect: broker={bootstrap_servers!r} is not understood; ")
 
 
 def test_plugins_are_listed_and_one_is_shown_with_its_schema() -> None:

@@ -315,7 +315,7 @@ def test_killed_at_any_moment_a_source_and_a_sink_deliver_every_row_once(
         topics = ["{topic}"]
         config = {{ path = "{tmp_path / "a.db"}", table = "rows", columns = {{ id = "str" }} }}
     """)
-    command = [sys.executable, "-c", "from ottla_connectors.commands import connect; connect()"]
+    command = [sys.executable, "-c", "from ottla_connectors.commands import app; app()"]
     patience_s, kills = 0.3, 0
     while True:
         with subprocess.Popen([*command, "run", str(spec), "--until-end"], stdout=subprocess.PIPE) as life:

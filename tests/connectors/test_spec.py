@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from ottla_connectors.errors import ConfigError
-from ottla_connectors.runtime.broker import bootstrap_servers
 from ottla_connectors.spec import SinkSpec, SourceSpec, read_spec
 
 SPEC = """
@@ -77,10 +76,3 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, text: str, sentenc
 
     assert str(error.value).startswith(str(path))
     assert sentence in str(error.value)
-
-
-def test_brokers_are_named_by_url() -> None:
-    assert bootstrap_servers("kafka://a:1,b:2") == "a:1,b:2"
-    for url in ("127.0.0.1:9092", "kafka://", "http://a:1"):
-        with pytest.raises(ConfigError, match="write kafka://HOST:PORT"):
-            bootstrap_servers(url)

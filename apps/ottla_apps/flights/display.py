@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -61,3 +62,10 @@ def last_line(outcome: Outcome, out: Path) -> str:
         f"{outcome.rows} rows in {out}, {outcome.events_per_second:.0f} events/s"
     )
     return f"{line}, {outcome.malformed} malformed" if outcome.malformed else line
+
+
+def as_json(outcome: Outcome, out: Path, worst: Sequence[Hour]) -> str:
+    """The same as one JSON object."""
+    figures = msgspec.to_builtins(outcome) | {"events_per_second": outcome.events_per_second}
+    document = figures | {"out": str(out), "worst_hours": [hour._asdict() for hour in worst]}
+    return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"

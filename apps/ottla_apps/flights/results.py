@@ -8,6 +8,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ottla_connectors.errors import SinkError
+from ottla_connectors.sql.sink import POSITIONS_TABLE
+
 FEWEST_FLIGHTS = 5
 """An hour with fewer flights says little about an airline."""
 
@@ -52,12 +55,30 @@ def worst_hours(path: Path, count: int) -> list[Hour]:
         return [Hour(*row) for row in connection.execute(query, (FEWEST_FLIGHTS, count))]
 
 
+def is_result(path: Path) -> bool:
+    """Whether this is a database that a sink wrote. Raises SinkError for a file that is no database."""
+    with _database(path) as connection:
+        return POSITIONS_TABLE in _table_names(connection)
+
+
 @contextmanager
 def _tables(path: Path) -> Iterator[sqlite3.Connection | None]:
     """The database, None while it has not both tables."""
     if not path.exists():
         yield None
         return
-    with closing(sqlite3.connect(path)) as connection:
-        names = connection.execute("SELECT name FROM sqlite_master WHERE name IN ('delays', 'cancelled')").fetchall()
-        yield connection if len(names) == 2 else None
+    with _database(path) as connection:
+        yield connection if {"delays", "cancelled"} <= _table_names(connection) else None
+
+
+@contextmanager
+def _database(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise SinkError(f"{path} cannot be read: {error}") from error
+
+
+def _table_names(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -98,23 +98,28 @@ class Gate:
 
 
 class FlightsRun:
-    """One run of the job. `show` is called as it goes on."""
+    """One run of the job. Raises SourceError where its rows cannot be read."""
 
-    def __init__(self, job: Job, show: Show) -> None:
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._show = show
+        self._show: Show = lambda _stage, _done: None
         self._gate = Gate()
         self._total = connectors.count_rows(job.rows)
         self._progress = GroupProgress(job.bootstrap_servers, app.app.id, app.flights.name)
 
-    async def run(self) -> Outcome:
-        """Raises ConnectorError of a source or sink, WorkerFailed when the worker ends too early or stalls."""
+    async def run(self, show: Show) -> Outcome:
+        """Runs once, and calls `show` as it goes on.
+
+        Raises ConnectorError of a source or sink, WorkerFailed when the worker ends too early or stalls.
+        """
+        self._show = show
         job, gate = self._job, self._gate
         began = time.monotonic()
         before = results.totals(job.out)
-        await run_source(connectors.airlines_source(), job.bootstrap_servers)
         reading = asyncio.create_task(self._read())
         try:
+            # Whole before the worker starts: an hour that closes while its airline is not there yet has no report.
+            await run_source(connectors.airlines_source(), job.bootstrap_servers)
             await self._process(reading)
         finally:
             reading.cancel()

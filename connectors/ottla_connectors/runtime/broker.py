@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from confluent_kafka.cimpl import NewTopic
 
 from ottla_connectors.contract import Headers, TopicPartition
-from ottla_connectors.errors import BrokerError, BrokerUnavailable, ConfigError, ConnectorError, Fenced
+from ottla_connectors.errors import BrokerError, BrokerUnavailable, ConnectorError, Fenced
 
 REQUEST_TIMEOUT_S = 30.0
 _FIRST_ANSWER_TIMEOUT_S = 5.0
@@ -35,14 +35,6 @@ _client_log = logging.getLogger("librdkafka")
 _client_log.addHandler(logging.NullHandler())
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-def bootstrap_servers(url: str) -> str:
-    """The HOST:PORT list of `kafka://HOST:PORT[,HOST:PORT]`. Raises ConfigError."""
-    scheme, separator, servers = url.partition("://")
-    if scheme != "kafka" or not separator or not servers:
-        raise ConfigError(f"broker {url!r} is none; write kafka://HOST:PORT")
-    return servers
 
 
 class Clerk:

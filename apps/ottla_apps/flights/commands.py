@@ -1,0 +1,133 @@
+"""`ottla flights`: real flights through the broker, windows and a join, into SQLite, exactly once.
+
+Importing this module costs next to nothing; the rest is imported when the demo runs.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+FAILURE = 1
+USAGE_ERROR = 2
+KILLS = 3
+WORST_HOURS = 10
+
+
+class Format(StrEnum):
+    """How the result is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def flights(
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            "--broker", metavar="URL", help="kafka://HOST:PORT or embedded://DIR; by default a broker of its own."
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            metavar="DIR",
+            help="Keep broker, state and result there, and go on from them; else they are new.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="PATH", help="The SQLite file; by default flights.db, here or in the data directory."
+        ),
+    ] = None,
+    kill: Annotated[bool, typer.Option("--kill", help="Kill the worker with SIGKILL three times on the way.")] = False,
+    rows: Annotated[
+        Path | None, typer.Option("--rows", metavar="FILE", help="Another CSV file of flights with the same columns.")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TEXT,
+) -> None:
+    """Run the flights of January 2013 through the broker: delays by airline and hour, in a SQLite file."""
+    import ottla
+    from ottla_apps.flights.worker import WorkerFailed
+    from ottla_connectors.errors import ConfigError, ConnectorError
+
+    try:
+        with _place(data_dir) as place:
+            target = out or (data_dir or Path()) / "flights.db"
+            if out is None and data_dir is None:
+                _discard_earlier(target)
+            _run(
+                broker or f"embedded://{place / 'broker'}", place / "state", target, rows, KILLS if kill else 0, output
+            )
+    except (ConfigError, ottla.ConfigError) as error:
+        _refuse(str(error), USAGE_ERROR)
+    except (ConnectorError, ottla.OttlaError, WorkerFailed, OSError) as error:
+        _refuse(str(error), FAILURE)
+
+
+@contextmanager
+def _place(data_dir: Path | None) -> Iterator[Path]:
+    """The directory for broker and state; a temporary one ends with the run."""
+    if data_dir is not None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        yield data_dir
+        return
+    with tempfile.TemporaryDirectory(prefix="ottla-flights-") as directory:
+        yield Path(directory)
+
+
+def _discard_earlier(path: Path) -> None:
+    """Removes the result of an earlier run, which a new broker knows nothing of. Raises ConfigError for other files."""
+    from ottla_apps.flights.results import is_result
+    from ottla_connectors.errors import ConfigError
+
+    if not path.exists():
+        return
+    if not is_result(path):
+        raise ConfigError(f"{path} is not from an earlier run of this demo; give another file with --out")
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _run(url: str, state_dir: Path, out: Path, rows: Path | None, kills: int, output: Format) -> None:
+    import asyncio
+
+    from rich.console import Console
+
+    from ottla.embedded import serving
+    from ottla_apps.flights import connectors, display, results
+    from ottla_apps.flights.run import FlightsRun, Job
+    from ottla_connectors.errors import ConfigError
+    from ottla_connectors.runtime.broker import check_reachable
+
+    if not out.absolute().parent.is_dir():
+        raise ConfigError(f"{out} cannot be created: there is no directory {out.absolute().parent}")
+    console = Console(stderr=output is Format.JSON)
+    with serving(url) as bootstrap_servers:
+        check_reachable(bootstrap_servers)
+        job = Job(f"kafka://{bootstrap_servers}", bootstrap_servers, rows or connectors.FLIGHTS, state_dir, out, kills)
+        run = FlightsRun(job)
+        with display.bars(console) as show:
+            outcome = asyncio.run(run.run(show))
+    worst = results.worst_hours(out, WORST_HOURS)
+    if output is Format.JSON:
+        sys.stdout.write(display.as_json(outcome, out, worst))
+        return
+    console.print(display.worst_hours_table(worst))
+    if kills:
+        console.print(f"The worker was killed {kills} times.")
+    print(display.last_line(outcome, out))
+
+
+def _refuse(sentence: str, status: int) -> NoReturn:
+    print(f"ottla flights: {sentence}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,124 @@
+"""`ottla flights` as a person runs it: every row of the result, also when the worker is killed on the way."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DATA = Path(__file__).parents[3] / "apps/ottla_apps/flights/data"
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def ottla_flights(tmp_path: Path) -> Run:
+    """Runs the command in a directory of its own."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ottla", "flights", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+
+    return run
+
+
+def rows_of(path: Path) -> tuple[dict[tuple[str, str], Any], dict[str, int]]:
+    """The tables as the expectation has them; a row that is there twice fails."""
+    with closing(sqlite3.connect(path)) as connection:
+        delays = connection.execute(
+            "SELECT carrier, hour, airline, flights, mean_delay, max_delay FROM delays"
+        ).fetchall()
+        cancelled = connection.execute("SELECT carrier, flights FROM cancelled").fetchall()
+    assert len({row[:2] for row in delays}) == len(delays)
+    assert len({row[0] for row in cancelled}) == len(cancelled)
+    return {row[:2]: row[2:] for row in delays}, dict(cancelled)
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["undisturbed", "killed three times"])
+def test_every_row_is_what_a_plain_computation_gives(
+    ottla_flights: Run, tmp_path: Path, expected: Any, kill: bool
+) -> None:
+    done = ottla_flights("--out", "result.db", *["--kill"] * kill)
+
+    assert done.returncode == 0, done.stderr
+    delays, cancelled = rows_of(tmp_path / "result.db")
+    assert delays == expected.delays
+    assert cancelled == expected.cancelled
+    last = done.stdout.splitlines()[-1]
+    assert re.fullmatch(
+        r"flights: 27004 events read, 27004 processed, 5413 windows, 5425 rows in result\.db, \d+ events/s", last
+    )
+    assert ("The worker was killed 3 times." in done.stdout) == kill
+    assert "\x1b" not in done.stdout, "no terminal, no colours and no bars"
+
+
+def test_malformed_rows_are_counted_in_the_last_line_and_stop_nothing(ottla_flights: Run, tmp_path: Path) -> None:
+    lines = gzip.decompress((DATA / "flights-2013-01.csv.gz").read_bytes()).splitlines(keepends=True)[:201]
+    lines.insert(50, b"this is no flight\n")
+    lines.insert(100, lines[99].replace(b",2013-01-01T", b",yesterday "))
+    (tmp_path / "some.csv").write_bytes(b"".join(lines))
+
+    done = ottla_flights("--rows", "some.csv", "--format", "json")
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["read"], result["processed"], result["malformed"]) == (200, 200, 2)
+    assert result["out"] == "flights.db"
+    assert result["worst_hours"][0]["mean_delay"] >= result["worst_hours"][-1]["mean_delay"]
+
+    done = ottla_flights("--rows", "some.csv")
+    assert done.stdout.splitlines()[-1].endswith(" events/s, 2 malformed")
+
+
+def test_a_data_directory_goes_on_where_it_was(ottla_flights: Run, tmp_path: Path) -> None:
+    lines = gzip.decompress((DATA / "flights-2013-01.csv.gz").read_bytes()).splitlines(keepends=True)
+    rows = tmp_path / "some.csv"
+    rows.write_bytes(b"".join(lines[:101]))
+    arguments = ("--data-dir", "kept", "--rows", str(rows), "--format", "json")
+    first = json.loads(ottla_flights(*arguments).stdout)
+    rows.write_bytes(b"".join(lines[:151]))
+
+    second = json.loads(ottla_flights(*arguments).stdout)
+
+    assert (first["read"], first["processed"]) == (100, 100)
+    assert (second["read"], second["out"]) == (50, "kept/flights.db")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("--rows", "missing.csv"), 1, "cannot read missing.csv: No such file or directory"),
+        (("--out", "no/result.db"), 2, "no/result.db cannot be created: there is no directory "),
+        (("--broker", "127.0.0.1:9092"), 2, "broker '127.0.0.1:9092' "),
+        (("--broker", "kafka://127.0.0.1:1"), 1, "no broker answers at 127.0.0.1:1 within 5 s"),
+        (("--format", "xml"), 2, "'xml' is not one of 'text', 'json'"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_sentence(
+    ottla_flights: Run, arguments: tuple[str, ...], status: int, sentence: str
+) -> None:
+    done = ottla_flights(*arguments)
+
+    assert done.returncode == status
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_of_someone_else_is_left_alone(ottla_flights: Run, tmp_path: Path) -> None:
+    theirs = tmp_path / "flights.db"
+    with closing(sqlite3.connect(theirs)) as connection:
+        connection.execute("CREATE TABLE delays (precious TEXT)")
+
+    done = ottla_flights()
+
+    assert done.returncode == 2
+    assert "flights.db is not from an earlier run of this demo; give another file with --out" in done.stderr
+    assert theirs.exists()
