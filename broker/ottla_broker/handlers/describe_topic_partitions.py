@@ -70,5 +70,8 @@ def _describe(broker: Broker, partition: PartitionState) -> DescribeTopicPartiti
         leader_epoch=partition.leader_epoch,
         replica_nodes=list(partition.replicas),
         isr_nodes=list(partition.isr),
+        # Empty, never null: Apache Kafka's admin client reads them without a check.
+        eligible_leader_replicas=[],
+        last_known_elr=[],
         offline_replicas=[node for node in partition.replicas if node not in live],
     )

@@ -164,6 +164,16 @@ def test_an_unknown_topic_is_described_as_such(with_client: Any) -> None:
     with_client(scenario)
 
 
+def test_eligible_leaders_are_listed_and_never_null(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        response = await client.ask(DescribeTopicPartitionsRequest(topics=[TopicRequest(name="t")]), 0)
+        (partition,) = response.topics[0].partitions
+        assert (partition.eligible_leader_replicas, partition.last_known_elr) == ([], [])
+
+    with_client(scenario)
+
+
 def test_every_served_api_is_advertised_with_its_versions(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         request = ApiVersionsRequest(client_software_name="test", client_software_version="1.0")
