@@ -1,0 +1,118 @@
+"""The tasks that a worker was assigned, as it holds them: each with its stores, and with what is known of its
+inputs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ottla.app import AppConfig
+from ottla.errors import OttlaError
+from ottla.state.cache import StoreCache
+from ottla.state.store import KeyValueStore, Stores
+from ottla.task import Task
+from ottla.topology import Subtopology, TaskId, Topology
+from ottla.transport.contract import Polled, TopicPartition
+
+
+@dataclass(slots=True)
+class AssignedTask:
+    """A task at work.
+
+    `caught_up` are the inputs that were read to their end, `paused` those of which too much is buffered, `seen` has the
+    next offset of each input as far as polls told. `running` is the processing under way; `changed` says that there is
+    something new since it began. A task that `ended` takes nothing any more.
+    """
+
+    task: Task
+    subtopology: Subtopology
+    stores: dict[TopicPartition, KeyValueStore]
+    caches: dict[str, StoreCache]
+    caught_up: set[str] = field(default_factory=set)
+    seen: dict[TopicPartition, int] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    running: asyncio.Task[int] | None = None
+    changed: bool = False
+    ended: bool = False
+
+    @property
+    def inputs(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, self.task.id.partition) for topic in self.subtopology.inputs]
+
+    @property
+    def cache_is_full(self) -> bool:
+        """Whether so many keys are uncommitted that a commit must not wait any longer."""
+        return any(cache.dirty_count >= cache.capacity for cache in self.caches.values())
+
+    def take(self, where: TopicPartition, polled: Polled) -> None:
+        """Hands the task what a poll brought for one of its inputs."""
+        if self.ended:
+            return
+        if messages := polled.messages.get(where):
+            self.task.add(where.topic, messages)
+            self.caught_up.discard(where.topic)
+            self.seen[where] = messages[-1].offset() + 1
+        if (end := polled.ends.get(where)) is not None:
+            self.caught_up.add(where.topic)
+            self.seen[where] = end
+        self.changed = True
+
+    def close_stores(self) -> None:
+        for store in self.stores.values():
+            store.close()
+
+
+class TaskMaker:
+    """Makes the tasks of a worker: first their stores, to be restored, then the tasks themselves."""
+
+    def __init__(self, topology: Topology, config: AppConfig, stores: Stores) -> None:
+        self._topology = topology
+        self._config = config
+        self._stores = stores
+
+    def task_ids(self, partitions: Iterable[TopicPartition]) -> list[TaskId]:
+        """The tasks whose inputs these are. Raises `OttlaError` when a task would lack one of its inputs."""
+        assigned = set(partitions)
+        found = []
+        for part in self._topology.subtopologies:
+            for number in sorted({where.partition for where in assigned if where.topic in part.inputs}):
+                lacking = [topic for topic in part.inputs if TopicPartition(topic, number) not in assigned]
+                if lacking:
+                    raise OttlaError(
+                        f"partition {number} of topic {lacking[0]!r} was assigned to another worker than its fellows; "
+                        "every worker of an app must run the same topology"
+                    )
+                found.append(TaskId(part.index, number))
+        return found
+
+    def open_stores(self, task_id: TaskId) -> dict[TopicPartition, KeyValueStore]:
+        """The task's stores as they are on disk, each by its changelog partition."""
+        part = self._topology.subtopologies[task_id.subtopology]
+        return {
+            TopicPartition(spec.changelog, task_id.partition): self._stores.open(str(task_id), spec.name)
+            for spec in part.stores
+        }
+
+    def make(self, task_id: TaskId, stores: dict[TopicPartition, KeyValueStore]) -> AssignedTask:
+        """The task on its restored stores, with nothing processed yet."""
+        part, config = self._topology.subtopologies[task_id.subtopology], self._config
+        caches = {
+            spec.name: StoreCache(spec, stores[TopicPartition(spec.changelog, task_id.partition)])
+            for spec in part.stores
+        }
+        task = Task(
+            part,
+            task_id,
+            caches,
+            policy=config.errors,
+            dead_letter_topic=config.dead_letter_topic,
+            sleep=asyncio.sleep,
+        )
+        return AssignedTask(task, part, stores, caches)
+
+    async def remake(self, assigned: AssignedTask) -> AssignedTask:
+        """The task as it was after the last commit: agents hold state of their own, so it is thrown away."""
+        await assigned.task.close()
+        return self.make(assigned.task.id, assigned.stores)

@@ -1,0 +1,127 @@
+"""The `ottla` command, and `ottla worker`.
+
+Every room brings its subcommands as entry points of the group `ottla.commands`, each a function or a `typer.Typer`.
+Only the one that is asked for is loaded, so that `ottla broker` pays nothing for the engine; importing this module
+costs next to nothing for the same reason.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+FAILURE = 1
+USAGE_ERROR = 2
+_GROUP = "ottla.commands"
+
+
+def main() -> None:
+    """The console script."""
+    installed = {entry_point.name: entry_point for entry_point in entry_points(group=_GROUP)}
+    asked_for = sys.argv[1] if len(sys.argv) > 1 else ""
+    wanted = [installed[asked_for]] if asked_for in installed else list(installed.values())
+    command_line(wanted)(prog_name="ottla")
+
+
+def command_line(entry_points: list[EntryPoint]) -> typer.Typer:
+    """The `ottla` command with the subcommands of these entry points."""
+    command = typer.Typer(
+        help="Stream processing with its own Kafka-compatible broker.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    command.callback()(_root)
+    for entry_point in sorted(entry_points, key=lambda each: each.name):
+        loaded = entry_point.load()
+        if isinstance(loaded, typer.Typer):
+            command.add_typer(loaded, name=entry_point.name)
+        else:
+            command.command(entry_point.name)(loaded)
+    return command
+
+
+def _print_version(asked_for: bool) -> None:
+    if asked_for:
+        typer.echo(f"ottla {version('ottla')}")
+        raise typer.Exit
+
+
+def _root(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+class LogLevel(StrEnum):
+    """How much the worker says on stderr."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def worker(
+    app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The app: its module and its name there.")],
+    broker: Annotated[
+        str | None,
+        typer.Option("--broker", metavar="URL", help="kafka://HOST:PORT or embedded://DIR, instead of the app's."),
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option("--state-dir", metavar="DIR", help="Where state is kept, instead of the app's.")
+    ] = None,
+    until_end: Annotated[
+        bool,
+        typer.Option("--until-end", help="Process what the topics hold now, close all windows, commit and exit."),
+    ] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port", metavar="PORT", min=1, max=65535, help="Serve Prometheus metrics there, on 127.0.0.1."
+        ),
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option("--log-level", help="How much to say on stderr.")] = LogLevel.INFO,
+) -> None:
+    """Run a worker of an app."""
+    import logging
+    from dataclasses import replace
+
+    from ottla.errors import ConfigError, OttlaError, TopologyError
+    from ottla.launch import run_worker
+    from ottla.loading import load_app
+    from ottla.metrics import WorkerMetrics
+    from ottla.restore_bar import restore_progress
+
+    logging.basicConfig(
+        level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        loaded = load_app(app)
+        config = replace(
+            loaded.config,
+            broker=loaded.config.broker if broker is None else broker,
+            state_dir=loaded.config.state_dir if state_dir is None else state_dir,
+        )
+        metrics = WorkerMetrics(config.app_id)
+        if metrics_port is not None:
+            metrics.serve(metrics_port)
+        summary = run_worker(loaded.topology, config, until_end=until_end, metrics=metrics, progress=restore_progress())
+    except (ConfigError, TopologyError) as error:
+        _refuse(str(error), USAGE_ERROR)
+    except OttlaError as error:
+        _refuse(str(error), FAILURE)
+    rate = summary.events / max(summary.seconds, 1e-6)
+    typer.echo(f"{config.app_id}: {summary.events} events in {summary.seconds:.1f} s, {rate:.0f} events/s")
+
+
+def _refuse(sentence: str, status: int) -> NoReturn:
+    typer.echo(f"ottla worker: {sentence}", err=True)
+    raise typer.Exit(status)

@@ -1,0 +1,88 @@
+"""A worker put together from an app's options, and run: broker, place in the state directory, stores, transport."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+import uvloop
+
+from ottla.app import AppConfig
+from ottla.embedded import serving
+from ottla.identity import worker_place
+from ottla.metrics import WorkerMetrics
+from ottla.state.changelog import RestoreProgress
+from ottla.state.memory import MemoryStores
+from ottla.state.store import Stores
+from ottla.topology import Topology
+from ottla.transport.kafka import KafkaTransport
+from ottla.transport.kafka_settings import KafkaSettings
+from ottla.worker import Worker, WorkerSummary
+
+log = logging.getLogger("ottla.worker")
+
+
+def run_worker(
+    topology: Topology,
+    config: AppConfig,
+    *,
+    until_end: bool = False,
+    metrics: WorkerMetrics | None = None,
+    progress: RestoreProgress | None = None,
+) -> WorkerSummary:
+    """Runs a worker in this thread until SIGTERM or SIGINT, or until the end of the input.
+
+    A second signal ends it at once, without its last commit. Raises what `Worker.run` raises, and `StateError` or
+    `TransportError` when the state directory or an embedded broker cannot be used.
+    """
+    with serving(config.broker) as bootstrap, worker_place(config.state_dir, config.app_id) as place:
+        log.info("%s: worker %s, broker %s, state in %s", config.app_id, place.worker_id, bootstrap, place.directory)
+        settings = KafkaSettings(
+            bootstrap,
+            config.app_id,
+            place.worker_id,
+            exactly_once=config.processing_guarantee == "exactly_once",
+        )
+        stores = _open_stores(config, place.directory)
+        try:
+            worker = Worker(
+                topology,
+                config,
+                KafkaTransport(settings),
+                stores,
+                until_end=until_end,
+                metrics=metrics,
+                progress=progress,
+            )
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_run_until_signalled(worker))
+        finally:
+            stores.close()
+
+
+async def _run_until_signalled(worker: Worker) -> WorkerSummary:
+    loop = asyncio.get_running_loop()
+    running = asyncio.current_task()
+    assert running is not None
+    told = False
+
+    def tell() -> None:
+        nonlocal told
+        if told:
+            running.cancel()
+        told = True
+        worker.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell)
+    return await worker.run()
+
+
+def _open_stores(config: AppConfig, directory: Path) -> Stores:
+    if config.store == "memory":
+        return MemoryStores()
+    from ottla.state.rocks import RocksStores
+
+    return RocksStores(directory / "rocksdb")

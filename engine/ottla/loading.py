@@ -1,0 +1,50 @@
+"""Finding an app by `MODULE:APP`, as the command line names it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+
+from ottla.app import App
+from ottla.errors import ConfigError
+
+
+def load_app(target: str) -> App:
+    """Imports the module, from the working directory too, and returns the app of that name in it.
+
+    Raises `ConfigError` when there is no such module or app, or the module cannot be imported.
+    """
+    module_name, colon, name = target.partition(":")
+    if not (module_name and colon and name):
+        raise ConfigError(f"{target!r} is not MODULE:APP, such as my_package.my_module:app")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise ConfigError(f"there is no module {error.name!r} in {here} or on the Python path") from None
+        raise ConfigError(_import_failure(module_name, error)) from error
+    except Exception as error:  # a module may raise anything
+        raise ConfigError(_import_failure(module_name, error)) from error
+    try:
+        app = getattr(module, name)
+    except AttributeError:
+        raise ConfigError(f"module {module_name!r} has no {name!r}{_apps_of(vars(module))}") from None
+    if not isinstance(app, App):
+        raise ConfigError(f"{target} is of type {type(app).__name__}, not an ottla.App{_apps_of(vars(module))}")
+    return app
+
+
+def _import_failure(module_name: str, error: Exception) -> str:
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"importing {module_name!r} failed{where}: {type(error).__name__}: {error}"
+
+
+def _apps_of(names: dict[str, object]) -> str:
+    found = [repr(name) for name, value in names.items() if isinstance(value, App)]
+    return f"; its apps are {', '.join(found)}" if found else ""

@@ -1,0 +1,50 @@
+"""A worker's figures for Prometheus, counted per batch and per commit, never per event."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from ottla.errors import ConfigError
+
+_COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class WorkerMetrics:
+    """The figures of one worker, in a registry of its own unless one is given."""
+
+    def __init__(self, app_id: str, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+        label = ("app",)
+
+        def counter(name: str, text: str) -> Counter:
+            return Counter(name, text, label, registry=self.registry).labels(app_id)
+
+        self.events = counter("ottla_events", "Events processed.")
+        self.produced = counter("ottla_produced_records", "Records written to topics, changelogs aside.")
+        self.changes = counter("ottla_changelog_records", "Records written to changelogs.")
+        self.aborts = counter("ottla_aborted_commits", "Commits that failed and were made anew.")
+        self.restored = counter("ottla_restored_records", "Changelog records read to restore state.")
+        self.commit_seconds: Histogram = Histogram(
+            "ottla_commit_seconds", "Time from a commit's begin to its end.", label,
+            buckets=_COMMIT_BUCKETS_S, registry=self.registry,
+        ).labels(app_id)  # fmt: skip
+        self.restore_seconds: Histogram = Histogram(
+            "ottla_restore_seconds", "Time to restore the state of an assignment.", label,
+            buckets=(0.1, 0.5, 1, 5, 10, 30, 60, 300, 1800), registry=self.registry,
+        ).labels(app_id)  # fmt: skip
+        self.tasks: Gauge = Gauge(
+            "ottla_tasks", "Tasks assigned to this worker.", label, registry=self.registry
+        ).labels(app_id)
+        self.lag: Gauge = Gauge(
+            "ottla_lag_records",
+            "Offsets between what is committed and the end of the partition.",
+            ("app", "topic", "partition"),
+            registry=self.registry,
+        )
+
+    def serve(self, port: int) -> None:
+        """Serves the figures over HTTP on 127.0.0.1 as long as the process lives. Raises `ConfigError`."""
+        try:
+            start_http_server(port, "127.0.0.1", self.registry)
+        except OSError as error:
+            raise ConfigError(f"metrics cannot be served on port {port}: {error.strerror}") from error

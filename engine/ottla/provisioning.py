@@ -1,0 +1,41 @@
+"""The topics of an app, before its first event: created where they are missing, checked where they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ottla.errors import TopologyError
+from ottla.topology import Topology
+from ottla.transport.contract import TopicSpec, Transport
+
+
+async def provision_topics(topology: Topology, transport: Transport) -> None:
+    """Makes sure that every topic of the app can be used.
+
+    Raises `TopologyError` for a topic without a declared partition count that does not exist, and for one whose count
+    is not the declared one; `CopartitionError` where the inputs of a task differ.
+    """
+    counts = await _provide(topology.topics, transport)
+    plan = topology.plan(counts)
+    await _provide(plan.internal_topics, transport)
+
+
+async def _provide(specs: Iterable[TopicSpec], transport: Transport) -> dict[str, int]:
+    declared = {spec.name: spec for spec in specs}
+    counts = await transport.partition_counts(declared)
+    missing = [spec for spec in declared.values() if spec.name not in counts]
+    for spec in missing:
+        if spec.partitions is None:
+            raise TopologyError(
+                f"topic {spec.name!r} does not exist; create it, or declare it with partitions=, "
+                "so that the app creates it"
+            )
+        counts[spec.name] = spec.partitions
+    for name, spec in declared.items():
+        if spec.partitions not in (None, counts[name]):
+            raise TopologyError(
+                f"topic {name!r} has {counts[name]} partitions but the app needs {spec.partitions}: "
+                "keys would meet the wrong tasks and state; declare the count it has, or make the topic anew"
+            )
+    await transport.create_topics(missing)
+    return counts

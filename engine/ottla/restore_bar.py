@@ -1,0 +1,69 @@
+"""How restoring is shown: a bar on a terminal, a line in the log elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+from ottla.state.changelog import RestoreProgress
+
+log = logging.getLogger("ottla.worker")
+
+
+def restore_progress() -> RestoreProgress:
+    """What suits where stderr goes."""
+    return RestoreBar() if sys.stderr.isatty() else RestoreLog()
+
+
+class RestoreLog:
+    """Logs how much was restored, and how fast, when it is done."""
+
+    def __init__(self) -> None:
+        self._total = self._done = 0
+        self._began = 0.0
+
+    def started(self, total: int) -> None:
+        self._total, self._done, self._began = total, 0, time.monotonic()
+        if total:
+            log.info("restoring %d offsets of changelogs", total)
+
+    def advanced(self, count: int) -> None:
+        self._done += count
+
+    def finished(self) -> None:
+        seconds = time.monotonic() - self._began
+        if self._total:
+            log.info("restored %d offsets in %.1f s, %.0f/s", self._done, seconds, self._done / max(seconds, 1e-6))
+
+
+class RestoreBar:
+    """A progress bar with the rate, on stderr; gone when restoring is done."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("restoring state"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.speed:,.0f}/s"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    def started(self, total: int) -> None:
+        if total:
+            self._progress.add_task("restore", total=total)
+            self._progress.start()
+
+    def advanced(self, count: int) -> None:
+        for task_id in self._progress.task_ids:
+            self._progress.advance(task_id, count)
+
+    def finished(self) -> None:
+        self._progress.stop()
+        for task_id in self._progress.task_ids:
+            self._progress.remove_task(task_id)

@@ -1,0 +1,57 @@
+"""Restoring stores from their changelogs, from where each store is to where its changelog ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from ottla.transport.contract import OffsetRange, TopicPartition, Transport
+
+from .store import KeyValueStore
+
+
+class RestoreProgress(Protocol):
+    """Who is told how far restoring is. Counts are changelog offsets, which compaction makes more than records."""
+
+    def started(self, total: int) -> None: ...
+    def advanced(self, count: int) -> None: ...
+    def finished(self) -> None:
+        """Restoring ended, or was given up."""
+
+
+async def restore(
+    transport: Transport, stores: Mapping[TopicPartition, KeyValueStore], progress: RestoreProgress | None = None
+) -> int:
+    """Brings each store to the end of its changelog partition, all at once, and returns how many records that took.
+
+    A store whose offset is not in its changelog any more (records were deleted, the topic was made anew) is cleared and
+    restored whole: what it missed cannot be known. Interrupted, every store is exact for the offset it has.
+    """
+    ranges = await transport.offset_ranges(stores)
+    missing = {where: _missing(store, ranges[where]) for where, store in stores.items()}
+    restored = 0
+    if progress is not None:
+        progress.started(sum(end - start for start, end in missing.values()))
+    try:
+        async for batches in transport.read(missing):
+            for where, messages in batches.items():
+                store, begin = stores[where], missing[where].start
+                end = messages[-1].offset() + 1
+                # A changelog record has a key: it is one of a store's.
+                store.write_batch([(cast(bytes, each.key()), each.value()) for each in messages], end)
+                restored += len(messages)
+                missing[where] = OffsetRange(end, missing[where].end)
+                if progress is not None:
+                    progress.advanced(end - begin)
+    finally:
+        if progress is not None:
+            progress.finished()
+    return restored
+
+
+def _missing(store: KeyValueStore, changelog: OffsetRange) -> OffsetRange:
+    offset = store.offset
+    if offset is not None and not changelog.start <= offset <= changelog.end:
+        store.clear()
+        offset = None
+    return OffsetRange(changelog.start if offset is None else offset, changelog.end)
