@@ -5,17 +5,13 @@ others. A method that asks for something raises `Refused` or `Unreachable`.
 """
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
     OffsetSpec,
-    ResourceType,
 )
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
@@ -35,18 +31,6 @@ class Partition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.number}"
-
-
-class Alteration(NamedTuple):
-    """A change of one setting; `value` is None for a deletion."""
-
-    operation: str  # set, delete, append or subtract, as Kafka calls them
-    name: str
-    value: str | None = None
-
-    def __str__(self) -> str:
-        signs = {"set": "=", "append": "+=", "subtract": "-="}
-        return f"{self.name}{signs[self.operation]}{self.value}" if self.operation in signs else f"delete {self.name}"
 
 
 def refusal(what: str, error: KafkaError) -> CommandError:
@@ -120,21 +104,6 @@ class Admin:
             found[where] = self._result(future, f"The offsets of {where} cannot be listed").offset
         return found
 
-    # ---- settings
-
-    def alter_configs(
-        self, kind: str, name: str, alterations: Iterable[Alteration], *, dry_run: bool
-    ) -> CommandError | None:
-        """Change settings of a `topic`, `broker` or `group`, or only have the changes checked."""
-        entries = [
-            ConfigEntry(name, value, incremental_operation=AlterConfigOpType[operation.upper()])
-            for operation, name, value in alterations
-        ]
-        resource = ConfigResource(ResourceType[kind.upper()], name, incremental_configs=entries)
-        call = self._client.incremental_alter_configs
-        what = f"Cannot change the settings of {kind} {name!r}"
-        return self._one(lambda **limits: call([resource], validate_only=dry_run, **limits), what)
-
     # ---- groups
 
     def group_offsets(self, group: str) -> dict[Partition, int]:
@@ -157,10 +126,8 @@ class Admin:
         try:
             futures = self._client.alter_consumer_group_offsets(request, request_timeout=self._timeout_s)
             result = self._result(futures[group], what)
-        except Refused as error:
-            if error.code == KafkaError.UNKNOWN_MEMBER_ID:
-                return Refused(f"{what}: it has members; stop them first.", error.code)
-            return error
+        except KafkaException as error:
+            return refusal(what, error.args[0])
         except CommandError as error:
             return error
         return next((refusal(what, changed.error) for changed in result.topic_partitions if changed.error), None)

@@ -7,7 +7,6 @@ import typer
 
 from ottla_apps.cli import options
 from ottla_apps.cli.command import confirm, reported
-from ottla_apps.cli.errors import BadArgument
 from ottla_apps.cli.output import Table, show, show_outcomes
 
 app = typer.Typer(help="Read and change the settings of topics, brokers and groups.", no_args_is_help=True)
@@ -74,15 +73,13 @@ def set_(
     output: options.Output = None,
 ) -> None:
     """Set settings; the others stay as they are."""
-    from ottla_apps.cli.admin import Alteration
     from ottla_apps.cli.connection import connect
-    from ottla_apps.cli.settings import parse_assignments, resource_name
+    from ottla_apps.cli.settings import alter_configs, parse_alterations
 
-    alterations = [Alteration("set", key, value) for key, value in parse_assignments(assignments).items()]
-    resource = resource_name(kind.value, name)
+    alterations = parse_alterations(assigned=assignments)
     done = "would be set" if dry_run else "set"
     with connect(brokers, profile, timeout) as cluster:
-        if failure := cluster.admin.alter_configs(kind.value, resource, alterations, dry_run=dry_run):
+        if failure := alter_configs(cluster.wire, kind.value, name, alterations, dry_run=dry_run):
             raise failure
     show_outcomes("setting", {str(alteration): done for alteration in alterations}, output)
 
@@ -101,18 +98,14 @@ def delete(
     output: options.Output = None,
 ) -> None:
     """Delete settings, which lets them go back to what a node or Kafka has as default."""
-    from ottla_apps.cli.admin import Alteration
     from ottla_apps.cli.connection import connect
-    from ottla_apps.cli.settings import resource_name
+    from ottla_apps.cli.settings import alter_configs, parse_alterations
 
-    if assigned := next((key for key in keys if "=" in key), None):
-        raise BadArgument(f"{assigned!r} is no key: name the setting alone.")
-    resource = resource_name(kind.value, name)
+    alterations = parse_alterations(deleted=keys)
     done = "would be deleted" if dry_run else "deleted"
     with connect(brokers, profile, timeout) as cluster:
         if not dry_run:
             confirm(f"Delete {', '.join(keys)} of {kind.value} {name}?", yes=yes)
-        alterations = [Alteration("delete", key) for key in keys]
-        if failure := cluster.admin.alter_configs(kind.value, resource, alterations, dry_run=dry_run):
+        if failure := alter_configs(cluster.wire, kind.value, name, alterations, dry_run=dry_run):
             raise failure
     show_outcomes("setting", dict.fromkeys(keys, done), output)

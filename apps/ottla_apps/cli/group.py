@@ -175,15 +175,15 @@ def delete(
     outcomes: dict[str, str | CommandError]
     with connect(brokers, profile, timeout) as cluster:
         if dry_run:
-            outcomes = {group_id: _deletable(cluster, group_id) or "would be deleted" for group_id in group_ids}
+            outcomes = {group_id: _refusal(cluster, group_id) or "would be deleted" for group_id in group_ids}
         else:
             confirm(f"Delete {', '.join(group_ids)} with all offsets?", yes=yes)
             outcomes = {group_id: cluster.admin.delete_group(group_id) or "deleted" for group_id in group_ids}
     show_outcomes("group", outcomes, output)
 
 
-def _deletable(cluster: "Cluster", group_id: str) -> CommandError | None:
-    """Why a group cannot be deleted, or moved, at the moment."""
+def _refusal(cluster: "Cluster", group_id: str) -> CommandError | None:
+    """Why a group can be neither deleted nor moved at the moment."""
     from ottla_apps.cli.groups import describe_group
 
     try:
@@ -191,7 +191,7 @@ def _deletable(cluster: "Cluster", group_id: str) -> CommandError | None:
     except CommandError as error:
         return error
     if group.members:
-        return CommandError(f"Group {group_id!r} has {len(group.members)} members; stop them first.")
+        return CommandError(f"Group {group_id!r} has members; stop them first.")
     return None
 
 
@@ -222,6 +222,7 @@ def seek(
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.points import parse_point
     from ottla_apps.cli.positions import bounds, resolve
+    from ottla_wire.errors import ErrorCode
 
     point = parse_point(to, now_ms())
     with connect(brokers, profile, timeout) as cluster:
@@ -230,6 +231,9 @@ def seek(
         if not wanted:
             raise BadArgument(f"Group {group_id!r} has committed no offsets; say which to set with --topic.")
         targets = resolve(cluster.admin, point, bounds(cluster.admin, wanted))
+        refusal = _refusal(cluster, group_id)
+        if refusal is not None and getattr(refusal, "code", None) != ErrorCode.GROUP_ID_NOT_FOUND:
+            raise refusal
         if not dry_run:
             confirm(f"Move {group_id} to {point} in {len(targets)} partitions?", yes=yes)
             if failure := cluster.admin.alter_group_offsets(group_id, targets):

@@ -37,9 +37,9 @@ def dump(
     from ottla_apps.cli.log_files import read_files
 
     damaged = []
-    for rows in read_files(paths, records=records):
+    for number, rows in enumerate(read_files(paths, records=records)):
         try:
-            stream(rows, output=output)
+            stream(rows, output=output, first=number == 0)
         except DamagedFile as error:
             damaged.append(error)
     fail_if(damaged)

@@ -179,7 +179,7 @@ def _read_records(path: Path, base_offset: int, data: Data) -> Iterator[Row]:
         try:
             for record in batch.records():
                 control = _control(record) if batch.is_control else None
-                headers = [f"{name}={_text(value)}" for name, value in record.headers]
+                headers = [_header(name, value) for name, value in record.headers]
                 key, value = (None, None) if control else (_text(record.key), _text(record.value))
                 yield batch.base_offset, record.offset, _time(record.timestamp), key, value, headers, control
         except KafkaError as error:
@@ -193,8 +193,17 @@ def _control(record: Record) -> str:
     return ControlType(number).name.lower() if known else f"type {number}"
 
 
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else data.decode(errors="backslashreplace")
+def _text(data: bytes | None) -> str | bytes | None:
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def _header(name: str, value: bytes | None) -> str:
+    return name if value is None else f"{name}={value.decode(errors='backslashreplace')}"
 
 
 def _time(timestamp_ms: int) -> Time | None:
@@ -207,11 +216,12 @@ def _time(timestamp_ms: int) -> Time | None:
 def _entries(path: Path, data: Data, size: int) -> Iterator[int]:
     """The slots that are in use. Raises DamagedFile for half an entry at the end."""
     for slot in range(len(data) // size):
-        if slot and _is_reserved(data[slot * size : (slot + 1) * size]) and _is_reserved(data[slot * size :]):
+        rest = data[slot * size :]
+        if len(rest) > size and _is_reserved(rest[:size]) and _is_reserved(rest):
             return
         yield slot
-    if rest := len(data) % size:
-        raise _damage(path, len(data) - rest, f"{rest} bytes are no entry, which has {size}")
+    if odd := len(data) % size:
+        raise _damage(path, len(data) - odd, f"{odd} bytes are no entry, which has {size}")
 
 
 def _read_offset_index(path: Path, base_offset: int, data: Data) -> Iterator[Row]:

@@ -1,28 +1,35 @@
 """How results are shown: tables on a terminal, tab-separated lines when piped, JSON on demand.
 
 A command hands over `Table`s and `Facts`; both know their name, which JSON uses where there are several. Cells are
-plain values: None, bool, int, float, str, a list of those, or a `Time`.
+plain values: None, bool, int, float, str, a list of those, a `Time`, or bytes that are no text (in JSON {"base64": ...}).
 
 Tab-separated output names its columns in the first line. Tabs, line ends and other control characters within a cell are
 escaped as in Python, so that a line is a row, and a terminal shows what is there instead of obeying it.
 """
 
+import base64
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ottla_apps.cli.errors import CommandError
 from ottla_apps.cli.points import format_time
 
+if TYPE_CHECKING:
+    from rich.table import Table as Drawing
+
 Cell = object
 
 # A drawn table's columns are as wide as its widest cells: long ones are drawn in pages.
 _PAGE = 500
+# A last column that is folded keeps this width.
+_LEAST_WIDTH = 40
+_COLUMN_GAP = 3
 
 
 class Format(StrEnum):
@@ -69,7 +76,7 @@ def show(*parts: Table | Facts, output: Format | None) -> None:
     output = output or _usual_format()
     if output is Format.JSON:
         shown: Any = _plain(parts[0]) if len(parts) == 1 else {part.name: _plain(part) for part in parts}
-        print(json.dumps(shown, indent=2, ensure_ascii=False))
+        print(json.dumps(shown, indent=2, ensure_ascii=False, default=_json_bytes))
     elif output is Format.TEXT:
         print("\n".join(_lines(part) for part in parts), end="")
     else:
@@ -104,12 +111,15 @@ def complain(error: CommandError) -> None:
     typer.echo(f"ottla: {printable(str(error))}", err=True)
 
 
-def stream(rows: Rows, *, output: Format | None) -> None:
-    """Print rows as they come, however many. JSON is one object a line, which has the rows' facts as well.
+def stream(rows: Rows, *, output: Format | None, first: bool = True) -> None:
+    """Print rows as they come, however many. JSON is one object a line, which has the rows' facts as well; what is for
+    people is set apart from what comes before, unless it is the `first`.
 
     What raises within the rows is passed on, after the rows before it have been printed.
     """
     chosen = output or _usual_format()
+    if not first and chosen is not Format.JSON:
+        print()
     facts = "".join(f"{_title(name)}\t{cell_text(value)}\n" for name, value in rows.facts.items())
     if chosen is Format.TEXT:
         print(facts + "\t".join(map(_title, rows.columns)))
@@ -123,7 +133,8 @@ def stream(rows: Rows, *, output: Format | None) -> None:
             if chosen is Format.TEXT:
                 print("\t".join(map(cell_text, row)))
             else:
-                print(json.dumps({"kind": rows.name, **rows.facts, **dict(zip(rows.columns, row, strict=True))}))
+                line = {"kind": rows.name, **rows.facts, **dict(zip(rows.columns, row, strict=True))}
+                print(json.dumps(line, ensure_ascii=False, default=_json_bytes))
 
 
 def _pages(rows: Iterable[Sequence[Cell]]) -> Iterator[list[Sequence[Cell]]]:
@@ -146,6 +157,10 @@ def _plain(part: Table | Facts) -> Any:
     return [dict(zip(part.columns, row, strict=True)) for row in part.rows]
 
 
+def _json_bytes(data: bytes) -> dict[str, str]:
+    return {"base64": base64.b64encode(data).decode()}
+
+
 def _lines(part: Table | Facts) -> str:
     if isinstance(part, Facts):
         return "".join(f"{_title(name)}\t{cell_text(value)}\n" for name, value in part.values.items())
@@ -165,6 +180,8 @@ def cell_text(cell: Cell) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, Time):
         return format_time(cell)
+    if isinstance(cell, bytes):
+        return printable(cell.decode(errors="backslashreplace"))
     if isinstance(cell, list):
         return ",".join(map(cell_text, cell)) or "-"
     return printable(str(cell))
@@ -179,29 +196,49 @@ def printable(text: str) -> str:
 
 def _draw(parts: Sequence[Table | Facts]) -> None:
     # Loaded here, because a third of the time of a short command would go into it.
-    from rich import box
     from rich.console import Console
+
+    for number, part in enumerate(parts):
+        if number:
+            print()
+        drawing, least = _drawn_facts(part) if isinstance(part, Facts) else _drawn_table(part)
+        # A line that is too long for the terminal is better than words broken into columns of three letters.
+        console = Console()
+        console.width = max(console.width, least)
+        console.print(drawing, crop=False)
+
+
+def _drawn_facts(part: Facts) -> "tuple[Drawing, int]":
     from rich.table import Table as Drawing
     from rich.text import Text
 
-    console = Console()
-    for number, part in enumerate(parts):
-        if number:
-            console.print()
-        if isinstance(part, Facts):
-            drawing = Drawing(box=None, show_header=False, pad_edge=False)
-            drawing.add_column(style="bold")
-            drawing.add_column(overflow="fold")
-            for name, value in part.values.items():
-                drawing.add_row(_title(name), Text(cell_text(value)))
-        else:
-            drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-            for index, column in enumerate(part.columns):
-                numeric = bool(part.rows) and all(_is_number(row[index]) for row in part.rows)
-                drawing.add_column(_title(column), justify="right" if numeric else "left", overflow="fold")
-            for row in part.rows:
-                drawing.add_row(*(Text(cell_text(cell)) for cell in row))
-        console.print(drawing)
+    drawing = Drawing(box=None, show_header=False, pad_edge=False)
+    drawing.add_column(style="bold", no_wrap=True)
+    drawing.add_column(overflow="fold")
+    for name, value in part.values.items():
+        drawing.add_row(_title(name), Text(cell_text(value)))
+    return drawing, max(map(len, part.values), default=0) + _LEAST_WIDTH
+
+
+def _drawn_table(part: Table) -> "tuple[Drawing, int]":
+    """The drawing, and how wide it has to be: only its last column may be folded."""
+    from rich import box
+    from rich.cells import cell_len
+    from rich.table import Table as Drawing
+    from rich.text import Text
+
+    rows = [[cell_text(cell) for cell in row] for row in part.rows]
+    drawing = Drawing(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    least = 0
+    for index, column in enumerate(part.columns):
+        width = max(map(cell_len, (_title(column), *(row[index] for row in rows))))
+        last = index == len(part.columns) - 1
+        least += min(width, _LEAST_WIDTH) if last else width + _COLUMN_GAP
+        numeric = bool(rows) and all(_is_number(row[index]) for row in part.rows)
+        drawing.add_column(_title(column), justify="right" if numeric else "left", no_wrap=not last, overflow="fold")
+    for row in rows:
+        drawing.add_row(*map(Text, row))
+    return drawing, least
 
 
 def _is_number(cell: Cell) -> bool:

@@ -51,7 +51,5 @@ def _offset(point: Point, partition: Partition, held: Bounds, at_time: int) -> i
         case Kind.TIME:
             return held.end if at_time < 0 else min(max(at_time, held.start), held.end)
     if point.number > held.end:
-        raise BadArgument(
-            f"There is no offset {point.number} in {partition} yet: it holds {held.start} to {held.end - 1}."
-        )
+        raise BadArgument(f"{partition} has no offset {point.number} yet: {held.end} is the next one.")
     return max(point.number, held.start)

@@ -167,7 +167,9 @@ def _encoding(field: Field) -> Callable[[bytes], bytes]:
 
 def _headers_writer(layout: str | None) -> Callable[[Shown], bytes]:
     if layout is None:
-        return lambda record: b",".join(name.encode() + b"=" + (value or b"") for name, value in record.headers() or ())
+        return lambda record: b",".join(
+            name.encode() + (b"" if value is None else b"=" + value) for name, value in record.headers() or ()
+        )
     parts = split(layout)
     if foreign := next((part.name for part in parts if isinstance(part, Field) and part.name not in ("k", "v")), None):
         raise BadArgument(f"A header has %k and %v, but no %{foreign}.")

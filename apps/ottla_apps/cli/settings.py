@@ -2,15 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterable
+from enum import IntEnum
 from typing import Final, NamedTuple
 
-from ottla_apps.cli.errors import BadArgument
+from ottla_apps.cli.errors import BadArgument, CommandError
 from ottla_apps.cli.wire_client import WireClient, check
 from ottla_wire.messages.describe_configs import (
     DescribeConfigsRequest,
     DescribeConfigsResource,
     DescribeConfigsResourceResult,
     DescribeConfigsResponse,
+)
+from ottla_wire.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+    IncrementalAlterConfigsResponse,
 )
 
 # Kafka's numbers and names (ConfigResource.Type, DescribeConfigsResponse.ConfigSource and ConfigType).
@@ -47,6 +54,28 @@ class Setting(NamedTuple):
     documentation: str | None
 
 
+class Operation(IntEnum):
+    """What to do with a setting; the numbers are the protocol's (KIP-339)."""
+
+    SET = 0
+    DELETE = 1
+    APPEND = 2
+    SUBTRACT = 3
+
+
+class Alteration(NamedTuple):
+    """A change of one setting; `value` is None for a deletion."""
+
+    operation: Operation
+    name: str
+    value: str | None = None
+
+    def __str__(self) -> str:
+        signs = {Operation.SET: "=", Operation.APPEND: "+=", Operation.SUBTRACT: "-="}
+        sign = signs.get(self.operation)
+        return f"delete {self.name}" if sign is None else f"{self.name}{sign}{self.value}"
+
+
 def parse_assignments(texts: Iterable[str]) -> dict[str, str]:
     """Read `KEY=VALUE`s. Raises BadArgument."""
     assignments = {}
@@ -71,6 +100,54 @@ def compile_pattern(pattern: str | None) -> Callable[[str], bool]:
     return lambda name: search(name) is not None
 
 
+def parse_alterations(
+    assigned: Iterable[str] = (),
+    deleted: Iterable[str] = (),
+    appended: Iterable[str] = (),
+    subtracted: Iterable[str] = (),
+) -> list[Alteration]:
+    """The changes that the options of a command ask for. Raises BadArgument, also where a setting is named twice."""
+    alterations = [Alteration(Operation.SET, key, value) for key, value in parse_assignments(assigned).items()]
+    alterations += [Alteration(Operation.DELETE, key) for key in deleted]
+    alterations += [Alteration(Operation.APPEND, key, value) for key, value in parse_assignments(appended).items()]
+    alterations += [Alteration(Operation.SUBTRACT, key, value) for key, value in parse_assignments(subtracted).items()]
+    names = [alteration.name for alteration in alterations]
+    for name in names:
+        if "=" in name:
+            raise BadArgument(f"{name!r} is no key: name the setting alone.")
+        if names.count(name) > 1:
+            raise BadArgument(f"{name} is given twice.")
+    return alterations
+
+
+def alter_configs(
+    wire: WireClient, kind: str, name: str, alterations: Iterable[Alteration], *, dry_run: bool
+) -> CommandError | None:
+    """Change settings of a topic, broker or group, or only have the changes checked. Returns what went wrong."""
+    try:
+        resource = resource_name(kind, name)
+        configs = [
+            AlterableConfig(name=alteration.name, config_operation=alteration.operation, value=alteration.value)
+            for alteration in alterations
+        ]
+        request = IncrementalAlterConfigsRequest(
+            resources=[
+                AlterConfigsResource(resource_type=RESOURCE_TYPES[kind], resource_name=resource, configs=configs)
+            ],
+            validate_only=dry_run,
+        )
+        (response,) = wire.request(request, IncrementalAlterConfigsResponse, _node(kind, resource)).responses
+        check(response.error_code, f"Cannot change the settings of {kind} {name!r}", response.error_message)
+    except CommandError as error:
+        return error
+    return None
+
+
+def _node(kind: str, resource: str) -> int | None:
+    """The node to ask: a broker itself for its own settings, else any."""
+    return int(resource) if kind == "broker" and resource else None
+
+
 def resource_name(kind: str, name: str) -> str:
     """The name that the protocol has for a resource: that of all brokers together is empty. Raises BadArgument."""
     if kind != "broker" or name.isdigit():
@@ -93,9 +170,7 @@ def describe_configs(wire: WireClient, kind: str, name: str, keys: list[str] | N
     )
     if wire.version_of(request) >= 3:
         request.include_documentation = True
-    # Only a broker itself knows all its settings.
-    node = int(resource) if kind == "broker" and resource else None
-    (result,) = wire.request(request, DescribeConfigsResponse, node).results
+    (result,) = wire.request(request, DescribeConfigsResponse, _node(kind, resource)).results
     check(result.error_code, f"The settings of {kind} {name!r} cannot be read", result.error_message)
     settings = sorted((_setting(config) for config in result.configs), key=lambda setting: setting.name)
     if missing := set(keys or ()) - {setting.name for setting in settings}:

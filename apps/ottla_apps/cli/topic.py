@@ -1,7 +1,6 @@
 """`ottla topic`: create, list, describe, delete, configure, grow and trim topics, and look at their offsets."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +9,6 @@ from ottla_apps.cli.command import confirm, now_ms, reported
 from ottla_apps.cli.completion import complete_topics
 from ottla_apps.cli.errors import BadArgument, CommandError
 from ottla_apps.cli.output import Cell, Facts, Table, fail_if, show, show_outcomes
-
-if TYPE_CHECKING:
-    from ottla_apps.cli.admin import Admin, Alteration
 
 app = typer.Typer(help="Create, list, describe, change and delete topics.", no_args_is_help=True)
 
@@ -191,25 +187,18 @@ def alter_config(
     output: options.Output = None,
 ) -> None:
     """Change settings of topics; each option may be given many times."""
-    from ottla_apps.cli.admin import Alteration
     from ottla_apps.cli.connection import connect
-    from ottla_apps.cli.settings import parse_assignments
+    from ottla_apps.cli.settings import alter_configs, parse_alterations
 
-    alterations = [Alteration("set", key, value) for key, value in parse_assignments(assigned or []).items()]
-    alterations += [Alteration("delete", key) for key in deleted or []]
-    alterations += [Alteration("append", key, value) for key, value in parse_assignments(appended or []).items()]
-    alterations += [Alteration("subtract", key, value) for key, value in parse_assignments(subtracted or []).items()]
+    alterations = parse_alterations(assigned or (), deleted or (), appended or (), subtracted or ())
     if not alterations:
         raise BadArgument("Nothing to change: give --set, --delete, --append or --subtract.")
+    done = f"{'would be changed' if dry_run else 'changed'}: {', '.join(map(str, alterations))}"
     with connect(brokers, profile, timeout) as cluster:
-        outcomes = {topic: _alter(cluster.admin, topic, alterations, dry_run=dry_run) for topic in topics}
+        outcomes = {
+            topic: alter_configs(cluster.wire, "topic", topic, alterations, dry_run=dry_run) or done for topic in topics
+        }
     show_outcomes("topic", outcomes, output)
-
-
-def _alter(admin: "Admin", topic: str, alterations: "Sequence[Alteration]", *, dry_run: bool) -> str | CommandError:
-    done = "would be changed" if dry_run else "changed"
-    failure = admin.alter_configs("topic", topic, alterations, dry_run=dry_run)
-    return failure or f"{done}: {', '.join(map(str, alterations))}"
 
 
 @app.command("add-partitions")

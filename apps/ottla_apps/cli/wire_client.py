@@ -61,7 +61,7 @@ class WireClient:
         deadline = time.monotonic() + self._timeout_s
         for address in bootstrap:
             try:
-                return _Link(address, max(0.1, deadline - time.monotonic()))
+                return _Link(address, self._timeout_s, deadline)
             except Unreachable as error:
                 reasons.append(str(error))
         raise Unreachable(" ".join(reasons))
@@ -71,9 +71,10 @@ class WireClient:
         link = self._links.get(node)
         if link is None:
             if node not in self.nodes():
-                raise Unreachable(f"The cluster has no node {node} at the moment.")
+                raise Unreachable(f"The cluster has no broker {node} at the moment.")
             assert node is not None
-            link = self._links[node] = _Link(self._nodes[node], self._timeout_s)
+            deadline = time.monotonic() + self._timeout_s
+            link = self._links[node] = _Link(self._nodes[node], self._timeout_s, deadline)
         return link.request(request, response)
 
     def nodes(self) -> dict[int, Address]:
@@ -146,14 +147,13 @@ def _is_retriable(code: int) -> bool:
 class _Link:
     """One connection to one node."""
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float, deadline: float) -> None:
         self._name = f"{address[0]}:{address[1]}"
         self._timeout_s = timeout_s
         self._correlation_id = 0
         self._frames = FrameReader(MAX_RESPONSE_SIZE)
-        deadline = time.monotonic() + timeout_s
         try:
-            self._socket = socket.create_connection(address, timeout=timeout_s)
+            self._socket = socket.create_connection(address, timeout=_until(deadline))
         except TimeoutError:
             raise Unreachable(f"{self._name} did not answer within {timeout_s:g} s.") from None
         except (OSError, UnicodeError) as error:
@@ -206,10 +206,10 @@ class _Link:
     def _roundtrip(self, data: bytes, deadline: float) -> bytearray | memoryview:
         """Send a request, and wait for the frame that answers it."""
         try:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+            self._socket.settimeout(_until(deadline))
             self._socket.sendall(data)
             while (frame := self._frames.next_frame()) is None:
-                self._socket.settimeout(max(0.001, deadline - time.monotonic()))
+                self._socket.settimeout(_until(deadline))
                 received = self._socket.recv(65536)
                 if not received:
                     raise Unreachable(f"{self._name} closed the connection: is it a Kafka broker's plain listener?")
@@ -228,6 +228,11 @@ class _Link:
 
 
 _UNSUPPORTED_VERSION = int(ErrorCode.UNSUPPORTED_VERSION).to_bytes(2, "big")
+
+
+def _until(deadline: float) -> float:
+    """Seconds left; never 0, which sockets take for "do not wait"."""
+    return max(0.001, deadline - time.monotonic())
 
 
 def _reason(error: Exception) -> str:
