@@ -8,13 +8,15 @@ Pure: the server feeds it frames, completions and the time, and does what it say
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from enum import Enum
 
 from ottla_wire.chunks import Part
 
 # Java clients keep at most 5 requests under way on a connection; librdkafka has no bound of its own in practice.
 MAX_REQUESTS_UNDER_WAY = 100
+# A response that is ready may have to wait for one that is not. Beyond so many waiting bytes no request is started.
+MAX_HELD_BYTES = 1024 * 1024
 
 
 class Stage(Enum):
@@ -27,17 +29,28 @@ class Stage(Enum):
 class Exchange:
     """One request and, once there is one, its response."""
 
-    __slots__ = ("closes", "parts")
+    __slots__ = ("closes", "parts", "size")
 
     def __init__(self) -> None:
-        self.parts: Iterable[Part] | None = None
+        self.parts: Sequence[Part] | None = None
+        self.size = 0
         self.closes = False
 
 
 class Connection:
     """The order of responses and the limits of one connection, and who is at its other end."""
 
-    __slots__ = ("_under_way", "host", "last_active_ms", "listener", "output_full", "port", "principal", "stage")
+    __slots__ = (
+        "_held_bytes",
+        "_under_way",
+        "host",
+        "last_active_ms",
+        "listener",
+        "output_full",
+        "port",
+        "principal",
+        "stage",
+    )
 
     def __init__(self, host: str, port: int, now_ms: int) -> None:
         self.host = host
@@ -48,6 +61,7 @@ class Connection:
         self.output_full = False
         self.last_active_ms = now_ms
         self._under_way: deque[Exchange] = deque()
+        self._held_bytes = 0
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -59,7 +73,12 @@ class Connection:
     @property
     def takes_requests(self) -> bool:
         """Whether the next request may be started."""
-        return self.stage is Stage.OPEN and not self.output_full and len(self._under_way) < MAX_REQUESTS_UNDER_WAY
+        return (
+            self.stage is Stage.OPEN
+            and not self.output_full
+            and len(self._under_way) < MAX_REQUESTS_UNDER_WAY
+            and self._held_bytes < MAX_HELD_BYTES
+        )
 
     def begin(self, now_ms: int) -> Exchange:
         """A request has arrived; its place in the order of responses is taken."""
@@ -68,17 +87,20 @@ class Connection:
         self._under_way.append(exchange)
         return exchange
 
-    def finish(self, exchange: Exchange, parts: Iterable[Part], *, closes: bool = False) -> list[Part]:
+    def finish(self, exchange: Exchange, parts: Sequence[Part], *, closes: bool = False) -> list[Part]:
         """The response of a request is ready (empty if it gets none); what may leave now, in order.
 
         With `closes` the connection ends once the response has left, and later responses are dropped.
         """
         exchange.parts = parts
+        exchange.size = sum(map(len, parts))
         exchange.closes = closes
+        self._held_bytes += exchange.size
         leaving: list[Part] = []
         under_way = self._under_way
         while under_way and under_way[0].parts is not None and self.stage is Stage.OPEN:
             first = under_way.popleft()
+            self._held_bytes -= first.size
             leaving.extend(first.parts or ())
             if first.closes:
                 self.close()

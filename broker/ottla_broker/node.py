@@ -31,9 +31,10 @@ logger = logging.getLogger(__name__)
 
 ADDRESS_FILE = "broker.address"
 
-# Kafka's id for the metadata topic (`Uuid.METADATA_TOPIC_ID`). Nothing in its log may ever expire.
+# Kafka's id for the metadata topic (`Uuid.METADATA_TOPIC_ID`). Nothing in its log may ever expire,
+# and a decision about thousands of partitions is one batch.
 _METADATA_TOPIC_ID = uuid.UUID(int=1)
-_METADATA_CONFIG = LogConfig(cleanup_policy=frozenset())
+_METADATA_CONFIG = LogConfig(cleanup_policy=frozenset(), max_message_bytes=2**31 - 1)
 _PLAINTEXT = 0
 
 

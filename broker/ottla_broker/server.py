@@ -45,6 +45,7 @@ class Server:
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
         self.connections: set[ClientProtocol] = set()
         self._emptied = asyncio.Event()
+        self._stops = False
         self._max_connections = min(broker.config.max_connections, _descriptors() - _DESCRIPTORS_FOR_FILES)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -80,6 +81,7 @@ class Server:
 
     async def stop(self) -> None:
         """Accept nothing more and close every connection; requests under way are cancelled."""
+        self._stops = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         self.unbind()
@@ -99,7 +101,7 @@ class Server:
 
     def admits(self) -> bool:
         """Whether one more connection may stay open."""
-        return len(self.connections) < self._max_connections
+        return not self._stops and len(self.connections) < self._max_connections
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close idle connections, and take back memory from those that have gone quiet."""
@@ -209,6 +211,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         if isinstance(error, Exception):
             self._refuse(error)
             return
+        self.connection.last_active_ms = int(self._loop.time() * 1000)
         self._finish(exchange, task.result())
         self._serve()
 

@@ -37,15 +37,16 @@ class SocketWriter:
     peer is. A region's descriptor object is kept until the region has left, and with it the file is kept open.
     """
 
-    __slots__ = ("_fd", "_loop", "_on_drained", "_on_lost", "_queue", "_watched", "pending_bytes")
+    __slots__ = ("_fd", "_loop", "_on_drained", "_on_lost", "_queue", "_waits", "_watched", "pending_bytes")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, fd: int, on_drained: Callable[[], None], on_lost: Callable[[], None]
     ) -> None:
         self._loop = loop
         self._fd = fd
-        # A second descriptor of the socket while we wait for room: loops refuse to watch a transport's own.
+        # A second descriptor of the socket, once we have had to wait: loops refuse to watch a transport's own.
         self._watched = -1
+        self._waits = False
         self._on_drained = on_drained
         self._on_lost = on_lost
         self._queue: deque[bytes | bytearray | memoryview | _Region] = deque()
@@ -65,15 +66,20 @@ class SocketWriter:
 
     def flush(self) -> None:
         """Send what the socket takes now; the rest follows by itself. Raises OSError when the peer is gone."""
-        if self._watched >= 0 or not self._queue:
+        if self._waits or not self._queue:
             return
         if not self._send_queue():
-            self._watched = os.dup(self._fd)
+            if self._watched < 0:
+                self._watched = os.dup(self._fd)
+            self._waits = True
             self._loop.add_writer(self._watched, self._has_room)
 
     def close(self) -> None:
         """Forget what has not left. The socket itself belongs to the transport."""
-        self._stop_watching()
+        self._stop_waiting()
+        if self._watched >= 0:
+            os.close(self._watched)
+            self._watched = -1
         self._queue.clear()
         self.pending_bytes = 0
 
@@ -82,17 +88,16 @@ class SocketWriter:
             if not self._send_queue():
                 return
         except OSError:
-            self._stop_watching()
+            self._stop_waiting()
             self._on_lost()
             return
-        self._stop_watching()
+        self._stop_waiting()
         self._on_drained()
 
-    def _stop_watching(self) -> None:
-        if self._watched >= 0:
+    def _stop_waiting(self) -> None:
+        if self._waits:
             self._loop.remove_writer(self._watched)
-            os.close(self._watched)
-            self._watched = -1
+            self._waits = False
 
     def _send_queue(self) -> bool:
         """Send as much as possible; whether that was everything."""

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ottla_broker.connection import MAX_REQUESTS_UNDER_WAY, Connection, Stage
+from ottla_broker.connection import MAX_HELD_BYTES, MAX_REQUESTS_UNDER_WAY, Connection, Stage
 
 
 def open_connection() -> Connection:
@@ -53,6 +53,17 @@ def test_no_request_is_started_while_the_peer_does_not_take_its_responses() -> N
     connection = open_connection()
     connection.output_full = True
     assert not connection.takes_requests
+
+
+def test_responses_that_wait_for_an_earlier_one_are_bounded_in_bytes() -> None:
+    connection = open_connection()
+    slow = connection.begin(0)
+    connection.finish(connection.begin(0), [bytes(MAX_HELD_BYTES // 2)])
+    assert connection.takes_requests
+    connection.finish(connection.begin(0), [bytes(MAX_HELD_BYTES // 2)])
+    assert not connection.takes_requests
+    assert len(connection.finish(slow, [b"slow"])) == 3
+    assert connection.takes_requests
 
 
 def test_a_response_that_closes_the_connection_is_the_last_to_leave() -> None:

@@ -55,9 +55,15 @@ class Controller:
         def decide() -> Decision[list[CreatedTopic | KafkaError]]:
             records: list[MetadataRecord] = []
             outcome: list[CreatedTopic | KafkaError] = []
+            room = topics.MAX_PARTITIONS_PER_REQUEST
             for new in wanted:
                 try:
                     created_by, created = topics.create_topic(self._image, new, self._defaults, self._topic_id())
+                    room -= created.partitions
+                    if room < 0:
+                        raise KafkaError(
+                            ErrorCode.POLICY_VIOLATION, "Excessively large number of partitions per request."
+                        )
                 except KafkaError as error:
                     outcome.append(error)
                 else:

@@ -75,6 +75,19 @@ def test_what_cannot_be_created_does_not_keep_others_from_it(with_client: Any) -
     with_client(scenario)
 
 
+def test_one_request_creates_a_bounded_number_of_partitions(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        asked = [topic("a", 3), topic("b", 9_999), topic("c", 10_001)]
+        response = await client.ask(CreateTopicsRequest(topics=asked, validate_only=True), 7)
+        assert [result.error_code for result in response.topics] == [
+            0,
+            ErrorCode.POLICY_VIOLATION,
+            ErrorCode.INVALID_PARTITIONS,
+        ]
+
+    with_client(scenario)
+
+
 def test_validating_creates_nothing(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         response = await client.ask(CreateTopicsRequest(topics=[topic("t")], validate_only=True), 7)
