@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(CLASSPATH is None, reason="OTTLA_KAFKA_CLASSPATH
 
 
 def write_log(directory: Path) -> PartitionLog:
-    """Two producers whose transactions commit and abort in turn, every compression type, several segments and epochs."""
+    """Two producers whose transactions commit and abort, every compression type, several segments and epochs."""
     config = LogConfig(segment_bytes=15_000, index_interval_bytes=500)
     log = PartitionLog.open(directory, "orders", 0, config, now_ms=NOW_MS, clean_shutdown=True)
     sequences = {7: 0, 8: 0}
@@ -97,3 +97,26 @@ def test_43_aborted_transactions_and_producer_states_are_read(files: list[Path])
     assert aborted[0] == ("7", "22", "40", "24")
     assert "producerId: 8 producerEpoch: 1 coordinatorEpoch: 3 currentTxnFirstOffset: OptionalLong.empty" in printed
     assert "firstSequence: 298 lastSequence: 299" in printed
+
+
+def test_43_a_compacted_segment_is_read(tmp_path: Path) -> None:
+    config = LogConfig(cleanup_policy=frozenset({"compact"}), min_cleanable_dirty_ratio=0.0)
+    log = PartitionLog.open(tmp_path / "state-0", "state", 0, config, now_ms=NOW_MS, clean_shutdown=True)
+    for number in range(40):
+        records = [NewRecord(b"%d" % (number % 7), None if number == 39 else b"%d" % number, NOW_MS)] * 2
+        options = {"producer_id": 7, "producer_epoch": 0, "base_sequence": 2 * number}
+        batch = build_batch(records, compression=Compression(number % 5), **options)
+        log.append(batch, leader_epoch=0, now_ms=NOW_MS)
+    log.update_high_watermark(log.log_end_offset)
+    log.roll(NOW_MS)
+    log.flush()
+    plan = log.plan_compaction(max_keys=100, now_ms=NOW_MS)
+    assert plan is not None
+    log.finish_compaction(plan.run())
+    path = log.segments[0].path(".log")
+    log.close()
+    printed = dump([path], "--deep-iteration", "--print-data-log")
+    offsets = [int(offset) for offset in re.findall(r"^\| offset: (\d+)", printed, re.MULTILINE)]
+    assert offsets == list(range(67, 80, 2))
+    assert "isvalid: false" not in printed
+    assert f"deleteHorizonMs: OptionalLong[{NOW_MS + config.delete_retention_ms}]" in printed

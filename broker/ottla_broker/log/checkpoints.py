@@ -3,6 +3,7 @@
     DATA/recovery-point-offset-checkpoint    up to which offset each partition is known to be on the device
     DATA/log-start-offset-checkpoint         the log start offsets that DeleteRecords or retention moved
     DATA/replication-offset-checkpoint       the high watermarks
+    DATA/cleaner-offset-checkpoint           up to which offset each compacted partition is compacted
     DATA/meta.properties                     which cluster and node the directory belongs to
     DATA/.kafka_cleanshutdown                present only between a clean stop and the next start
     DATA/TOPIC-0/leader-epoch-checkpoint     the leader epochs of the partition
@@ -27,6 +28,7 @@ from ottla_broker.log.errors import CorruptFile
 RECOVERY_POINTS: Final = "recovery-point-offset-checkpoint"
 LOG_START_OFFSETS: Final = "log-start-offset-checkpoint"
 HIGH_WATERMARKS: Final = "replication-offset-checkpoint"
+FIRST_DIRTY_OFFSETS: Final = "cleaner-offset-checkpoint"
 META_PROPERTIES: Final = "meta.properties"
 CLEAN_SHUTDOWN: Final = ".kafka_cleanshutdown"
 LEADER_EPOCHS: Final = "leader-epoch-checkpoint"

@@ -327,6 +327,11 @@ class LogConfig:
     def delete(self) -> bool:
         return "delete" in self.cleanup_policy
 
+    @property
+    def longest_segment_ms(self) -> int:
+        """The age at which a new segment is begun; a compacted log's active segment cannot be compacted."""
+        return min(self.segment_ms, self.max_compaction_lag_ms) if self.compact else self.segment_ms
+
     @classmethod
     def parse(cls, overrides: Mapping[str, str], defaults: "LogConfig | None" = None) -> "LogConfig":
         """`defaults` with the settings of `overrides` in place of its own.

@@ -18,10 +18,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from ottla_broker.log.checkpoints import HIGH_WATERMARKS, LOG_START_OFFSETS, RECOVERY_POINTS, TopicPartition
+from ottla_broker.log.checkpoints import (
+    FIRST_DIRTY_OFFSETS,
+    HIGH_WATERMARKS,
+    LOG_START_OFFSETS,
+    RECOVERY_POINTS,
+    TopicPartition,
+)
+from ottla_broker.log.compaction import BYTES_PER_KEY
 from ottla_broker.log.config import LogConfig, LogManagerConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
 from ottla_broker.log.disk import Disk, LocalDisk
+from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.partition import PartitionLog
 from ottla_wire.errors import KafkaError
 
@@ -50,6 +58,7 @@ class LogManager:
         self._removals: list[tuple[int, Path]] = []
         self._checkpoints: dict[str, dict[TopicPartition, int]] = {}  # as they are on disk
         self._jobs: list[asyncio.Task[None]] = []
+        self._compacting: PartitionLog | None = None  # its segments are being read in a thread
 
     @property
     def directory(self) -> DataDirectory:
@@ -125,6 +134,8 @@ class LogManager:
             producer_expiration_ms=self._config.producer_id_expiration_ms,
         )
         log.update_high_watermark(self._checkpoints[HIGH_WATERMARKS].get(key, 0))
+        first_dirty = self._checkpoints[FIRST_DIRTY_OFFSETS].get(key, 0)
+        log.first_dirty_offset = max(log.log_start_offset, min(first_dirty, log.log_end_offset))
         return log
 
     def delete(self, topic: str, index: int) -> None:
@@ -193,6 +204,7 @@ class LogManager:
             (config.flush_start_offset_checkpoint_interval_ms, self._checkpoint_starts),
             (config.producer_id_expiration_check_interval_ms, self._expire_producers),
             (_REMOVAL_INTERVAL_MS, self._remove_due),
+            *([(config.cleaner_backoff_ms, self._compact)] if config.cleaner_enable else []),
         ):
             self._jobs.append(loop.create_task(self._every(interval_ms, job)))
 
@@ -219,14 +231,38 @@ class LogManager:
 
     async def _retain(self) -> None:
         async for log in self._in_turn():
-            self.enforce_retention(log)
+            if log is not self._compacting:
+                self.enforce_retention(log)
+
+    async def _compact(self) -> None:
+        async for log in self._in_turn():
+            try:
+                await self.compact(log)
+            except CorruptFile as error:
+                logger.error("Compaction of %s has failed: %s", log, error)
+
+    async def compact(self, log: PartitionLog) -> None:
+        """Compact a log if that is due by its settings. Raises OSError, KafkaError or CorruptFile if it fails."""
+        plan = log.plan_compaction(self._config.cleaner_dedupe_buffer_size // BYTES_PER_KEY, self._clock())
+        if plan is None:
+            return
+        self._compacting = log
+        try:
+            # Recovery takes no gap in offsets for granted, so it must never check again what is compacted now.
+            await self.flush(log)
+            await self._checkpoint(RECOVERY_POINTS)
+            result = await asyncio.to_thread(plan.run)
+            due_ms = self._clock() + log.config.file_delete_delay_ms
+            self._removals += [(due_ms, path) for path in log.finish_compaction(result)]
+        finally:
+            self._compacting = None
 
     async def _expire_producers(self) -> None:
         async for log in self._in_turn():
             log.expire_producers(self._clock())
 
     async def _checkpoint_recovery(self) -> None:
-        await self._checkpoint(RECOVERY_POINTS, HIGH_WATERMARKS)
+        await self._checkpoint(RECOVERY_POINTS, HIGH_WATERMARKS, FIRST_DIRTY_OFFSETS)
 
     async def _checkpoint_starts(self) -> None:
         await self._checkpoint(LOG_START_OFFSETS)
@@ -249,6 +285,7 @@ _CHECKPOINTED: Final[dict[str, Callable[[PartitionLog], int]]] = {
     RECOVERY_POINTS: lambda log: log.recovery_point,
     LOG_START_OFFSETS: lambda log: log.log_start_offset,
     HIGH_WATERMARKS: lambda log: log.high_watermark,
+    FIRST_DIRTY_OFFSETS: lambda log: log.first_dirty_offset,
 }
 
 

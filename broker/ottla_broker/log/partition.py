@@ -17,20 +17,21 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ottla_broker.log import checkpoints
+from ottla_broker.log.compaction import CompactionPlan, CompactionResult, compactable_segments
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX
-from ottla_broker.log.disk import Disk, LocalDisk, write_whole
+from ottla_broker.log.disk import Disk, LocalDisk
 from ottla_broker.log.epochs import EpochEntry
 from ottla_broker.log.errors import LogError
 from ottla_broker.log.producers import Origin, Producers, Stage
 from ottla_broker.log.recovery import RecoveredLog, load_producers, recover_log
 from ottla_broker.log.retention import SegmentSummary, expired_segments
-from ottla_broker.log.segment import DELETED_SUFFIX, LOG_SUFFIX, SNAPSHOT_SUFFIX, Segment, file_name
+from ottla_broker.log.segment import LOG_SUFFIX, Segment
 from ottla_broker.log.segments import Segments, TimestampedOffset
 from ottla_broker.log.transactions import AbortedTransaction
-from ottla_broker.log.validation import Data, check_batch, parse_batches, transform_batch
+from ottla_broker.log.validation import Data, assign, check_batch, check_offsets, parse_batches
 from ottla_wire.errors import ErrorCode, KafkaError
-from ottla_wire.records import FileRegion, RecordBatch, assign_offsets
+from ottla_wire.records import FileRegion, RecordBatch
 
 __all__ = ["Appended", "Origin", "PartitionLog", "Slice", "TimestampedOffset"]
 
@@ -91,6 +92,7 @@ class PartitionLog:
         self.log_start_offset = recovered.log_start_offset
         self.recovery_point = recovery_point
         self.high_watermark = recovered.log_start_offset
+        self.first_dirty_offset = recovered.log_start_offset
         self._disk = disk
         self._segments = Segments(recovered.segments)
         self._epochs = recovered.epochs
@@ -220,9 +222,9 @@ class PartitionLog:
             if duplicate is not None:
                 return duplicate
         if origin is Origin.REPLICATION:
-            self._check_offsets(batches)
+            check_offsets(batches, self.log_end_offset)
         else:
-            data, batches = self._assign_offsets(data, batches, leader_epoch, now_ms)
+            data, batches = assign(data, batches, self.config, self.log_end_offset, leader_epoch, now_ms)
         if len(data) > self.config.segment_bytes:
             raise KafkaError(
                 ErrorCode.RECORD_LIST_TOO_LARGE,
@@ -260,29 +262,6 @@ class PartitionLog:
             flush_due=self.log_end_offset - self.recovery_point >= self.config.flush_messages,
         )
 
-    def _check_offsets(self, batches: list[RecordBatch]) -> None:
-        expected = self.log_end_offset
-        for batch in batches:
-            if batch.base_offset < expected:
-                raise KafkaError(
-                    ErrorCode.UNKNOWN_SERVER_ERROR,
-                    f"{self.topic}-{self.index} was sent offset {batch.base_offset} where {expected} is next",
-                )
-            expected = batch.next_offset
-
-    def _assign_offsets(
-        self, data: Data, batches: list[RecordBatch], leader_epoch: int, now_ms: int
-    ) -> tuple[Data, list[RecordBatch]]:
-        stored = [transform_batch(batch, self.config, now_ms) for batch in batches]
-        offset = self.log_end_offset
-        for batch in stored:
-            assign_offsets(batch.buffer, 0, offset, leader_epoch)
-            batch.base_offset, batch.partition_leader_epoch = offset, leader_epoch
-            offset = batch.next_offset
-        if self.config.compression_type != "producer":
-            data = b"".join(batch.buffer for batch in stored)
-        return data, stored
-
     def _stage(self, batches: list[RecordBatch], origin: Origin, now_ms: int) -> Stage | None:
         """Check the batches against the producers' states; None if they have no producer id."""
         stage = None
@@ -319,19 +298,12 @@ class PartitionLog:
             self._roll(self.log_end_offset, now_ms)
 
     def _roll(self, base_offset: int, now_ms: int) -> None:
-        self._take_snapshot(base_offset)
+        self._unsynced_names.add(self._snapshots.write(base_offset, self._producers))
         segment = Segment.create(self._disk, self.directory, base_offset, self.config, now_ms)
         self._unsynced_names.add(segment.path(LOG_SUFFIX).name)
         self._segments.active.close_indexes()
         self._segments.active.trim()
         self._segments.append(segment)
-
-    def _take_snapshot(self, offset: int) -> None:
-        name = file_name(offset, SNAPSHOT_SUFFIX)
-        write_whole(self._disk, self.directory / name, self._producers.encode(), sync=False)
-        self._unsynced_names.add(name)
-        if offset not in self._snapshots:
-            self._snapshots.append(offset)
 
     # ---- read
 
@@ -435,12 +407,7 @@ class PartitionLog:
     def _drop_segments(self, first: int, end: int) -> list[Path]:
         """Take segments out of the log and rename their files and snapshots; the new names."""
         bases, files = self._segments.drop(first, end)
-        for offset in set(bases).intersection(self._snapshots):
-            self._snapshots.remove(offset)
-            path = self.directory / file_name(offset, SNAPSHOT_SUFFIX)
-            files.append(path.with_name(path.name + DELETED_SUFFIX))
-            self._disk.rename(path, files[-1])
-        return files
+        return files + self._snapshots.rename_deleted(bases)
 
     def truncate_to(self, offset: int, now_ms: int) -> list[Path]:
         """Remove all records at `offset` or beyond (a follower whose history parts from the leader's). No flush may
@@ -462,10 +429,9 @@ class PartitionLog:
         self._disk.sync_directory(self.directory)
         self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
         self.recovery_point = min(self.recovery_point, self.log_end_offset)
+        self.first_dirty_offset = min(self.first_dirty_offset, self.log_end_offset)
         self._epochs.truncate_end(self.log_end_offset)
         self._producers, self._transactions = load_producers(
-            self._disk,
-            self.directory,
             self._segments.copy(),
             self._snapshots,
             self.log_start_offset,
@@ -475,6 +441,54 @@ class PartitionLog:
         )
         self._first_unstable = self._transactions.first_unstable(self.high_watermark)
         self.update_high_watermark(self.high_watermark)
+        return files
+
+    # ---- compaction
+
+    def plan_compaction(self, max_keys: int, now_ms: int) -> CompactionPlan | None:
+        """What compaction has to do now, with room for `max_keys` different keys; None if nothing is due.
+
+        Only what is settled and no longer written to is compacted.
+        """
+        if not self.config.compact or self._failure is not None:
+            return None
+        end_offset = min(self.last_stable_offset, self._segments.active.base_offset)
+        segments = compactable_segments(self._segments, self.config, self.first_dirty_offset, end_offset, now_ms)
+        if not segments:
+            return None
+        last_batches = {
+            state.producer_id: (state.batches[-1].last_offset if state.batches else -1, state.epoch)
+            for state in self._producers
+        }
+        aborted = [entry for segment in segments for entry in segment.transaction_index]
+        return CompactionPlan(
+            disk=self._disk,
+            directory=self.directory,
+            config=self.config,
+            segments=segments,
+            aborted=aborted,
+            last_batches=last_batches,
+            first_dirty=max(self.first_dirty_offset, self.log_start_offset),
+            max_keys=max_keys,
+            now_ms=now_ms,
+        )
+
+    def finish_compaction(self, result: CompactionResult) -> list[Path]:
+        """Put the compacted segments in the place of those that they were made from.
+
+        They are discarded if any of these is no longer part of the log. Returns files to be removed, as
+        `enforce_retention` does.
+        """
+        if not all(self._segments.holds(old) for old, _ in result.replacements):
+            result.discard()
+            return []
+        files: list[Path] = []
+        for old, new in result.replacements:
+            gone = [segment.base_offset for segment in old[1:]]
+            files += self._segments.replace(old, new)
+            files += self._snapshots.rename_deleted(gone)
+        self._unsynced_names.update(new.path(LOG_SUFFIX).name for _, new in result.replacements)
+        self.first_dirty_offset = result.end_offset
         return files
 
     def expire_producers(self, now_ms: int) -> None:
@@ -532,8 +546,8 @@ class PartitionLog:
         if self._failure is None and (self.log_end_offset > self.recovery_point or not active.indexes_stored):
             active.trim()
             active.close_indexes()
-            if len(self._producers) or self._snapshots:
-                self._take_snapshot(self.log_end_offset)
+            if self._producers or self._snapshots:
+                self._unsynced_names.add(self._snapshots.write(self.log_end_offset, self._producers))
             self.flush()
             active.store_indexes()
         self._release("was closed")

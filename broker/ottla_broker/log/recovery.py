@@ -14,24 +14,28 @@ from typing import Final
 
 from ottla_broker.log.checkpoints import LEADER_EPOCHS, read_epochs
 from ottla_broker.log.config import LogConfig
-from ottla_broker.log.disk import Disk, read_whole
+from ottla_broker.log.disk import Disk
 from ottla_broker.log.epochs import LeaderEpochs
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.producers import Origin, Producers
 from ottla_broker.log.scan import read_batch, scan_headers
 from ottla_broker.log.segment import (
-    DELETED_SUFFIX,
+    CLEANED_EXTENSION,
+    DELETED_EXTENSION,
     LOG_SUFFIX,
     OFFSET_INDEX_SUFFIX,
     SNAPSHOT_SUFFIX,
+    SUFFIXES,
+    SWAP_EXTENSION,
     TIME_INDEX_SUFFIX,
     TRANSACTION_INDEX_SUFFIX,
     Segment,
     file_name,
 )
+from ottla_broker.log.snapshots import Snapshots
 from ottla_broker.log.transactions import OpenTransactions, TransactionIndex
 
-_TEMPORARY_SUFFIXES: Final = (DELETED_SUFFIX, ".cleaned", ".tmp")
+_TEMPORARY_SUFFIXES: Final = (DELETED_EXTENSION, CLEANED_EXTENSION, ".tmp")
 _OFFSET_DIGITS: Final = 20
 
 
@@ -44,7 +48,7 @@ class RecoveredLog:
     epochs: LeaderEpochs
     producers: Producers
     transactions: OpenTransactions
-    snapshots: list[int]
+    snapshots: Snapshots
 
 
 def recover_log(
@@ -59,6 +63,7 @@ def recover_log(
     now_ms: int,
 ) -> RecoveredLog:
     """Load the log in `directory`. OSError if the disk fails; damage of the files themselves is repaired."""
+    finish_swaps(disk, directory)
     names = _remove_leftovers(disk, directory)
     epochs = _load_epochs(disk, directory)
     segments = [Segment.load(disk, directory, offset) for offset in _offsets(names, LOG_SUFFIX)]
@@ -79,25 +84,40 @@ def recover_log(
     epochs.truncate_start(log_start_offset)
     unindexed = {segment.base_offset for segment in segments[len(segments) - checked :]}
     unindexed |= {segment.base_offset for segment in segments if _has_broken_transaction_index(segment, names)}
-    snapshots = _offsets(names, SNAPSHOT_SUFFIX)
+    snapshots = Snapshots(disk, directory, _offsets(names, SNAPSHOT_SUFFIX))
     producers, transactions = Producers(), OpenTransactions()
     # A clean stop leaves a snapshot, unless there is nothing to remember.
     if snapshots or unindexed or not clean_shutdown:
         producers, transactions = load_producers(
-            disk, directory, segments, snapshots, log_start_offset, unindexed, producer_expiration_ms, now_ms
+            segments, snapshots, log_start_offset, unindexed, producer_expiration_ms, now_ms
         )
-    needed = {segment.base_offset for segment in segments} | {max(snapshots, default=0)}
-    for offset in set(snapshots) - needed:
-        disk.remove(directory / file_name(offset, SNAPSHOT_SUFFIX))
-        snapshots.remove(offset)
+    snapshots.remove_strays(segment.base_offset for segment in segments)
     return RecoveredLog(segments, log_start_offset, epochs, producers, transactions, snapshots)
+
+
+def finish_swaps(disk: Disk, directory: Path) -> None:
+    """Finish what compaction was about to do: new segments take the place of those that they were made from."""
+    names = disk.list(directory)
+    for offset in _offsets(names, LOG_SUFFIX + SWAP_EXTENSION):
+        file = disk.open(directory / (file_name(offset, LOG_SUFFIX) + SWAP_EXTENSION))
+        end = max((header.last_offset + 1 for _, header in scan_headers(file, 0, file.size())), default=offset)
+        for replaced in _offsets(names, LOG_SUFFIX):
+            if offset <= replaced < max(end, offset + 1):
+                for suffix in SUFFIXES:
+                    if file_name(replaced, suffix) in names:
+                        disk.remove(directory / file_name(replaced, suffix))
+    swaps = [name for suffix in SUFFIXES for name in names if name.endswith(suffix + SWAP_EXTENSION)]
+    for name in swaps:
+        disk.rename(directory / name, directory / name.removesuffix(SWAP_EXTENSION))
+    if swaps:
+        disk.sync_directory(directory)
 
 
 def _remove_leftovers(disk: Disk, directory: Path) -> list[str]:
     """Remove files of unfinished work and indexes without a segment; the names that remain."""
     names = disk.list(directory)
     logs = {name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX)}
-    indexes = (OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX)
+    indexes = SUFFIXES[1:]
     remaining = []
     for name in names:
         stem, suffix = name[:_OFFSET_DIGITS], name[_OFFSET_DIGITS:]
@@ -167,10 +187,8 @@ def _has_broken_transaction_index(segment: Segment, names: list[str]) -> bool:
 
 
 def load_producers(
-    disk: Disk,
-    directory: Path,
     segments: list[Segment],
-    snapshots: list[int],
+    snapshots: Snapshots,
     log_start_offset: int,
     unindexed: set[int],
     producer_expiration_ms: int,
@@ -179,23 +197,12 @@ def load_producers(
     """The state at the end of the log: from the newest snapshot that is old enough, and what was appended since.
 
     Old enough is one from before the first of the segments `unindexed` (by base offset), whose empty transaction
-    indexes are filled on the way. Snapshots that are damaged or lie beyond the log's end are removed, from disk and
-    `snapshots`.
+    indexes are filled on the way.
     """
     log_end_offset = segments[-1].next_offset
-    latest = min(unindexed, default=log_end_offset)
-    producers, replay_from = Producers(), log_start_offset
-    for offset in reversed(snapshots.copy()):
-        snapshot = None
-        if offset <= log_end_offset:
-            if not log_start_offset < offset <= latest or replay_from != log_start_offset:
-                continue
-            snapshot = _read_snapshot(disk, directory / file_name(offset, SNAPSHOT_SUFFIX))
-        if snapshot is None:
-            disk.remove(directory / file_name(offset, SNAPSHOT_SUFFIX))
-            snapshots.remove(offset)
-        else:
-            producers, replay_from = snapshot, offset
+    snapshots.remove_beyond(log_end_offset)
+    found = snapshots.load_newest(log_start_offset, min(unindexed, default=log_end_offset))
+    producers, replay_from = found if found is not None else (Producers(), log_start_offset)
     producers.expire(now_ms, producer_expiration_ms)
     transactions = OpenTransactions()
     transactions.apply(producers.open_transactions(), ())
@@ -204,13 +211,6 @@ def load_producers(
             filled = segment.transaction_index if segment.base_offset in unindexed else None
             _replay(segment, replay_from, producers, transactions, filled, now_ms)
     return producers, transactions
-
-
-def _read_snapshot(disk: Disk, path: Path) -> Producers | None:
-    try:
-        return Producers.decode(read_whole(disk, path))
-    except CorruptFile:
-        return None
 
 
 def _replay(

@@ -35,7 +35,13 @@ OFFSET_INDEX_SUFFIX: Final = ".index"
 TIME_INDEX_SUFFIX: Final = ".timeindex"
 TRANSACTION_INDEX_SUFFIX: Final = ".txnindex"
 SNAPSHOT_SUFFIX: Final = ".snapshot"
-DELETED_SUFFIX: Final = ".deleted"
+SUFFIXES: Final = (LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX)
+
+# What follows the suffix of a file that is not part of the log: one that compaction still writes, one that is complete
+# and about to take the place of older ones, one that is about to be removed.
+CLEANED_EXTENSION: Final = ".cleaned"
+SWAP_EXTENSION: Final = ".swap"
+DELETED_EXTENSION: Final = ".deleted"
 
 _RECENT_BATCHES: Final = 256  # the least that is remembered once there are as many; twice as much at most
 _READ_ENDS: Final = 64
@@ -64,6 +70,7 @@ class Segment:
         "base_offset",
         "created_ms",
         "directory",
+        "extension",
         "file",
         "indexes_stored",
         "max_timestamp",
@@ -80,6 +87,7 @@ class Segment:
         self.file = file
         self.size = size
         self.created_ms = created_ms
+        self.extension = ""
         self.next_offset = base_offset
         self.max_timestamp = NO_TIMESTAMP
         self.max_timestamp_offset = base_offset
@@ -107,6 +115,16 @@ class Segment:
         return segment
 
     @classmethod
+    def create_cleaned(cls, disk: Disk, directory: Path, base_offset: int, now_ms: int) -> "Segment":
+        """A new, empty segment that is not part of the log yet: compaction writes to it."""
+        file = disk.open(directory / (file_name(base_offset, LOG_SUFFIX) + CLEANED_EXTENSION), create=True)
+        file.truncate(0)
+        segment = cls(disk, directory, base_offset, file, 0, now_ms)
+        segment.extension = CLEANED_EXTENSION
+        segment.clear_indexes()
+        return segment
+
+    @classmethod
     def load(cls, disk: Disk, directory: Path, base_offset: int) -> "Segment":
         """A segment that is on disk, taken as it is; see `recover` and `find_end` for the end of the log."""
         path = directory / file_name(base_offset, LOG_SUFFIX)
@@ -124,7 +142,7 @@ class Segment:
 
     def path(self, suffix: str) -> Path:
         """The path of one of the segment's files."""
-        return self.directory / file_name(self.base_offset, suffix)
+        return self.directory / (file_name(self.base_offset, suffix) + self.extension)
 
     # ---- appending
 
@@ -135,26 +153,29 @@ class Segment:
         return (
             self.size + size > config.segment_bytes
             or last_offset >= self.offset_limit
-            or self._waited_ms(max_timestamp, now_ms) > config.segment_ms - self._jitter_ms(config)
+            or self._waited_ms(max_timestamp, now_ms) > config.longest_segment_ms - self._jitter_ms(config)
             or (len(self.offset_index) + 1) * OffsetIndex.ENTRY.size > config.segment_index_bytes
             or (len(self.time_index) + 2) * TimeIndex.ENTRY.size > config.segment_index_bytes
         )
 
     def _waited_ms(self, max_timestamp: int, now_ms: int) -> int:
         """How long the segment has been open: in the records' time where they have one, else by the clock."""
+        first = self.first_timestamp()
+        return max_timestamp - first if first >= 0 else now_ms - self.created_ms
+
+    def first_timestamp(self) -> int:
+        """The largest timestamp of the first batch, -1 if there is none."""
         if self._first_timestamp is None:
             header = next((header for _, header in scan_headers(self.file, 0, self.size)), None)
             self._first_timestamp = header.max_timestamp if header is not None else NO_TIMESTAMP
-        if self._first_timestamp >= 0:
-            return max_timestamp - self._first_timestamp
-        return now_ms - self.created_ms
+        return self._first_timestamp
 
     def _jitter_ms(self, config: LogConfig) -> int:
         """A part of segment.jitter.ms that differs from segment to segment, but not from one call to the next."""
         if config.segment_jitter_ms == 0:
             return 0
         seed = zlib.crc32(str(self.path(LOG_SUFFIX)).encode())
-        return seed % min(config.segment_jitter_ms, config.segment_ms)
+        return seed % min(config.segment_jitter_ms, config.longest_segment_ms)
 
     def append(self, data: Data, batches: Sequence[BatchLike], index_interval_bytes: int) -> None:
         """Write whole batches at the end. If that fails, OSError is raised and nothing has changed."""
@@ -487,21 +508,27 @@ class Segment:
             self.unsynced = False
             self.file.sync()
 
+    def rename(self, extension: str) -> None:
+        """Give all files another extension; "" makes them a part of the log.
+
+        Becoming a swap file, the log comes last: with it the set is complete. Leaving that state it comes first:
+        without it no swap is to be finished. See `recovery.finish_swaps`.
+        """
+        present = [suffix for suffix in SUFFIXES if self._disk.exists(self.path(suffix))]
+        moves = [(self.path(suffix), suffix) for suffix in present]
+        self.extension = extension
+        for source, suffix in reversed(moves) if extension == SWAP_EXTENSION else moves:
+            self._disk.rename(source, self.path(suffix))
+
     def rename_deleted(self) -> list[Path]:
         """Take the files out of the log by their names; returns the new ones. Reads under way are not disturbed."""
-        renamed = []
-        for suffix in (LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX):
-            path = self.path(suffix)
-            if self._disk.exists(path):
-                target = path.with_name(path.name + DELETED_SUFFIX)
-                self._disk.rename(path, target)
-                renamed.append(target)
+        self.rename(DELETED_EXTENSION)
         self.close()
-        return renamed
+        return [path for suffix in SUFFIXES if self._disk.exists(path := self.path(suffix))]
 
     def remove(self) -> None:
         """Remove the files at once; only while nobody reads the log."""
-        for suffix in (LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX, TRANSACTION_INDEX_SUFFIX):
+        for suffix in SUFFIXES:
             if self._disk.exists(self.path(suffix)):
                 self._disk.remove(self.path(suffix))
         self.close()

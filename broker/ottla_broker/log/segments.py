@@ -84,6 +84,21 @@ class Segments:
             self.active = self._segments[-1]
         return bases, [path for segment in dropped for path in segment.rename_deleted()]
 
+    def holds(self, segments: list[Segment]) -> bool:
+        """Whether `segments` are here, one after the other."""
+        first = self.number_at(segments[0].base_offset)
+        return self._segments[first : first + len(segments)] == segments
+
+    def replace(self, old: list[Segment], new: Segment) -> list[Path]:
+        """Put `new`, a complete swap file, in the place of `old`, closed ones; the renamed files of those."""
+        number = self.number_at(old[0].base_offset)
+        new.next_offset = old[-1].next_offset
+        files = [path for segment in old for path in segment.rename_deleted()]
+        new.rename("")
+        self._segments[number : number + len(old)] = [new]
+        self._bases[number : number + len(old)] = [new.base_offset]
+        return files
+
     # ---- finding
 
     def find(self, offset: int, bound: int, max_bytes: int, *, min_one: bool) -> Place | None:

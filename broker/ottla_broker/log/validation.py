@@ -12,6 +12,7 @@ from ottla_wire.records import (
     NewRecord,
     RecordBatch,
     TimestampType,
+    assign_offsets,
     build_batch,
     stamp_log_append_time,
 )
@@ -76,21 +77,41 @@ def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> Non
         )
 
 
-def transform_batch(batch: RecordBatch, config: LogConfig, now_ms: int) -> RecordBatch:
-    """The batch as the topic wants it stored: compression and timestamps of its own choice. Often the same object.
+def assign(
+    data: Data, batches: list[RecordBatch], config: LogConfig, offset: int, leader_epoch: int, now_ms: int
+) -> tuple[Data, list[RecordBatch]]:
+    """The batches as the topic stores them, with offsets from `offset` on, and the bytes that they fill.
 
-    The buffer of `batch` must be writable.
+    That is `data` itself, changed in place, so it must be writable; only another compression makes new bytes.
     """
-    wanted = _COMPRESSION_TYPES.get(config.compression_type, batch.compression)
-    if wanted != batch.compression and not batch.is_control:
-        batch = _compress(batch, Compression(wanted))
-    if config.message_timestamp_type == "LogAppendTime":
-        stamp_log_append_time(batch.buffer, 0, now_ms)
-        batch = RecordBatch(batch.buffer)
-    return batch
+    if config.compression_type != "producer":
+        batches = [_compress(batch, _COMPRESSION_TYPES[config.compression_type]) for batch in batches]
+        data = bytearray().join(batch.buffer for batch in batches)
+        batches = parse_batches(data, Origin.COORDINATOR)
+    for number, batch in enumerate(batches):
+        if config.message_timestamp_type == "LogAppendTime":
+            stamp_log_append_time(batch.buffer, 0, now_ms)
+            batches[number] = batch = RecordBatch(batch.buffer)
+        assign_offsets(batch.buffer, 0, offset, leader_epoch)
+        batch.base_offset, batch.partition_leader_epoch = offset, leader_epoch
+        offset = batch.next_offset
+    return data, batches
+
+
+def check_offsets(batches: list[RecordBatch], log_end_offset: int) -> None:
+    """Raise KafkaError(UNKNOWN_SERVER_ERROR) for replicated batches that do not go on where the log ends, or later."""
+    for batch in batches:
+        if batch.base_offset < log_end_offset:
+            raise KafkaError(
+                ErrorCode.UNKNOWN_SERVER_ERROR,
+                f"A replicated batch begins at offset {batch.base_offset} where {log_end_offset} is next",
+            )
+        log_end_offset = batch.next_offset
 
 
 def _compress(batch: RecordBatch, compression: Compression) -> RecordBatch:
+    if batch.compression == compression or batch.is_control:
+        return batch
     records = (NewRecord(record.key, record.value, record.timestamp, record.headers) for record in batch.records())
     return RecordBatch(
         build_batch(
