@@ -1,5 +1,7 @@
 """CreatePartitions, versions 0-3: raise the number of partitions of topics."""
 
+from collections import Counter
+
 from ottla_broker.broker import Broker
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import ErrorCode, KafkaError
@@ -15,12 +17,12 @@ from ottla_wire.messages.create_partitions import (
 async def create_partitions(
     broker: Broker, _context: RequestContext, request: CreatePartitionsRequest
 ) -> CreatePartitionsResponse:
-    asked = [topic.name for topic in request.topics]
+    asked = Counter(topic.name for topic in request.topics)
     results = []
     for topic in request.topics:
         result = CreatePartitionsTopicResult(name=topic.name)
         try:
-            if asked.count(topic.name) > 1:
+            if asked[topic.name] > 1:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name.")
             await _create(broker, topic, validate_only=request.validate_only)
         except KafkaError as error:

@@ -4,6 +4,8 @@
 7+: it has the topic's id.
 """
 
+from collections import Counter
+
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import CreatedTopic, NewTopic
 from ottla_broker.described_configs import describe_topic_config
@@ -20,8 +22,8 @@ from ottla_wire.messages.create_topics import (
 
 @handles(CreateTopicsRequest, "2-7")
 async def create_topics(broker: Broker, _context: RequestContext, request: CreateTopicsRequest) -> CreateTopicsResponse:
-    asked = [topic.name for topic in request.topics]
-    wanted = [_new_topic(topic) for topic in request.topics if asked.count(topic.name) == 1]
+    asked = Counter(topic.name for topic in request.topics)
+    wanted = [_new_topic(topic) for topic in request.topics if asked[topic.name] == 1]
     outcomes = await broker.controller.create_topics(wanted, validate_only=request.validate_only)
     results = [_result(broker, new, outcome) for new, outcome in zip(wanted, outcomes, strict=True)]
     repeated = [
@@ -30,8 +32,8 @@ async def create_topics(broker: Broker, _context: RequestContext, request: Creat
             error_code=ErrorCode.INVALID_REQUEST,
             error_message="Duplicate topic name.",
         )
-        for name in dict.fromkeys(asked)
-        if asked.count(name) > 1
+        for name, count in asked.items()
+        if count > 1
     ]
     return CreateTopicsResponse(topics=results + repeated)
 

@@ -20,18 +20,21 @@ _NO_ID = uuid.UUID(int=0)
 async def delete_topics(broker: Broker, _context: RequestContext, request: DeleteTopicsRequest) -> DeleteTopicsResponse:
     asked = request.topics or [DeleteTopicState(name=name, topic_id=_NO_ID) for name in request.topic_names]
     results: list[DeletableTopicResult] = []
-    doomed: list[TopicState] = []
+    doomed: dict[uuid.UUID, TopicState] = {}
     for wanted in asked:
         try:
-            doomed.append(_find(broker, wanted, doomed))
+            topic = _find(broker, wanted)
+            if topic.id in doomed:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name or id.")
+            doomed[topic.id] = topic
         except KafkaError as error:
             results.append(
                 DeletableTopicResult(
                     name=wanted.name, topic_id=wanted.topic_id, error_code=error.code, error_message=error.message
                 )
             )
-    outcomes = await broker.controller.delete_topics(doomed)
-    for topic, failure in zip(doomed, outcomes, strict=True):
+    outcomes = await broker.controller.delete_topics(list(doomed.values()))
+    for topic, failure in zip(doomed.values(), outcomes, strict=True):
         result = DeletableTopicResult(name=topic.name, topic_id=topic.id)
         if failure is not None:
             result.error_code, result.error_message = failure.code, failure.message
@@ -39,7 +42,7 @@ async def delete_topics(broker: Broker, _context: RequestContext, request: Delet
     return DeleteTopicsResponse(responses=results)
 
 
-def _find(broker: Broker, wanted: DeleteTopicState, doomed: list[TopicState]) -> TopicState:
+def _find(broker: Broker, wanted: DeleteTopicState) -> TopicState:
     if not broker.config.delete_topic_enable:
         raise KafkaError(ErrorCode.TOPIC_DELETION_DISABLED)
     if wanted.name is not None and wanted.topic_id != _NO_ID:
@@ -52,6 +55,4 @@ def _find(broker: Broker, wanted: DeleteTopicState, doomed: list[TopicState]) ->
         missing = ErrorCode.UNKNOWN_TOPIC_ID
     if topic is None:
         raise KafkaError(missing)
-    if topic in doomed:
-        raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name or id.")
     return topic

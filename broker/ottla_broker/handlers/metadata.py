@@ -7,7 +7,7 @@ topic may be created. 10+: topic ids; from 12 on a topic may be asked for by id 
 import uuid
 
 from ottla_broker.broker import Broker
-from ottla_broker.cluster.image import TopicState
+from ottla_broker.cluster.image import ClusterImage, TopicState
 from ottla_broker.cluster.topics import is_internal, validate_name
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_broker.operations import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
@@ -28,13 +28,15 @@ _NO_ID = uuid.UUID(int=0)
 async def metadata(broker: Broker, context: RequestContext, request: MetadataRequest) -> MetadataResponse:
     image = broker.image
     if request.topics is None or (context.version == 0 and not request.topics):
-        topics = [_describe(broker, topic) for topic in image.topics.values()]
+        live = frozenset(image.live_brokers)
+        topics = [_describe(topic, live) for topic in image.topics.values()]
     else:
         if request.allow_auto_topic_creation and broker.config.auto_create_topics_enable:
             await broker.controller.ensure_topics(
                 dict.fromkeys(asked.name for asked in request.topics if asked.name and asked.topic_id == _NO_ID)
             )
-        topics = [_find(broker, asked) for asked in request.topics]
+        live = frozenset(image.live_brokers)
+        topics = [_find(image, asked, live) for asked in request.topics]
     if request.include_topic_authorized_operations:
         for topic in topics:
             topic.topic_authorized_operations = TOPIC_OPERATIONS
@@ -52,19 +54,18 @@ async def metadata(broker: Broker, context: RequestContext, request: MetadataReq
     return response
 
 
-def _find(broker: Broker, asked: MetadataRequestTopic) -> MetadataResponseTopic:
-    image = broker.image
+def _find(image: ClusterImage, asked: MetadataRequestTopic, live: frozenset[int]) -> MetadataResponseTopic:
     if asked.topic_id != _NO_ID:
         topic = image.topics_by_id.get(asked.topic_id)
         if topic is None:
             return MetadataResponseTopic(
                 error_code=ErrorCode.UNKNOWN_TOPIC_ID, name=None, topic_id=asked.topic_id, partitions=[]
             )
-        return _describe(broker, topic)
+        return _describe(topic, live)
     name = asked.name or ""
     topic = image.topics.get(name)
     if topic is not None:
-        return _describe(broker, topic)
+        return _describe(topic, live)
     code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     try:
         validate_name(name)
@@ -73,8 +74,7 @@ def _find(broker: Broker, asked: MetadataRequestTopic) -> MetadataResponseTopic:
     return MetadataResponseTopic(error_code=code, name=name, is_internal=is_internal(name), partitions=[])
 
 
-def _describe(broker: Broker, topic: TopicState) -> MetadataResponseTopic:
-    live = broker.image.live_brokers
+def _describe(topic: TopicState, live: frozenset[int]) -> MetadataResponseTopic:
     return MetadataResponseTopic(
         name=topic.name,
         topic_id=topic.id,
