@@ -172,7 +172,7 @@ class Worker:
     def _poll_timeout_s(self) -> float:
         if self._is_busy():
             return 0.0
-        if self._restoring is not None:
+        if self._restoring is not None or not self._assigned_once:
             return _BUSY_WAIT_S
         if self._uncommitted:
             return min(max(self._commit_at - time.monotonic(), 0.0), _IDLE_POLL_S)
@@ -380,7 +380,7 @@ class Worker:
                 task.ended = True
                 self._transport.pause(task.inputs)
                 await self._produce(task)
-                self._note_uncommitted()
+                self._uncommitted, self._commit_at = True, 0.0
 
     async def _measure_lag(self) -> None:
         self._lag_at = time.monotonic() + _LAG_INTERVAL_S

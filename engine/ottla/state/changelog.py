@@ -43,6 +43,9 @@ async def restore(
                 missing[where] = OffsetRange(end, missing[where].end)
                 if progress is not None:
                     progress.advanced(end - begin)
+        for where, (begin, end) in missing.items():
+            if begin < end:  # what is left are control records
+                stores[where].write_batch([], end)
     finally:
         if progress is not None:
             progress.finished()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from . import kafka_admin
 from .calls import CallThread
 from .contract import AssignmentListener, Message, OffsetRange, OutputRecord, Polled, TopicPartition, TopicSpec
 from .errors import DeliveryError, TransactionAbortedError, TransportError
+from .kafka_log import ClientLog
 from .kafka_messages import kafka_error, sort_messages, transport_error
 from .kafka_reader import read_ranges
 from .kafka_settings import KafkaSettings, Settings
@@ -47,6 +49,8 @@ class KafkaTransport:
         self._loop: asyncio.AbstractEventLoop
         self._listener: AssignmentListener | None = None
         self._assigned: list[TopicPartition] = []
+        # The partitions that were resumed, each with the next offset that will be taken.
+        self._reading: dict[TopicPartition, int] = {}
         self._rebalances = 0
         # Partitions to pause (True) or resume at the next poll: consumer calls of two threads would block each other.
         self._pauses: dict[TopicPartition, bool] = {}
@@ -67,22 +71,25 @@ class KafkaTransport:
         settings = self._settings
         callbacks: Settings = {"error_cb": self._client_error}
         try:
-            self._producer = Producer({**settings.producer(), **callbacks}, logger=log)
-            self._admin = AdminClient({**settings.admin(), **callbacks}, logger=log)
-            self._consumer = Consumer({**settings.consumer(), **callbacks}, logger=log)
+            self._admin = AdminClient({**settings.admin(), **callbacks}, logger=ClientLog())
+            self._admin.list_topics(timeout=settings.connect_timeout_s)
+            self._producer = Producer({**settings.producer(), **callbacks}, logger=ClientLog())
+            self._consumer = Consumer({**settings.consumer(), **callbacks}, logger=ClientLog())
         except KafkaException as failure:
-            raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
-        try:
-            self._producer.list_topics(timeout=settings.connect_timeout_s)
-        except KafkaException as failure:
-            self._producer.poll(0)
-            why = f" ({self._last_client_error})" if self._last_client_error else ""
-            raise TransportError(f"no Kafka broker answers at {settings.bootstrap}{why}") from failure
+            if kafka_error(failure).code() == KafkaError._INVALID_ARG:
+                raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
+            self._admin.poll(0)
+            raise TransportError(f"no Kafka broker answers at {settings.bootstrap}{self._reason()}") from failure
         if settings.exactly_once:
             self._patiently(self._producer.init_transactions, "starting the transactional producer")
 
     def _client_error(self, error: KafkaError) -> None:
         self._last_client_error = error.str()
+
+    def _reason(self) -> str:
+        """Why the last connection failed, in brackets, without librdkafka's details."""
+        found = re.search(r"failed: ([^()]+)", self._last_client_error)
+        return f" ({found[1].strip()})" if found else ""
 
     async def stop(self) -> None:
         if self._stopped:
@@ -131,7 +138,12 @@ class KafkaTransport:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        return sort_messages(taken) if taken else Polled()
+        if not taken:
+            return Polled()
+        polled = sort_messages(taken)
+        for where, messages in polled.messages.items():
+            self._reading[where] = messages[-1].offset() + 1
+        return polled
 
     def _take(
         self, max_messages: int, timeout_s: float, pauses: Mapping[TopicPartition, bool]
@@ -140,9 +152,7 @@ class KafkaTransport:
         consumer, rebalances = self._consumer, self._rebalances
         try:
             if pauses:
-                ours = [where for where in pauses if where in self._assigned]
-                consumer.pause(_kafka_partitions(where for where in ours if pauses[where]))
-                consumer.resume(_kafka_partitions(where for where in ours if not pauses[where]))
+                self._apply(pauses)
             taken = consumer.consume(max_messages, 0)
             if not taken and (first := consumer.poll(timeout_s)) is not None:
                 taken = [first, *consumer.consume(max_messages - 1, 0)]
@@ -156,6 +166,17 @@ class KafkaTransport:
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
         self._pauses.update(dict.fromkeys(partitions, False))
+
+    def _apply(self, pauses: Mapping[TopicPartition, bool]) -> None:
+        ours = [where for where in pauses if where in self._assigned]
+        started = [where for where in ours if not pauses[where] and where not in self._reading]
+        if started:
+            committed = self._committed(started)
+            self._reading |= {where: committed.get(where, confluent_kafka.OFFSET_BEGINNING) for where in started}
+            self._consumer.assign(_kafka_partitions(self._reading, self._reading))
+        reading = [where for where in ours if where in self._reading]
+        self._consumer.pause(_kafka_partitions(where for where in reading if pauses[where]))
+        self._consumer.resume(_kafka_partitions(where for where in reading if not pauses[where]))
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return await self._consumer_calls.run(self._committed, list(partitions))
@@ -174,36 +195,31 @@ class KafkaTransport:
         return read_ranges(self._settings, ranges)
 
     async def rewind(self) -> None:
-        await self._consumer_calls.run(self._rewind)
+        await self._consumer_calls.run(self._stop_reading)
 
-    def _rewind(self) -> None:
-        committed = self._committed(self._assigned)
-        self._assign_paused(
-            [
-                confluent_kafka.TopicPartition(*where, committed.get(where, confluent_kafka.OFFSET_BEGINNING))
-                for where in self._assigned
-            ]
-        )
-
-    def _assign_paused(self, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        self._consumer.assign(partitions)
-        self._consumer.pause(partitions)
+    def _stop_reading(self) -> None:
+        self._reading.clear()
+        self._consumer.assign([])
 
     # -- rebalancing; librdkafka calls these on the consumer thread, inside `_take`
 
     def _on_assign(self, _: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        self._assign_paused(partitions)
+        # Reading begins with `resume`, from offsets we name: that is at once, while librdkafka takes up to a second to
+        # resume a partition that was paused.
+        self._stop_reading()
         self._assigned = [TopicPartition(each.topic, each.partition) for each in partitions]
         self._rebalanced(lambda listener: listener.assigned)
 
     def _on_revoke(self, consumer: Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
         self._rebalanced(lambda listener: listener.revoked)
         self._assigned = []
+        self._reading.clear()
         consumer.unassign()
 
     def _on_lost(self, consumer: Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
         self._rebalanced(lambda listener: listener.lost)
         self._assigned = []
+        self._reading.clear()
         consumer.unassign()
 
     def _rebalanced(self, told: Callable[[AssignmentListener], Callable[[list[TopicPartition]], Any]]) -> None:
@@ -277,7 +293,7 @@ class KafkaTransport:
     # -- committing
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        positions = [confluent_kafka.TopicPartition(*where, offset) for where, offset in offsets.items()]
+        positions = _kafka_partitions(offsets, offsets)
         if self._settings.exactly_once:
             if not positions and not self._in_transaction:
                 return {}
@@ -366,5 +382,9 @@ def _refusal(record: OutputRecord, error: KafkaError) -> TransportError:
     return transport_error(error, f"writing to topic {record.topic!r}")
 
 
-def _kafka_partitions(partitions: Iterable[TopicPartition]) -> list[confluent_kafka.TopicPartition]:
-    return [confluent_kafka.TopicPartition(*where) for where in partitions]
+def _kafka_partitions(
+    partitions: Iterable[TopicPartition], offsets: Mapping[TopicPartition, int] | None = None
+) -> list[confluent_kafka.TopicPartition]:
+    if offsets is None:
+        return [confluent_kafka.TopicPartition(*where) for where in partitions]
+    return [confluent_kafka.TopicPartition(*where, offsets[where]) for where in partitions]

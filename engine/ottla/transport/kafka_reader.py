@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Mapping
 
 import confluent_kafka
@@ -11,10 +10,9 @@ from confluent_kafka import Consumer, KafkaException
 from .calls import CallThread
 from .contract import Message, OffsetRange, TopicPartition
 from .errors import TransportError
+from .kafka_log import ClientLog
 from .kafka_messages import kafka_error, sort_messages, transport_error
 from .kafka_settings import KafkaSettings
-
-log = logging.getLogger("ottla.kafka")
 
 _BATCH_MESSAGES = 10_000
 _MARGIN_S = 30.0
@@ -28,7 +26,7 @@ async def read_ranges(
     if not ends:
         return
     patience_s = settings.transaction_timeout_ms / 1000 + _MARGIN_S
-    consumer = Consumer(settings.reader(), logger=log)
+    consumer = Consumer(settings.reader(), logger=ClientLog())
     calls = CallThread("ottla-restore")
     try:
         consumer.assign([confluent_kafka.TopicPartition(*where, ranges[where].start) for where in ends])

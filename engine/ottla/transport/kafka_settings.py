@@ -36,8 +36,8 @@ class KafkaSettings:
     worker_id: str
     exactly_once: bool = True
     transaction_timeout_ms: int = 60_000
-    session_timeout_ms: int = 20_000
-    connect_timeout_s: float = 15.0
+    session_timeout_ms: int = 10_000
+    connect_timeout_s: float = 10.0
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
@@ -62,7 +62,11 @@ class KafkaSettings:
 
     def reader(self) -> Settings:
         """For reading outside the group. librdkafka demands a group id; nothing is ever committed under this one."""
-        return self._reading("restore") | {"group.id": f"{self.app_id}-restore", **self.options}
+        return self._reading("restore") | {
+            "group.id": f"{self.app_id}-restore",
+            "fetch.wait.max.ms": 10,
+            **self.options,
+        }
 
     def producer(self) -> Settings:
         settings = self._common("producer") | {
@@ -96,8 +100,10 @@ class KafkaSettings:
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            # The end of a partition is an event: task idling, bounded runs and restoring go by it.
+            # The end of a partition is an event: task idling, bounded runs and restoring go by it. librdkafka tells it
+            # when a fetch comes back empty, so a fetch must not wait for long.
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 100,
             # Bounds the prefetched messages of all partitions together, and looks often whether there is room again:
             # the default of one second starves a worker that empties its queue faster than that.
             "queued.max.messages.kbytes": 64 * 1024,
