@@ -154,9 +154,14 @@ class Segment:
             self.size + size > config.segment_bytes
             or last_offset >= self.offset_limit
             or self._waited_ms(max_timestamp, now_ms) > config.longest_segment_ms - self._jitter_ms(config)
-            or (len(self.offset_index) + 1) * OffsetIndex.ENTRY.size > config.segment_index_bytes
-            or (len(self.time_index) + 2) * TimeIndex.ENTRY.size > config.segment_index_bytes
+            or (self._bytes_since_index > config.index_interval_bytes and self._indexes_are_full(config))
         )
+
+    def _indexes_are_full(self, config: LogConfig) -> bool:
+        """Whether another entry would exceed segment.index.bytes; the time index also needs one when it is closed."""
+        offsets_size = (len(self.offset_index) + 1) * OffsetIndex.ENTRY.size
+        times_size = (len(self.time_index) + 2) * TimeIndex.ENTRY.size
+        return max(offsets_size, times_size) > config.segment_index_bytes
 
     def _waited_ms(self, max_timestamp: int, now_ms: int) -> int:
         """How long the segment has been open: in the records' time where they have one, else by the clock."""
