@@ -1,9 +1,11 @@
 """A worker's events per second beside faust-streaming's and quixstreams', at the same jobs on the same broker."""
 
 import json
+import os
 import random
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Callable
 from pathlib import Path
@@ -91,7 +93,15 @@ def _run(python: Path, program: str, guarantee: str, job: str, address: str, cou
     command = [str(python), str(CONTENDERS / program), job, address, TOPIC, str(count), str(seconds)]
     if guarantee:
         command.append(guarantee)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + ENDING_S, check=False)
+    with tempfile.TemporaryDirectory(prefix="ottla-bench-") as state_dir:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds + ENDING_S,
+            env=os.environ | {"TMPDIR": state_dir},
+        )
     lines = [line for line in done.stdout.splitlines() if line.startswith('{"events"')]
     if not lines:
         raise RuntimeError(f"{program} {job} ended without a figure: {(done.stderr or done.stdout).strip()[-2000:]}")
