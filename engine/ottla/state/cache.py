@@ -17,7 +17,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final
 
-from .store import KeyValueStore, StoreSpec
+from ottla.state.store import KeyValueStore, StoreSpec
 
 _MISSING: Final = object()
 _ABSENT: Final = object()

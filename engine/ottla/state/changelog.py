@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, cast
 
+from ottla.state.store import KeyValueStore
 from ottla.transport.contract import OffsetRange, TopicPartition, Transport
-
-from .store import KeyValueStore
 
 
 class RestoreProgress(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from .store import KeyValueStore
+from ottla.state.store import KeyValueStore
 
 
 class MemoryStore:

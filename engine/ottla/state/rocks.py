@@ -19,8 +19,7 @@ from pathlib import Path
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
 
 from ottla.errors import StateError
-
-from .store import KeyValueStore
+from ottla.state.store import KeyValueStore
 
 _OFFSETS = "default"
 

@@ -7,7 +7,7 @@ OttlaError
     └── FatalTransportError        this worker cannot go on: fenced by its successor, or not authorised
 """
 
-from ..errors import OttlaError
+from ottla.errors import OttlaError
 
 
 class TransportError(OttlaError):

@@ -18,14 +18,22 @@ import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from . import kafka_admin
-from .calls import CallThread
-from .contract import AssignmentListener, Message, OffsetRange, OutputRecord, Polled, TopicPartition, TopicSpec
-from .errors import DeliveryError, TransactionAbortedError, TransportError
-from .kafka_log import ClientLog
-from .kafka_messages import kafka_error, sort_messages, transport_error
-from .kafka_reader import read_ranges
-from .kafka_settings import KafkaSettings, Settings
+from ottla.transport import kafka_admin
+from ottla.transport.calls import CallThread
+from ottla.transport.contract import (
+    AssignmentListener,
+    Message,
+    OffsetRange,
+    OutputRecord,
+    Polled,
+    TopicPartition,
+    TopicSpec,
+)
+from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
+from ottla.transport.kafka_log import ClientLog
+from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
+from ottla.transport.kafka_reader import read_ranges
+from ottla.transport.kafka_settings import KafkaSettings, Settings
 
 log = logging.getLogger("ottla.kafka")
 

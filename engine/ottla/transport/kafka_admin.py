@@ -11,9 +11,9 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from .contract import OffsetRange, TopicPartition, TopicSpec
-from .errors import TransportError
-from .kafka_messages import kafka_error, transport_error
+from ottla.transport.contract import OffsetRange, TopicPartition, TopicSpec
+from ottla.transport.errors import TransportError
+from ottla.transport.kafka_messages import kafka_error, transport_error
 
 _TIMEOUT_S = 30.0
 

@@ -9,8 +9,8 @@ from typing import cast
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
-from .contract import Message, Polled, TopicPartition
-from .errors import FatalTransportError, TransportError
+from ottla.transport.contract import Message, Polled, TopicPartition
+from ottla.transport.errors import FatalTransportError, TransportError
 
 log = logging.getLogger("ottla.kafka")
 

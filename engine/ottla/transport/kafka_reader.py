@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Mapping
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaException
 
-from .calls import CallThread
-from .contract import Message, OffsetRange, TopicPartition
-from .errors import TransportError
-from .kafka_log import ClientLog
-from .kafka_messages import kafka_error, sort_messages, transport_error
-from .kafka_settings import KafkaSettings
+from ottla.transport.calls import CallThread
+from ottla.transport.contract import Message, OffsetRange, TopicPartition
+from ottla.transport.errors import TransportError
+from ottla.transport.kafka_log import ClientLog
+from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
+from ottla.transport.kafka_settings import KafkaSettings
 
 _BATCH_MESSAGES = 10_000
 _MARGIN_S = 30.0

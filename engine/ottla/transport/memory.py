@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .contract import (
+from ottla.transport.contract import (
     TIMESTAMP_CREATE_TIME,
     AssignmentListener,
     Headers,
@@ -25,8 +25,8 @@ from .contract import (
     TopicPartition,
     TopicSpec,
 )
-from .errors import FatalTransportError, TransportError
-from .partitioner import partition_for_key
+from ottla.transport.errors import FatalTransportError, TransportError
+from ottla.transport.partitioner import partition_for_key
 
 _READ_BATCH = 1_000
 

@@ -4,6 +4,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
+from typing import Literal, cast
 
 import msgspec
 
@@ -25,7 +26,7 @@ class Payment(msgspec.Struct):
 app = ottla.App(
     f"bench-{uuid.uuid4()}",
     broker=f"kafka://{broker}",
-    processing_guarantee=guarantee,
+    processing_guarantee=cast(Literal["exactly_once", "at_least_once"], guarantee),
     state_dir=tempfile.mkdtemp(prefix="ottla-bench-"),
 )
 payments = app.topic(topic_name, key=str, value=Payment)
