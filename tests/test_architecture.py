@@ -28,6 +28,8 @@ PURE = [
     "broker/ottla_broker/cluster/controller.py",
     "broker/ottla_broker/cluster/image.py",
     "engine/ottla/task.py",
+    "engine/ottla/windows",
+    "engine/ottla/joins",
     "engine/ottla/time.py",
 ]
 IMPURE_MODULES = {"asyncio", "threading", "time", "random", "os", "socket"}

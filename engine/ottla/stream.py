@@ -14,13 +14,14 @@ import msgspec
 from ottla.aggregations import Aggregation, compile_aggregations
 from ottla.errors import TopologyError
 from ottla.graph import Graph
-from ottla.joins import StreamTableJoin
+from ottla.joins.stream_table import StreamTableJoin
 from ottla.operators import Filter, FlatMap, Map, Sink
 from ottla.serde import Codec
 from ottla.tables import Table
 from ottla.topic import Topic
 from ottla.transport.contract import Headers
-from ottla.windows import Emit, Window, Windowed, WindowedAggregation, window_spec
+from ottla.windows.definitions import Emit, Window, Windowed
+from ottla.windows.fixed import WindowedAggregation, window_spec
 
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)

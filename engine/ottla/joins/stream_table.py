@@ -1,4 +1,4 @@
-"""Joins. A stream-table join looks each event up in the table as it is when the event is taken.
+"""A stream-table join looks each event up in the table as it is when the event is taken.
 
 Kafka Streams' rules, record by record (`KStreamKTableJoinProcessor`): a change of the table emits nothing; the
 result has the key, time and headers of the stream's event; an event with a null value is dropped, and one with a

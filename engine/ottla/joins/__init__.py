@@ -1,0 +1,1 @@
+"""Joins at work: a module for each kind, by what meets in it."""
