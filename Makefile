@@ -26,7 +26,7 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix $(ROOMS) tests
 	$(BIN)/ruff format $(ROOMS) tests
 
-bench: $(VENV)/installed-bench
+bench: $(VENV)/installed
 	$(BIN)/ottla bench $(ARGS)
 
 docs: $(VENV)/installed-docs
