@@ -120,4 +120,4 @@ def test_a_broker_that_does_not_answer_is_one_sentence(spec_file: Path, bootstra
     result = ottla_connect("run", str(spec_file))
 
     assert result.exit_code == 1
-    assert result.stderr == "ottla connect: no broker answers at 127.0.0.1:1 within 5 s\n"
+    assert result.stderr == "ottla connect: no broker answers at 127.0.0.1:1 within 3 s\n"

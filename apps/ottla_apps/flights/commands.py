@@ -5,6 +5,7 @@ Importing this module costs next to nothing; the rest is imported when the demo 
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -56,6 +57,8 @@ def flights(
     output: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TEXT,
 ) -> None:
     """Run the flights of January 2013 through the broker: delays by airline and hour, in a SQLite file."""
+    # The default would end this process at once, and leave its worker and a temporary directory behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     import ottla
     from ottla_apps.flights.worker import WorkerFailed
     from ottla_connectors.errors import ConfigError, ConnectorError

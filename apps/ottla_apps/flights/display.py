@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -42,7 +43,8 @@ def bars(console: Console) -> Iterator[Show]:
 
 def worst_hours_table(hours: Sequence[Hour]) -> Table:
     """The table of the hours with the longest delays."""
-    table = Table(title=f"Worst hours (of {FEWEST_FLIGHTS} flights or more)", title_justify="left")
+    title = f"The worst hours, of those with {FEWEST_FLIGHTS} flights or more"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("hour (UTC)")
     table.add_column("airline")
     table.add_column("flights", justify="right")

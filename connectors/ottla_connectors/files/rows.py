@@ -1,6 +1,6 @@
 """Rows out of the records of a file: typed, with key and event time, or malformed with the reason.
 
-Pure: bytes in, rows out. One maker per format.
+Pure: lines in, rows out.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Reader(Protocol):
-    """Reads one row after the other; None at the end. The int of the pair is the line that the row ends before."""
+    """Reads one row after the other. One reader per format."""
 
     def read(self) -> tuple[Row | MalformedRow, int, int] | None:
-        """A row or a malformed one, the offset after it, and the number of lines up to there."""
+        """A row or a malformed one, the offset after it, and the number of lines up to there; None at the end."""
 
 
 class _Unusable(Exception):  # noqa: N818

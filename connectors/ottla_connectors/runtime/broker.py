@@ -21,7 +21,7 @@ from ottla_connectors.contract import Headers, TopicPartition
 from ottla_connectors.errors import BrokerError, BrokerUnavailable, ConnectorError, Fenced
 
 REQUEST_TIMEOUT_S = 30.0
-_FIRST_ANSWER_TIMEOUT_S = 5.0
+_FIRST_ANSWER_TIMEOUT_S = 3.0
 
 RECORD_MAX_BYTES = 1_000_000
 """The largest key and value together that the runtime writes as one record."""
