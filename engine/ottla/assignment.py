@@ -16,6 +16,9 @@ from ottla.task import Task
 from ottla.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
 
+CACHE_ENTRIES = 100_000
+"""How many entries of each store a task keeps in memory."""
+
 
 @dataclass(slots=True)
 class AssignedTask:
@@ -99,7 +102,9 @@ class TaskMaker:
         """The task on its restored stores, with nothing processed yet."""
         part, config = self._topology.subtopologies[task_id.subtopology], self._config
         caches = {
-            spec.name: StoreCache(spec, stores[TopicPartition(spec.changelog, task_id.partition)])
+            spec.name: StoreCache(
+                spec, stores[TopicPartition(spec.changelog, task_id.partition)], capacity=CACHE_ENTRIES
+            )
             for spec in part.stores
         }
         task = Task(

@@ -37,7 +37,7 @@ class KafkaSettings:
     exactly_once: bool = True
     transaction_timeout_ms: int = 60_000
     session_timeout_ms: int = 10_000
-    connect_timeout_s: float = 10.0
+    connect_timeout_s: float = 5.0
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property

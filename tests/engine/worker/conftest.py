@@ -1,0 +1,94 @@
+"""Workers on a broker in memory, on an event loop of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+import ottla
+from ottla.state.memory import MemoryStores
+from ottla.state.store import Stores
+from ottla.transport.contract import Message, OutputRecord
+from ottla.transport.memory import MemoryBroker, MemoryTransport
+from ottla.worker import Worker, WorkerSummary
+
+Scenario = Callable[["Cluster"], Coroutine[Any, Any, None]]
+
+
+class Cluster:
+    """A broker in memory, and the workers of any apps on it. Workers with one id share stores, as on one disk."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.stores: dict[tuple[str, str], Stores] = {}
+
+    def worker(self, app: ottla.App, worker_id: str = "w0", **options: Any) -> Worker:
+        stores = self.stores.setdefault((app.id, worker_id), MemoryStores())
+        exactly_once = app.config.processing_guarantee == "exactly_once"
+        transport = MemoryTransport(self.broker, app.id, worker_id, exactly_once=exactly_once)
+        return Worker(app.topology, app.config, transport, stores, **options)
+
+    async def run_to_end(self, app: ottla.App, worker_id: str = "w0", **options: Any) -> WorkerSummary:
+        return await self.worker(app, worker_id, until_end=True, **options).run()
+
+    @asynccontextmanager
+    async def running(self, app: ottla.App, worker_id: str = "w0", **options: Any) -> AsyncIterator[Worker]:
+        """A worker that runs meanwhile, and is stopped gracefully at the end. What it raises is raised there."""
+        worker = self.worker(app, worker_id, **options)
+        run = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            await run
+
+    def send(self, topic: str, *pairs: tuple[str, str], partition: int | None = None, at_ms: int = 1_000) -> None:
+        """Writes (key, value) pairs, a millisecond apart."""
+        records = [
+            OutputRecord(topic, key.encode(), value.encode(), at_ms + number, None, partition)
+            for number, (key, value) in enumerate(pairs)
+        ]
+        self.broker.append(records)
+
+    def values(self, topic: str) -> list[str]:
+        return [_text(message) for message in self.broker.messages(topic)]
+
+    def latest(self, topic: str) -> dict[str, str]:
+        """The last value of each key."""
+        return {(message.key() or b"").decode(): _text(message) for message in self.broker.messages(topic)}
+
+    def state(self, changelog: str) -> dict[str, Any]:
+        """What a changelog's records add up to."""
+        return {
+            (message.key() or b"").decode(): msgspec.msgpack.decode(message.value() or b"")
+            for message in self.broker.messages(changelog)
+        }
+
+
+def _text(message: Message) -> str:
+    return (message.value() or b"").decode()
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    """Returns when it holds; the scenario's bound is the test's bound."""
+    while not holds():  # noqa: ASYNC110 - what is waited for is no event of ours
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def play() -> Callable[[Scenario], None]:
+    """Runs a scenario with a cluster of its own, within 30 seconds."""
+
+    async def bounded(scenario: Scenario) -> None:
+        async with asyncio.timeout(30):
+            await scenario(Cluster())
+
+    return lambda scenario: asyncio.run(bounded(scenario))
+
+
+@pytest.fixture(name="eventually")
+def eventually_fixture() -> Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]:
+    return eventually

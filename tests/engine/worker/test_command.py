@@ -1,0 +1,258 @@
+"""`ottla worker` as a user runs it: on a broker of its own, killed, stopped, and refused in one sentence."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import confluent_kafka
+import pytest
+
+from ottla.embedded import serving
+
+APP = """
+from datetime import timedelta
+import ottla
+
+app = ottla.App("shop", commit_interval=timedelta(milliseconds=20))
+orders = app.topic("orders", key=str, value=int, partitions=2)
+totals = app.topic("totals", key=str, value=int, partitions=2)
+sums = app.Table("sums", key=str, default=int)
+
+@app.agent(orders)
+async def add(orders):
+    async for event in orders.events():
+        sums[event.key] += event.value
+        await totals.send(key=event.key, value=sums[event.key])
+"""
+
+
+class Shop:
+    """An app in a directory, run by `ottla worker`."""
+
+    def __init__(self, directory: Path, broker: str) -> None:
+        self.directory = directory
+        self.broker = broker
+        (directory / "shop.py").write_text(APP)
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "ottla", "worker", *(arguments or ("shop:app",)), "--broker", self.broker]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), cwd=self.directory, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(self.command(), cwd=self.directory, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(f"embedded://{tmp_path_factory.mktemp('broker')}") as address:
+        yield address
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with serving(f"embedded://{tmp_path / 'broker'}") as address:
+        yield Shop(tmp_path, f"kafka://{address}")
+
+
+def order(shop: Shop, *orders: tuple[str, int]) -> None:
+    producer = confluent_kafka.Producer(
+        {"bootstrap.servers": shop.broker.removeprefix("kafka://"), "partitioner": "murmur2_random"}
+    )
+    for key, value in orders:
+        producer.produce("orders", str(value), key)
+    assert producer.flush(30) == 0
+
+
+def read(shop: Shop, topic: str) -> list[tuple[str, int]]:
+    """All committed records of a topic, by partition."""
+    consumer = confluent_kafka.Consumer(
+        {
+            "bootstrap.servers": shop.broker.removeprefix("kafka://"),
+            "group.id": "reader",
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "fetch.wait.max.ms": 10,
+        }
+    )
+    try:
+        consumer.assign([confluent_kafka.TopicPartition(topic, number, 0) for number in range(2)])
+        found, ends = [], 0
+        while ends < 2:
+            message = consumer.poll(30)
+            assert message is not None
+            if message.error() is not None:
+                ends += 1
+            else:
+                found.append(((message.key() or b"").decode(), int(message.value() or b"")))
+        return found
+    finally:
+        consumer.close()
+
+
+def test_a_bounded_run_prints_what_it_did(shop: Shop) -> None:
+    assert shop.run("shop:app", "--until-end").returncode == 0
+    order(shop, ("a", 1), ("b", 2), ("a", 3))
+    done = shop.run("shop:app", "--until-end", "--log-level", "error")
+    assert done.returncode == 0
+    assert re.fullmatch(r"shop: 3 events in \d+\.\d s, \d+ events/s\n", done.stdout)
+    assert done.stderr == ""
+    assert sorted(read(shop, "totals")) == [("a", 1), ("a", 4), ("b", 2)]
+
+
+def test_a_killed_worker_goes_on_at_once_and_nothing_is_lost_or_doubled(shop: Shop) -> None:
+    shop.run("shop:app", "--until-end")
+    for round_number in range(3):
+        order(shop, *[(f"key-{number % 7}", 1) for number in range(700)])
+        worker = shop.start()
+        assert worker.stderr is not None
+        while "assigned" not in worker.stderr.readline():
+            assert worker.poll() is None
+        time.sleep(0.03 * round_number)  # not waited for: wherever it is then, it dies
+        worker.kill()
+        worker.communicate()
+    began = time.monotonic()
+    assert shop.run("shop:app", "--until-end").returncode == 0
+    assert time.monotonic() - began < 8, "it must not wait for its dead self's session or transaction"
+    expected = [(f"key-{number}", count) for number in range(7) for count in range(1, 301)]
+    assert sorted(read(shop, "totals")) == sorted(expected)
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_worker_after_a_last_commit(shop: Shop, told: signal.Signals) -> None:
+    shop.run("shop:app", "--until-end")
+    worker = shop.start()
+    assert worker.stderr is not None
+    while "assigned" not in worker.stderr.readline():
+        assert worker.poll() is None
+    order(shop, ("a", 5))
+    deadline = time.monotonic() + 20
+    while read(shop, "totals") != [("a", 5)]:
+        assert time.monotonic() < deadline
+    worker.send_signal(told)
+    _, said = worker.communicate(timeout=20)
+    assert worker.returncode == 0
+    assert "Traceback" not in said
+    assert "shop: 0 events" in shop.run("shop:app", "--until-end").stdout
+
+
+def test_an_embedded_broker_lives_as_long_as_its_apps(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, f"embedded://{tmp_path / 'broker'}")
+    assert shop.run("shop:app", "--until-end").returncode == 0
+    assert not (tmp_path / "broker" / "broker.address").exists(), "the child has stopped cleanly"
+    with serving(shop.broker) as address, serving(shop.broker) as joined:
+        assert address == joined
+        order(Shop(tmp_path, f"kafka://{address}"), ("a", 1))
+        assert shop.run("shop:app", "--until-end").returncode == 0
+        assert read(Shop(tmp_path, f"kafka://{address}"), "totals") == [("a", 1)]
+
+
+def test_an_embedded_broker_does_not_outlive_an_app_that_was_killed(tmp_path: Path) -> None:
+    directory = tmp_path / "broker"
+    starter = subprocess.Popen(
+        [sys.executable, "-c", _SERVE_FOREVER, f"embedded://{directory}"], stdout=subprocess.PIPE, text=True
+    )
+    assert starter.stdout is not None
+    address = starter.stdout.readline().strip()
+    starter.kill()
+    starter.communicate()
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + 20
+    while _accepts(host, int(port)):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with serving(f"embedded://{directory}") as again:
+        assert again
+
+
+_SERVE_FOREVER = """
+import sys, time
+from ottla.embedded import serving
+with serving(sys.argv[1]) as address:
+    print(address, flush=True)
+    time.sleep(600)
+"""
+
+
+def _accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["missing:app"], 2, r"there is no module 'missing' in .* or on the Python path"),
+        (["shop:app", "--broker", "http://h:1"], 2, r"broker='http://h:1' must be kafka://HOST:PORT or embedded://DIR"),
+        (["shop:app", "--broker", "kafka://h"], 2, r"broker='kafka://h': 'h' is not HOST:PORT"),
+        (["shop:app", "--broker", "embedded:///dev/null"], 1, r"the embedded broker cannot use /dev/null: File exists"),
+        (["shop:app", "--state-dir", "/dev/null"], 1, r"the state directory /dev/null cannot be used: Not a directory"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(
+    tmp_path: Path, broker: str, arguments: list[str], status: int, sentence: str
+) -> None:
+    shop = Shop(tmp_path, f"kafka://{broker}")
+    command = [*shop.command(*arguments)[:4], *arguments]
+    if "--broker" not in arguments:
+        command += ["--broker", shop.broker]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == status
+    assert re.fullmatch(rf"ottla worker: {sentence}\n", done.stderr)
+    assert done.stdout == ""
+
+
+def test_an_unreachable_broker_is_named_with_the_reason(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    done = Shop(tmp_path, f"kafka://127.0.0.1:{port}").run("shop:app", "--log-level", "error")
+    assert done.returncode == 1
+    assert done.stderr == f"ottla worker: no Kafka broker answers at 127.0.0.1:{port} (Connection refused)\n"
+
+
+def test_other_commands_do_not_load_the_engines_clients() -> None:
+    code = (
+        "import sys; sys.argv = ['ottla', 'broker', '--help']\n"
+        "from ottla.commands import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'confluent_kafka', 'rocksdict', 'rich', 'prometheus_client'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert "--data-dir" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def ottla_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "ottla", *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run
+
+
+def test_the_command_lists_the_subcommands_of_every_room(
+    ottla_command: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    shown = ottla_command("--help").stdout
+    assert re.search(r"^ +worker +Run a worker of an app\.$", shown, re.MULTILINE)
+    assert re.search(r"^ +broker +Run a broker", shown, re.MULTILINE)
+    assert re.fullmatch(r"ottla \d+\.\d+\.\d+\n", ottla_command("--version").stdout)
+    unknown = ottla_command("wroker")
+    assert unknown.returncode == 2
+    assert "No such command 'wroker'" in unknown.stderr
