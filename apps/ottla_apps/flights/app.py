@@ -1,8 +1,8 @@
 """Which airline kept its passengers waiting, hour by hour: a stream app on real flights out of New York.
 
 topic flights ──> departed ──┬──> windows of one hour, per carrier ──> join ──> topic delays
-                             └──> table cancelled ──> topic cancelled    ↑
-topic airlines ──────────────────────────────────────────> table airlines
+                             └──> table cancelled ──> topic cancelled   │
+topic airlines ──> table airlines ──────────────────────────────────────┘
 """
 
 from collections.abc import AsyncIterator
