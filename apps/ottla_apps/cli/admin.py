@@ -22,6 +22,14 @@ Outcomes = dict[Key, CommandError | None]
 
 EARLIEST, LATEST = "earliest", "latest"
 
+_NO_ANSWER = (
+    KafkaError._TIMED_OUT,
+    KafkaError._MSG_TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._WAIT_COORD,
+)
+
 
 class Partition(NamedTuple):
     """A partition of a topic."""
@@ -35,9 +43,9 @@ class Partition(NamedTuple):
 
 def refusal(what: str, error: KafkaError) -> CommandError:
     """What the user reads of an error of librdkafka or a broker: `what` could not be done, and why."""
-    reason = error.str().removeprefix("Broker: ").strip().rstrip(".")
-    if error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN):
-        return Unreachable(f"{what}: no broker answered in time ({reason}).")
+    if error.code() in _NO_ANSWER:
+        return Unreachable(f"{what}: no broker answered in time.")
+    reason = error.str().removeprefix("Broker: ").removeprefix("Local: ").strip().rstrip(".")
     return Refused(f"{what}: {reason or error.name()}.", error.code())
 
 

@@ -48,6 +48,7 @@ class Cluster:
             "client.id": "ottla-cli",
             "allow.auto.create.topics": False,
             "log_level": 0,
+            "socket.timeout.ms": max(1000, round(self.timeout_s * 1000)),
             **settings,
         }
 

@@ -1,7 +1,7 @@
 """How results are shown: tables on a terminal, tab-separated lines when piped, JSON on demand.
 
 A command hands over `Table`s and `Facts`; both know their name, which JSON uses where there are several. Cells are
-plain values: None, bool, int, float, str, a list of those, a `Time`, or bytes that are no text (in JSON {"base64": ...}).
+plain values: None, bool, int, float, str, a list of those, a `Time`, bytes that are no text.
 
 Tab-separated output names its columns in the first line. Tabs, line ends and other control characters within a cell are
 escaped as in Python, so that a line is a row, and a terminal shows what is there instead of obeying it.
@@ -9,6 +9,7 @@ escaped as in Python, so that a line is a row, and a terminal shows what is ther
 
 import base64
 import json
+import select
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -250,3 +251,13 @@ def write_bytes(data: bytes) -> None:
     sys.stdout.buffer.write(data)
     if sys.stdout.isatty():
         sys.stdout.buffer.flush()
+
+
+def reader_has_gone() -> bool:
+    """Whether stdout is a pipe that nobody reads any more. Only a write that fails would tell otherwise."""
+    try:
+        pipe = select.poll()
+        pipe.register(sys.stdout, 0)
+    except (OSError, ValueError):
+        return False
+    return any(event & select.POLLERR for _, event in pipe.poll(0))

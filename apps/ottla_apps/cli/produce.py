@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -59,9 +59,16 @@ def produce(
         list[str] | None, typer.Option("--header", "-H", metavar="NAME=VALUE", help="A header for every record.")
     ] = None,
     partition: Annotated[
-        int,
-        typer.Option("--partition", "-p", min=-1, help="The partition; -1: the key decides, as for Java clients."),
-    ] = -1,
+        int | None,
+        typer.Option(
+            "--partition",
+            "-p",
+            min=-1,
+            metavar="N",
+            help="The partition of every record. -1: the key decides, as for Java clients, whatever a line says.",
+            show_default=False,
+        ),
+    ] = None,
     tombstone: Annotated[
         bool, typer.Option("--tombstone", "-Z", help="Send an empty value as null, which deletes a key.")
     ] = False,
@@ -90,7 +97,7 @@ def produce(
     defaults = Defaults(
         key=None if key is None else _bytes(key),
         headers=tuple(_header(text) for text in headers or ()),
-        partition=partition if partition >= 0 else None,
+        partition=partition,
         empty_is_null=tombstone,
     )
     render = None if report is None else Renderer(report)
@@ -104,12 +111,12 @@ def produce(
         "partitioner": "murmur2_random",
     }
     with ExitStack() as stack:
-        opened = [stack.enter_context(_open(path)) for path in files or [Path("-")]]
+        opened = [stack.enter_context(_opened(path)) for path in files or [Path("-")]]
         cluster = stack.enter_context(connect(brokers, profile, timeout))
-        select_partitions(cluster.wire, topic, [partition] if partition >= 0 else None)
+        select_partitions(cluster.wire, topic, None if partition is None or partition < 0 else [partition])
         sender = stack.enter_context(Sender(cluster, topic, settings, defaults, render))
-        for file in opened:
-            _send_lines(file, max_bytes, parse, sender.send)
+        for name, file in opened:
+            _send_lines(name, file, max_bytes, parse, sender.send)
 
 
 def _parser(line_format: str | None, key_separator: str | None) -> "Callable[[bytes], InputRecord]":
@@ -137,32 +144,36 @@ def _header(text: str) -> tuple[str, bytes | None]:
     return name, _bytes(value) if equals else None
 
 
-def _open(path: Path) -> BinaryIO:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """A file to read, with its name."""
     if str(path) == "-":
-        # A duplicate, so that leaving the command does not close the process's stdin.
-        return open(sys.stdin.fileno(), "rb", closefd=False)
+        yield "stdin", sys.stdin.buffer
+        return
     try:
-        return path.open("rb")
+        file = path.open("rb")
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
+    with file:
+        yield str(path), file
 
 
 def _send_lines(
-    file: BinaryIO, max_bytes: int, parse: "Callable[[bytes], InputRecord]", send: "Callable[[InputRecord], None]"
+    name: str,
+    file: BinaryIO,
+    max_bytes: int,
+    parse: "Callable[[bytes], InputRecord]",
+    send: "Callable[[InputRecord], None]",
 ) -> None:
-    for number, line in enumerate(_lines(file, max_bytes), 1):
+    for number, line in enumerate(_lines(name, file, max_bytes), 1):
         try:
             record = parse(line)
         except BadArgument as error:
-            raise CommandError(f"Line {number} of {_name(file)} was not sent, nor any after it: {error}.") from None
+            raise CommandError(f"Line {number} of {name} was not sent, nor any after it: {error}.") from None
         send(record)
 
 
-def _name(file: BinaryIO) -> str:
-    return "stdin" if file.name == sys.stdin.fileno() else str(file.name)
-
-
-def _lines(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+def _lines(name: str, file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
     """The lines without their ends, none longer than allowed."""
     number = 0
     try:
@@ -170,8 +181,8 @@ def _lines(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
             number += 1
             if len(line.removesuffix(b"\n")) > max_bytes:
                 raise CommandError(
-                    f"Line {number} of {_name(file)} is longer than {max_bytes} bytes; see --max-message-bytes."
+                    f"Line {number} of {name} is longer than {max_bytes} bytes; see --max-message-bytes."
                 )
             yield line.removesuffix(b"\n").removesuffix(b"\r")
     except OSError as error:
-        raise CommandError(f"{_name(file)} cannot be read: {error.strerror}.") from None
+        raise CommandError(f"{name} cannot be read: {error.strerror}.") from None

@@ -1,5 +1,7 @@
 """Reads topics by a librdkafka consumer: a range of each partition, or what a group assigns."""
 
+import errno
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -10,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from ottla_apps.cli.admin import Partition, refusal
 from ottla_apps.cli.connection import Cluster
 from ottla_apps.cli.errors import CommandError, Unreachable
+from ottla_apps.cli.output import reader_has_gone
 from ottla_apps.cli.points import START, Range
 from ottla_apps.cli.positions import bounds, resolve
 from ottla_apps.cli.record_format import Shown
@@ -61,8 +64,9 @@ class Reader:
                         self._printed(message)
                         printed += 1
                 if messages:
-                    self._silent_since = None
                     sys.stdout.buffer.flush()
+                if reader_has_gone():
+                    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
                 self._check_silence()
         except KafkaException as error:
             raise refusal(f"{', '.join(self._plan.topics)} cannot be read", error.args[0]) from None
@@ -73,6 +77,7 @@ class Reader:
         """Whether to print a message; it may also be the news that a partition's end was reached."""
         error = message.error()
         if error is None:
+            self._silent_since = None
             return self._wanted(message)
         where = Partition(str(message.topic()), message.partition() or 0)
         if error.code() == KafkaError._PARTITION_EOF:
@@ -226,7 +231,9 @@ class GroupReader(Reader):
 
     def _end(self) -> None:
         try:
-            self._consumer.commit(asynchronous=False)
+            # Without a broker a commit would wait in vain, and the next member reads those records again.
+            if self._silent_since is None:
+                self._consumer.commit(asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._NO_OFFSET:
                 raise CommandError(f"The offsets of group {self._group!r} were not committed: {error}.") from None

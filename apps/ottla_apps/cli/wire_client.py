@@ -41,7 +41,7 @@ def check(code: int, what: str, message: str | None = None) -> None:
         return
     known = code in ErrorCode.__members__.values()
     reason = message or (ErrorCode(code).message if known else f"The broker answered with the error code {code}.")
-    raise Refused(f"{what}: {reason}", code)
+    raise Refused(f"{what}: {reason.strip().rstrip('.')}.", code)
 
 
 class WireClient:
