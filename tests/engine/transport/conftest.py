@@ -1,11 +1,12 @@
-"""Brokers for the contract suite: memory always, a Kafka cluster where `OTTLA_KAFKA_BOOTSTRAP` names one."""
+"""Brokers for the contract suite: memory and `ottla broker`, and a cluster where `OTTLA_KAFKA_BOOTSTRAP` names one."""
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from ottla.embedded import serving
 from ottla.transport.contract import Transport
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
@@ -14,18 +15,28 @@ from ottla.transport.memory import MemoryBroker, MemoryTransport
 KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 
 
-@pytest.fixture(params=["memory", *(["kafka"] if KAFKA else [])])
+@pytest.fixture(scope="session")
+def ottla_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(f"embedded://{tmp_path_factory.mktemp('broker')}") as address:
+        yield address
+
+
+@pytest.fixture(params=["memory", "ottla", *(["kafka"] if KAFKA else [])])
 def make_transport(request: pytest.FixtureRequest) -> Callable[..., Transport]:
     """Makes transports that meet one broker: `make_transport(app_id, worker_id="w0", exactly_once=True)`."""
-    broker = MemoryBroker()
+    if request.param == "memory":
+        broker = MemoryBroker()
 
-    def make(app_id: str, worker_id: str = "w0", *, exactly_once: bool = True) -> Transport:
-        if request.param == "memory":
+        def in_memory(app_id: str, worker_id: str = "w0", *, exactly_once: bool = True) -> Transport:
             return MemoryTransport(broker, app_id, worker_id, exactly_once=exactly_once)
-        assert KAFKA is not None
-        return KafkaTransport(KafkaSettings(KAFKA, app_id, worker_id, exactly_once, session_timeout_ms=6_000))
 
-    return make
+        return in_memory
+    bootstrap = KAFKA if request.param == "kafka" else request.getfixturevalue("ottla_broker")
+
+    def to_cluster(app_id: str, worker_id: str = "w0", *, exactly_once: bool = True) -> Transport:
+        return KafkaTransport(KafkaSettings(bootstrap, app_id, worker_id, exactly_once, session_timeout_ms=6_000))
+
+    return to_cluster
 
 
 @pytest.fixture

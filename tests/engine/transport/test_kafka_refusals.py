@@ -1,0 +1,32 @@
+"""What a cluster refuses, and one that is not there, in one sentence each."""
+
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from ottla.transport.errors import TransportError
+from ottla.transport.kafka import KafkaTransport
+from ottla.transport.kafka_settings import KafkaSettings
+
+
+async def start(bootstrap: str, **settings: Any) -> None:
+    transport = KafkaTransport(KafkaSettings(bootstrap, "app", "w0", connect_timeout_s=0.5, **settings))
+    try:
+        await transport.start()
+    finally:
+        await transport.stop()
+
+
+def test_a_broker_that_is_not_there_is_named_with_the_reason() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with pytest.raises(TransportError, match=rf"^no Kafka broker answers at 127.0.0.1:{port} \(Connection refused\)$"):
+        asyncio.run(start(f"127.0.0.1:{port}"))
+
+
+def test_an_option_that_librdkafka_does_not_know_is_refused_by_name() -> None:
+    with pytest.raises(TransportError, match=r'No such configuration property: "fetch\.wait"'):
+        asyncio.run(start("127.0.0.1:1", options={"fetch.wait": 1}))
