@@ -92,13 +92,22 @@ class Broker:
         raises.
         """
         state = self.leadership(log)
-        before = log.high_watermark
         appended = log.append(data, leader_epoch=state.leader_epoch, now_ms=self.clock(), origin=origin)
-        if state.isr == (self.node_id,):
-            log.update_high_watermark(log.log_end_offset)
-        if log.high_watermark > before:
+        if self.advance(log, state):
             self.waits.advanced(log.topic, log.index, len(data))
         return appended
+
+    def advance(self, log: PartitionLog, state: PartitionState) -> bool:
+        """Move the high watermark of a partition to what its in-sync replicas hold; whether it moved.
+
+        It stays where it is while fewer of them are in sync than min.insync.replicas asks for: what readers have seen
+        would hang on too few copies (KIP-966).
+        """
+        if state.isr != (self.node_id,) or not state.has_min_isr(log.config.min_insync_replicas):
+            return False
+        before = log.high_watermark
+        log.update_high_watermark(log.log_end_offset)
+        return log.high_watermark > before
 
     def leadership(self, log: PartitionLog) -> PartitionState:
         """Who leads the partition of a log, in which epoch. Raises KafkaError if it is being deleted."""

@@ -78,10 +78,11 @@ class FetchPartition:
 class FetchSession:
     """The partitions of one client's session, in the order in which they are served."""
 
-    __slots__ = ("epoch", "id", "last_used_ms", "partitions")
+    __slots__ = ("by_id", "epoch", "id", "last_used_ms", "partitions")
 
-    def __init__(self, session_id: int, partitions: Iterable[FetchPartition], now_ms: int) -> None:
+    def __init__(self, session_id: int, partitions: Iterable[FetchPartition], now_ms: int, *, by_id: bool) -> None:
         self.id = session_id
+        self.by_id = by_id
         self.epoch = INITIAL_EPOCH + 1
         self.last_used_ms = now_ms
         self.partitions = OrderedDict((partition.key, partition) for partition in partitions)
@@ -116,13 +117,18 @@ class FetchSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def open(self, partitions: list[FetchPartition], candidate_id: int, now_ms: int) -> FetchSession | None:
-        """A new session, or None if there is no room or the candidate id is taken: the client then goes without."""
+    def open(
+        self, partitions: list[FetchPartition], candidate_id: int, now_ms: int, *, by_id: bool = False
+    ) -> FetchSession | None:
+        """A new session, or None if there is no room or the candidate id is taken: the client then goes without.
+
+        `by_id` says whether it names topics by their ids; it cannot change over to names, nor back.
+        """
         if not partitions or candidate_id == NO_SESSION or candidate_id in self._sessions:
             return None
         if len(self._sessions) >= self._max_sessions and not self._evict(now_ms):
             return None
-        session = FetchSession(candidate_id, partitions, now_ms)
+        session = FetchSession(candidate_id, partitions, now_ms, by_id=by_id)
         self._sessions[candidate_id] = session
         return session
 
@@ -133,16 +139,21 @@ class FetchSessions:
         asked: Iterable[FetchPartition],
         forgotten: Iterable[PartitionKey],
         now_ms: int,
+        *,
+        by_id: bool = False,
     ) -> FetchSession:
         """The session that an incremental fetch continues, updated by what it says.
 
-        Raises KafkaError FETCH_SESSION_ID_NOT_FOUND or INVALID_FETCH_SESSION_EPOCH; the client then opens a new one.
+        Raises KafkaError FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH or FETCH_SESSION_TOPIC_ID_ERROR; the
+        client then opens a new one.
         """
         session = self._sessions.get(session_id)
         if session is None:
             raise KafkaError(ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
         if epoch != session.epoch:
             raise KafkaError(ErrorCode.INVALID_FETCH_SESSION_EPOCH)
+        if by_id != session.by_id:
+            raise KafkaError(ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR)
         session.epoch = session.epoch + 1 if session.epoch < _LAST_EPOCH else INITIAL_EPOCH + 1
         session.last_used_ms = now_ms
         session.update(asked, forgotten)

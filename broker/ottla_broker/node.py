@@ -84,11 +84,11 @@ class Node:
         metadata = MetadataLog(metadata_log, logs.flush, self._image, clock, self._publish)
         metadata.replay()
         await logs.load(self._log_config)
-        self._reconcile()
 
         controller = Controller(metadata, config)
         cluster_id = logs.directory.properties.cluster_id
         self.broker = broker = Broker(config, cluster_id, self._image, controller, logs, clock)
+        self._reconcile()
         broker.groups = GroupCoordinator(broker)
         broker.transactions = TransactionCoordinator(broker)
         server = Server(broker)
@@ -132,8 +132,7 @@ class Node:
 
     def _create_log(self, partition: PartitionState) -> None:
         log = self._logs.create(partition.topic, partition.topic_id, partition.index, self._log_config(partition.topic))
-        if partition.isr == (self.config.node_id,):
-            log.update_high_watermark(log.log_end_offset)
+        self.broker.advance(log, partition)
 
     def _reconcile(self) -> None:
         """Bring the logs on disk in line with the metadata: a crash may have come between the two."""
@@ -161,12 +160,25 @@ class Node:
                 self.broker.waits.wake(topic.name, partition.index)
             self.broker.groups.forget_topic(topic.name)
         for topic_name in changes.configured_topics:
-            config = self._log_config(topic_name)
-            for log in self._logs:
-                if log.topic == topic_name:
-                    log.config = config
+            self._configure(topic_name)
         for partition in changes.elected:
+            log = self._logs.get(partition.topic, partition.index)
+            if log is not None:
+                self.broker.advance(log, partition)
             self.broker.waits.wake(partition.topic, partition.index)
+
+    def _configure(self, name: str) -> None:
+        """Let the logs of a topic obey its settings as they are now."""
+        topic = self._image.topics.get(name)
+        if topic is None:
+            return
+        config = self._log_config(name)
+        for partition in topic.partitions:
+            log = self._logs.get(name, partition.index)
+            if log is not None:
+                log.config = config
+                if self.broker.advance(log, partition):
+                    self.broker.waits.wake(name, partition.index)
 
 
 def _write_address(directory: Path, address: Address) -> None:

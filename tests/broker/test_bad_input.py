@@ -118,7 +118,7 @@ def test_a_request_in_single_bytes_is_served(broker: Any) -> None:
         assert receive(connection)
 
 
-def test_an_unknown_version_of_api_versions_is_answered_in_version_0(broker: Any) -> None:
+def test_02_an_unknown_version_of_api_versions_is_answered_in_version_0(broker: Any) -> None:
     with connect(broker) as connection:
         connection.sendall(request(18, 77, b"whatever that version says"))
         answer = receive(connection)
@@ -131,7 +131,7 @@ def test_an_unknown_version_of_api_versions_is_answered_in_version_0(broker: Any
 
 
 @pytest.mark.parametrize("name", ["", "semi;colon", "-x", "x-"])
-def test_a_client_software_name_that_is_none_is_refused(broker: Any, name: str) -> None:
+def test_03_a_client_software_name_that_is_none_is_refused(broker: Any, name: str) -> None:
     body = ApiVersionsRequest(client_software_name=name, client_software_version="1").encode(3)
     with connect(broker) as connection:
         connection.sendall(request(18, 3, body))
@@ -139,7 +139,7 @@ def test_a_client_software_name_that_is_none_is_refused(broker: Any, name: str) 
         assert response.error_code == 42
 
 
-def test_a_failed_produce_without_acknowledgement_closes_the_connection(broker: Any) -> None:
+def test_06_a_failed_produce_without_acknowledgement_closes_the_connection(broker: Any) -> None:
     body = ProduceRequest(
         acks=0,
         timeout_ms=1000,

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from ottla_broker.config import BrokerConfig
 from ottla_broker.fetch_sessions import EVICTION_MS, FetchPartition, FetchSessions
 from ottla_wire.errors import ErrorCode, KafkaError
 
@@ -36,14 +37,14 @@ def test_an_incremental_fetch_adds_moves_on_and_forgets_partitions() -> None:
     assert [(p.topic, p.fetch_offset) for p in session.partitions.values()] == [("b", 5), ("c", 0)]
 
 
-def test_an_unknown_session_is_not_found() -> None:
+def test_22_an_unknown_session_is_not_found() -> None:
     with pytest.raises(KafkaError) as error:
         FetchSessions(10).resume(7, 1, [], [], now_ms=0)
     assert error.value.code is ErrorCode.FETCH_SESSION_ID_NOT_FOUND
 
 
 @pytest.mark.parametrize("epoch", [0, 2, 99])
-def test_a_wrong_epoch_is_refused(epoch: int) -> None:
+def test_22_a_wrong_epoch_is_refused(epoch: int) -> None:
     sessions = FetchSessions(10)
     sessions.open([asked("a")], candidate_id=7, now_ms=0)
     with pytest.raises(KafkaError) as error:
@@ -67,7 +68,7 @@ def test_a_closed_session_is_gone() -> None:
     assert len(sessions) == 0
 
 
-def test_without_room_a_fetch_goes_without_a_session_until_one_is_stale() -> None:
+def test_22_without_room_a_fetch_goes_without_a_session_until_one_is_stale() -> None:
     sessions = FetchSessions(2)
     for session_id in (1, 2):
         assert sessions.open([asked("a")], session_id, now_ms=0) is not None
@@ -97,3 +98,10 @@ def test_offsets_are_news_once() -> None:
     assert not partition.is_news(5, 0)
     assert partition.is_news(6, 0)
     assert partition.is_news(5, 1)
+
+
+def test_22_there_are_1000_slots_by_default() -> None:
+    sessions = FetchSessions(BrokerConfig().max_incremental_fetch_session_cache_slots)
+    opened = [sessions.open([asked("a")], session_id, now_ms=0) for session_id in range(1, 1_002)]
+    assert [session is not None for session in opened] == [True] * 1_000 + [False]
+    assert len(sessions) == 1_000

@@ -90,21 +90,21 @@ def wire(broker: Any) -> Any:
         yield wire
 
 
-def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
+def test_05_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
     wire.send(*(produce(b"v", correlation_id=number) for number in range(500)))
     answers = [wire.receive() for _ in range(500)]
     assert [correlation_id(answer) for answer in answers] == list(range(500))
     assert [offset_of(answer) for answer in answers] == list(range(500))
 
 
-def test_a_response_that_is_ready_waits_for_a_fetch_that_is_not(wire: Wire) -> None:
+def test_05_a_response_that_is_ready_waits_for_a_fetch_that_is_not(wire: Wire) -> None:
     wire.send(fetch(0, 1, max_wait_ms=30_000), produce(b"mine", correlation_id=2))
     # The produce is carried out although the fetch before it waits, and so it is what wakes the fetch.
     assert values_of(wire.receive()) == [b"mine"]
     assert correlation_id(wire.receive()) == 2
 
 
-def test_without_acknowledgement_the_next_response_is_that_of_the_next_request(wire: Wire) -> None:
+def test_06_without_acknowledgement_the_next_response_is_that_of_the_next_request(wire: Wire) -> None:
     wire.send(produce(b"a", acks=0, correlation_id=1), fetch(0, 2))
     answer = wire.receive()
     assert correlation_id(answer) == 2

@@ -62,6 +62,10 @@ class PartitionState(msgspec.Struct, frozen=True):
     removing: tuple[int, ...] = ()
 
 
+    def has_min_isr(self, min_insync_replicas: int) -> bool:
+        """Whether enough replicas are in sync; no more are ever asked for than the partition has."""
+        return len(self.isr) >= min(min_insync_replicas, len(self.replicas))
+
 class TopicState(msgspec.Struct, frozen=True):
     """A topic and its partitions, which are numbered from 0 without gaps."""
 

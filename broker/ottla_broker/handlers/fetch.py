@@ -1,7 +1,7 @@
 """Fetch, versions 4-18: record batches from partitions, as soon as there are `min_bytes` of them.
 
 7+: sessions (KIP-227). 9+: leader epochs fence stale clients (KIP-320). 10+: zstd. 12+: truncation is reported by the
-diverging epoch (KIP-595). 13+: topics by id.
+diverging epoch (KIP-595). 13+: topics by id. 16+: who leads instead (KIP-951).
 
 The records are regions of segment files, which the server sends from where they lie.
 """
@@ -21,6 +21,7 @@ from ottla_broker.fetch_sessions import (
     FetchSession,
     PartitionKey,
 )
+from ottla_broker.leaders import LeaderHints
 from ottla_broker.log.partition import Slice
 from ottla_broker.page_cache import warm
 from ottla_wire.chunks import FileRegion
@@ -31,10 +32,16 @@ from ottla_wire.messages.fetch import (
     FetchableTopicResponse,
     FetchRequest,
     FetchResponse,
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionData,
 )
+from ottla_wire.records import Compression, iter_batches
 
 _READ_COMMITTED = 1
+_FIRST_WITH_ZSTD = 10
+_FIRST_WITH_TOPIC_IDS = 13
+_FIRST_WITH_LEADERS = 16
 _UNKNOWN = -1
 _NO_ID = uuid.UUID(int=0)
 
@@ -49,8 +56,8 @@ class _Read(msgspec.Struct):
 
 
 @handles(FetchRequest, "4-18")
-async def fetch(broker: Broker, _context: RequestContext, request: FetchRequest) -> FetchResponse:
-    session, partitions = _partitions(broker, request)
+async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) -> FetchResponse:
+    session, partitions = _partitions(broker, context, request)
     deadline_ms = broker.clock() + request.max_wait_ms
     while True:
         read = _read(broker, request, partitions)
@@ -58,13 +65,20 @@ async def fetch(broker: Broker, _context: RequestContext, request: FetchRequest)
         if read.size >= request.min_bytes or read.urgent or wait_ms <= 0 or not read.waits_for:
             break
         await broker.waits.for_bytes(read.waits_for, request.min_bytes - read.size, wait_ms)
-    for _, data in read.answers:
+    for partition, data in read.answers:
         if isinstance(data.records, FileRegion):
             await warm(data.records)
-    return _respond(session, read)
+            if context.version < _FIRST_WITH_ZSTD:
+                _refuse_zstd(broker, partition, data, data.records)
+    response = _respond(session, read)
+    if context.version >= _FIRST_WITH_LEADERS:
+        _name_leaders(broker, context, read, response)
+    return response
 
 
-def _partitions(broker: Broker, request: FetchRequest) -> tuple[FetchSession | None, list[FetchPartition]]:
+def _partitions(
+    broker: Broker, context: RequestContext, request: FetchRequest
+) -> tuple[FetchSession | None, list[FetchPartition]]:
     """The partitions to read, and the session that the fetch opens or continues."""
     asked = [
         FetchPartition(
@@ -80,14 +94,21 @@ def _partitions(broker: Broker, request: FetchRequest) -> tuple[FetchSession | N
         for partition in topic.partitions
     ]
     sessions = broker.fetch_sessions
+    by_id = context.version >= _FIRST_WITH_TOPIC_IDS
     if request.session_epoch in (INITIAL_EPOCH, FINAL_EPOCH):
         sessions.close(request.session_id)
         session = None
         if request.session_epoch == INITIAL_EPOCH:
-            session = sessions.open(asked, broker.random.randint(1, 0x7FFF_FFFF), broker.clock())
+            session = sessions.open(asked, broker.random.randint(1, 0x7FFF_FFFF), broker.clock(), by_id=by_id)
         return session, asked
-    session = sessions.resume(request.session_id, request.session_epoch, asked, _forgotten(request), broker.clock())
-    return session, list(session.partitions.values())
+    session = sessions.resume(
+        request.session_id, request.session_epoch, asked, _forgotten(request), broker.clock(), by_id=by_id
+    )
+    partitions = list(session.partitions.values())
+    if not partitions:  # nothing is left to go on with
+        sessions.close(session.id)
+        return None, partitions
+    return session, partitions
 
 
 def _forgotten(request: FetchRequest) -> Iterator[PartitionKey]:
@@ -120,13 +141,11 @@ def _read(broker: Broker, request: FetchRequest, partitions: list[FetchPartition
 def _read_partition(
     broker: Broker, partition: FetchPartition, room: int, min_one: bool, committed_only: bool, read: _Read
 ) -> PartitionData:
-    topic = partition.topic
-    if partition.topic_id != _NO_ID:
-        topic = broker.topic_name(partition.topic_id)
+    topic = _topic_name(broker, partition)
     log = broker.partition(topic, partition.index, current_leader_epoch=partition.current_leader_epoch)
     if partition.last_fetched_epoch >= 0:
         end = log.epoch_end_offset(partition.last_fetched_epoch)
-        if end.epoch < 0 or end.start_offset < 0:
+        if end.epoch < 0 or end.start_offset < 0 or partition.fetch_offset < log.log_start_offset:
             raise KafkaError(ErrorCode.OFFSET_OUT_OF_RANGE)
         if end.epoch < partition.last_fetched_epoch or end.start_offset < partition.fetch_offset:
             read.urgent = True
@@ -139,6 +158,10 @@ def _read_partition(
     read.size += found.size
     read.waits_for.append((topic, partition.index))
     return _data(partition, found)
+
+
+def _topic_name(broker: Broker, partition: FetchPartition) -> str:
+    return partition.topic if partition.topic_id == _NO_ID else broker.topic_name(partition.topic_id)
 
 
 def _data(partition: FetchPartition, found: Slice) -> PartitionData:
@@ -154,6 +177,27 @@ def _data(partition: FetchPartition, found: Slice) -> PartitionData:
         ],
         records=b"" if found.region is None else found.region,
     )
+
+
+def _refuse_zstd(broker: Broker, partition: FetchPartition, data: PartitionData, region: FileRegion) -> None:
+    """A client of a version before zstd gets an error in the place of batches that it cannot know how to read."""
+    log = broker.partition(_topic_name(broker, partition), partition.index)
+    if any(batch.compression == Compression.ZSTD for batch in iter_batches(log.read_bytes(region))):
+        data.error_code = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
+        data.records = b""
+
+
+def _name_leaders(broker: Broker, context: RequestContext, read: _Read, response: FetchResponse) -> None:
+    """Say who leads the partitions that were refused because another node does, or in another epoch."""
+    hints = LeaderHints(broker, context.listener)
+    for partition, data in read.answers:
+        if data.error_code in (ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH):
+            node_id, epoch = hints.leader(_topic_name(broker, partition), partition.index)
+            data.current_leader = LeaderIdAndEpoch(leader_id=node_id, leader_epoch=epoch)
+    response.node_endpoints = [
+        NodeEndpoint(node_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
+        for node, endpoint in hints.endpoints()
+    ]
 
 
 def _respond(session: FetchSession | None, read: _Read) -> FetchResponse:

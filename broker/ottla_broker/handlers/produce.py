@@ -1,8 +1,8 @@
 """Produce, versions 3-13: append record batches to partitions.
 
 Advertised from version 0, because many librdkafka versions switch compression off if it is not (KAFKA-18659). 7+: zstd.
-8+: errors have a message. 12+: a transactional write brings its partition into the transaction by itself (KIP-890).
-13: topics by id.
+8+: errors have a message. 10+: who leads instead (KIP-951). 12+: a transactional write brings its partition into the
+transaction by itself (KIP-890). 13: topics by id.
 
 A batch is not decoded here, and not copied: the log checks its header and checksum, writes its offsets into it where it
 lies in the request, and appends it.
@@ -14,10 +14,13 @@ from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import is_internal
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_broker.errors import ClosesConnection
+from ottla_broker.leaders import LeaderHints
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.transactional_writes import admit_to_transaction
 from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError, UnsupportedCompression
 from ottla_wire.messages.produce import (
+    LeaderIdAndEpoch,
+    NodeEndpoint,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
@@ -28,6 +31,7 @@ from ottla_wire.records import Compression, RecordBatch
 
 _ACKS_NONE, _ACKS_LEADER, _ACKS_ALL = 0, 1, -1
 _FIRST_WITH_ZSTD = 7
+_FIRST_WITH_LEADERS = 10
 _FIRST_WITH_TOPIC_IDS = 13
 _NO_OFFSET = -1
 # The low byte of a batch's attributes, and the bit there that makes it part of a transaction.
@@ -40,11 +44,12 @@ _ADMIN_CLIENT_ID = "__admin_client"
 async def produce(broker: Broker, context: RequestContext, request: ProduceRequest) -> ProduceResponse | None:
     response = ProduceResponse(responses=[])
     unflushed: list[PartitionLog] = []
+    misdirected: list[tuple[str, PartitionProduceResponse]] = []
     for topic in request.topic_data:
         answered = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=[])
         for data in topic.partition_data:
+            name = topic.name
             try:
-                name = topic.name
                 if context.version >= _FIRST_WITH_TOPIC_IDS:
                     name = broker.topic_name(topic.topic_id)
                 log = broker.partition(name, data.index)
@@ -60,6 +65,8 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                         index=data.index, error_code=error.code, base_offset=_NO_OFFSET, error_message=error.message
                     )
                 )
+                if error.code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
+                    misdirected.append((name, answered.partition_responses[-1]))
                 continue
             if appended.flush_due:
                 unflushed.append(log)
@@ -77,6 +84,8 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
     if request.acks == _ACKS_NONE:
         _close_on_error(response)
         return None
+    if misdirected and context.version >= _FIRST_WITH_LEADERS:
+        _name_leaders(broker, context, misdirected, response)
     return response
 
 
@@ -93,9 +102,25 @@ def _check(
     assert isinstance(data.records, memoryview)
     if context.version < _FIRST_WITH_ZSTD and RecordBatch(data.records).compression == Compression.ZSTD:
         raise UnsupportedCompression(f"Produce version {context.version} does not allow zstd")
-    if request.acks == _ACKS_ALL and len(broker.leadership(log).isr) < log.config.min_insync_replicas:
+    if request.acks == _ACKS_ALL and not broker.leadership(log).has_min_isr(log.config.min_insync_replicas):
         raise KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS)
     return data.records
+
+
+def _name_leaders(
+    broker: Broker,
+    context: RequestContext,
+    misdirected: list[tuple[str, PartitionProduceResponse]],
+    response: ProduceResponse,
+) -> None:
+    hints = LeaderHints(broker, context.listener)
+    for topic, partition in misdirected:
+        node_id, epoch = hints.leader(topic, partition.index)
+        partition.current_leader = LeaderIdAndEpoch(leader_id=node_id, leader_epoch=epoch)
+    response.node_endpoints = [
+        NodeEndpoint(node_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
+        for node, endpoint in hints.endpoints()
+    ]
 
 
 def _is_transactional(records: memoryview) -> bool:

@@ -1,5 +1,6 @@
 """Handlers, asked through the whole of encoding and routing, but without sockets."""
 
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ import pytest
 import uvloop
 
 from ottla_broker import dispatch
+from ottla_broker.cluster.records import BrokerEndpoint, MetadataRecord, PartitionChangeRecord, RegisterBrokerRecord
 from ottla_broker.connection import Connection
 from ottla_broker.node import Node
 from ottla_wire.chunks import FileRegion
@@ -88,6 +90,29 @@ class Client:
         partition = response.responses[0].partitions[0]
         assert partition.error_code == 0, partition
         return values_of(partition)
+
+    async def decide(self, *records: MetadataRecord) -> None:
+        """Have the metadata log say what nothing on one node ever decides, such as that another node leads."""
+        await self.node.broker.controller._metadata.submit(lambda: (list(records), None))
+
+    async def change(self, topic: str, index: int = 0, **fields: Any) -> None:
+        """Give a partition another leader, other replicas or other in-sync ones."""
+        topic_id = self.node.broker.image.topics[topic].id
+        await self.decide(PartitionChangeRecord(partition_id=index, topic_id=topic_id, **{"leader": -2, **fields}))
+
+    async def add_broker(self, broker_id: int, host: str) -> None:
+        endpoint = BrokerEndpoint(name="PLAINTEXT", host=host, port=9092, security_protocol=0)
+        await self.decide(
+            RegisterBrokerRecord(
+                broker_id=broker_id,
+                incarnation_id=uuid.uuid4(),
+                broker_epoch=self.node.broker.image.offset + 1,
+                end_points=[endpoint],
+                features=[],
+                rack=None,
+                fenced=False,
+            )
+        )
 
 
 def values_of(partition: Any) -> list[bytes | None]:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from ottla_broker.fetch_sessions import EVICTION_MS
 from ottla_wire.errors import ErrorCode
 from ottla_wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic, ForgottenTopic
-from ottla_wire.records import NewRecord, build_batch
+from ottla_wire.records import Compression, NewRecord, build_batch
 
 
 def first(response: Any) -> Any:
@@ -45,7 +46,7 @@ def test_topics_are_named_by_id_from_version_13(with_client: Any, version: int) 
     with_client(scenario)
 
 
-def test_the_end_of_the_log_is_empty_and_beyond_it_is_an_error(with_client: Any) -> None:
+def test_21_the_end_of_the_log_is_empty_and_beyond_it_is_an_error(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         await client.produce("t", b"a")
@@ -57,7 +58,7 @@ def test_the_end_of_the_log_is_empty_and_beyond_it_is_an_error(with_client: Any)
     with_client(scenario)
 
 
-def test_the_first_batch_is_returned_even_if_it_is_larger_than_asked_for(with_client: Any) -> None:
+def test_20_the_first_batch_is_returned_even_if_it_is_larger_than_asked_for(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         await client.produce("t", bytes(5000))
@@ -143,17 +144,77 @@ def test_a_fetch_that_waits_for_a_topic_learns_of_its_deletion(with_client: Any)
     with_client(scenario)
 
 
-def test_leader_epochs_fence_stale_and_unknown_ones(with_client: Any) -> None:
+def test_26_a_leader_epoch_that_is_not_ours_is_fenced_or_unknown(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         await client.produce("t", b"a")
-        assert await client.read("t", 0, current_leader_epoch=0) == [b"a"]
-        assert first(await client.fetch("t", 0, current_leader_epoch=1)).error_code == ErrorCode.UNKNOWN_LEADER_EPOCH
+        await client.change("t", leader=1)
+        await client.change("t", leader=1)
+        codes = [first(await client.fetch("t", 0, current_leader_epoch=epoch)).error_code for epoch in range(-1, 4)]
+        fenced, unknown = ErrorCode.FENCED_LEADER_EPOCH, ErrorCode.UNKNOWN_LEADER_EPOCH
+        assert codes == [0, fenced, fenced, 0, unknown]
 
     with_client(scenario)
 
 
-def test_a_history_that_parts_from_ours_is_reported_by_the_diverging_epoch(with_client: Any) -> None:
+def test_who_leads_instead_is_named_with_an_address(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", partitions=2)
+        topic_id = client.node.broker.image.topics["t"].id
+        await client.add_broker(2, "second.example")
+        await client.change("t", 0, leader=2)
+        await client.change("t", 1, leader=1)
+        partitions = [
+            FetchPartition(partition=n, fetch_offset=0, partition_max_bytes=1000, current_leader_epoch=0)
+            for n in range(2)
+        ]
+        topics = [FetchTopic(topic="t", topic_id=topic_id, partitions=partitions)]
+        response = await client.ask(FetchRequest(max_wait_ms=0, min_bytes=1, topics=topics), 16)
+        elsewhere, stale = response.responses[0].partitions
+        assert (elsewhere.error_code, stale.error_code) == (
+            ErrorCode.NOT_LEADER_OR_FOLLOWER,
+            ErrorCode.FENCED_LEADER_EPOCH,
+        )
+        assert [(p.current_leader.leader_id, p.current_leader.leader_epoch) for p in (elsewhere, stale)] == [
+            (2, 1),
+            (1, 1),
+        ]
+        assert [(node.node_id, node.host, node.port) for node in response.node_endpoints] == [
+            (1, "127.0.0.1", client.node.address.port),
+            (2, "second.example", 9092),
+        ]
+        before = await client.ask(FetchRequest(max_wait_ms=0, min_bytes=1, topics=topics), 15)
+        assert before.responses[0].partitions[0].current_leader is None
+
+    with_client(scenario)
+
+
+def test_12_zstd_needs_version_10(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"a")
+        await client.produce("t", b"b", compression=Compression.ZSTD)
+        assert await client.read("t", 0, version=10) == [b"a", b"b"]
+        refused = first(await client.fetch("t", 0, version=9))
+        assert (refused.error_code, bytes(refused.records)) == (ErrorCode.UNSUPPORTED_COMPRESSION_TYPE, b"")
+        assert await client.read("t", 0, version=9, partition_max_bytes=1) == [b"a"]
+
+    with_client(scenario)
+
+
+def test_25_no_other_replica_is_preferred_when_there_are_records(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"a")
+        for version in (11, 12):
+            answer = first(await client.fetch("t", 0, version=version, rack_id="somewhere else"))
+            assert answer.records
+            assert answer.preferred_read_replica == -1
+
+    with_client(scenario)
+
+
+def test_27_a_history_that_parts_from_ours_is_reported_by_the_diverging_epoch(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         await client.produce("t", b"a")
@@ -164,7 +225,36 @@ def test_a_history_that_parts_from_ours_is_reported_by_the_diverging_epoch(with_
         diverged = first(await client.fetch("t", 2, last_fetched_epoch=0, max_wait_ms=60_000))
         assert diverged.error_code == 0
         assert (diverged.diverging_epoch.epoch, diverged.diverging_epoch.end_offset) == (0, 1)
+        assert (diverged.high_watermark, diverged.log_start_offset) == (2, 0)
         assert not diverged.records
+        assert await client.read("t", 1, last_fetched_epoch=0) == [b"b"]
+        agreed = first(await client.fetch("t", 2, last_fetched_epoch=2))
+        assert (agreed.error_code, agreed.diverging_epoch) == (0, None)
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize("version", [11, 12])
+def test_27_versions_before_12_say_nothing_of_the_epoch_last_fetched(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"a")
+        fields = {"last_fetched_epoch": 7} if version >= 12 else {}
+        answer = first(await client.fetch("t", 1, version=version, **fields))
+        assert answer.error_code == (ErrorCode.OFFSET_OUT_OF_RANGE if fields else 0)
+
+    with_client(scenario)
+
+
+def test_27_below_the_log_start_a_diverging_history_is_out_of_range(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        log = client.node.broker.partition("t", 0)
+        for epoch, value in enumerate((b"a", b"b", b"c")):
+            log.append(build(value), leader_epoch=2 * epoch, now_ms=0)
+        log.update_high_watermark(3)
+        log.delete_records_before(2)
+        assert first(await client.fetch("t", 1, last_fetched_epoch=3)).error_code == ErrorCode.OFFSET_OUT_OF_RANGE
 
     with_client(scenario)
 
@@ -192,7 +282,7 @@ def indexes(response: Any) -> list[int]:
     return [partition.partition_index for topic in response.responses for partition in topic.partitions]
 
 
-def test_a_session_leaves_out_what_has_no_news(with_client: Any) -> None:
+def test_22_a_session_leaves_out_what_has_no_news(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t", partitions=3)
         opened = await in_session(client, 0, 0, asked(0, 0, 0))
@@ -209,7 +299,7 @@ def test_a_session_leaves_out_what_has_no_news(with_client: Any) -> None:
     with_client(scenario)
 
 
-def test_a_session_that_is_unknown_or_out_of_step_is_refused(with_client: Any) -> None:
+def test_22_a_session_that_is_unknown_or_out_of_step_is_refused(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         assert (await in_session(client, 4711, 1, [])).error_code == ErrorCode.FETCH_SESSION_ID_NOT_FOUND
@@ -220,7 +310,7 @@ def test_a_session_that_is_unknown_or_out_of_step_is_refused(with_client: Any) -
     with_client(scenario)
 
 
-def test_a_closed_session_is_answered_in_full_and_forgotten(with_client: Any) -> None:
+def test_22_a_closed_session_is_answered_in_full_and_forgotten(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         opened = await in_session(client, 0, 0, asked(0))
@@ -229,5 +319,69 @@ def test_a_closed_session_is_answered_in_full_and_forgotten(with_client: Any) ->
         assert indexes(closing) == [0]
         gone = await in_session(client, opened.session_id, 1, [])
         assert gone.error_code == ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+
+    with_client(scenario)
+
+
+def test_22_sessions_have_slots_of_which_the_stale_ones_are_given_away(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        broker = client.node.broker
+        now_ms = broker.clock()
+        broker.clock = lambda: now_ms
+        opened = [(await in_session(client, 0, 0, asked(0))).session_id for _ in range(3)]
+        assert [bool(session_id) for session_id in opened] == [True, True, False]
+        now_ms += EVICTION_MS
+        assert (await in_session(client, opened[1], 1, [])).error_code == 0
+        now_ms += 1
+        assert (await in_session(client, 0, 0, asked(0))).session_id != 0
+        gone = await in_session(client, opened[0], 1, [])
+        assert gone.error_code == ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+        assert (await in_session(client, opened[1], 2, [])).error_code == 0
+
+    with_client(scenario, max_incremental_fetch_session_cache_slots=2)
+
+
+def test_22_a_session_that_has_forgotten_everything_is_over(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        opened = await in_session(client, 0, 0, asked(0))
+        forgotten = [ForgottenTopic(topic="t", partitions=[0])]
+        last = await in_session(client, opened.session_id, 1, [], forgotten_topics_data=forgotten)
+        assert (last.error_code, last.session_id, indexes(last)) == (0, 0, [])
+        gone = await in_session(client, opened.session_id, 2, [])
+        assert gone.error_code == ErrorCode.FETCH_SESSION_ID_NOT_FOUND
+
+    with_client(scenario)
+
+
+def test_22_a_session_names_topics_by_name_or_by_id_but_not_by_both(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        opened = await in_session(client, 0, 0, asked(0))
+        request = FetchRequest(
+            max_wait_ms=0,
+            min_bytes=1,
+            session_id=opened.session_id,
+            session_epoch=1,
+            topics=[],
+            forgotten_topics_data=[],
+        )
+        assert (await client.ask(request, 13)).error_code == ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR
+
+    with_client(scenario)
+
+
+def test_22_an_error_is_news_and_so_is_its_end(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        opened = await in_session(client, 0, 0, asked(0))
+        assert indexes(await in_session(client, opened.session_id, 1, [])) == []
+        await client.change("t", leader=2)
+        failed = await in_session(client, opened.session_id, 2, [])
+        assert first(failed).error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        await client.change("t", leader=1)
+        assert first(await in_session(client, opened.session_id, 3, [])).error_code == 0
+        assert indexes(await in_session(client, opened.session_id, 4, [])) == []
 
     with_client(scenario)

@@ -38,7 +38,7 @@ def test_brokers_and_leaders_are_described_in_every_version(with_client: Any, ve
 @pytest.mark.parametrize(
     ("version", "topics", "count"), [(0, [], 2), (1, [], 0), (1, None, 2), (12, None, 2), (12, [], 0)]
 )
-def test_all_topics_and_none(with_client: Any, version: int, topics: Any, count: int) -> None:
+def test_09_all_topics_and_none(with_client: Any, version: int, topics: Any, count: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("a")
         await client.create("b")
@@ -47,7 +47,7 @@ def test_all_topics_and_none(with_client: Any, version: int, topics: Any, count:
     with_client(scenario)
 
 
-def test_a_missing_topic_is_created_if_client_and_broker_allow_it(with_client: Any) -> None:
+def test_09_a_missing_topic_is_created_if_client_and_broker_allow_it(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         refused = await client.ask(MetadataRequest(topics=named("t"), allow_auto_topic_creation=False), 4)
         assert refused.topics[0].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
@@ -57,7 +57,7 @@ def test_a_missing_topic_is_created_if_client_and_broker_allow_it(with_client: A
     with_client(scenario, num_partitions=3)
 
 
-def test_a_broker_may_forbid_to_create_topics_so(with_client: Any) -> None:
+def test_09_a_broker_may_forbid_to_create_topics_so(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         response = await client.ask(MetadataRequest(topics=named("t")), 9)
         assert response.topics[0].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

@@ -30,7 +30,7 @@ async def delete_before(client: Any, offset: int, topic: str = "t") -> Any:
 
 
 @pytest.mark.parametrize("version", range(1, 12))
-def test_offsets_by_place_and_by_time_in_every_version(with_client: Any, version: int) -> None:
+def test_29_offsets_by_place_and_by_time_in_every_version(with_client: Any, version: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         await client.produce("t", b"a", b"b", timestamp=1_000)
@@ -45,7 +45,7 @@ def test_offsets_by_place_and_by_time_in_every_version(with_client: Any, version
     with_client(scenario)
 
 
-def test_the_newest_timestamp_is_found_from_version_7(with_client: Any) -> None:
+def test_29_the_newest_timestamp_is_found_from_version_7(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         await client.produce("t", b"a", timestamp=9_000)
@@ -58,7 +58,7 @@ def test_the_newest_timestamp_is_found_from_version_7(with_client: Any) -> None:
 
 
 @pytest.mark.parametrize(("place", "version", "offset"), [(-4, 8, 0), (-5, 9, -1), (-6, 11, -1)])
-def test_places_in_tiered_storage(with_client: Any, place: int, version: int, offset: int) -> None:
+def test_29_places_in_tiered_storage(with_client: Any, place: int, version: int, offset: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         assert (await offset_of(client, place, version)).offset == offset
@@ -68,7 +68,7 @@ def test_places_in_tiered_storage(with_client: Any, place: int, version: int, of
     with_client(scenario)
 
 
-def test_a_stale_or_unknown_leader_epoch_or_topic_is_refused(with_client: Any) -> None:
+def test_26_a_stale_or_unknown_leader_epoch_or_topic_is_refused(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         assert (await offset_of(client, LATEST, current_leader_epoch=0)).error_code == 0
@@ -80,7 +80,7 @@ def test_a_stale_or_unknown_leader_epoch_or_topic_is_refused(with_client: Any) -
 
 
 @pytest.mark.parametrize("version", [2, 3, 4])
-def test_the_end_of_a_leader_epoch_is_where_the_next_begins(with_client: Any, version: int) -> None:
+def test_27_the_end_of_a_leader_epoch_is_where_the_next_begins(with_client: Any, version: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         await client.produce("t", b"a", b"b")
@@ -97,7 +97,7 @@ def test_the_end_of_a_leader_epoch_is_where_the_next_begins(with_client: Any, ve
     with_client(scenario)
 
 
-def test_deleting_records_moves_the_log_start_offset(with_client: Any) -> None:
+def test_42_deleting_records_moves_the_log_start_offset(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         for value in (b"a", b"b", b"c"):

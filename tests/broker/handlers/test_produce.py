@@ -1,5 +1,6 @@
 """Produce: what is appended, what is refused, and how."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ async def code_of(client: Any, records: Any, version: int = 9, **fields: Any) ->
 
 
 @pytest.mark.parametrize("version", range(3, 13))
-def test_offsets_go_up_in_every_version(with_client: Any, version: int) -> None:
+def test_19_the_whole_batch_that_contains_an_offset_comes_back_in_every_version(with_client: Any, version: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         offsets = [(await client.produce("t", b"a", b"b", version=version)).base_offset for _ in range(3)]
@@ -68,7 +69,7 @@ def test_acks_are_minus_one_zero_or_one(with_client: Any) -> None:
     with_client(scenario)
 
 
-def test_without_acknowledgement_there_is_no_response_and_an_error_closes(with_client: Any) -> None:
+def test_06_without_acknowledgement_there_is_no_response_and_an_error_closes(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         assert await client.produce("t", b"v", acks=0) is None
@@ -101,7 +102,7 @@ def test_a_batch_that_cannot_be_taken_is_refused(with_client: Any, records: Any,
     with_client(scenario)
 
 
-def test_zstd_needs_version_7(with_client: Any) -> None:
+def test_12_zstd_needs_version_7(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
         packed = batch(compression=Compression.ZSTD)
@@ -111,7 +112,7 @@ def test_zstd_needs_version_7(with_client: Any) -> None:
     with_client(scenario)
 
 
-def test_a_batch_above_max_message_bytes_is_too_large(with_client: Any) -> None:
+def test_13_a_batch_above_max_message_bytes_is_too_large(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t", max_message_bytes="1000")
         assert (await client.produce("t", bytes(2000))).error_code == ErrorCode.MESSAGE_TOO_LARGE
@@ -120,7 +121,7 @@ def test_a_batch_above_max_message_bytes_is_too_large(with_client: Any) -> None:
     with_client(scenario)
 
 
-def test_a_compacted_topic_needs_keys(with_client: Any) -> None:
+def test_14_a_compacted_topic_needs_keys(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t", cleanup_policy="compact")
         assert (await client.produce("t", b"v", key=None)).error_code == ErrorCode.INVALID_RECORD
@@ -129,11 +130,63 @@ def test_a_compacted_topic_needs_keys(with_client: Any) -> None:
     with_client(scenario)
 
 
-def test_too_few_in_sync_replicas_refuse_acks_all_alone(with_client: Any) -> None:
+def test_18_too_few_in_sync_replicas_refuse_acks_all_alone(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t", min_insync_replicas="2")
+        await client.change("t", replicas=[1, 2], isr=[1])
         assert (await client.produce("t", b"v", acks=-1)).error_code == ErrorCode.NOT_ENOUGH_REPLICAS
         assert (await client.produce("t", b"v", acks=1)).error_code == 0
+
+    with_client(scenario)
+
+
+def test_18_no_more_in_sync_replicas_are_asked_for_than_there_are_replicas(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", min_insync_replicas="2")
+        assert (await client.produce("t", b"v", acks=-1)).error_code == 0
+        assert await client.read("t", 0) == [b"v"]
+
+    with_client(scenario)
+
+
+def test_18_below_min_insync_replicas_the_high_watermark_stays(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", min_insync_replicas="2")
+        await client.change("t", replicas=[1, 2], isr=[1])
+        await client.produce("t", b"v", acks=1)
+        log = client.node.broker.partition("t", 0)
+        assert (log.high_watermark, log.log_end_offset) == (0, 1)
+        waiting = asyncio.ensure_future(client.read("t", 0, max_wait_ms=30_000))
+        await asyncio.sleep(0)
+        await client.change("t", replicas=[1], isr=[1])
+        assert await asyncio.wait_for(waiting, 5) == [b"v"]
+
+    with_client(scenario)
+
+
+def test_who_leads_instead_is_named_with_an_address(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.add_broker(2, "second.example")
+        await client.change("t", leader=2)
+        response = await client.ask(request(batch()), 10)
+        (refused,) = response.responses[0].partition_responses
+        assert refused.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        assert (refused.current_leader.leader_id, refused.current_leader.leader_epoch) == (2, 1)
+        assert [(node.node_id, node.host, node.port) for node in response.node_endpoints] == [
+            (2, "second.example", 9092)
+        ]
+        assert await code_of(client, batch(), 9) == ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+    with_client(scenario)
+
+
+def test_a_refusal_says_why_from_version_8(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", max_message_bytes="100", cleanup_policy="compact")
+        assert "max.message.bytes is 100" in (await client.produce("t", bytes(500), version=8)).error_message
+        assert "without key" in (await client.produce("t", b"v", key=None, version=8)).error_message
+        assert (await client.produce("t", bytes(500), version=7)).error_message is None
 
     with_client(scenario)
 
