@@ -123,6 +123,8 @@ class FlightsRun:
             await self._process(reading)
         finally:
             reading.cancel()
+            # The source ends its transaction before the broker may be stopped.
+            await asyncio.gather(reading, return_exceptions=True)
         await self._write()
         after = results.totals(job.out)
         return Outcome(
