@@ -21,6 +21,7 @@ from ottla_broker.settings import Setting
 from ottla_wire.errors import KafkaError
 
 BOOLEAN, STRING, INT, LONG = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.INT, ConfigType.LONG
+LIST = ConfigType.LIST
 MIB = 1_048_576
 
 
@@ -96,6 +97,53 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Setting(INT, "How long a new group waits for more members before its first rebalance.", minimum=0)
     ] = 0  # Kafka waits 3 s, and its own development configuration 0: whoever runs one consumer should not wait
     group_max_size: Annotated[int, Setting(INT, "Members that a group may have.", minimum=1)] = 2_147_483_647
+    group_consumer_session_timeout_ms: Annotated[
+        int, Setting(INT, "The session timeout of the members of consumer groups.", minimum=1)
+    ] = 45_000
+    group_consumer_min_session_timeout_ms: Annotated[
+        int, Setting(INT, "The shortest session timeout that a consumer group can be given.", minimum=1)
+    ] = 45_000
+    group_consumer_max_session_timeout_ms: Annotated[
+        int, Setting(INT, "The longest session timeout that a consumer group can be given.", minimum=1)
+    ] = 60_000
+    group_consumer_heartbeat_interval_ms: Annotated[
+        int, Setting(INT, "How often the members of consumer groups are told to send heartbeats.", minimum=1)
+    ] = 5_000
+    group_consumer_min_heartbeat_interval_ms: Annotated[
+        int, Setting(INT, "The shortest heartbeat interval that a consumer group can be given.", minimum=1)
+    ] = 5_000
+    group_consumer_max_heartbeat_interval_ms: Annotated[
+        int, Setting(INT, "The longest heartbeat interval that a consumer group can be given.", minimum=1)
+    ] = 15_000
+    group_consumer_assignment_interval_ms: Annotated[
+        int, Setting(INT, "How long after one target assignment of a consumer group the next may follow.", minimum=0)
+    ] = 1_000
+    group_consumer_min_assignment_interval_ms: Annotated[
+        int, Setting(INT, "The shortest assignment interval that a consumer group can be given.", minimum=0)
+    ] = 0
+    group_consumer_max_assignment_interval_ms: Annotated[
+        int, Setting(INT, "The longest assignment interval that a consumer group can be given.", minimum=0)
+    ] = 15_000
+    group_consumer_max_size: Annotated[int, Setting(INT, "Members that a consumer group may have.", minimum=1)] = (
+        2_147_483_647
+    )
+    group_consumer_assignors: Annotated[
+        tuple[str, ...],
+        Setting(
+            LIST,
+            "The assignors that consumer groups can use; the first one is used where members ask for none.",
+            choices=("uniform", "range"),
+        ),
+    ] = ("uniform", "range")
+    group_consumer_migration_policy: Annotated[
+        str,
+        Setting(
+            STRING,
+            "Whether groups with members may move from the classic protocol to the consumer protocol (upgrade) and "
+            "back (downgrade).",
+            choices=("bidirectional", "upgrade", "downgrade", "disabled"),
+        ),
+    ] = "bidirectional"
     offset_metadata_max_bytes: Annotated[
         int, Setting(INT, "The largest metadata that may be committed with an offset.", minimum=0)
     ] = 4_096
@@ -217,6 +265,22 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidSetting(
                     f"advertised.listeners is {advertised}, to which no client can connect; give this host's address"
                 )
+        if not self.group_consumer_assignors:
+            raise InvalidSetting("group.consumer.assignors is empty; name at least one of uniform, range")
+        for setting in ("session.timeout.ms", "heartbeat.interval.ms", "assignment.interval.ms"):
+            field = setting.replace(".", "_")
+            lowest = getattr(self, f"group_consumer_min_{field}")
+            value = getattr(self, f"group_consumer_{field}")
+            highest = getattr(self, f"group_consumer_max_{field}")
+            if not lowest <= value <= highest:
+                raise InvalidSetting(
+                    f"group.consumer.{setting} is {value}, which is not within {lowest} and {highest} "
+                    f"(group.consumer.min.{setting}, group.consumer.max.{setting})"
+                )
+        if self.group_consumer_heartbeat_interval_ms >= self.group_consumer_session_timeout_ms:
+            raise InvalidSetting(
+                "group.consumer.heartbeat.interval.ms must be shorter than group.consumer.session.timeout.ms"
+            )
 
 
 # What a listener on all interfaces is called.

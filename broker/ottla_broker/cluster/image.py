@@ -30,6 +30,7 @@ class ResourceType(IntEnum):
 
     TOPIC = 2
     BROKER = 4
+    GROUP = 32
 
 
 class BrokerState(msgspec.Struct, frozen=True):
@@ -61,10 +62,10 @@ class PartitionState(msgspec.Struct, frozen=True):
     adding: tuple[int, ...] = ()
     removing: tuple[int, ...] = ()
 
-
     def has_min_isr(self, min_insync_replicas: int) -> bool:
         """Whether enough replicas are in sync; no more are ever asked for than the partition has."""
         return len(self.isr) >= min(min_insync_replicas, len(self.replicas))
+
 
 class TopicState(msgspec.Struct, frozen=True):
     """A topic and its partitions, which are numbered from 0 without gaps."""
@@ -84,6 +85,7 @@ class ClusterImage:
         self.features: dict[str, int] = {}
         self.next_producer_id = 0
         self.offset = -1  # of the last record replayed
+        self.topics_offset = -1  # of the last record that made or removed a topic or partition
         self._configs: dict[tuple[int, str], dict[str, str]] = {}
 
     def partition(self, topic: str, index: int) -> PartitionState | None:
@@ -110,14 +112,17 @@ class ClusterImage:
                 self._register(record)
             case TopicRecord():
                 self._put(TopicState(record.name, record.topic_id))
+                self.topics_offset = offset
             case PartitionRecord():
                 self._add_partition(record)
+                self.topics_offset = offset
             case PartitionChangeRecord():
                 self._change_partition(record)
             case RemoveTopicRecord():
                 topic = self.topics_by_id.pop(record.topic_id)
                 del self.topics[topic.name]
                 self._configs.pop((ResourceType.TOPIC, topic.name), None)
+                self.topics_offset = offset
             case ConfigRecord():
                 self._configure(record)
             case FeatureLevelRecord():

@@ -34,6 +34,7 @@ class FeatureRange(msgspec.Struct, frozen=True):
 SUPPORTED_FEATURES: Mapping[str, FeatureRange] = {
     "metadata.version": FeatureRange(25, 25),
     "transaction.version": FeatureRange(0, 2),
+    "group.version": FeatureRange(0, 1),
 }
 
 

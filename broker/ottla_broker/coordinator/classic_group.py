@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ottla_broker.coordinator.consumer_protocol import PROTOCOL_TYPE, subscribed_topics
 from ottla_broker.coordinator.decision import Ticket
+from ottla_broker.coordinator.embedded_protocol import PROTOCOL_TYPE, subscribed_topics
 from ottla_broker.coordinator.errors import IllegalTransition
 from ottla_broker.coordinator.group_records import GroupMetadataValue, MemberMetadata
 from ottla_wire.errors import ErrorCode, KafkaError

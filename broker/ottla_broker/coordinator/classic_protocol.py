@@ -20,8 +20,8 @@ from ottla_broker.coordinator.classic_messages import (
     refused_join,
     synced,
 )
-from ottla_broker.coordinator.consumer_protocol import PROTOCOL_TYPE, subscribed_topics
 from ottla_broker.coordinator.decision import Decision, Ticket
+from ottla_broker.coordinator.embedded_protocol import PROTOCOL_TYPE, subscribed_topics
 from ottla_broker.coordinator.group_records import GroupMetadataKey
 from ottla_broker.coordinator.group_timers import GroupTimer, GroupTimerKind
 from ottla_broker.coordinator.timers import Timers
@@ -400,6 +400,15 @@ class ClassicProtocol:
         """Something else than a heartbeat shows that a member lives: a commit of offsets does."""
         member = group.members.get(member_id)
         if member is not None and not member.is_new:
+            self._reset_session(group, member, now_ms)
+
+    def interrupt(self, group: ClassicGroup, now_ms: int, decision: Decision) -> None:
+        """The group moves to the consumer protocol: whoever waits for the others has to join again."""
+        for member in group.members.values():
+            for waiting in (member.joining, member.syncing):
+                if waiting is not None:
+                    decision.refuse(waiting, ErrorCode.REBALANCE_IN_PROGRESS)
+            member.joining = member.syncing = None
             self._reset_session(group, member, now_ms)
 
     def restore_sessions(self, group: ClassicGroup, now_ms: int) -> None:

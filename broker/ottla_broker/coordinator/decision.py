@@ -1,8 +1,9 @@
 """What a coordinator decides: records to append, answers to give once they are durable, and what follows. Pure.
 
 The runtime carries a `Decision` out in this order: append `records` as one batch, replay each of them into the state,
-run `then`, give the `answers`. If the append is refused, nothing is replayed, every answer becomes that refusal, and
-`otherwise` says what to do about state that is not in the log (members who wait, for example).
+run `then`, give the `answers`, carry out what `then` has decided. If the append is refused, nothing is replayed, every
+answer becomes that refusal, and `otherwise` says what to do about state that is not in the log (members who wait, for
+example).
 """
 
 from collections.abc import Callable
@@ -41,8 +42,10 @@ class Decision:
 
     records: list[CoordinatorRecord] = field(default_factory=list)
     answers: list[tuple[Ticket[Any], Any]] = field(default_factory=list)
+    deferred: list[Ticket[Any]] = field(default_factory=list)
+    """Requests that what `then` decides will see to; a refusal goes to them too."""
     producer: Producer | None = None
-    then: Callable[[], None] | None = None
+    then: "Callable[[], Decision | None] | None" = None
     otherwise: "Callable[[int], Decision] | None" = None
 
     def append(self, key: Message, value: Message | None) -> None:

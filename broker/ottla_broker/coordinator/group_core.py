@@ -3,15 +3,22 @@
 Every operation finds its group, lets the rules decide (`classic_protocol`, `offsets`), and returns a `Decision`, a
 plain answer, or raises the KafkaError to answer with. Durable state changes in `replay` and `replay_marker` alone.
 
-A group has a type. All are classic today; consumer groups (KIP-848) will be a second type beside `ClassicGroup`.
+A group has a type, that of the protocol that its members speak: `ClassicGroup` or `ConsumerGroup`. What concerns the
+latter, or is to make one, goes on to `consumer_groups`.
 """
 
 from collections.abc import Collection, Iterator
 
+from ottla_broker.cluster.image import ClusterImage
 from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator.classic_group import ClassicGroup, GroupState
 from ottla_broker.coordinator.classic_protocol import ClassicProtocol, Joiner
+from ottla_broker.coordinator.consumer_draft import Draft
+from ottla_broker.coordinator.consumer_group import ConsumerGroup, ConsumerGroupState
+from ottla_broker.coordinator.consumer_groups import ConsumerGroups, Group
+from ottla_broker.coordinator.consumer_records import ConsumerGroupKey, ConsumerGroupMetadataKey
 from ottla_broker.coordinator.decision import CoordinatorRecord, Decision, Ticket
+from ottla_broker.coordinator.fencing import check_fetch
 from ottla_broker.coordinator.group_records import (
     GroupMetadataKey,
     GroupMetadataValue,
@@ -34,8 +41,10 @@ from ottla_wire.messages.offset_fetch import OffsetFetchRequestTopics, OffsetFet
 from ottla_wire.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 from ottla_wire.messages.txn_offset_commit import TxnOffsetCommitRequest, TxnOffsetCommitResponse
 
-GROUP_TYPE = "classic"
-"""What ListGroups calls the groups of the classic protocol."""
+CLASSIC, CONSUMER = "classic", "consumer"
+"""What ListGroups calls the types of groups."""
+
+CLASSIC_TIMERS = frozenset({GroupTimerKind.SESSION, GroupTimerKind.JOIN, GroupTimerKind.SYNC})
 
 EXPIRED_PER_BATCH = 1_000
 """How many tombstones one look for expired offsets writes at a time."""
@@ -44,14 +53,15 @@ EXPIRED_PER_BATCH = 1_000
 class GroupCore:
     """One partition's groups. `timers` is shared with the other partitions of this node."""
 
-    def __init__(self, partition: int, config: BrokerConfig, timers: Timers[GroupTimer]) -> None:
+    def __init__(self, partition: int, config: BrokerConfig, timers: Timers[GroupTimer], image: ClusterImage) -> None:
         self.partition = partition
-        self.groups: dict[str, ClassicGroup] = {}
+        self.groups: dict[str, Group] = {}
         self.store = OffsetStore()
         self._config = config
         self._timers = timers
         self._protocol = ClassicProtocol(config, timers, partition)
-        self._offsets = Offsets(config, self.store)
+        self.consumers = ConsumerGroups(config, timers, partition, image, self.groups, self._protocol)
+        self._offsets = Offsets(config, self.store, image)
 
     # -- replay
 
@@ -63,12 +73,37 @@ class GroupCore:
                 if value is not None and key.group not in self.groups:
                     self.groups[key.group] = ClassicGroup(key.group)
             case CoordinatorRecord(GroupMetadataKey() as key, GroupMetadataValue() | None as value):
-                if value is None:
-                    group = self.groups.pop(key.group, None)
-                else:
-                    group = self.groups.setdefault(key.group, ClassicGroup(key.group))
-                if group is not None:
-                    group.replay(value)
+                self._replay_classic(key.group, value)
+            case CoordinatorRecord(key, _) if isinstance(key, ConsumerGroupKey):
+                self._replay_consumer(key.group_id, record)
+
+    def _replay_classic(self, group_id: str, value: GroupMetadataValue | None) -> None:
+        group = self.groups.get(group_id)
+        if value is None:
+            if isinstance(group, ClassicGroup):
+                group.replay(None)
+                self._forget(group_id)
+            return
+        if not isinstance(group, ClassicGroup):
+            group = self.groups[group_id] = ClassicGroup(group_id)
+        group.replay(value)
+
+    def _replay_consumer(self, group_id: str, record: CoordinatorRecord) -> None:
+        group = self.groups.get(group_id)
+        if record.value is not None and not isinstance(group, ConsumerGroup):
+            group = self.groups[group_id] = ConsumerGroup(group_id)
+        if not isinstance(group, ConsumerGroup):
+            return
+        group.replay(record)
+        if record.value is None and isinstance(record.key, ConsumerGroupMetadataKey):
+            self._forget(group_id)
+
+    def _forget(self, group_id: str) -> None:
+        """The group is no more. Its offsets may be there still: until they expire they are those of a simple group."""
+        if any(True for _ in self.store.partitions(group_id)):
+            self.groups[group_id] = ClassicGroup(group_id)
+        else:
+            del self.groups[group_id]
 
     def replay_marker(self, producer_id: int, committed: bool) -> None:
         """Take over the end of a transaction that committed offsets here."""
@@ -77,7 +112,10 @@ class GroupCore:
     def loaded(self, now_ms: int) -> None:
         """The log has been replayed and the groups are open for requests: let time run for them."""
         for group in self.groups.values():
-            self._protocol.restore_sessions(group, now_ms)
+            if isinstance(group, ClassicGroup):
+                self._protocol.restore_sessions(group, now_ms)
+            else:
+                self.consumers.restore_deadlines(group.group_id, now_ms)
         self._schedule_retention(now_ms + self._config.offsets_retention_check_interval_ms)
 
     def expire(self, timer: GroupTimer, now_ms: int) -> Decision:
@@ -85,7 +123,9 @@ class GroupCore:
         if timer.kind is GroupTimerKind.RETENTION:
             return self._expire_offsets(now_ms)
         group = self.groups.get(timer.group_id)
-        if group is None:
+        if isinstance(group, ConsumerGroup):
+            return self.consumers.expire(group, timer, now_ms)
+        if group is None or timer.kind not in CLASSIC_TIMERS:
             return Decision()
         try:
             return self._protocol.expire(group, timer, now_ms)
@@ -99,6 +139,17 @@ class GroupCore:
     ) -> Decision:
         """JoinGroup. A group begins to exist when someone without a member id joins it."""
         group = self.groups.get(request.group_id)
+        if isinstance(group, ConsumerGroup):
+
+            def join_classic() -> Decision:
+                try:
+                    return self.join(request, joiner, ticket, now_ms)
+                except KafkaError as error:
+                    decision = Decision()
+                    decision.refuse(ticket, error.code, error.message)
+                    return decision
+
+            return self.consumers.join(group, request, joiner, ticket, now_ms, join_classic)
         if group is None:
             if request.member_id:
                 raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"there is no group {request.group_id!r}")
@@ -110,11 +161,17 @@ class GroupCore:
 
     def sync(self, request: SyncGroupRequest, ticket: Ticket[SyncGroupResponse], now_ms: int) -> Decision:
         """SyncGroup."""
-        return self._protocol.sync(self._group_of_member(request.group_id), request, ticket, now_ms)
+        group = self._group_of_member(request.group_id)
+        if isinstance(group, ConsumerGroup):
+            return self.consumers.sync(group, request, ticket, now_ms)
+        return self._protocol.sync(group, request, ticket, now_ms)
 
     def heartbeat(self, request: HeartbeatRequest, now_ms: int) -> HeartbeatResponse:
         """Heartbeat."""
-        return self._protocol.heartbeat(self._group_of_member(request.group_id), request, now_ms)
+        group = self._group_of_member(request.group_id)
+        if isinstance(group, ConsumerGroup):
+            return self.consumers.heartbeat_of_classic(group, request, now_ms)
+        return self._protocol.heartbeat(group, request, now_ms)
 
     def leave(
         self, group_id: str, members: list[MemberIdentity], ticket: Ticket[LeaveGroupResponse], now_ms: int
@@ -125,6 +182,8 @@ class GroupCore:
             decision = Decision()
             decision.answer(ticket, LeaveGroupResponse(members=[_unknown_member(identity) for identity in members]))
             return decision
+        if isinstance(group, ConsumerGroup):
+            return self.consumers.leave(group, members, ticket, now_ms)
         try:
             return self._protocol.leave(group, members, ticket, now_ms)
         finally:
@@ -133,16 +192,14 @@ class GroupCore:
     # -- offsets
 
     def commit(
-        self, request: OffsetCommitRequest, missing: ErrorCode, ticket: Ticket[OffsetCommitResponse], now_ms: int
+        self, request: OffsetCommitRequest, version: int, ticket: Ticket[OffsetCommitResponse], now_ms: int
     ) -> Decision:
-        """OffsetCommit. Without a generation it may name a group that does not exist yet.
-
-        `missing` is the error for a group that does not exist otherwise; it depends on the request's version.
-        """
+        """OffsetCommit. Without a generation it may name a group that does not exist yet."""
         decision = Decision()
+        missing = ErrorCode.GROUP_ID_NOT_FOUND if version >= 9 else ErrorCode.ILLEGAL_GENERATION
         group = self._group_to_commit(request.group_id, request.generation_id_or_member_epoch, missing)
-        decision.answer(ticket, self._offsets.commit(group, request, now_ms, decision))
-        if group.state in (GroupState.STABLE, GroupState.PREPARING_REBALANCE):
+        decision.answer(ticket, self._offsets.commit(group, request, version, now_ms, decision))
+        if isinstance(group, ClassicGroup) and group.state in (GroupState.STABLE, GroupState.PREPARING_REBALANCE):
             self._protocol.keep_session(group, request.member_id, now_ms)
         return decision
 
@@ -156,9 +213,17 @@ class GroupCore:
         return decision
 
     def fetch_offsets(
-        self, group_id: str, topics: list[OffsetFetchRequestTopics] | None, require_stable: bool
+        self,
+        group_id: str,
+        topics: list[OffsetFetchRequestTopics] | None,
+        require_stable: bool,
+        member_id: str | None = None,
+        member_epoch: int = -1,
     ) -> OffsetFetchResponseGroup:
         """OffsetFetch. A group that does not exist has no offsets, which is no error."""
+        group = self.groups.get(group_id)
+        if isinstance(group, ConsumerGroup):
+            check_fetch(group, member_id, member_epoch)
         return self._offsets.fetch(group_id, topics, require_stable)
 
     def delete_offsets(self, request: OffsetDeleteRequest, ticket: Ticket[OffsetDeleteResponse]) -> Decision:
@@ -178,8 +243,8 @@ class GroupCore:
         decision = Decision()
         for group in list(self.groups.values()):
             nothing_left = self._offsets.expire(group, now_ms, decision)
-            if nothing_left and group.state is GroupState.EMPTY and not group.pending_members:
-                decision.append(GroupMetadataKey(group=group.group_id), None)
+            if nothing_left and self._is_unused(group):
+                self._delete(group, decision)
             if len(decision.records) >= EXPIRED_PER_BATCH:
                 self._schedule_retention(now_ms)
                 break
@@ -197,20 +262,21 @@ class GroupCore:
 
     def list_groups(self, states: Collection[str], types: Collection[str]) -> Iterator[ListedGroup]:
         """ListGroups: those in one of `states` and of one of `types`, in lower case; empty means all."""
-        if types and GROUP_TYPE not in types:
-            return
         for group in self.groups.values():
-            if not states or group.state.value.lower() in states:
+            group_type = CLASSIC if isinstance(group, ClassicGroup) else CONSUMER
+            if (not types or group_type in types) and (not states or group.state.value.lower() in states):
                 yield ListedGroup(
                     group_id=group.group_id,
                     protocol_type=group.protocol_type or "",
                     group_state=group.state.value,
-                    group_type=GROUP_TYPE,
+                    group_type=group_type,
                 )
 
     def describe(self, group_id: str) -> DescribedGroup:
         """DescribeGroups: subscriptions and assignments only while they are settled. Raises GROUP_ID_NOT_FOUND."""
         group = self._existing_group(group_id)
+        if not isinstance(group, ClassicGroup):
+            raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, f"Group {group_id} is not a classic group.")
         settled = group.state is GroupState.STABLE
         return DescribedGroup(
             group_id=group_id,
@@ -233,29 +299,29 @@ class GroupCore:
     def delete_group(self, group_id: str, ticket: Ticket[None]) -> Decision:
         """DeleteGroups: with its offsets. Raises GROUP_ID_NOT_FOUND, or NON_EMPTY_GROUP while it has members."""
         group = self._existing_group(group_id)
-        if group.state is not GroupState.EMPTY:
+        if group.state not in (GroupState.EMPTY, ConsumerGroupState.EMPTY):
             raise KafkaError(ErrorCode.NON_EMPTY_GROUP, f"group {group_id!r} has members")
         decision = Decision()
         self._offsets.delete_all(group_id, decision)
-        decision.append(GroupMetadataKey(group=group_id), None)
+        self._delete(group, decision)
         decision.answer(ticket, None)
         return decision
 
     # -- groups
 
-    def _group_of_member(self, group_id: str) -> ClassicGroup:
+    def _group_of_member(self, group_id: str) -> Group:
         group = self.groups.get(group_id)
         if group is None:
             raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"there is no group {group_id!r}: join again")
         return group
 
-    def _existing_group(self, group_id: str) -> ClassicGroup:
+    def _existing_group(self, group_id: str) -> Group:
         group = self.groups.get(group_id)
         if group is None:
             raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, f"Group {group_id} not found.")
         return group
 
-    def _group_to_commit(self, group_id: str, generation: int, missing: ErrorCode) -> ClassicGroup:
+    def _group_to_commit(self, group_id: str, generation: int, missing: ErrorCode) -> Group:
         group = self.groups.get(group_id)
         if group is not None:
             return group
@@ -263,10 +329,21 @@ class GroupCore:
             raise KafkaError(missing, f"there is no group {group_id!r}")
         return ClassicGroup(group_id)  # comes to exist when its first offset is replayed
 
+    def _is_unused(self, group: Group) -> bool:
+        """Whether nobody is in the group, or about to join it."""
+        if isinstance(group, ConsumerGroup):
+            return not group.members
+        return group.state is GroupState.EMPTY and not group.pending_members
+
+    def _delete(self, group: Group, decision: Decision) -> None:
+        if isinstance(group, ConsumerGroup):
+            Draft(group, decision).delete()
+        else:
+            decision.append(GroupMetadataKey(group=group.group_id), None)
+
     def _forget_if_unused(self, group: ClassicGroup) -> None:
         """A group that the log does not know leaves no trace once nobody is about to join it."""
-        unused = group.state is GroupState.EMPTY and not group.is_recorded and not group.pending_members
-        if unused and self.store.is_empty(group.group_id):
+        if self._is_unused(group) and not group.is_recorded and self.store.is_empty(group.group_id):
             self.groups.pop(group.group_id, None)
 
     def _schedule_retention(self, deadline_ms: int) -> None:

@@ -1,4 +1,4 @@
-"""The records of `__consumer_offsets`, in Apache Kafka's own schemas. Pure.
+"""The records of `__consumer_offsets` for offsets and classic groups, in Apache Kafka's own schemas. Pure.
 
 Kafka's group-coordinator schemas; its tools (`kafka-dump-log --offsets-decoder`, the console consumer's offsets
 formatter) read what is written here, and a log written by Kafka loads.

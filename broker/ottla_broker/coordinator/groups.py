@@ -5,17 +5,24 @@ A coroutine here returns when its answer is due, which for a JoinGroup can take 
 KafkaError that stands for the whole request.
 """
 
+import asyncio
+import logging
 import uuid
 from typing import TYPE_CHECKING
 
 from ottla_broker.cluster.topics import CONSUMER_OFFSETS
+from ottla_broker.coordinator import consumer_records, group_records
 from ottla_broker.coordinator.classic_protocol import Joiner
+from ottla_broker.coordinator.consumer_groups import Resolution
+from ottla_broker.coordinator.consumer_messages import Sender, validate
 from ottla_broker.coordinator.group_core import GroupCore
-from ottla_broker.coordinator.group_records import RECORD_TYPES, offset_value_version
 from ottla_broker.coordinator.group_timers import GroupTimer
 from ottla_broker.coordinator.records import RecordCodec
+from ottla_broker.coordinator.regexes import matching
 from ottla_broker.coordinator.runtime import CoordinatorRuntime
 from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.messages.consumer_group_describe import DescribedGroup as DescribedConsumerGroup
+from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
 from ottla_wire.messages.describe_groups import DescribedGroup
 from ottla_wire.messages.heartbeat import HeartbeatRequest, HeartbeatResponse
 from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupResponse
@@ -31,16 +38,25 @@ if TYPE_CHECKING:
     from ottla_broker.broker import Broker
 
 
+logger = logging.getLogger(__name__)
+
+RECORD_TYPES = (*group_records.RECORD_TYPES, *consumer_records.RECORD_TYPES)
+"""All that is in `__consumer_offsets`."""
+
+
 class GroupCoordinator:
     """The groups whose partition of `__consumer_offsets` this node leads."""
 
     def __init__(self, broker: "Broker") -> None:
+        self._broker = broker
         self._config = broker.config
+        self._matching = asyncio.Semaphore(1)
         self._runtime: CoordinatorRuntime[GroupCore, GroupTimer] = CoordinatorRuntime(
             broker,
             CONSUMER_OFFSETS,
-            RecordCodec(RECORD_TYPES, offset_value_version),
-            lambda partition, timers: GroupCore(partition, broker.config, timers),
+            RecordCodec(RECORD_TYPES, group_records.offset_value_version),
+            lambda partition, timers: GroupCore(partition, broker.config, timers, broker.image),
+            after=self._match_regexes,
         )
 
     def start(self) -> None:
@@ -102,13 +118,41 @@ class GroupCoordinator:
             group_id, lambda core, ticket, now_ms: core.leave(group_id, members, ticket, now_ms)
         )
 
+    async def consumer_heartbeat(
+        self, request: ConsumerGroupHeartbeatRequest, *, client_id: str, client_host: str, version: int
+    ) -> ConsumerGroupHeartbeatResponse:
+        """ConsumerGroupHeartbeat."""
+        validate(request, version, self._config.group_consumer_assignors)
+        sender = Sender(client_id, client_host, str(uuid.uuid4()))
+        return await self._runtime.submit(
+            request.group_id,
+            lambda core, ticket, now_ms: core.consumers.heartbeat(request, sender, ticket, now_ms),
+        )
+
+    # -- regular expressions
+
+    def _match_regexes(self, core: GroupCore) -> None:
+        for resolution in core.consumers.take_unresolved():
+            self._runtime.spawn(self._match(core, resolution))
+
+    async def _match(self, core: GroupCore, resolution: Resolution) -> None:
+        """In a thread, and one at a time: what clients send may take long to match, but nobody else waits for it."""
+        names = list(self._broker.image.topics)
+        try:
+            async with self._matching:
+                found = await asyncio.to_thread(lambda: {regex: matching(regex, names) for regex in resolution.regexes})
+        except Exception:
+            logger.exception("group %r: regular expressions could not be matched", resolution.group_id)
+            core.consumers.unresolvable(resolution)
+        else:
+            self._runtime.carry_out(core, core.consumers.resolved(resolution, found, self._broker.clock()))
+
     # -- offsets
 
     async def commit(self, request: OffsetCommitRequest, version: int) -> OffsetCommitResponse:
         """OffsetCommit, for topics that exist."""
-        missing = ErrorCode.GROUP_ID_NOT_FOUND if version >= 9 else ErrorCode.ILLEGAL_GENERATION
         return await self._runtime.submit(
-            request.group_id, lambda core, ticket, now_ms: core.commit(request, missing, ticket, now_ms)
+            request.group_id, lambda core, ticket, now_ms: core.commit(request, version, ticket, now_ms)
         )
 
     async def commit_in_transaction(self, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse:
@@ -118,10 +162,18 @@ class GroupCoordinator:
         )
 
     def fetch_offsets(
-        self, group_id: str, topics: list[OffsetFetchRequestTopics] | None, *, require_stable: bool
+        self,
+        group_id: str,
+        topics: list[OffsetFetchRequestTopics] | None,
+        *,
+        require_stable: bool,
+        member_id: str | None = None,
+        member_epoch: int = -1,
     ) -> OffsetFetchResponseGroup:
         """OffsetFetch for one group; `topics` None stands for all that have offsets."""
-        return self._runtime.read(group_id, lambda core: core.fetch_offsets(group_id, topics, require_stable))
+        return self._runtime.read(
+            group_id, lambda core: core.fetch_offsets(group_id, topics, require_stable, member_id, member_epoch)
+        )
 
     async def delete_offsets(self, request: OffsetDeleteRequest) -> OffsetDeleteResponse:
         """OffsetDelete, for topics that exist."""
@@ -149,6 +201,10 @@ class GroupCoordinator:
     def describe(self, group_id: str) -> DescribedGroup:
         """DescribeGroups. Raises GROUP_ID_NOT_FOUND."""
         return self._runtime.read(group_id, lambda core: core.describe(group_id))
+
+    def describe_consumer_group(self, group_id: str) -> DescribedConsumerGroup:
+        """ConsumerGroupDescribe. Raises GROUP_ID_NOT_FOUND."""
+        return self._runtime.read(group_id, lambda core: core.consumers.describe(group_id))
 
     async def delete(self, group_id: str) -> None:
         """DeleteGroups. Raises GROUP_ID_NOT_FOUND or NON_EMPTY_GROUP."""

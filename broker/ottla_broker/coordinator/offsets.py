@@ -1,19 +1,28 @@
 """Committing, fetching, deleting and expiring offsets: the rules over `OffsetStore`. Pure.
 
-Who may commit depends on the group: members of a classic group with their generation, anyone while it has no members.
+Who may commit is in `fencing`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from ottla_broker.cluster.image import ClusterImage
 from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator.classic_group import ClassicGroup, GroupState
-from ottla_broker.coordinator.consumer_protocol import PROTOCOL_TYPE
+from ottla_broker.coordinator.consumer_group import ConsumerGroup
 from ottla_broker.coordinator.decision import Decision, Producer
+from ottla_broker.coordinator.embedded_protocol import PROTOCOL_TYPE
+from ottla_broker.coordinator.fencing import (
+    check_classic_commit,
+    check_consumer_commit,
+    check_consumer_commit_in_transaction,
+)
 from ottla_broker.coordinator.group_records import OffsetCommitKey, OffsetCommitValue
 from ottla_broker.coordinator.offset_store import CommittedOffset, OffsetStore
+from ottla_broker.coordinator.partitions import TopicIdPartition
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.offset_commit import (
     OffsetCommitRequest,
+    OffsetCommitRequestTopic,
     OffsetCommitResponse,
     OffsetCommitResponsePartition,
     OffsetCommitResponseTopic,
@@ -32,6 +41,7 @@ from ottla_wire.messages.offset_fetch import (
 )
 from ottla_wire.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
+    TxnOffsetCommitRequestTopic,
     TxnOffsetCommitResponse,
     TxnOffsetCommitResponsePartition,
     TxnOffsetCommitResponseTopic,
@@ -43,18 +53,27 @@ INVALID_OFFSET = -1
 class Offsets:
     """The rules, over the offsets of one partition of the log."""
 
-    def __init__(self, config: BrokerConfig, store: OffsetStore) -> None:
+    def __init__(self, config: BrokerConfig, store: OffsetStore, image: ClusterImage) -> None:
         self._config = config
         self._store = store
+        self._image = image
 
     # -- commit
 
     def commit(
-        self, group: ClassicGroup, request: OffsetCommitRequest, now_ms: int, decision: Decision
+        self,
+        group: ClassicGroup | ConsumerGroup,
+        request: OffsetCommitRequest,
+        version: int,
+        now_ms: int,
+        decision: Decision,
     ) -> OffsetCommitResponse:
         """OffsetCommit. Raises the KafkaError that holds for the whole group."""
-        generation = request.generation_id_or_member_epoch
-        check_commit(group, request.member_id, request.group_instance_id, generation, transactional=False)
+        member_id, generation = request.member_id, request.generation_id_or_member_epoch
+        if isinstance(group, ClassicGroup):
+            check_classic_commit(group, member_id, request.group_instance_id, generation, transactional=False)
+        else:
+            check_consumer_commit(group, member_id, generation, lambda: self._by_id(request.topics), version=version)
         expire_ms = -1 if request.retention_time_ms == -1 else now_ms + request.retention_time_ms
         response = OffsetCommitResponse(topics=[])
         for topic in request.topics:
@@ -81,11 +100,16 @@ class Offsets:
         return response
 
     def commit_in_transaction(
-        self, group: ClassicGroup, request: TxnOffsetCommitRequest, now_ms: int, decision: Decision
+        self, group: ClassicGroup | ConsumerGroup, request: TxnOffsetCommitRequest, now_ms: int, decision: Decision
     ) -> TxnOffsetCommitResponse:
         """TxnOffsetCommit: the same, but the offsets wait for the end of the producer's transaction."""
         member_id, instance_id = request.member_id, request.group_instance_id
-        check_commit(group, member_id, instance_id, request.generation_id, transactional=True)
+        if isinstance(group, ClassicGroup):
+            check_classic_commit(group, member_id, instance_id, request.generation_id, transactional=True)
+        else:
+            check_consumer_commit_in_transaction(
+                group, member_id, instance_id, request.generation_id, lambda: self._by_id(request.topics)
+            )
         decision.producer = Producer(request.producer_id, request.producer_epoch)
         response = TxnOffsetCommitResponse(topics=[])
         for topic in request.topics:
@@ -112,6 +136,15 @@ class Offsets:
 
     def _is_too_large(self, metadata: str | None) -> bool:
         return metadata is not None and len(metadata) > self._config.offset_metadata_max_bytes
+
+    def _by_id(
+        self, topics: Iterable[OffsetCommitRequestTopic] | Iterable[TxnOffsetCommitRequestTopic]
+    ) -> Iterator[TopicIdPartition]:
+        """The partitions of a request as members have them. Topics that do not exist are not asked for."""
+        for topic in topics:
+            topic_id = self._image.topics[topic.name].id
+            for partition in topic.partitions:
+                yield topic_id, partition.partition_index
 
     # -- fetch
 
@@ -145,7 +178,9 @@ class Offsets:
 
     # -- delete and expire
 
-    def delete(self, group: ClassicGroup, request: OffsetDeleteRequest, decision: Decision) -> OffsetDeleteResponse:
+    def delete(
+        self, group: ClassicGroup | ConsumerGroup, request: OffsetDeleteRequest, decision: Decision
+    ) -> OffsetDeleteResponse:
         """OffsetDelete: not of topics that a member consumes, and only of consumers' groups while there are any."""
         if group.members and group.protocol_type != PROTOCOL_TYPE:
             raise KafkaError(ErrorCode.NON_EMPTY_GROUP, f"group {group.group_id!r} has members")
@@ -176,9 +211,11 @@ class Offsets:
                 if name == topic:
                     decision.append(OffsetCommitKey(group=group_id, topic=name, partition=index), None)
 
-    def expire(self, group: ClassicGroup, now_ms: int, decision: Decision) -> bool:
+    def expire(self, group: ClassicGroup | ConsumerGroup, now_ms: int, decision: Decision) -> bool:
         """Tombstones for the offsets whose retention is over; whether the group then has none left (KIP-211)."""
-        if group.protocol_type is None:
+        if isinstance(group, ConsumerGroup):
+            empty_since_ms = -1  # such a group does not know since when; as in Apache Kafka each offset ages by itself
+        elif group.protocol_type is None:
             empty_since_ms = -1  # nobody joins such a group: each offset ages from its own commit
         elif group.state is GroupState.EMPTY:
             empty_since_ms = group.state_timestamp_ms
@@ -203,27 +240,6 @@ class Offsets:
             return now_ms >= offset.expire_timestamp_ms
         since_ms = offset.commit_timestamp_ms if empty_since_ms == -1 else empty_since_ms
         return now_ms - since_ms >= self._config.offsets_retention_minutes * 60_000
-
-
-def check_commit(
-    group: ClassicGroup, member_id: str, group_instance_id: str | None, generation: int, *, transactional: bool
-) -> None:
-    """Whether this member may commit offsets now; raises the KafkaError that says why not.
-
-    Transactions are not bound to the phase of a rebalance: their producer is fenced by other means.
-    """
-    if generation < 0 and group.state is GroupState.EMPTY:
-        return
-    if generation >= 0 or member_id or group_instance_id is not None:
-        group.member(member_id, group_instance_id)
-        if generation != group.generation:
-            raise KafkaError(
-                ErrorCode.ILLEGAL_GENERATION, f"group {group.group_id!r} is in generation {group.generation}"
-            )
-    elif not transactional:
-        raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"group {group.group_id!r} has members: only they can commit")
-    if not transactional and group.state is GroupState.COMPLETING_REBALANCE:
-        raise KafkaError(ErrorCode.REBALANCE_IN_PROGRESS, f"group {group.group_id!r} rebalances")
 
 
 def no_offset(index: int, code: ErrorCode = ErrorCode.NONE) -> OffsetFetchResponsePartitions:

@@ -242,7 +242,7 @@ class CoordinatorRuntime(Generic[C, K]):
 
     def _shard(self, key: str) -> _Shard[C]:
         shard = self._shards.get(self.partition_of(key))
-        if shard is None:
+        if shard is None or self._broker.leadership(shard.log).leader != self._broker.node_id:
             raise KafkaError(ErrorCode.NOT_COORDINATOR, f"this node does not coordinate {key!r}")
         self._check(shard)
         return shard
@@ -285,17 +285,18 @@ class CoordinatorRuntime(Generic[C, K]):
             self._settle(shard, decision)
 
     def _settle(self, shard: _Shard[C], decision: Decision) -> None:
-        if decision.then is not None:
-            decision.then()
+        following = None if decision.then is None else decision.then()
         for ticket, reply in decision.answers:
             assert isinstance(ticket, _Call)
             ticket.give(reply)
+        if following is not None:
+            self._carry_out(shard, following, self._broker.clock())
         self._after(shard.core)
         self._set_alarm()
 
     def _refuse(self, decision: Decision, error: KafkaError) -> None:
         refusal = KafkaError(_APPEND_ERRORS.get(error.code, error.code), error.message)
-        for ticket, _ in decision.answers:
+        for ticket in (*(ticket for ticket, _ in decision.answers), *decision.deferred):
             assert isinstance(ticket, _Call)
             ticket.give(refusal)
 

@@ -1,7 +1,7 @@
 """OffsetCommit, versions 2-10: how far a group has come in partitions.
 
-2-4: a retention time of its own. 6: the leader epoch (KIP-320). 7: static members (KIP-345). 9: GROUP_ID_NOT_FOUND for
-a group that does not exist. 10: topics by id.
+2-4: a retention time of its own. 6: the leader epoch (KIP-320). 7: static members (KIP-345). 9: members of consumer
+groups with their epoch (KIP-848), and GROUP_ID_NOT_FOUND for a group that does not exist. 10: topics by id.
 """
 
 from ottla_broker.broker import Broker

@@ -1,7 +1,8 @@
 """OffsetFetch, versions 1-10: the offsets that groups have committed; a missing one is -1 and no error.
 
 2: null asks for all of a group's offsets, and errors of the group have a place. 5: the leader epoch. 7: stable offsets
-on demand, UNSTABLE_OFFSET_COMMIT where a transaction is open (KIP-447). 8: several groups. 10: topics by id.
+on demand, UNSTABLE_OFFSET_COMMIT where a transaction is open (KIP-447). 8: several groups. 9: the member's epoch, for
+consumer groups (KIP-848). 10: topics by id.
 """
 
 from ottla_broker.broker import Broker
@@ -40,7 +41,13 @@ async def offset_fetch(broker: Broker, context: RequestContext, request: OffsetF
 
 def _fetch(broker: Broker, group: OffsetFetchRequestGroup, require_stable: bool) -> OffsetFetchResponseGroup:
     try:
-        return broker.groups.fetch_offsets(group.group_id, group.topics, require_stable=require_stable)
+        return broker.groups.fetch_offsets(
+            group.group_id,
+            group.topics,
+            require_stable=require_stable,
+            member_id=group.member_id,
+            member_epoch=group.member_epoch,
+        )
     except KafkaError as error:
         return OffsetFetchResponseGroup(
             group_id=group.group_id,

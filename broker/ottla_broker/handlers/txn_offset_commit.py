@@ -67,6 +67,8 @@ def _code(code: ErrorCode, version: int) -> ErrorCode:
         return ErrorCode.INVALID_TXN_STATE
     if code == ErrorCode.PRODUCER_FENCED:
         return ErrorCode.INVALID_PRODUCER_EPOCH
+    if code == ErrorCode.STALE_MEMBER_EPOCH:
+        return ErrorCode.ILLEGAL_GENERATION  # what producers of these versions know
     if code == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS and version < 2:
         return ErrorCode.COORDINATOR_NOT_AVAILABLE  # clients of those versions do not retry the former
     return code

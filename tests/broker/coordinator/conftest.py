@@ -10,11 +10,13 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
+from ottla_broker.cluster.image import ClusterImage
 from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator import group_records, transaction_records
 from ottla_broker.coordinator.classic_protocol import Joiner
 from ottla_broker.coordinator.decision import Decision, Ticket
 from ottla_broker.coordinator.group_core import GroupCore
+from ottla_broker.coordinator.groups import RECORD_TYPES
 from ottla_broker.coordinator.records import RecordCodec
 from ottla_broker.coordinator.timers import Timers
 from ottla_broker.coordinator.transaction_core import TransactionCore
@@ -81,7 +83,7 @@ class Driver(Generic[Core]):
 
     def carry_out(self, decision: Decision) -> None:
         if decision.records and self.refusing is not None:
-            for call, _ in decision.answers:
+            for call in (*(call for call, _ in decision.answers), *decision.deferred):
                 self._give(call, KafkaError(self.refusing))
             if decision.otherwise is not None:
                 self.carry_out(decision.otherwise(self.now_ms))
@@ -90,10 +92,11 @@ class Driver(Generic[Core]):
         for record in decision.records:
             self.core.replay(record, len(self.log), producer_id)
             self.log.append(Entry(producer_id, *self.codec.encode(record)))
-        if decision.then is not None:
-            decision.then()
+        following = None if decision.then is None else decision.then()
         for call, reply in decision.answers:
             self._give(call, reply)
+        if following is not None:
+            self.carry_out(following)
         self.on_change()
 
     def marker(self, producer_id: int, committed: bool) -> None:
@@ -227,9 +230,10 @@ def groups() -> Callable[..., GroupDriver]:
 
     def make(**settings: Any) -> GroupDriver:
         config = BrokerConfig(**{"group_initial_rebalance_delay_ms": 0, **settings})
+        image = ClusterImage()
         return GroupDriver(
-            lambda timers: GroupCore(0, config, timers),
-            RecordCodec(group_records.RECORD_TYPES, group_records.offset_value_version),
+            lambda timers: GroupCore(0, config, timers, image),
+            RecordCodec(RECORD_TYPES, group_records.offset_value_version),
         )
 
     return make

@@ -44,7 +44,7 @@ def commit(driver, offset, *, partition=0, generation=-1, member_id="", metadata
             )
         ],
     )
-    call = driver.submit(lambda core, call, now_ms: core.commit(request, ErrorCode.ILLEGAL_GENERATION, call, now_ms))
+    call = driver.submit(lambda core, call, now_ms: core.commit(request, 8, call, now_ms))
     return call.code or ErrorCode(call.answer.topics[0].partitions[0].error_code)
 
 
