@@ -2,7 +2,7 @@
 
 The first write of a transaction to a partition must be part of what the coordinator knows, or nobody would ever end it
 there. Up to Produce 11 the client has added the partition before, which is verified; from Produce 12 on the write
-itself adds it.
+itself adds it. Clients know TRANSACTION_ABORTABLE from Produce 11 on.
 """
 
 from ottla_broker.broker import Broker
@@ -11,6 +11,7 @@ from ottla_broker.log.partition import PartitionLog
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.records import RecordBatch
 
+_FIRST_WITH_ABORTABLE = 11
 _FIRST_THAT_ADDS = 12
 _TRANSACTIONS_V2 = 2
 _NO_OFFSET = -1
@@ -47,13 +48,21 @@ async def admit_to_transaction(
             )
             return
         code = broker.transactions.verify_partitions(transactional_id, producer, [partition])[partition]
+        if code is not ErrorCode.NONE:
+            raise KafkaError(code)
     except KafkaError as error:
-        if error.code in _PASSING:
-            raise KafkaError(
-                ErrorCode.NOT_ENOUGH_REPLICAS,
-                f"Unable to verify the partition has been added to the transaction. Underlying error: {error}",
-            ) from None
-        raise
-    if code is not ErrorCode.NONE:
-        # Clients of these versions do not know TRANSACTION_ABORTABLE.
-        raise KafkaError(ErrorCode.INVALID_TXN_STATE if code is ErrorCode.TRANSACTION_ABORTABLE else code)
+        raise _for_producer(error, version) from None
+
+
+def _for_producer(error: KafkaError, version: int) -> KafkaError:
+    """What the coordinator says, in the words that a producer knows."""
+    if error.code in _PASSING:
+        return KafkaError(
+            ErrorCode.NOT_ENOUGH_REPLICAS,
+            f"Unable to verify the partition has been added to the transaction. Underlying error: {error}",
+        )
+    if error.code is ErrorCode.PRODUCER_FENCED:
+        return KafkaError(ErrorCode.INVALID_PRODUCER_EPOCH, error.message)
+    if error.code is ErrorCode.TRANSACTION_ABORTABLE and version < _FIRST_WITH_ABORTABLE:
+        return KafkaError(ErrorCode.INVALID_TXN_STATE, error.message)
+    return error

@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvloop
 
 from ottla_broker.cluster.image import ResourceType
 from ottla_broker.cluster.topics import NewTopic
+from ottla_broker.log.partition import Origin
 from ottla_broker.node import ADDRESS_FILE
+from ottla_wire.control_records import build_end_txn_marker
 from ottla_wire.records import NewRecord, build_batch
 
 
@@ -107,5 +110,69 @@ def test_producer_ids_are_never_given_twice(start_node: Any) -> None:
             async with start_node() as node:
                 given += await node.broker.allocate_producer_ids()
         assert len(set(given)) == len(given) == 3000
+
+    run(main)
+
+
+def test_43_what_is_on_disk_is_laid_out_as_kafka_does(start_node: Any, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with start_node() as node:
+            await node.broker.controller.create_topics([NewTopic("some.topic", 2)])
+            node.broker.append(node.broker.partition("some.topic", 1), batch())
+            producer = {"producer_id": 1, "producer_epoch": 0}
+            begun = build_batch([NewRecord(None, b"v", 1_000)], **producer, base_sequence=0, transactional=True)
+            node.broker.append(node.broker.partition("some.topic", 1), begun)
+            aborted = build_end_txn_marker(commit=False, **producer, coordinator_epoch=0, timestamp=1_000)
+            node.broker.append(node.broker.partition("some.topic", 1), aborted, origin=Origin.COORDINATOR)
+
+    run(main)
+    data = tmp_path / "node"
+    names = {path.name for path in data.iterdir()}
+    assert names == {
+        ".kafka_cleanshutdown",
+        ".lock",
+        "__cluster_metadata-0",
+        "log-start-offset-checkpoint",
+        "meta.properties",
+        "recovery-point-offset-checkpoint",
+        "replication-offset-checkpoint",
+        "cleaner-offset-checkpoint",
+        "some.topic-0",
+        "some.topic-1",
+    }
+    assert {path.name for path in (data / "some.topic-1").iterdir()} == {
+        "00000000000000000000.log",
+        "00000000000000000000.index",
+        "00000000000000000000.timeindex",
+        "00000000000000000000.txnindex",
+        "00000000000000000003.snapshot",
+        "leader-epoch-checkpoint",
+        "partition.metadata",
+    }
+    assert "node.id=1" in (data / "meta.properties").read_text()
+    assert "some.topic 1 3" in (data / "recovery-point-offset-checkpoint").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, lambda node: len(node.broker.image.topics["__consumer_offsets"].partitions) == 2),
+        (
+            {"offsets_topic_num_partitions": 5},
+            lambda n: len(n.broker.image.topics["__consumer_offsets"].partitions) == 5,
+        ),
+        ({"num_partitions": 3}, lambda node: len(node.broker.image.topics["t"].partitions) == 3),
+        ({"node_id": 7}, lambda node: [broker.id for broker, _ in node.broker.endpoints("PLAINTEXT")] == [7]),
+        (
+            {"advertised_listeners": "PLAINTEXT://somewhere:1"},
+            lambda node: [end.host for _, end in node.broker.endpoints("PLAINTEXT")] == ["somewhere"],
+        ),
+    ],
+)
+def test_47_kafkas_settings_are_honoured_by_name(start_node: Any, settings: Any, found: Any) -> None:
+    async def main() -> None:
+        async with start_node(**settings) as node:
+            await node.broker.controller.ensure_topics(["t", "__consumer_offsets"])
+            assert found(node)
 
     run(main)

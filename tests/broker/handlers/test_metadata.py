@@ -1,13 +1,11 @@
-"""Metadata, DescribeCluster, DescribeTopicPartitions, ApiVersions: what clients learn about the cluster."""
+"""Metadata, DescribeCluster, DescribeTopicPartitions: what clients learn about the cluster."""
 
 import uuid
 from typing import Any
 
 import pytest
 
-from ottla_broker import dispatch
 from ottla_wire.errors import ErrorCode
-from ottla_wire.messages.api_versions import ApiVersionsRequest
 from ottla_wire.messages.describe_cluster import DescribeClusterRequest
 from ottla_wire.messages.describe_topic_partitions import Cursor, DescribeTopicPartitionsRequest, TopicRequest
 from ottla_wire.messages.metadata import MetadataRequest, MetadataRequestTopic
@@ -170,21 +168,5 @@ def test_eligible_leaders_are_listed_and_never_null(with_client: Any) -> None:
         response = await client.ask(DescribeTopicPartitionsRequest(topics=[TopicRequest(name="t")]), 0)
         (partition,) = response.topics[0].partitions
         assert (partition.eligible_leader_replicas, partition.last_known_elr) == ([], [])
-
-    with_client(scenario)
-
-
-def test_every_served_api_is_advertised_with_its_versions(with_client: Any) -> None:
-    async def scenario(client: Any) -> None:
-        request = ApiVersionsRequest(client_software_name="test", client_software_version="1.0")
-        response = await client.ask(request, 4)
-        advertised = {api.api_key: (api.min_version, api.max_version) for api in response.api_keys}
-        assert set(advertised) == set(dispatch.APIS)
-        assert advertised[0] == (0, 13)  # KAFKA-18659
-        assert advertised[1] == (4, 18)
-        assert advertised[11][0] == 0  # KAFKA-19444
-        features = {feature.name: feature.max_version_level for feature in response.finalized_features}
-        assert features["transaction.version"] == 2
-        assert response.finalized_features_epoch >= 0
 
     with_client(scenario)

@@ -165,7 +165,7 @@ def test_partitions_are_added(with_client: Any, version: int) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
-def test_settings_are_described_with_synonyms(with_client: Any, version: int) -> None:
+def test_46_settings_are_described_with_synonyms(with_client: Any, version: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t", retention_ms="7")
         result = await described(client, TOPIC, "t", ["retention.ms"], version)
@@ -243,8 +243,43 @@ def test_all_settings_are_replaced(with_client: Any) -> None:
     with_client(scenario)
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a b", "grüße", "x" * 250])
+def test_45_a_topic_name_that_is_not_legal_is_refused(with_client: Any, name: str) -> None:
+    async def scenario(client: Any) -> None:
+        (result,) = (await client.ask(CreateTopicsRequest(topics=[topic(name)]), 7)).topics
+        assert result.error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
+        assert result.error_message.startswith("Topic name is invalid")
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("retention.sm", "1", "Unknown topic config name: retention.sm; did you mean retention.ms?"),
+        ("log.retention.ms", "1", "Unknown topic config name: log.retention.ms; did you mean retention.ms?"),
+        ("retention.ms", "soon", "Invalid value soon for configuration retention.ms: not a whole number"),
+        ("retention.ms", "-2", "Invalid value -2 for configuration retention.ms: must be at least -1"),
+        ("retention.ms", None, "Null value not supported for topic configs: retention.ms"),
+        ("cleanup.policy", "burn", "Invalid value burn for configuration cleanup.policy: must be a list of compact"),
+    ],
+)
+def test_45_a_setting_that_is_unknown_or_malformed_is_refused_by_name(
+    with_client: Any, name: str, value: str | None, sentence: str
+) -> None:
+    async def scenario(client: Any) -> None:
+        new = topic("t")
+        new.configs = [CreatableTopicConfig(name=name, value=value)]
+        (result,) = (await client.ask(CreateTopicsRequest(topics=[new]), 7)).topics
+        assert result.error_code == ErrorCode.INVALID_CONFIG
+        assert result.error_message.startswith(sentence)
+        assert "t" not in client.node.broker.image.topics
+
+    with_client(scenario)
+
+
 @pytest.mark.parametrize("version", range(1, 6))
-def test_the_size_of_partitions_is_described(with_client: Any, version: int) -> None:
+def test_46_log_directories_are_described_with_the_real_sizes(with_client: Any, version: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t", partitions=2)
         await client.produce("t", bytes(1000), index=1)
