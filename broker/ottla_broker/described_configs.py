@@ -7,6 +7,8 @@ from enum import IntEnum
 
 import msgspec
 
+from ottla_broker.cluster import group_configs
+from ottla_broker.cluster.group_configs import GROUP_OPTIONS
 from ottla_broker.config import BrokerConfig
 from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig
 
@@ -17,6 +19,7 @@ class Source(IntEnum):
     TOPIC = 1
     STATIC_BROKER = 4
     DEFAULT = 5
+    GROUP = 8
 
 
 class Synonym(msgspec.Struct, frozen=True):
@@ -56,6 +59,28 @@ def describe_topic_config(overrides: Mapping[str, str], broker: BrokerConfig) ->
             source=synonyms[0].source,
             type=option.type,
             documentation=option.documentation,
+            read_only=False,
+            synonyms=tuple(synonyms),
+        )
+
+
+def describe_group_config(overrides: Mapping[str, str], broker: BrokerConfig) -> Iterator[DescribedSetting]:
+    """All settings of a group that has `overrides`, whether the group exists or not."""
+    defaults = BrokerConfig()
+    for name, option in GROUP_OPTIONS.items():
+        synonym = group_configs.synonym(name)
+        synonyms = []
+        if name in overrides:
+            synonyms.append(Synonym(name, overrides[name], Source.GROUP))
+        if synonym in broker.given:
+            synonyms.append(Synonym(synonym, str(group_configs.default(broker, name)), Source.STATIC_BROKER))
+        synonyms.append(Synonym(synonym, str(group_configs.default(defaults, name)), Source.DEFAULT))
+        yield DescribedSetting(
+            name=name,
+            value=synonyms[0].value,
+            source=synonyms[0].source,
+            type=option.kind,
+            documentation=option.doc,
             read_only=False,
             synonyms=tuple(synonyms),
         )

@@ -115,10 +115,10 @@ class Controller:
     async def alter_config(
         self, kind: ResourceType, name: str, alterations: Sequence[Alteration], *, validate_only: bool
     ) -> None:
-        """Change some settings of a topic. Raises KafkaError."""
+        """Change some settings of a topic or group. Raises KafkaError."""
 
         def decide() -> Decision[None]:
-            records = configs.alter(self._image, kind, name, alterations, self._config.log_defaults)
+            records = configs.alter(self._image, kind, name, alterations, self._config)
             return ([] if validate_only else records), None
 
         await self._metadata.submit(decide)

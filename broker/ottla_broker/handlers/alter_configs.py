@@ -1,4 +1,4 @@
-"""AlterConfigs, versions 0-2: replace all settings of topics; what is not named goes back to its default."""
+"""AlterConfigs, versions 0-2: replace all settings of topics or groups; what is not named goes back to its default."""
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import replacing

@@ -1,4 +1,4 @@
-"""DescribeConfigs, versions 1-4: the settings of topics and brokers, with where each comes from.
+"""DescribeConfigs, versions 1-4: the settings of topics, groups and brokers, with where each comes from.
 
 3+: types, and documentation on request.
 """
@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.image import ResourceType
 from ottla_broker.cluster.topics import validate_name
-from ottla_broker.described_configs import DescribedSetting, describe_broker_config, describe_topic_config
+from ottla_broker.described_configs import (
+    DescribedSetting,
+    describe_broker_config,
+    describe_group_config,
+    describe_topic_config,
+)
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.describe_configs import (
@@ -58,6 +63,10 @@ def _settings(broker: Broker, resource: DescribeConfigsResource) -> Iterator[Des
                     ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {broker.node_id} but received {name}"
                 )
             return describe_broker_config(broker.config)
+        case ResourceType.GROUP:
+            if not name:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
+            return describe_group_config(broker.image.config(ResourceType.GROUP, name), broker.config)
     raise KafkaError(
         ErrorCode.INVALID_REQUEST, f"Resources of type {resource.resource_type} have no settings on this broker"
     )

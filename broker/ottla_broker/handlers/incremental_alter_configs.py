@@ -1,4 +1,5 @@
-"""IncrementalAlterConfigs, versions 0-1: set, delete, append to and subtract from settings of topics (KIP-339)."""
+"""IncrementalAlterConfigs, versions 0-1: set, delete, append to, subtract from settings of topics and groups (KIP-339).
+"""
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import Alteration, Operation
