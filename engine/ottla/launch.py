@@ -44,6 +44,8 @@ def run_worker(
             config.app_id,
             place.worker_id,
             exactly_once=config.processing_guarantee == "exactly_once",
+            # A transaction is open for a commit interval and the commit itself, which may outlast a broker's restart.
+            transaction_timeout_ms=config.commit_interval_ms + 60_000,
         )
         stores = _open_stores(config, place.directory)
         try:

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ottla.app import AppConfig
 from ottla.assignment import AssignedTask, TaskMaker
@@ -25,7 +26,7 @@ from ottla.state.changelog import RestoreProgress, restore
 from ottla.state.store import KeyValueStore, Stores
 from ottla.topology import TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
-from ottla.transport.errors import DeliveryError, TransactionAbortedError
+from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
 
 log = logging.getLogger("ottla.worker")
 
@@ -102,7 +103,10 @@ class Worker:
             await provision_topics(self._topology, self._transport)
             await self._transport.subscribe(self._topology.input_topics, self)
             while not self._finished():
-                await self._turn()
+                try:
+                    await self._turn()
+                except (TransactionAbortedError, DeliveryError) as error:
+                    await self._go_back(error)
             await self._finish()
         finally:
             await self._drop_tasks()
@@ -165,7 +169,7 @@ class Worker:
         if self._endings is not None and not self._is_busy():
             await self._end_tasks(self._endings)
         if self._commit_is_due() and not self._is_busy():
-            await self._commit()
+            await self._settle()
         if time.monotonic() >= self._lag_at:
             await self._measure_lag()
 
@@ -248,21 +252,6 @@ class Worker:
             time.monotonic() >= self._commit_at or any(task.cache_is_full for task in self._tasks.values())
         )
 
-    async def _commit(self) -> None:
-        """Commits, or goes back to the last commit and makes everything since anew."""
-        try:
-            await self._settle()
-        except (TransactionAbortedError, DeliveryError) as error:
-            self._failed_commits += 1
-            self.metrics.aborts.inc()
-            if self._failed_commits > _FAILED_COMMITS:
-                raise
-            log.warning("a commit failed, going back to the one before: %s", error)
-            await self._rewind()
-            await asyncio.sleep(_FIRST_BACKOFF_S * 2**self._failed_commits)
-        else:
-            self._failed_commits = 0
-
     async def _settle(self) -> None:
         """Outputs, changelogs and positions in one commit, then the state in the stores."""
         if not self._uncommitted:
@@ -281,15 +270,24 @@ class Worker:
             task.task.committed(written)
         self._committed |= moved
         self._uncommitted = False
+        self._failed_commits = 0
         self.metrics.commit_seconds.observe(time.perf_counter() - began)
 
-    async def _rewind(self) -> None:
+    async def _go_back(self, error: TransportError) -> None:
+        """Makes all that was done since the last commit anew. Raises the error when that has failed too often."""
+        self._failed_commits += 1
+        self.metrics.aborts.inc()
+        if self._failed_commits > _FAILED_COMMITS:
+            raise error
+        log.warning("a commit failed, going back to the one before: %s", error)
         await self._transport.abort()
         for task_id, task in self._tasks.items():
+            await _cancel(task.running)
             self._tasks[task_id] = await self._maker.remake(task)
         await self._transport.rewind()
         self._uncommitted = False
         self._begin_tasks()
+        await asyncio.sleep(_FIRST_BACKOFF_S * 2**self._failed_commits)
 
     # -- tasks come and go
 
@@ -329,19 +327,13 @@ class Worker:
 
     async def _stop_restoring(self) -> None:
         restoring, self._restoring = self._restoring, None
-        if restoring is not None:
-            restoring.cancel()
-            await asyncio.wait([restoring])
-            if not restoring.cancelled() and (error := restoring.exception()) is not None:
-                log.warning("restoring was given up: %s", error)
+        await _cancel(restoring)
 
     async def _drop_tasks(self) -> None:
         """Ends all tasks as they are; what they did since the last commit is not committed here."""
         await self._stop_restoring()
         for task in self._tasks.values():
-            if task.running is not None:
-                task.running.cancel()
-                await asyncio.wait([task.running])
+            await _cancel(task.running)
             await task.task.close()
             task.close_stores()
         self._tasks.clear()
@@ -384,7 +376,14 @@ class Worker:
 
     async def _measure_lag(self) -> None:
         self._lag_at = time.monotonic() + _LAG_INTERVAL_S
-        ranges = await self._transport.offset_ranges(self._owners)
-        for where, (start, end) in ranges.items():
-            lag = end - self._committed.get(where, start)
+        ends = await self._transport.known_ends(self._owners)
+        for where, end in ends.items():
+            lag = end - self._committed.get(where, 0)
             self.metrics.lag.labels(self._config.app_id, where.topic, where.partition).set(lag)
+
+
+async def _cancel(task: asyncio.Task[Any] | None) -> None:
+    """Cancels a task that may be done, and waits until it is. What it raised is of no interest any more."""
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

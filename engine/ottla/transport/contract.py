@@ -152,6 +152,10 @@ class Transport(Protocol):
 
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]: ...
 
+    async def known_ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end of each partition that is read, as the last fetch told it: no request is made."""
+        ...
+
     def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
         """Reads the committed messages with start <= offset < end of all these partitions at once, outside the group.
 

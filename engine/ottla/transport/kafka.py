@@ -40,7 +40,6 @@ log = logging.getLogger("ottla.kafka")
 T = TypeVar("T")
 
 _STOP_TIMEOUT_S = 10.0
-_REQUEST_TIMEOUT_S = 30.0
 
 
 class KafkaTransport:
@@ -48,12 +47,17 @@ class KafkaTransport:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._commit_timeout_s = settings.transaction_timeout_ms / 1000
+        self._patience_s = settings.transaction_timeout_ms / 1000
+        self._last_client_error = ""
+        callbacks: Settings = {"error_cb": self._client_error}
+        try:
+            self._admin = AdminClient({**settings.admin(), **callbacks}, logger=ClientLog())
+            self._producer = Producer({**settings.producer(), **callbacks}, logger=ClientLog())
+            self._consumer = Consumer({**settings.consumer(), **callbacks}, logger=ClientLog())
+        except KafkaException as failure:
+            raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
         self._consumer_calls = CallThread("ottla-consumer")
         self._producer_calls = CallThread("ottla-producer")
-        self._admin: AdminClient
-        self._consumer: Consumer
-        self._producer: Producer
         self._loop: asyncio.AbstractEventLoop
         self._listener: AssignmentListener | None = None
         self._assigned: list[TopicPartition] = []
@@ -66,7 +70,6 @@ class KafkaTransport:
         self._in_transaction = False
         self._undelivered = ""
         self._written: dict[TopicPartition, int] = {}
-        self._last_client_error = ""
         self._stopped = False
 
     # -- life
@@ -77,15 +80,9 @@ class KafkaTransport:
 
     def _connect(self) -> None:
         settings = self._settings
-        callbacks: Settings = {"error_cb": self._client_error}
         try:
-            self._admin = AdminClient({**settings.admin(), **callbacks}, logger=ClientLog())
             self._admin.list_topics(timeout=settings.connect_timeout_s)
-            self._producer = Producer({**settings.producer(), **callbacks}, logger=ClientLog())
-            self._consumer = Consumer({**settings.consumer(), **callbacks}, logger=ClientLog())
         except KafkaException as failure:
-            if kafka_error(failure).code() == KafkaError._INVALID_ARG:
-                raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
             self._admin.poll(0)
             raise TransportError(f"no Kafka broker answers at {settings.bootstrap}{self._reason()}") from failure
         if settings.exactly_once:
@@ -103,10 +100,8 @@ class KafkaTransport:
         if self._stopped:
             return
         self._stopped, self._listener = True, None
-        if hasattr(self, "_producer"):
-            await self._producer_calls.run(self._close_producer)
-        if hasattr(self, "_consumer"):
-            await self._consumer_calls.run(self._consumer.close)
+        await self._producer_calls.run(self._close_producer)
+        await self._consumer_calls.run(self._consumer.close)
         await self._consumer_calls.stop()
         await self._producer_calls.stop()
 
@@ -191,13 +186,24 @@ class KafkaTransport:
 
     def _committed(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
         try:
-            found = self._consumer.committed(_kafka_partitions(partitions), timeout=_REQUEST_TIMEOUT_S)
+            found = self._consumer.committed(_kafka_partitions(partitions), timeout=self._patience_s)
         except KafkaException as failure:
             raise transport_error(kafka_error(failure), "reading the committed offsets") from failure
         for each in found:
             if each.error is not None:
                 raise transport_error(each.error, f"reading the committed offset of {each.topic}[{each.partition}]")
         return {TopicPartition(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
+    async def known_ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return await self._consumer_calls.run(self._known_ends, list(partitions))
+
+    def _known_ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        found = {}
+        for where in partitions:
+            _, end = self._consumer.get_watermark_offsets(confluent_kafka.TopicPartition(*where), cached=True)
+            if end >= 0:
+                found[where] = end
+        return found
 
     def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
         return read_ranges(self._settings, ranges)
@@ -265,7 +271,7 @@ class KafkaTransport:
 
     async def _produce_when_there_is_room(self, record: OutputRecord, partition: int, report: Any) -> None:
         produce: Any = self._producer.produce
-        deadline = time.monotonic() + self._commit_timeout_s
+        deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
             await self._producer_calls.run(self._producer.poll, 0.1)
             try:
@@ -277,7 +283,7 @@ class KafkaTransport:
                 continue
             except KafkaException as failure:
                 raise _refusal(record, kafka_error(failure)) from failure
-        raise TransactionAbortedError(f"the broker has taken no records for {self._commit_timeout_s:g} s")
+        raise TransactionAbortedError(f"the broker has taken no records for {self._patience_s:g} s")
 
     def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None and not self._undelivered:
@@ -329,12 +335,12 @@ class KafkaTransport:
         if self._undelivered:
             raise DeliveryError(self._undelivered)
         if waiting:
-            raise DeliveryError(f"{waiting} records were not delivered within {self._commit_timeout_s:g} s")
+            raise DeliveryError(f"{waiting} records were not delivered within {self._patience_s:g} s")
 
     def _flush(self) -> int:
         """Waits until all records are delivered or given up, and returns how many are neither."""
         try:
-            return self._producer.flush(self._commit_timeout_s)
+            return self._producer.flush(self._patience_s)
         except KafkaException as failure:
             raise transport_error(kafka_error(failure), "delivering records") from failure
 
@@ -366,7 +372,7 @@ class KafkaTransport:
         A commit whose outcome is not known when the time is over raises the plain `TransportError`: the worker must
         stop and ask the broker anew, since neither committing again nor aborting would be right.
         """
-        deadline = time.monotonic() + self._commit_timeout_s
+        deadline = time.monotonic() + self._patience_s
         while True:
             try:
                 return call(max(deadline - time.monotonic(), 0.1))

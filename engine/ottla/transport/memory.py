@@ -263,6 +263,9 @@ class MemoryTransport:
         logs = {where: self._broker.partition(where) for where in partitions}
         return {where: OffsetRange(log.start, len(log.entries)) for where, log in logs.items()}
 
+    async def known_ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return {where: len(self._broker.partition(where).entries) for where in partitions}
+
     async def read(
         self, ranges: Mapping[TopicPartition, OffsetRange]
     ) -> AsyncIterator[dict[TopicPartition, list[Message]]]:

@@ -71,6 +71,10 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path, broker: str) -> Shop:
     return Shop(tmp_path, f"kafka://{KAFKA if request.param == 'kafka' else broker}")
 
 
+def _succeeds(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
+
+
 def order(shop: Shop, *orders: tuple[str, int]) -> None:
     producer = confluent_kafka.Producer(
         {"bootstrap.servers": shop.broker.removeprefix("kafka://"), "partitioner": "murmur2_random"}
@@ -107,10 +111,10 @@ def totals(shop: Shop) -> list[tuple[str, int]]:
 
 
 def test_a_bounded_run_prints_what_it_did(shop: Shop) -> None:
-    assert shop.run("shop:app", "--until-end").returncode == 0
+    _succeeds(shop.run("shop:app", "--until-end"))
     order(shop, ("a", 1), ("b", 2), ("a", 3))
     done = shop.run("shop:app", "--until-end", "--log-level", "error")
-    assert done.returncode == 0
+    _succeeds(done)
     assert re.fullmatch(r"shop-\w+: 3 events in \d+\.\d s, \d+ events/s\n", done.stdout)
     assert done.stderr == ""
     assert sorted(totals(shop)) == [("a", 1), ("a", 4), ("b", 2)]
@@ -128,7 +132,7 @@ def test_a_killed_worker_goes_on_at_once_and_nothing_is_lost_or_doubled(shop: Sh
         worker.kill()
         worker.communicate()
     began = time.monotonic()
-    assert shop.run("shop:app", "--until-end").returncode == 0
+    _succeeds(shop.run("shop:app", "--until-end"))
     assert time.monotonic() - began < 8, "it must not wait for its dead self's session or transaction"
     expected = [(f"key-{number}", count) for number in range(7) for count in range(1, 301)]
     assert sorted(totals(shop)) == sorted(expected)
@@ -153,13 +157,13 @@ def test_a_signal_stops_the_worker_after_a_last_commit(shop: Shop) -> None:
 
 def test_an_embedded_broker_lives_as_long_as_its_apps(tmp_path: Path) -> None:
     shop = Shop(tmp_path, f"embedded://{tmp_path / 'broker'}")
-    assert shop.run("shop:app", "--until-end").returncode == 0
+    _succeeds(shop.run("shop:app", "--until-end"))
     assert not (tmp_path / "broker" / "broker.address").exists(), "the child has stopped cleanly"
     with serving(shop.broker) as address, serving(shop.broker) as joined:
         assert address == joined
         embedded, shop.broker = shop.broker, f"kafka://{address}"
         order(shop, ("a", 1))
-        assert shop.run("shop:app", "--until-end", "--broker", embedded).returncode == 0
+        _succeeds(shop.run("shop:app", "--until-end", "--broker", embedded))
         assert totals(shop) == [("a", 1)]
 
 
