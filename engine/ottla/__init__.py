@@ -27,12 +27,13 @@ from ottla.errors import (
     ProcessingFailed,
     TopologyError,
 )
+from ottla.event import Event, Taken
 from ottla.serde import Codec
-from ottla.stream import Event, Stream, WindowedStream
+from ottla.stream import Stream
 from ottla.tables import Table
 from ottla.topic import Topic
 from ottla.topology import Topology
-from ottla.windows import Window, Windowed, hopping, tumbling
+from ottla.windows import Window, Windowed, WindowedStream, hopping, tumbling
 
 __all__ = [
     "Agent",
@@ -52,6 +53,7 @@ __all__ = [
     "ProcessingFailed",
     "Stream",
     "Table",
+    "Taken",
     "Topic",
     "Topology",
     "TopologyError",

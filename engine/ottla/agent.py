@@ -19,14 +19,19 @@ import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from ottla.batch import Batch
+from ottla.discovery import names_in
 from ottla.errors import TopologyError
+from ottla.event import Event, Taken, event_at
 from ottla.graph import Graph
+from ottla.hints import element_type, value_codec
 from ottla.processor import Processor, TaskContext
-from ottla.stream import Event, Stream
+from ottla.stream import Stream
 from ottla.tables import Table
+from ottla.take import Waiting, checked_take, take_spec
+from ottla.time import Duration
 from ottla.topic import Topic
 from ottla.transport.contract import Headers
 
@@ -91,15 +96,20 @@ class AgentDecorator(Generic[V]):
         if not (inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function)):
             raise TopologyError(f"agent {name!r} must be an async function: `async def {name}(stream): async for ...`")
         graph, source = self._graph, self._source
+        values = source.value_codec
+        take_store = f"{name}-take" if values is not None and "take" in names_in(function) else None
         graph.add(
             name,
             "agent",
-            lambda context, step: AgentProcessor(context, step, function, source),
+            lambda context, step: AgentProcessor(context, step, function, source, take_store),
             parents=(source.step,),
+            stores=()
+            if take_store is None or values is None
+            else (take_spec(graph.app_id, take_store, source.key_codec, values),),
             functions=(function,),
             tables=tuple(self._uses),
         )
-        stream: Stream[Any] = Stream(graph, name, source.key_codec)
+        stream: Stream[Any] = Stream(graph, name, source.key_codec, value_codec(element_type(function)))
         for topic in self._sink:
             stream.to(topic)
         return Agent(name, function, stream, self._topic)
@@ -111,6 +121,7 @@ class _Running(Stream[V]):
     def __init__(self, of: Stream[V], processor: AgentProcessor) -> None:
         self.step = of.step
         self.key_codec = of.key_codec
+        self.value_codec = of.value_codec
         self._processor = processor
 
     @property
@@ -143,23 +154,31 @@ class _Running(Stream[V]):
             first = at.row + 1
             batch = at.batch
             for at.row in range(first, len(batch)):
-                origin = batch.origins[at.row]
-                yield Event(
-                    batch.keys[at.row],
-                    batch.values[at.row],
-                    batch.timestamps[at.row],
-                    list(batch.headers(at.row) or ()),
-                    "" if origin is None else origin.topic(),
-                    -1 if origin is None else origin.partition(),
-                    -1 if origin is None else origin.offset(),
-                )
+                yield event_at(batch, at.row)
+
+    async def enumerate(self, start: int = 0) -> AsyncIterator[tuple[int, V]]:
+        number = start
+        async for value in self:
+            yield number, value
+            number += 1
+
+    def take(self, most: int, within: Duration, *, name: str | None = None) -> Stream[Taken[V]]:
+        if name is not None:
+            raise TopologyError("take(name=) names the state of a step; inside an agent it has the agent's name")
+        self._processor.begin_taking(*checked_take(most, within))
+        return cast(Stream[Taken[V]], self)  # From now on the rows of its batches are lists.
 
 
 class AgentProcessor(Processor):
     """Runs one agent in one task. `batch` and `row` say which event it is at."""
 
     def __init__(
-        self, context: TaskContext, name: str, function: Callable[[Stream[Any]], Any], source: Stream[Any]
+        self,
+        context: TaskContext,
+        name: str,
+        function: Callable[[Stream[Any]], Any],
+        source: Stream[Any],
+        take_store: str | None,
     ) -> None:
         super().__init__()
         self.batch = Batch([], [], [], [])
@@ -174,13 +193,21 @@ class AgentProcessor(Processor):
         self._failures = 0
         self._yielded: list[Any] = []
         self._yielded_rows: list[int] = []
+        self._take_store = None if take_store is None else context.stores[take_store]
+        self._waiting: Waiting | None = None
 
     async def receive(self, batch: Batch) -> None:
-        self.batch, self.row = batch, -1
-        self._failed_row = -1
-        await self._run()
+        await self._process(batch if self._waiting is None else self._waiting.take(batch))
+
+    async def advance(self) -> None:
+        await self._wake()
+        if self._waiting is not None:
+            await self._process(self._waiting.overdue())
 
     async def end_of_input(self) -> None:
+        await self._wake()
+        if self._waiting is not None:
+            await self._process(self._waiting.rest())
         if self._coroutine is not None:
             self._ended = True
             await self._run()
@@ -199,6 +226,33 @@ class AgentProcessor(Processor):
                 return False
             await _next_batch()
         return True
+
+    def begin_taking(self, most: int, within_ms: int) -> None:
+        """What was not taken yet, and every batch from now on, is taken by lists."""
+        if self._waiting is not None:
+            self._waiting.most, self._waiting.within_ms = most, within_ms
+            return
+        if self._take_store is None:
+            raise TopologyError(
+                f"agent {self._name!r} cannot take lists: its code does not show take(), or the type of its values "
+                "cannot be seen; give it the lists, as in @app.agent(app.stream(topic).take(100, within=10))"
+            )
+        if self._yielded:
+            raise TopologyError(f"agent {self._name!r} took single events before: take lists from the first event on")
+        self._waiting = Waiting(self._context, self._take_store, most, within_ms)
+        self.batch, self.row = self._waiting.take(self.batch.slice(self.row + 1, len(self.batch))), -1
+
+    async def _process(self, batch: Batch) -> None:
+        if batch.values:
+            self.batch, self.row = batch, -1
+            self._failed_row = -1
+            await self._run()
+
+    async def _wake(self) -> None:
+        """Begins the agent before its first event if events wait since before a restart, so that it says for what."""
+        store = self._take_store
+        if store is not None and self._coroutine is None and self._waiting is None and any(store.range()):
+            await self._run()
 
     async def _run(self) -> None:
         """Takes the agent through the current batch and hands its results on."""
@@ -234,6 +288,8 @@ class AgentProcessor(Processor):
 
     async def _failed(self, error: Exception, before: int) -> None:
         """Takes the failed event back, and either goes back to it or rejects it."""
+        if not self.batch.values:
+            raise error  # There is no event to reject for it.
         context = self._context
         # An agent that raised before it took an event failed on the one it would have taken.
         row = self.row = min(max(self.row, before + 1), len(self.batch) - 1)

@@ -15,14 +15,12 @@ import linecache
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import Any, get_type_hints
+from typing import Any
 
 import msgspec
 
 from ottla.errors import ConfigError, TopologyError
-
-Selector = str | Callable[[Any], Any]
-"""The name of a field, or a function of the event's value."""
+from ottla.hints import Selector, returned_type
 
 State = tuple[Any, ...]
 """The newest timestamp in the window, then the slots of each aggregation."""
@@ -129,7 +127,7 @@ def _checked(selector: Selector, kind: str) -> Selector:
 
 
 def _reduced_type(function: Callable[[Any, Any], Any], initial: Any) -> Any:
-    annotated = get_type_hints(function).get("return") if hasattr(function, "__annotations__") else None
+    annotated = returned_type(function)
     if annotated is not None:
         return annotated
     if isinstance(initial, type):

@@ -15,7 +15,7 @@ from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
 from ottla.serde import Codec, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
-from ottla.tables import Table, table_spec
+from ottla.tables import Table
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
 from ottla.topology import Topology
@@ -214,11 +214,13 @@ class App:
         """
         if source is not None:
             _same_types(name, source, key, value)
-            spec = table_spec(self.id, name, source.key_codec, source.value_codec)
+            key_codec, value_codec = source.key_codec, source.value_codec
         else:
             value_type = value if value is not None else default if isinstance(default, type) else Any
-            spec = table_spec(self.id, name, state_key_codec_for(key), state_codec_for(value_type))
-        table: Table[Any, Any] = Table(name, spec, default=default, source=source, partitions=partitions)
+            key_codec, value_codec = state_key_codec_for(key), state_codec_for(value_type)
+        table: Table[Any, Any] = Table(
+            self.id, name, key_codec, value_codec, default=default, source=source, partitions=partitions
+        )
         self._graph.table(table)
         return table
 
@@ -228,7 +230,7 @@ class App:
         if isinstance(source, Agent):
             return source.stream
         if isinstance(source, Topic):
-            return Stream(self._graph, self._graph.source(self._graph.topic(source)), source.key_codec)
+            return Stream(self._graph, self._graph.source(source), source.key_codec, source.value_codec)
         raise TopologyError(f"app.stream() takes a topic or an agent, not {source!r}")
 
     def agent(

@@ -17,7 +17,8 @@ from typing import Literal
 
 from ottla.batch import Batch
 from ottla.errors import ConfigError, EventError
-from ottla.transport.contract import OutputRecord
+from ottla.origins import JoinedMessages
+from ottla.transport.contract import Headers, Message, OutputRecord
 
 OnError = Literal["dead_letter", "skip", "fail"]
 
@@ -49,9 +50,20 @@ class ErrorPolicy:
         return min(self.backoff_s * 2.0 ** min(retry - 1, 30), _LONGEST_BACKOFF_S)
 
 
-def dead_letter(topic: str, step: str, error: BaseException, batch: Batch, row: int) -> OutputRecord:
-    """The record that keeps a failed event and why it failed."""
-    headers: list[tuple[str, bytes | None]] = [
+def dead_letters(topic: str, step: str, error: BaseException, batch: Batch, row: int) -> list[OutputRecord]:
+    """The records that keep a failed event, or each of the events it was made of, and why it failed."""
+    origin = batch.origins[row]
+    messages = origin.messages if isinstance(origin, JoinedMessages) else (origin,)
+    reason = _reason(step, error)
+    letters = [_letter(topic, message, reason) for message in messages if message is not None]
+    if None in messages:
+        value = repr(batch.values[row]).encode(errors="replace")
+        letters.append(OutputRecord(topic, None, value, batch.timestamps[row], reason))
+    return letters
+
+
+def _reason(step: str, error: BaseException) -> Headers:
+    headers: Headers = [
         ("ottla.error.reason", describe_error(error).encode(errors="replace")),
         ("ottla.error.type", type(error).__qualname__.encode()),
         ("ottla.error.step", step.encode()),
@@ -59,11 +71,12 @@ def dead_letter(topic: str, step: str, error: BaseException, batch: Batch, row: 
     if not isinstance(error, EventError):
         stack = "".join(traceback.format_exception(error))[-_STACK_CHARACTERS:]
         headers.append(("ottla.error.stack", stack.encode(errors="replace")))
-    origin = batch.origins[row]
-    if origin is None:
-        value = repr(batch.values[row]).encode(errors="replace")
-        return OutputRecord(topic, None, value, batch.timestamps[row], headers)
-    headers += [
+    return headers
+
+
+def _letter(topic: str, origin: Message, reason: Headers) -> OutputRecord:
+    headers = [
+        *reason,
         ("ottla.origin.topic", origin.topic().encode()),
         ("ottla.origin.partition", b"%d" % origin.partition()),
         ("ottla.origin.offset", b"%d" % origin.offset()),

@@ -45,8 +45,14 @@ def tables_used_by(functions: Iterable[Callable[..., Any]]) -> list[Table[Any, A
     return list(found.values())
 
 
+def names_in(function: Callable[..., Any]) -> set[str]:
+    """The global names and attributes that a function's code mentions, inner functions included."""
+    code = getattr(function, "__code__", None)
+    return set() if code is None else {name for each in _codes(code) for name in each.co_names}
+
+
 def _references(function: types.FunctionType) -> Iterator[Any]:
-    names = {name for code in _codes(function.__code__) for name in code.co_names}
+    names = names_in(function)
     for name in sorted(names & function.__globals__.keys()):
         thing = function.__globals__[name]
         if isinstance(thing, types.ModuleType):

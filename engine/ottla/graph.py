@@ -146,7 +146,15 @@ class Graph:
         alone = record_by_record(steps)
         parts = split([replace(step, record_by_record=step.name in alone) for step in steps])
         counts = {table.name: table.partitions for table in self._tables.values() if table.partitions is not None}
-        return Topology(self.app_id, parts, tuple(topic.spec for topic in self._topics.values()), dead_letter, counts)
+        topics = self._topics.values()
+        return Topology(
+            self.app_id,
+            parts,
+            tuple(topic.spec for topic in topics if not topic.internal),
+            tuple(topic.spec for topic in topics if topic.internal),
+            dead_letter,
+            counts,
+        )
 
     def _step(self, declared: _Declared) -> Step:
         tables = {table.name: table for table in (*declared.tables, *tables_used_by(declared.functions))}

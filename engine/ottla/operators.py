@@ -124,6 +124,13 @@ class Source(Processor):
         await self.forward(batch)
 
 
+class Pass(Processor):
+    """Hands on what it receives: a place where streams meet or part."""
+
+    async def receive(self, batch: Batch) -> None:
+        await self.forward(batch)
+
+
 class Map(Processor):
     """One value for each value."""
 
@@ -159,6 +166,37 @@ class FlatMap(Map):
         batch, lists = self._call(batch)
         rows = [row for row, values in enumerate(lists) for _ in values]
         await self.forward(batch.rows(rows, [value for values in lists for value in values]))
+
+
+class KeyBy(Map):
+    """The same events under the keys that a function finds in their values."""
+
+    async def receive(self, batch: Batch) -> None:
+        batch, keys = self._call(batch)
+        await self.forward(Batch(keys, batch.values, batch.timestamps, batch.origins))
+
+
+class Branch(Processor):
+    """Gives each event to one of its children: that of the first predicate that is true for its value, or the last."""
+
+    def __init__(self, context: TaskContext, name: str, predicates: Sequence[Callable[[Any], object]]) -> None:
+        super().__init__()
+        self._context = context
+        self._name = name
+        self._predicates = predicates
+
+    async def receive(self, batch: Batch) -> None:
+        batch, chosen = call(self._context, self._name, self._choose, batch, batch.values)
+        for index, child in enumerate(self.children):
+            part = batch.where([each == index for each in chosen])
+            if part.values:
+                await child.receive(part)
+
+    def _choose(self, value: Any) -> int:
+        for index, predicate in enumerate(self._predicates):
+            if predicate(value):
+                return index
+        return len(self._predicates)
 
 
 class Sink(Processor):

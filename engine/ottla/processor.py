@@ -12,7 +12,7 @@ from dataclasses import astuple, dataclass, field
 from typing import Any, Protocol
 
 from ottla.batch import Batch
-from ottla.deadletters import ErrorPolicy, dead_letter, describe_error, describe_origin
+from ottla.deadletters import ErrorPolicy, dead_letters, describe_error, describe_origin
 from ottla.errors import NotInTask, ProcessingFailed
 from ottla.state.cache import StoreCache
 from ottla.transport.contract import OutputRecord
@@ -51,7 +51,8 @@ class TaskContext:
 
     `sleep` is how a retry waits: the worker passes `asyncio.sleep`, tests one that moves their clock. `cursor` is
     set while an agent runs. `journal` holds what the agent's current batch did, as (row, how to take it back), so
-    that an event whose processing raised leaves no trace.
+    that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last told, for waits
+    that no event ends.
     """
 
     task: str
@@ -63,6 +64,7 @@ class TaskContext:
     counts: TaskCounts = field(default_factory=TaskCounts)
     cursor: Cursor | None = None
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
+    now_ms: int = 0
 
     def reject(self, step: str, error: BaseException, batch: Batch, row: int) -> None:
         """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`."""
@@ -73,12 +75,13 @@ class TaskContext:
         if self.policy.on_error == "skip":
             self.counts.skipped += 1
             return
-        self.counts.dead_lettered += 1
-        self.outputs.append(dead_letter(self.dead_letter_topic, step, error, batch, row))
+        letters = dead_letters(self.dead_letter_topic, step, error, batch, row)
+        self.counts.dead_lettered += len(letters)
+        self.outputs += letters
 
     def event_time(self) -> int:
         """The time of the event that an agent is processing. Raises `NotInTask` between events."""
-        if self.cursor is None:
+        if self.cursor is None or not self.cursor.batch.timestamps:
             raise NotInTask("no event is being processed, so there is no time to take: give timestamp=")
         return self.cursor.batch.timestamps[max(self.cursor.row, 0)]
 
@@ -125,6 +128,9 @@ class Processor:
     async def receive(self, batch: Batch) -> None:
         """Takes a batch, never an empty one. Returns when its events are dealt with."""
         raise NotImplementedError
+
+    async def advance(self) -> None:
+        """The wall clock moved on to the context's `now_ms`: hands on what waited for that."""
 
     async def end_of_input(self) -> None:
         """No batch will follow: hands on whatever is held back. Called in the order of the steps."""

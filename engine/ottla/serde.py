@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """Two functions and the name under which `describe()` shows them.
+    """Two functions, the name by which codecs are told apart, and the type that `decode` gives, where it is known.
 
     `decode` raises any exception for bytes that are no `T`, `encode` any for a value that cannot be written; the
     engine turns both into `DecodeError` and `EncodeError` for the event concerned. Neither ever sees None: a null key
@@ -37,14 +37,15 @@ class Codec(Generic[T]):
     name: str
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
+    type: Any = Any
 
 
 def _identity(data: bytes) -> bytes:
     return data
 
 
-RAW: Codec[bytes] = Codec("raw", _identity, _identity)
-TEXT: Codec[str] = Codec("text", str.encode, bytes.decode)
+RAW: Codec[bytes] = Codec("raw", _identity, _identity, bytes)
+TEXT: Codec[str] = Codec("text", str.encode, bytes.decode, str)
 JSON: Codec[Any] = Codec("json", msgspec.json.Encoder().encode, orjson.loads)
 
 
@@ -61,7 +62,9 @@ def codec_for(type_: Any) -> Codec[Any]:
         return TEXT
     if type_ is bytes:
         return RAW
-    return Codec(f"json[{type_name(type_)}]", msgspec.json.Encoder().encode, _decoder(msgspec.json.Decoder, type_))
+    return Codec(
+        f"json[{type_name(type_)}]", msgspec.json.Encoder().encode, _decoder(msgspec.json.Decoder, type_), type_
+    )
 
 
 def state_codec_for(type_: Any) -> Codec[Any]:
@@ -74,9 +77,8 @@ def state_codec_for(type_: Any) -> Codec[Any]:
         return RAW
     if type_ is None:
         type_ = Any
-    return Codec(
-        f"msgpack[{type_name(type_)}]", msgspec.msgpack.Encoder().encode, _decoder(msgspec.msgpack.Decoder, type_)
-    )
+    decode = _decoder(msgspec.msgpack.Decoder, type_)
+    return Codec(f"msgpack[{type_name(type_)}]", msgspec.msgpack.Encoder().encode, decode, type_)
 
 
 def state_key_codec_for(type_: Any) -> Codec[Any]:

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
-from ottla.aggregations import Aggregation, compile_aggregations
 from ottla.errors import TopologyError
+from ottla.event import Event, Taken
 from ottla.graph import Graph
+from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_table import StreamTableJoin
-from ottla.operators import Filter, FlatMap, Map, Sink
-from ottla.serde import Codec
+from ottla.operators import Branch, Filter, FlatMap, KeyBy, Map, Pass, Sink
+from ottla.serde import Codec, state_key_codec_for
 from ottla.tables import Table
+from ottla.take import Take, checked_take, take_spec
+from ottla.time import Duration
 from ottla.topic import Topic
-from ottla.transport.contract import Headers
-from ottla.windows.definitions import Emit, Window, Windowed
-from ottla.windows.fixed import WindowedAggregation, window_spec
+from ottla.windows.definitions import Window
+from ottla.windows.stream import WindowedStream
 
 V = TypeVar("V")
 V_co = TypeVar("V_co", covariant=True)
@@ -29,44 +29,133 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Event(msgspec.Struct, Generic[V], frozen=True):
-    """An event with its context, as `stream.events()` gives it. `timestamp` is its event time in milliseconds."""
-
-    key: Any
-    value: V
-    timestamp: int
-    headers: Headers
-    topic: str
-    partition: int
-    offset: int
-
-
 class Stream(Generic[V]):
-    """Events of value `V`. Made by `App.stream`, by operators, and for each run of an agent."""
+    """Events of value `V`. Made by `App.stream`, by operators, and for each run of an agent.
 
-    def __init__(self, graph: Graph, step: str, key_codec: Codec[Any]) -> None:
+    `value_codec` is how internal topics and stores write the values. It is None where nothing says their type: behind
+    a function without a return annotation and without `type=`. Only what has to write them asks for it.
+    """
+
+    def __init__(self, graph: Graph, step: str, key_codec: Codec[Any], value_codec: Codec[Any] | None = None) -> None:
         self.graph = graph
         self.step = step
         self.key_codec = key_codec
+        self.value_codec = value_codec
 
     def __repr__(self) -> str:
         return f"<stream {self.step}>"
 
     def filter(self, function: Callable[[V], object]) -> Stream[V]:
         """The events for whose value the function is true."""
-        return self._then("filter", lambda context, name: Filter(context, name, function), function)
+        return self._then("filter", lambda context, name: Filter(context, name, function), function, self.value_codec)
 
-    def map(self, function: Callable[[V], R]) -> Stream[R]:
-        """The function's value in the place of each event's; key, time and headers stay."""
-        return self._then("map", lambda context, name: Map(context, name, function), function)
+    def map(self, function: Callable[[V], R], *, type: Any = None) -> Stream[R]:  # noqa: A002 - as in reduce
+        """The function's value in the place of each event's; key, time and headers stay.
 
-    def flat_map(self, function: Callable[[V], Iterable[R]]) -> Stream[R]:
-        """Each of the function's values as an event, with the key, time and headers of the one it was made from."""
-        return self._then("flat_map", lambda context, name: FlatMap(context, name, function), function)
+        `type` is the type of the values, if the function is not annotated and a step behind this one must write them.
+        """
+        values = value_codec(type if type is not None else returned_type(function))
+        return self._then("map", lambda context, name: Map(context, name, function), function, values)
+
+    def flat_map(self, function: Callable[[V], Iterable[R]], *, type: Any = None) -> Stream[R]:  # noqa: A002
+        """Each of the function's values as an event, with the key, time and headers of the one it was made from.
+
+        `type` is as for `map`, that of one value.
+        """
+        values = value_codec(type if type is not None else element_type(function))
+        return self._then("flat_map", lambda context, name: FlatMap(context, name, function), function, values)
+
+    def group_by(
+        self,
+        key: Selector,
+        *,
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - the word users know from topics and tables
+        partitions: int | None = None,
+    ) -> Stream[V]:
+        """The events under another key: a field of the value or a function of it, in the partition of that key.
+
+        They go through the topic `APP-NAME-repartition`, which the app creates with as many partitions as it has tasks
+        that write it, or `partitions`. `name` is made of this stream's and the field's or function's name. `type` is
+        the key's, where neither the field nor the function is annotated.
+        """
+        label = key if isinstance(key, str) else getattr(key, "__name__", "")
+        if name is None and not label.isidentifier():
+            raise TopologyError(f"group_by on {self!r} needs a name for its topic: name=")
+        step = name or self.graph.unique(f"{self.step.removeprefix('topic.')}-by-{label}")
+        function = selected(key)
+        key_type = type if type is not None else selected_type(key, self.value_codec)
+        topic: Topic[Any, Any] = Topic(
+            f"{self.graph.app_id}-{step}-repartition",
+            state_key_codec_for(key_type),
+            self.known_values(f"group_by({label or step!r})"),
+            partitions=partitions,
+            config={"cleanup.policy": "delete", "retention.ms": "-1"},
+            internal=True,
+        )
+        self.graph.add(
+            step,
+            "group_by",
+            lambda context, name: KeyBy(context, name, function),
+            parents=(self.step,),
+            functions=(function,),
+        )
+        return Stream(self.graph, step, topic.key_codec, self.value_codec).through(topic)
+
+    def merge(self, *others: Stream[V]) -> Stream[V]:
+        """The events of this stream and the others as one. All have keys of one type."""
+        for other in others:
+            self.check_meets(other, "merge")
+        names = {None if each.value_codec is None else each.value_codec.name for each in (self, *others)}
+        parents = (self.step, *(other.step for other in others))
+        step = self.graph.unique(f"{self.step}.merge")
+        self.graph.add(step, "merge", lambda _, __: Pass(), parents=parents)
+        return self.behind(step, self.value_codec if len(names) == 1 else None)
+
+    def branch(self, **predicates: Callable[[V], object]) -> dict[str, Stream[V]]:
+        """One stream per predicate: each event goes to the first whose predicate is true for its value.
+
+        The streams have the predicates' names; the events that no predicate takes are in the stream "rest".
+        """
+        if not predicates or "rest" in predicates:
+            raise TopologyError('branch() takes predicates by name, any but "rest", which gets what they leave')
+        functions = tuple(predicates.values())
+        step = self.graph.unique(f"{self.step}.branch")
+        self.graph.add(
+            step,
+            "branch",
+            lambda context, name: Branch(context, name, functions),
+            parents=(self.step,),
+            functions=functions,
+        )
+        branches = {}
+        for name in (*predicates, "rest"):
+            self.graph.add(f"{step}.{name}", "branched", lambda _, __: Pass(), parents=(step,))
+            branches[name] = self.behind(f"{step}.{name}", self.value_codec)
+        return branches
+
+    def take(self, most: int, within: Duration, *, name: str | None = None) -> Stream[Taken[V]]:
+        """Lists of events: up to `most` at once, or what came within that time of the first, by the wall clock.
+
+        A list has the values; its `events` have keys, times and headers too. It is an event itself, with the key, time
+        and headers of its last. What waits is state, under `name` or one made of this stream's. Can also be used inside
+        an agent: `async for values in stream.take(100, within=10)`.
+        """
+        most, within_ms = checked_take(most, within)
+        step = name or self.graph.unique(f"{self.step.removeprefix('topic.')}-take")
+        self.graph.add(
+            step,
+            "take",
+            lambda context, store: Take(context, store, most, within_ms),
+            parents=(self.step,),
+            stores=(take_spec(self.graph.app_id, step, self.key_codec, self.known_values("take()")),),
+            detail=f"{most} within {within_ms} ms",
+        )
+        return Stream(self.graph, step, self.key_codec)
 
     def window(self, window: Window) -> WindowedStream[V]:
         """The events by window, to be aggregated per key."""
-        return WindowedStream(self.graph, self.step, self.key_codec, window)
+        return WindowedStream(self, window)
 
     def join(self, table: Table[Any, T], joiner: Callable[[V, T], R]) -> Stream[R]:
         """`joiner(value, table[key])` for each event whose key the table has."""
@@ -86,10 +175,16 @@ class Stream(Generic[V]):
             sink=topic,
         )
 
+    def echo(self, *topics: Topic[Any, V]) -> Stream[V]:
+        """Writes the events to the topics too, and goes on with them."""
+        for topic in topics:
+            self.to(topic)
+        return self
+
     def through(self, topic: Topic[Any, V]) -> Stream[V]:
         """Writes the events to a topic and reads them back from it, so that another task, chosen by key, goes on."""
         self.to(topic)
-        return Stream(self.graph, self.graph.source(topic), topic.key_codec)
+        return Stream(self.graph, self.graph.source(topic), topic.key_codec, topic.value_codec)
 
     def __aiter__(self) -> AsyncIterator[V]:
         """In an agent: the values, one after another. An event is done when the next one is asked for."""
@@ -103,16 +198,48 @@ class Stream(Generic[V]):
         """In an agent: values with key, time, headers and origin."""
         raise self._not_running()
 
+    def enumerate(self, start: int = 0) -> AsyncIterator[tuple[int, V]]:  # noqa: ARG002 - agents' streams use it
+        """In an agent: values with their number since the agent began, which it does anew after a failure."""
+        raise self._not_running()
+
+    def behind(self, step: str, values: Codec[Any] | None) -> Stream[Any]:
+        """The stream behind a step that was added to this one, under the same keys."""
+        return Stream(self.graph, step, self.key_codec, values)
+
+    def known_values(self, what: str) -> Codec[Any]:
+        """How to write the values. Raises `TopologyError`, naming what must write them, if their type is unknown."""
+        if self.value_codec is None:
+            raise TopologyError(
+                f"{what} must write the values of {self!r} and cannot see their type: annotate what the function "
+                "that makes them returns, or name it, as in .map(function, type=Report)"
+            )
+        return self.value_codec
+
+    def check_meets(self, other: Stream[Any] | Table[Any, Any], how: str) -> None:
+        """Raises `TopologyError` if equal keys of this stream and the other would not meet in one task."""
+        keys = other.key_codec
+        if isinstance(other, Stream) and other.graph is not self.graph:
+            raise TopologyError(f"{how}: {self!r} and {other!r} belong to two apps")
+        if keys.name != self.key_codec.name:
+            raise TopologyError(
+                f"{how}: {self!r} has keys of {self.key_codec.name} and {other!r} of {keys.name}: equal keys would "
+                "not be equal bytes, and not in one partition; declare one type for both"
+            )
+
     def _not_running(self) -> TopologyError:
         return TopologyError(
             f"{self!r} is a step of the topology; only the stream that an agent is given can be iterated"
         )
 
     def _join(self, table: Table[Any, Any], joiner: Callable[[Any, Any], Any], *, left: bool) -> Stream[Any]:
+        kind = "left_join" if left else "join"
+        if table.source is not None:
+            self.check_meets(table, kind)
         return self._then(
-            "left_join" if left else "join",
+            kind,
             lambda context, name: StreamTableJoin(context, name, table.name, joiner, left=left),
             joiner,
+            value_codec(returned_type(joiner)),
             named=table.name,
             tables=(table,),
         )
@@ -122,47 +249,11 @@ class Stream(Generic[V]):
         kind: str,
         build: Callable[..., Any],
         function: Callable[..., Any],
+        values: Codec[Any] | None,
         *,
         named: str | None = None,
         tables: tuple[Table[Any, Any], ...] = (),
     ) -> Stream[Any]:
         name = self.graph.unique(f"{self.step}.{kind}" if named is None else f"{self.step}.{kind}.{named}")
         self.graph.add(name, kind, build, parents=(self.step,), functions=(function,), tables=tables)
-        return Stream(self.graph, name, self.key_codec)
-
-
-class WindowedStream(Generic[V]):
-    """Events by window. Made by `Stream.window`."""
-
-    def __init__(self, graph: Graph, step: str, key_codec: Codec[Any], window: Window) -> None:
-        self._graph = graph
-        self._step = step
-        self._key_codec = key_codec
-        self._window = window
-
-    def aggregate(self, name: str, *, emit: Emit = "close", **aggregations: Aggregation) -> Stream[Windowed[Any, Any]]:
-        """Aggregates per key and window: `aggregate("hourly", flights=count(), worst=maximum("delay"))`.
-
-        Each result is a `Windowed` whose value has a field per aggregation; the event's key stays the key. With
-        `emit="close"` there is one result per key and window, when the window closes; with `emit="update"` there is
-        one for each event. `name` names the state and its changelog: keep it when the code around it changes.
-        """
-        if emit not in ("close", "update"):
-            raise TopologyError(f'aggregate({name!r}): emit={emit!r} is unknown; it is "close" or "update"')
-        compiled = compile_aggregations(name, aggregations)
-        window = self._window
-        self._graph.add(
-            name,
-            "aggregate",
-            lambda context, step: WindowedAggregation(context, step, name, window, compiled, emit),
-            parents=(self._step,),
-            stores=(window_spec(self._graph.app_id, name, self._key_codec, compiled),),
-            functions=tuple(
-                function
-                for each in aggregations.values()
-                for function in (each.selector, each.function, each.initial)
-                if callable(function)
-            ),
-            detail=f"{window}, emit on {emit}",
-        )
-        return Stream(self._graph, name, self._key_codec)
+        return self.behind(name, values)

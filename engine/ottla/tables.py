@@ -34,8 +34,10 @@ class Table(Generic[K, V]):
 
     def __init__(
         self,
+        app_id: str,
         name: str,
-        spec: StoreSpec,
+        key_codec: Codec[K],
+        value_codec: Codec[V],
         *,
         default: Callable[[], V] | None = None,
         source: Topic[K, V] | None = None,
@@ -44,7 +46,9 @@ class Table(Generic[K, V]):
         if default is not None and not callable(default):
             raise TopologyError(f"table {name!r}: default={default!r} must be callable, like int, list or a lambda")
         self.name = name
-        self.spec = spec
+        self.spec = table_spec(app_id, name, key_codec, value_codec)
+        self.key_codec = key_codec
+        self.value_codec = value_codec
         self.default = default
         self.source = source
         self.partitions = partitions

@@ -2,6 +2,7 @@
 
 The worker drives it:
 
+    await task.advance(now_ms)           what time it is, before each `process` and at least every 100 ms
     task.add(topic, messages)            what a poll brought; bounded by the worker, which looks at `buffered`
     await task.process(caught_up)        takes what may be taken, in timestamp order between the inputs
     task.drain()                         the records to produce
@@ -57,6 +58,8 @@ class Task:
             if isinstance(processor, Source) and step.source is not None:
                 inputs[step.source] = Input(step.source, processor, record_by_record=step.record_by_record)
         self._inputs = {topic: inputs[topic] for topic in subtopology.inputs}
+        # Most steps do not look at the clock; those that do not are not asked.
+        self._timed = [each for each in self._processors.values() if type(each).advance is not Processor.advance]
 
     @property
     def counts(self) -> TaskCounts:
@@ -88,6 +91,22 @@ class Task:
         finally:
             current.reset(entered)
         return self._context.counts.processed - before
+
+    async def advance(self, now_ms: int) -> None:
+        """Tells the time, in milliseconds since the epoch, and runs what is due by the wall clock.
+
+        What that writes is drained and committed as after `process`. A clock that goes back counts as one that stands
+        still. Raises what `process` does.
+        """
+        if now_ms <= self._context.now_ms:
+            return
+        self._context.now_ms = now_ms
+        entered = current.set(self._context)
+        try:
+            for processor in self._timed:
+                await processor.advance()
+        finally:
+            current.reset(entered)
 
     async def end_of_input(self) -> None:
         """Every input was read to its end and `process` took it all: agents see the end of their stream, windows

@@ -20,11 +20,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ottla.errors import OttlaError
+from ottla.event import Event
 from ottla.processor import TaskCounts
 from ottla.serde import RAW
 from ottla.state.cache import StoreCache
 from ottla.state.memory import MemoryStores
-from ottla.stream import Event
 from ottla.tables import Table
 from ottla.task import Task
 from ottla.time import Duration, checked_timestamp, duration_ms
@@ -142,13 +142,15 @@ class Driver:
         return TaskCounts.total(task.counts for task in self._tasks.values())
 
     def advance(self, seconds: Duration) -> None:
-        """Moves the clock on."""
+        """Moves the clock on, in one step. What was sent before happened before."""
         self.run()
         self.now_ms += duration_ms(seconds, "advance(seconds=)")
 
     def run(self) -> None:
-        """Processes all that was sent, and what that leads to, and commits."""
-        while self._process():
+        """Does what is due at this time, processes all that was sent, and what that leads to, and commits."""
+        busy = True
+        while busy:
+            busy = self._process() > 0
             self._commit()
 
     def end_of_input(self) -> None:
@@ -177,9 +179,10 @@ class Driver:
         """Creates the declared topics; one without a count gets that of the topics it meets."""
         declared = {spec.name: spec for spec in self._topology.topics}
         for part in self._topology.subtopologies:
-            known = [declared[topic].partitions or 1 for topic in part.inputs]
+            topics = [topic for topic in part.inputs if topic in declared]
+            known = [declared[topic].partitions or 1 for topic in topics]
             known += [self._topology.table_partitions.get(spec.name, 1) for spec in part.stores]
-            for topic in part.inputs:
+            for topic in topics:
                 if declared[topic].partitions is None:
                     declared[topic] = TopicSpec(topic, max(known), declared[topic].config)
         for spec in declared.values():
@@ -211,9 +214,11 @@ class Driver:
             )
 
     def _process(self) -> int:
-        """Gives every task what is new in its topics and lets it process. Returns how many events that were."""
+        """Gives every task the time and what is new in its topics and lets it process. Returns how many events that
+        were."""
         processed = 0
         for task_id, task in self._tasks.items():
+            self._runner.run(task.advance(self.now_ms))
             topics = self._topology.subtopologies[task_id.subtopology].inputs
             for topic in topics:
                 where = TopicPartition(topic, task_id.partition)

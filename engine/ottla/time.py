@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from operator import attrgetter
 from typing import Any
 
 from ottla.errors import ConfigError, InvalidTimestamp
+from ottla.hints import selected
 
 Duration = timedelta | float
 """A `timedelta`, or seconds."""
@@ -36,14 +36,7 @@ def duration_ms(duration: object, what: str) -> int:
 
 def timestamp_extractor(timestamp: str | Extractor | None) -> Extractor | None:
     """The function behind a topic's `timestamp=`: a field name or a function; None is the record's own timestamp."""
-    if not isinstance(timestamp, str):
-        return timestamp
-    attribute = attrgetter(timestamp)
-
-    def extract(value: Any) -> Any:
-        return value[timestamp] if isinstance(value, dict) else attribute(value)
-
-    return extract
+    return None if timestamp is None else selected(timestamp)
 
 
 def checked_timestamp(timestamp: object) -> int:

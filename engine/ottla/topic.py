@@ -20,7 +20,8 @@ _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 class Topic(Generic[K, V]):
     """A topic of keys `K` and values `V`. Made by `App.topic`.
 
-    With `partitions` it is created when it is missing; without, it must exist.
+    With `partitions` it is created when it is missing; without, it must exist. An `internal` one is the app's own: it
+    is created with as many partitions as the plan finds that it needs.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Topic(Generic[K, V]):
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
+        internal: bool = False,
     ) -> None:
         if not name or name in (".", "..") or len(name) > 249 or not _NAME_CHARACTERS.issuperset(name):
             raise ConfigError(
@@ -44,6 +46,7 @@ class Topic(Generic[K, V]):
         self.value_codec = value_codec
         self.spec = TopicSpec(name, partitions, dict(config or {}))
         self.timestamp = timestamp
+        self.internal = internal
         self.extract_timestamp = timestamp_extractor(timestamp)
 
     def __repr__(self) -> str:
@@ -86,6 +89,7 @@ class Topic(Generic[K, V]):
             and self.key_codec.name == other.key_codec.name
             and self.value_codec.name == other.value_codec.name
             and self.timestamp == other.timestamp
+            and self.internal == other.internal
         )
 
 

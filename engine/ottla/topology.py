@@ -79,30 +79,35 @@ class Topology:
     """The whole graph of an app.
 
     `topics` are those the user declared: one with a partition count is created when it is missing, one without must
-    exist. `table_partitions` are the counts declared for tables by name.
+    exist. `repartitions` are those through which events go to the partition of another key; one without a count has as
+    many partitions as what writes it, or as the topics it meets. `table_partitions` are the counts declared for tables
+    by name.
     """
 
     app_id: str
     subtopologies: tuple[Subtopology, ...]
     topics: tuple[TopicSpec, ...]
+    repartitions: tuple[TopicSpec, ...]
     dead_letter: TopicSpec
     table_partitions: Mapping[str, int]
 
     @property
     def input_topics(self) -> tuple[str, ...]:
-        """Every topic the app reads: what a worker subscribes to."""
+        """Every topic the app reads, its own among them: what a worker subscribes to."""
         return tuple(topic for part in self.subtopologies for topic in part.inputs)
 
     def plan(self, partition_counts: Mapping[str, int]) -> Plan:
-        """The tasks and the internal topics (changelogs, dead letters) for these partition counts of the input topics.
+        """The tasks and the internal topics (repartition topics, changelogs, dead letters) for these partition counts
+        of the declared topics.
 
         Raises `TopologyError` for an input that does not exist, and `CopartitionError` where inputs of one sub-topology
         differ in their counts.
         """
+        counts = self._with_repartitions(partition_counts)
         tasks: list[TaskId] = []
-        internal: list[TopicSpec] = []
+        internal = [TopicSpec(spec.name, counts[spec.name], spec.config) for spec in self.repartitions]
         for part in self.subtopologies:
-            count = self._partitions(part, partition_counts)
+            count = self._partitions(part, counts)
             tasks += [TaskId(part.index, partition) for partition in range(count)]
             internal += [TopicSpec(spec.changelog, count, {"cleanup.policy": "compact"}) for spec in part.stores]
         return Plan(tuple(tasks), (*internal, self.dead_letter))
@@ -123,6 +128,43 @@ class Topology:
                 if step.record_by_record:
                     lines.append("      event by event, since its branches meet again")
         return "\n".join(lines) + "\n"
+
+    def _with_repartitions(self, declared: Mapping[str, int]) -> dict[str, int]:
+        """The counts of the declared topics and of the repartition topics.
+
+        The readers of a repartition topic have as many tasks as the other topics and tables that meet there, or else as
+        the most of those that write their repartition topics.
+        """
+        repartitions = {spec.name: spec.partitions for spec in self.repartitions}
+        counts = {topic: count for topic, count in declared.items() if topic not in repartitions}
+        counts |= {topic: count for topic, count in repartitions.items() if count is not None}
+        found: dict[int, int] = {}
+
+        def tasks_of(part: Subtopology) -> int:
+            if part.index not in found:
+                stated = [counts[topic] for topic in part.inputs if topic in counts]
+                stated += [
+                    self.table_partitions[store.name] for store in part.stores if store.name in self.table_partitions
+                ]
+                found[part.index] = max(stated, default=0) or max(
+                    (
+                        tasks_of(writer)
+                        for topic in part.inputs
+                        if topic in repartitions
+                        for writer in self._writers(topic)
+                    ),
+                    default=1,
+                )
+            return found[part.index]
+
+        for part in self.subtopologies:
+            for topic in part.inputs:
+                if topic in repartitions:
+                    counts.setdefault(topic, tasks_of(part))
+        return counts
+
+    def _writers(self, topic: str) -> list[Subtopology]:
+        return [part for part in self.subtopologies if any(step.sink == topic for step in part.steps)]
 
     def _partitions(self, part: Subtopology, counts: Mapping[str, int]) -> int:
         missing = [topic for topic in part.inputs if topic not in counts]
