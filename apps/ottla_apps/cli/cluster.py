@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ottla_apps.cli.wire_client import WireClient
     from ottla_wire.messages.metadata import MetadataResponse
 
-app = typer.Typer(help="See brokers, health, disk space and features of a cluster.", no_args_is_help=True)
+app = typer.Typer(help="Brokers, health, disk space and features.", no_args_is_help=True)
 
 UNHEALTHY = 1
 
@@ -59,12 +59,15 @@ def health(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Tell whether every partition has a leader and all its replicas; the exit status is 1 if not."""
+    """Tell whether all is well; the exit status is 1 if not.
+
+    It is when every partition has a leader and all its replicas in sync.
+    """
     from ottla_apps.cli.connection import connect
 
     with connect(brokers, profile, timeout) as cluster:
         metadata = cluster.wire.metadata(None)
-    troubles = list(_troubles(metadata))
+    troubles = list(find_troubles(metadata))
     controller = _controller(metadata)
     healthy = not troubles and controller is not None
     facts: dict[str, object] = {"healthy": healthy, "controller": controller, "brokers": len(metadata.brokers)}
@@ -78,7 +81,7 @@ def health(
         raise typer.Exit(UNHEALTHY)
 
 
-def _troubles(metadata: "MetadataResponse") -> Iterator[tuple[str | None, int, str]]:
+def find_troubles(metadata: "MetadataResponse") -> Iterator[tuple[str | None, int, str]]:
     """What is wrong with which partition: the worst of it."""
     for topic in metadata.topics:
         for partition in topic.partitions:
@@ -105,7 +108,7 @@ def log_dirs(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show the data directories of the brokers, how full they are, and what takes up room in them (bytes)."""
+    """Show the data directories and what fills them."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.errors import BadArgument
     from ottla_apps.cli.topics import select_partitions
@@ -154,7 +157,7 @@ def features(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show the features that the brokers support, and the levels that the cluster runs at."""
+    """Show supported and finalized features."""
     from ottla_apps.cli.connection import connect
 
     with connect(brokers, profile, timeout) as cluster:

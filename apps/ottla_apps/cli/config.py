@@ -9,7 +9,7 @@ from ottla_apps.cli import options
 from ottla_apps.cli.command import confirm, reported
 from ottla_apps.cli.output import Table, show, show_outcomes
 
-app = typer.Typer(help="Read and change the settings of topics, brokers and groups.", no_args_is_help=True)
+app = typer.Typer(help="Settings of topics, brokers and groups.", no_args_is_help=True)
 
 
 class Kind(StrEnum):
@@ -31,7 +31,7 @@ Name = Annotated[
 def get(
     kind: KindArgument,
     name: Name,
-    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="Only these settings.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Only these settings.")] = None,
     changed: Annotated[bool, typer.Option("--changed", help="Only settings that differ from their defaults.")] = False,
     synonyms: Annotated[
         bool, typer.Option("--synonyms", help="Also show what a setting goes back to when it is deleted.")
@@ -65,7 +65,7 @@ def get(
 def set_(
     kind: KindArgument,
     name: Name,
-    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="The settings.")],
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="The settings.")],
     dry_run: options.DryRun = False,
     brokers: options.Brokers = None,
     profile: options.Profile = None,
@@ -89,7 +89,7 @@ def set_(
 def delete(
     kind: KindArgument,
     name: Name,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="The settings.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="The settings.")],
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
     brokers: options.Brokers = None,
@@ -97,7 +97,7 @@ def delete(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Delete settings, which lets them go back to what a node or Kafka has as default."""
+    """Let settings go back to their defaults."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.settings import alter_configs, parse_alterations
 

@@ -25,7 +25,7 @@ class Isolation(StrEnum):
 
 @reported
 def consume(
-    topics: Annotated[list[str], typer.Argument(metavar="TOPIC...", autocompletion=complete_topics)],
+    topics: Annotated[list[str], typer.Argument(metavar="TOPIC", autocompletion=complete_topics)],
     record_format: Annotated[
         str,
         typer.Option(
@@ -72,7 +72,10 @@ def consume(
     profile: options.Profile = None,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
 ) -> None:
-    """Print the records of topics, from the first one on, and then those that come, until Ctrl-C."""
+    """Print the records of topics.
+
+    It begins with the first record, and goes on with those that come until Ctrl-C, unless an option says otherwise.
+    """
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.points import START, Range, parse_range
     from ottla_apps.cli.reader import GroupReader, Plan, RangeReader

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from ottla_apps.cli.connection import Cluster
     from ottla_apps.cli.groups import Group
 
-app = typer.Typer(help="List, describe and delete consumer groups, and move their offsets.", no_args_is_help=True)
+app = typer.Typer(help="Look at consumer groups, move their offsets.", no_args_is_help=True)
 
 GroupId = Annotated[str, typer.Argument(metavar="GROUP", autocompletion=complete_groups)]
-GroupIds = Annotated[list[str], typer.Argument(metavar="GROUP...", autocompletion=complete_groups)]
+GroupIds = Annotated[list[str], typer.Argument(metavar="GROUP", autocompletion=complete_groups)]
 
 
 @app.command("list")

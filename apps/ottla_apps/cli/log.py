@@ -24,7 +24,7 @@ def dump(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...", help="A partition's directory, or its .log .index .timeindex .txnindex .snapshot files."
+            metavar="PATH", help="A partition's directory, or its .log .index .timeindex .txnindex .snapshot files."
         ),
     ],
     records: Annotated[bool, typer.Option("--records", help="Show records instead of batches.")] = False,

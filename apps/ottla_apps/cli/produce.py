@@ -43,7 +43,7 @@ class Acks(StrEnum):
 def produce(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", autocompletion=complete_topics)],
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE]...", help="Files to read instead of stdin; - is stdin.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Files to read instead of stdin; - is stdin.")
     ] = None,
     line_format: Annotated[
         str | None,
@@ -87,7 +87,7 @@ def produce(
     profile: options.Profile = None,
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
 ) -> None:
-    """Send each line of stdin, or of files, as a record."""
+    """Send lines as records."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.record_format import Renderer
     from ottla_apps.cli.sender import Defaults, Sender

@@ -10,7 +10,7 @@ from ottla_apps.cli.completion import complete_profiles
 from ottla_apps.cli.errors import BadArgument
 from ottla_apps.cli.output import Facts, Table, show, show_outcomes
 
-app = typer.Typer(help="Name brokers, and choose which of them commands talk to.", no_args_is_help=True)
+app = typer.Typer(help="Name brokers, and choose among them.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=complete_profiles)]
 

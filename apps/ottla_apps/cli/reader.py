@@ -68,6 +68,7 @@ class Reader:
                 if reader_has_gone():
                     raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
                 self._check_silence()
+                self._check_progress()
         except KafkaException as error:
             raise refusal(f"{', '.join(self._plan.topics)} cannot be read", error.args[0]) from None
         finally:
@@ -106,6 +107,9 @@ class Reader:
                 raise Unreachable(f"No broker at {self._cluster.bootstrap} for {timeout_s:g} s.") from None
         else:
             self._silent_since = None
+
+    def _check_progress(self) -> None:
+        """Raise where a reader waits for something that does not come."""
 
     def _begin(self) -> None:
         raise NotImplementedError
@@ -186,6 +190,7 @@ class GroupReader(Reader):
             select_partitions(cluster.wire, topic, None)
         self._group = group
         self._assigned: set[Partition] | None = None
+        self._unassigned_since = time.monotonic()
         self._ended: set[Partition] = set()
         self._moved: set[Partition] = set()
         settings = {
@@ -214,6 +219,12 @@ class GroupReader(Reader):
 
     def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
         self._assigned = None
+        self._unassigned_since = time.monotonic()
+
+    def _check_progress(self) -> None:
+        timeout_s = self._cluster.timeout_s
+        if self._assigned is None and time.monotonic() - self._unassigned_since > timeout_s:
+            raise Unreachable(f"Group {self._group!r} did not assign partitions within {timeout_s:g} s; see --timeout.")
 
     def _finished(self) -> bool:
         """Whether each partition that this member has was read to its end, unless it is to wait for more."""

@@ -13,8 +13,8 @@ from ottla_apps.cli.output import Cell, Facts, Table, fail_if, show, show_outcom
 app = typer.Typer(help="Create, list, describe, change and delete topics.", no_args_is_help=True)
 
 Topic = Annotated[str, typer.Argument(metavar="TOPIC", autocompletion=complete_topics)]
-Topics = Annotated[list[str], typer.Argument(metavar="TOPIC...", autocompletion=complete_topics)]
-NewTopics = Annotated[list[str], typer.Argument(metavar="TOPIC...")]
+Topics = Annotated[list[str], typer.Argument(metavar="TOPIC", autocompletion=complete_topics)]
+NewTopics = Annotated[list[str], typer.Argument(metavar="TOPIC")]
 Settings = list[str] | None
 
 
@@ -93,7 +93,7 @@ def describe(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show a topic: id, settings, and each partition's leader, replicas and offsets."""
+    """Show a topic, its settings and partitions."""
     from ottla_apps.cli.admin import Partition
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.positions import bounds
@@ -186,7 +186,10 @@ def alter_config(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Change settings of topics; each option may be given many times."""
+    """Change settings of topics.
+
+    Each option may be given many times.
+    """
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.settings import alter_configs, parse_alterations
 
@@ -245,7 +248,7 @@ def trim(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Delete the records of a topic that lie before a position."""
+    """Delete the records before a position."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.points import parse_point
     from ottla_apps.cli.positions import bounds, resolve
@@ -283,7 +286,7 @@ def offsets(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show where partitions start and end: log start offset, high watermark, last stable offset."""
+    """Show where partitions start and end."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.points import parse_point
     from ottla_apps.cli.positions import bounds, resolve

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ottla_apps.cli.transactions import Producer
     from ottla_apps.cli.wire_client import WireClient
 
-app = typer.Typer(help="List and describe transactions; find and abort those that hang.", no_args_is_help=True)
+app = typer.Typer(help="Look at transactions, abort those that hang.", no_args_is_help=True)
 
 _PRODUCER_COLUMNS = (
     "topic",
@@ -65,7 +65,7 @@ def describe(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show a transactional id: its producer, its state, and the partitions of its transaction."""
+    """Show the transaction of a transactional id."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.transactions import describe as describe_transaction
 
@@ -94,7 +94,10 @@ def producers(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show the idempotent and transactional producers that write to a topic, as its partitions know them."""
+    """Show the producers that write to a topic.
+
+    Those that are idempotent or transactional are known to its partitions.
+    """
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.topics import select_partitions
     from ottla_apps.cli.transactions import producers as active_producers
@@ -123,7 +126,10 @@ def find_hanging(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Find transactions that are open in a partition although their coordinator does not know them there."""
+    """Find transactions that hang.
+
+    Those are open in a partition, for longer than any may be, and their coordinator does not know them there.
+    """
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.errors import BadArgument
     from ottla_apps.cli.transactions import find_hanging as find
@@ -166,7 +172,10 @@ def abort(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Abort a transaction that hangs in a partition, so that read_committed consumers can pass it."""
+    """Abort a transaction that hangs.
+
+    Consumers that read only what is committed can pass it then.
+    """
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.topics import select_partitions
     from ottla_apps.cli.transactions import abort as abort_transaction
