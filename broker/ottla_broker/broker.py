@@ -8,6 +8,7 @@ for handlers and appends to them: the one place where an append advances the hig
 import random
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ottla_broker.cluster.controller import Controller
@@ -76,6 +77,11 @@ class Broker:
             )
         return log
 
+    @property
+    def log_directory(self) -> Path:
+        """The data directory, as clients get to see it."""
+        return self.logs.path.absolute()
+
     def topic_name(self, topic_id: uuid.UUID) -> str:
         """The name of a topic. Raises KafkaError UNKNOWN_TOPIC_ID."""
         topic = self.image.topics_by_id.get(topic_id)
@@ -116,9 +122,9 @@ class Broker:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         return state
 
-    def endpoints(self, listener: str) -> Iterator[tuple[BrokerState, BrokerEndpoint]]:
-        """The live brokers with their address for clients of a listener."""
-        for node_id in self.image.live_brokers:
+    def endpoints(self, listener: str, *, with_fenced: bool = False) -> Iterator[tuple[BrokerState, BrokerEndpoint]]:
+        """The live brokers, or all of them, with their address for clients of a listener."""
+        for node_id in sorted(self.image.brokers) if with_fenced else self.image.live_brokers:
             node = self.image.brokers[node_id]
             endpoint = node.endpoint(listener)
             if endpoint is not None:

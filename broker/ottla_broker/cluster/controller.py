@@ -7,16 +7,28 @@ this is where requests are passed on to the active one.
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
-from ottla_broker.cluster import configs, registration, topics
+from ottla_broker.cluster import configs, elections, features, registration, topics
 from ottla_broker.cluster.configs import Alteration
+from ottla_broker.cluster.elections import ElectionType
+from ottla_broker.cluster.features import FeatureUpdate
 from ottla_broker.cluster.image import ClusterImage, ResourceType, TopicState
-from ottla_broker.cluster.metadata_log import Decision, MetadataLog
+from ottla_broker.cluster.metadata_log import LEADER_EPOCH, Decision, MetadataLog
 from ottla_broker.cluster.records import MetadataRecord
 from ottla_broker.cluster.registration import Registration
 from ottla_broker.cluster.topics import CreatedTopic, NewTopic, TopicDefaults
 from ottla_broker.config import BrokerConfig
 from ottla_wire.errors import ErrorCode, KafkaError
+
+
+class Quorum(NamedTuple):
+    """The nodes that keep the metadata log; with one of them, what is written is replicated."""
+
+    leader_id: int
+    leader_epoch: int
+    voters: tuple[int, ...]
+    end_offset: int
 
 
 class Controller:
@@ -122,6 +134,44 @@ class Controller:
             return ([] if validate_only else records), None
 
         await self._metadata.submit(decide)
+
+    async def elect_leaders(self, wanted: Sequence[tuple[str, int]], kind: ElectionType) -> list[KafkaError | None]:
+        """Have partitions led by whom they should be led; None for each that has a new leader."""
+
+        def decide() -> Decision[list[KafkaError | None]]:
+            records: list[MetadataRecord] = []
+            outcome: list[KafkaError | None] = []
+            for topic, index in wanted:
+                try:
+                    records.append(elections.elect_leader(self._image, topic, index, kind))
+                    outcome.append(None)
+                except KafkaError as error:
+                    outcome.append(error)
+            return records, outcome
+
+        return await self._metadata.submit(decide)
+
+    async def update_features(self, updates: Sequence[FeatureUpdate], *, validate_only: bool) -> None:
+        """Bring features to other levels, all or none. Raises KafkaError."""
+
+        def decide() -> Decision[None]:
+            records = features.update_features(self._image, updates)
+            return ([] if validate_only else records), None
+
+        await self._metadata.submit(decide)
+
+    async def unregister(self, broker_id: int) -> None:
+        """Take a broker that is gone out of the cluster. Raises KafkaError."""
+        await self._metadata.submit(lambda: (registration.unregister_broker(self._image, broker_id), None))
+
+    def quorum(self) -> Quorum:
+        """Who holds the metadata log, and how far."""
+        return Quorum(
+            leader_id=self._config.node_id,
+            leader_epoch=LEADER_EPOCH,
+            voters=(self._config.node_id,),
+            end_offset=self._metadata.end_offset,
+        )
 
     def _topic_id(self) -> uuid.UUID:
         """A random id that clients can tell from the reserved ones (`Uuid.RESERVED`)."""

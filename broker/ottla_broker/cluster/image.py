@@ -22,6 +22,7 @@ from ottla_broker.cluster.records import (
     RegisterBrokerRecord,
     RemoveTopicRecord,
     TopicRecord,
+    UnregisterBrokerRecord,
 )
 
 
@@ -99,6 +100,10 @@ class ClusterImage:
         """The settings that were set for a topic or broker, by name; those at their default are absent."""
         return self._configs.get((kind, name), {})
 
+    def configured(self, kind: ResourceType) -> list[str]:
+        """The names of those that settings were set for."""
+        return sorted(name for resource, name in self._configs if resource == kind)
+
     @property
     def live_brokers(self) -> list[int]:
         """Ids of the brokers that may hold replicas, in order."""
@@ -110,6 +115,8 @@ class ClusterImage:
         match record:
             case RegisterBrokerRecord():
                 self._register(record)
+            case UnregisterBrokerRecord():
+                del self.brokers[record.broker_id]
             case TopicRecord():
                 self._put(TopicState(record.name, record.topic_id))
                 self.topics_offset = offset

@@ -30,7 +30,7 @@ T = TypeVar("T")
 Decision = tuple[list[MetadataRecord], T]
 
 # The quorum of one has had one leader.
-_LEADER_EPOCH = 1
+LEADER_EPOCH = 1
 _READ_BYTES = 1024 * 1024
 
 
@@ -66,6 +66,11 @@ class MetadataLog:
         self._publish = publish
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def end_offset(self) -> int:
+        """The offset that the next record will get."""
+        return self._log.log_end_offset
 
     def replay(self) -> None:
         """Bring the image up to the end of the log. Called once, before `start`.
@@ -129,7 +134,7 @@ class MetadataLog:
         """Append records as one batch, so that a crash keeps all of them or none; the first one's offset."""
         now_ms = self._clock()
         batch = build_batch([NewRecord(None, encode_record(record), now_ms) for record in records])
-        appended = self._log.append(batch, leader_epoch=_LEADER_EPOCH, now_ms=now_ms, origin=Origin.COORDINATOR)
+        appended = self._log.append(batch, leader_epoch=LEADER_EPOCH, now_ms=now_ms, origin=Origin.COORDINATOR)
         self._log.update_high_watermark(appended.last_offset + 1)
         return appended.base_offset
 

@@ -46,6 +46,13 @@ class RegisterBrokerRecord(Message, key=0, versions="0-4", flexible="0+"):
     cordoned_log_dirs: list[uuid.UUID] | None = tagged(1, versions="4+", default=None)
 
 
+class UnregisterBrokerRecord(Message, key=1, versions="0", flexible="0+"):
+    """A broker is no longer part of the cluster."""
+
+    broker_id: Int32
+    broker_epoch: Int64
+
+
 class TopicRecord(Message, key=2, versions="0", flexible="0+"):
     """A topic exists; its partitions follow as records of their own."""
 
@@ -123,6 +130,7 @@ class ProducerIdsRecord(Message, key=15, versions="0", flexible="0+"):
 
 MetadataRecord = (
     RegisterBrokerRecord
+    | UnregisterBrokerRecord
     | TopicRecord
     | PartitionRecord
     | ConfigRecord
@@ -135,6 +143,7 @@ MetadataRecord = (
 # The version in which each type is written, that of metadata.version 4.0-IV3.
 _WRITTEN: dict[type[Message], int] = {
     RegisterBrokerRecord: 3,
+    UnregisterBrokerRecord: 0,
     TopicRecord: 0,
     PartitionRecord: 1,
     ConfigRecord: 0,

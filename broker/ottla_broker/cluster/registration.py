@@ -4,10 +4,10 @@ Pure: image in, records out.
 """
 
 import uuid
-from collections.abc import Mapping
 
 import msgspec
 
+from ottla_broker.cluster.features import SUPPORTED_FEATURES
 from ottla_broker.cluster.image import ClusterImage
 from ottla_broker.cluster.records import (
     BrokerEndpoint,
@@ -17,25 +17,12 @@ from ottla_broker.cluster.records import (
     PartitionChangeRecord,
     ProducerIdsRecord,
     RegisterBrokerRecord,
+    UnregisterBrokerRecord,
 )
+from ottla_wire.errors import ErrorCode, KafkaError
 
 # As many as Apache Kafka hands to a broker at a time (`ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
 PRODUCER_ID_BLOCK = 1000
-
-
-class FeatureRange(msgspec.Struct, frozen=True):
-    """The levels of a feature that this version can work with; a new cluster starts at the highest."""
-
-    lowest: int
-    highest: int
-
-
-# metadata.version 25 is 4.0-IV3: it says in which versions metadata records are written.
-SUPPORTED_FEATURES: Mapping[str, FeatureRange] = {
-    "metadata.version": FeatureRange(25, 25),
-    "transaction.version": FeatureRange(0, 2),
-    "group.version": FeatureRange(0, 1),
-}
 
 
 class Registration(msgspec.Struct, frozen=True):
@@ -81,6 +68,21 @@ def register_broker(image: ClusterImage, broker: Registration) -> list[MetadataR
             if partition.leader == broker.broker_id
         ]
     return records
+
+
+def unregister_broker(image: ClusterImage, broker_id: int) -> list[MetadataRecord]:
+    """The records that take a broker out of the cluster. Raises KafkaError if it is not part of it, or is running.
+
+    Apache Kafka unregisters a running broker too, which leaves clients without it and the broker without a cluster.
+    """
+    broker = image.brokers.get(broker_id)
+    if broker is None:
+        raise KafkaError(ErrorCode.BROKER_ID_NOT_REGISTERED, f"Broker ID {broker_id} is not currently registered")
+    if not broker.fenced:
+        raise KafkaError(
+            ErrorCode.INVALID_REQUEST, f"Broker {broker_id} is running; stop it before it is taken out of the cluster"
+        )
+    return [UnregisterBrokerRecord(broker_id=broker_id, broker_epoch=broker.epoch)]
 
 
 def allocate_producer_ids(image: ClusterImage, broker_id: int) -> tuple[list[MetadataRecord], range]:

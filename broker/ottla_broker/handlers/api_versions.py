@@ -8,7 +8,7 @@ import re
 
 from ottla_broker import dispatch
 from ottla_broker.broker import Broker
-from ottla_broker.cluster.registration import SUPPORTED_FEATURES
+from ottla_broker.cluster.features import SUPPORTED_FEATURES
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import ErrorCode
 from ottla_wire.messages.api_versions import (

@@ -1,6 +1,7 @@
 """DescribeCluster, versions 0-2: the cluster's id, controller and brokers (KIP-700).
 
-1+: a client may ask for the controllers instead, which only a controller's listener answers (KIP-919).
+1+: a client may ask for the controllers instead, which only a controller's listener answers (KIP-919). 2+: brokers that
+are registered but not running are listed on demand.
 """
 
 from ottla_broker.broker import Broker
@@ -24,8 +25,10 @@ async def describe_cluster(
         cluster_id=broker.cluster_id,
         controller_id=broker.node_id,
         brokers=[
-            DescribeClusterBroker(broker_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
-            for node, endpoint in broker.endpoints(context.listener)
+            DescribeClusterBroker(
+                broker_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack, is_fenced=node.fenced
+            )
+            for node, endpoint in broker.endpoints(context.listener, with_fenced=request.include_fenced_brokers)
         ],
     )
     if request.endpoint_type != _BROKERS:

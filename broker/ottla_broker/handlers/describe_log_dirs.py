@@ -34,7 +34,7 @@ async def describe_log_dirs(
                 partition_index=log.index, partition_size=log.size_bytes, offset_lag=0, is_future_key=False
             )
         )
-    directory = broker.config.data_directory
+    directory = broker.log_directory
     volume = await asyncio.to_thread(shutil.disk_usage, directory)
     return DescribeLogDirsResponse(
         results=[

@@ -1,11 +1,12 @@
 """ListTransactions, versions 0-1: the transactional ids that this node coordinates (KIP-664).
 
-1: only those that have run for longer than a time (KIP-994). Version 2 would match ids against the client's regular
-expression (KIP-1152), which needs an engine that no expression can keep busy for ever; Python's is not one.
+1: only those that have run for longer than a time (KIP-994). 2: only those whose id matches a regular expression as a
+whole (KIP-1152).
 """
 
 from ottla_broker.broker import Broker
 from ottla_broker.coordinator import transaction
+from ottla_broker.coordinator.regexes import Regex
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import KafkaError
 from ottla_wire.messages.list_transactions import (
@@ -17,7 +18,7 @@ from ottla_wire.messages.list_transactions import (
 _STATES = frozenset(state.title for state in transaction.TransactionState)
 
 
-@handles(ListTransactionsRequest, "0-1")
+@handles(ListTransactionsRequest, "0-2")
 async def list_transactions(
     broker: Broker, _context: RequestContext, request: ListTransactionsRequest
 ) -> ListTransactionsResponse:
@@ -26,6 +27,7 @@ async def list_transactions(
     if request.state_filters and len(unknown) == len(request.state_filters):
         return response
     try:
+        pattern = Regex(request.transactional_id_pattern) if request.transactional_id_pattern else None
         found = broker.transactions.list_transactions(
             request.state_filters, request.producer_id_filters, request.duration_filter
         )
@@ -39,5 +41,6 @@ async def list_transactions(
             transaction_state=listed.state.title,
         )
         for listed in found
+        if pattern is None or pattern.matches(listed.transactional_id)
     ]
     return response

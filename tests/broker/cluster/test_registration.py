@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from ottla_broker.cluster.registration import PRODUCER_ID_BLOCK, SUPPORTED_FEATURES, allocate_producer_ids
+import pytest
+
+from ottla_broker.cluster.features import SUPPORTED_FEATURES
+from ottla_broker.cluster.records import RegisterBrokerRecord
+from ottla_broker.cluster.registration import PRODUCER_ID_BLOCK, allocate_producer_ids, unregister_broker
+from ottla_wire.errors import ErrorCode, KafkaError
 
 
 def test_the_first_broker_finalizes_the_features(cluster: Any) -> None:
@@ -55,3 +60,32 @@ def test_blocks_of_producer_ids_never_overlap(new_cluster: Any) -> None:
         assert len(block) == PRODUCER_ID_BLOCK
         given += block
     assert len(set(given)) == len(given)
+
+
+def test_a_broker_that_is_gone_is_taken_out_of_the_cluster(new_cluster: Any) -> None:
+    cluster = new_cluster(1, 2)
+    node = cluster.image.brokers[2]
+    cluster.replay(
+        [
+            RegisterBrokerRecord(
+                broker_id=2,
+                incarnation_id=node.incarnation_id,
+                broker_epoch=node.epoch,
+                end_points=list(node.endpoints),
+                features=[],
+                rack=None,
+                fenced=True,
+            )
+        ]
+    )
+    cluster.replay(unregister_broker(cluster.image, 2))
+    assert list(cluster.image.brokers) == [1]
+
+
+@pytest.mark.parametrize(
+    ("broker_id", "code"), [(7, ErrorCode.BROKER_ID_NOT_REGISTERED), (1, ErrorCode.INVALID_REQUEST)]
+)
+def test_a_broker_that_runs_or_was_never_there_is_not(cluster: Any, broker_id: int, code: ErrorCode) -> None:
+    with pytest.raises(KafkaError) as error:
+        unregister_broker(cluster.image, broker_id)
+    assert error.value.code is code
