@@ -22,6 +22,8 @@ from ottla_apps.cli.topics import select_partitions
 _POLL_S = 0.2
 _BATCH = 1000
 _PROBE_S = 1.0
+_FOLLOWING_WAIT_MS = 500
+_ENDING_WAIT_MS = 10
 
 Render = Callable[[Shown], bytes]
 
@@ -44,7 +46,13 @@ class Reader:
         self._plan = plan
         self._silent_since: float | None = None
         self._probed = 0.0
-        common = {"enable.partition.eof": True, "isolation.level": plan.isolation, "error_cb": self._on_error}
+        common = {
+            "enable.partition.eof": True,
+            "isolation.level": plan.isolation,
+            "error_cb": self._on_error,
+            # A fetch at the end of a partition tells that it is the end when it returns.
+            "fetch.wait.max.ms": _FOLLOWING_WAIT_MS if plan.follow else _ENDING_WAIT_MS,
+        }
         try:
             self._consumer = Consumer(cluster.client(common | settings))
         except KafkaException as error:
@@ -57,7 +65,7 @@ class Reader:
             self._begin()
             while not self._finished() and printed != self._plan.limit:
                 most = _BATCH if self._plan.limit is None else min(_BATCH, self._plan.limit - printed)
-                messages = self._consumer.consume(most, _POLL_S)
+                messages = self._receive(most)
                 for message in messages:
                     if self._take(message):
                         sys.stdout.buffer.write(render(message))  # type: ignore[arg-type]
@@ -73,6 +81,13 @@ class Reader:
             raise refusal(f"{', '.join(self._plan.topics)} cannot be read", error.args[0]) from None
         finally:
             self._end()
+
+    def _receive(self, most: int) -> list[Message]:
+        """What is there by now; waits a little for the first message, and not for more."""
+        first = self._consumer.poll(_POLL_S)
+        if first is None:
+            return []
+        return [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
 
     def _take(self, message: Message) -> bool:
         """Whether to print a message; it may also be the news that a partition's end was reached."""
