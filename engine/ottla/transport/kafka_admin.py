@@ -16,6 +16,14 @@ from ottla.transport.errors import TransportError
 from ottla.transport.kafka_messages import kafka_error, transport_error
 
 _TIMEOUT_S = 30.0
+_RETRY_EVERY_S = 0.1
+_STALE_METADATA = {
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+}
+"""The client asked a leader that it remembers, and which is it no more, or since its restart leads in a new epoch."""
 
 
 def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
@@ -63,14 +71,19 @@ def offset_ranges(admin: AdminClient, partitions: list[TopicPartition]) -> dict[
 
 
 def _list_offsets(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[TopicPartition, int]:
-    asked = {confluent_kafka.TopicPartition(*where): spec for where in partitions}
-    futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT_S)
-    found = {}
-    for where, future in futures.items():
-        try:
-            found[TopicPartition(where.topic, where.partition)] = future.result().offset
-        except KafkaException as failure:
-            raise transport_error(
-                kafka_error(failure), f"listing offsets of {where.topic}[{where.partition}]"
-            ) from failure
+    deadline = time.monotonic() + _TIMEOUT_S
+    found: dict[TopicPartition, int] = {}
+    while missing := [where for where in partitions if where not in found]:
+        asked = {confluent_kafka.TopicPartition(*where): spec for where in missing}
+        futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT_S)
+        for where, future in futures.items():
+            try:
+                found[TopicPartition(where.topic, where.partition)] = future.result().offset
+            except KafkaException as failure:
+                error = kafka_error(failure)
+                if error.code() not in _STALE_METADATA or time.monotonic() > deadline:
+                    raise transport_error(error, f"listing offsets of {where.topic}[{where.partition}]") from failure
+        if len(found) < len(partitions):
+            time.sleep(_RETRY_EVERY_S)
+            admin.list_topics(timeout=_TIMEOUT_S)  # brings the client's metadata up to date
     return found
