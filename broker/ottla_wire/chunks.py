@@ -5,15 +5,15 @@ and leaves a FileRegion where the records go, so that the server can hand that s
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 # In-memory parts at least this long are sent as they are: joining them with their neighbours would only copy them.
 LARGE_PART = 32 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class FileRegion:
+class FileRegion(msgspec.Struct, frozen=True, gc=False):
     """`size` bytes at `position` of an open file, given by its descriptor, which must stay open until they are sent."""
 
     file: int

@@ -44,7 +44,6 @@ __all__ = [
     "Record",
     "RecordBatch",
     "TimestampType",
-    "assign_offsets",
     "build_batch",
     "iter_batches",
     "rebuild_batch",
@@ -62,14 +61,14 @@ NO_TIMESTAMP = -1
 
 _HEADER = struct.Struct(">qiiBIhiqqqhii")
 _LENGTH = struct.Struct(">i")
-_BASE_OFFSET = struct.Struct(">q")
-_LEADER_EPOCH = struct.Struct(">i")
+_PLACE = struct.Struct(">qii")
 _CRC = struct.Struct(">I")
 _ATTRIBUTES = struct.Struct(">h")
 _TIMESTAMP = struct.Struct(">q")
-_LENGTH_AT, _LEADER_EPOCH_AT, _CRC_AT, _ATTRIBUTES_AT, _MAX_TIMESTAMP_AT = 8, 12, 17, 21, 35
+_LENGTH_AT, _CRC_AT, _ATTRIBUTES_AT, _MAX_TIMESTAMP_AT = 8, 17, 21, 35
 
 _COMPRESSION = 0x07
+_LAST_COMPRESSION = int(Compression.ZSTD)
 _LOG_APPEND_TIME = 0x08
 _TRANSACTIONAL = 0x10
 _CONTROL = 0x20
@@ -99,6 +98,7 @@ class RecordBatch:
         "base_timestamp",
         "buffer",
         "crc",
+        "last_offset",
         "last_offset_delta",
         "magic",
         "max_timestamp",
@@ -122,9 +122,10 @@ class RecordBatch:
         self.producer_epoch: int
         self.base_sequence: int
         self.record_count: int
-        view = memoryview(buffer)
-        if len(view) - position < HEADER_SIZE:
-            raise CorruptRecord(f"{len(view) - position} bytes are too few for a batch header of {HEADER_SIZE}")
+        view = buffer if type(buffer) is memoryview else memoryview(buffer)
+        room = len(view) - position
+        if room < HEADER_SIZE:
+            raise CorruptRecord(f"{room} bytes are too few for a batch header of {HEADER_SIZE}")
         (
             self.base_offset,
             length,
@@ -140,18 +141,16 @@ class RecordBatch:
             self.base_sequence,
             self.record_count,
         ) = _HEADER.unpack_from(view, position)
-        self.size: int = LOG_OVERHEAD + length
-        if not HEADER_SIZE <= self.size <= len(view) - position:
-            raise CorruptRecord(f"a batch claims {self.size} bytes, {len(view) - position} are there")
-        self.buffer = view[position : position + self.size]
-
-    @property
-    def last_offset(self) -> int:
-        return self.base_offset + self.last_offset_delta
+        size = LOG_OVERHEAD + length
+        if not HEADER_SIZE <= size <= room:
+            raise CorruptRecord(f"a batch claims {size} bytes, {room} are there")
+        self.size: int = size
+        self.last_offset: int = self.base_offset + self.last_offset_delta
+        self.buffer = view if size == len(view) else view[position : position + size]
 
     @property
     def next_offset(self) -> int:
-        return self.base_offset + self.last_offset_delta + 1
+        return self.last_offset + 1
 
     @property
     def last_sequence(self) -> int:
@@ -196,14 +195,13 @@ class RecordBatch:
         computed = crc32c(self.buffer[_ATTRIBUTES_AT:])
         if computed != self.crc:
             raise CorruptRecord(f"a batch has the checksum {self.crc:#010x}, its bytes yield {computed:#010x}")
-        if self.last_offset_delta < 0 or self.record_count < 0:
-            raise InvalidRecord(
-                f"a batch claims {self.record_count} records and the last offset delta {self.last_offset_delta}"
-            )
-        if self.compression > Compression.ZSTD:
-            raise InvalidRecord(f"a batch has the compression type {self.compression}, which does not exist")
-        if not self.compression and self.record_count > (self.size - HEADER_SIZE) // SMALLEST_RECORD:
-            raise InvalidRecord(f"a batch of {self.size} bytes claims {self.record_count} records")
+        count, compression = self.record_count, self.attributes & _COMPRESSION
+        if self.last_offset_delta < 0 or count < 0:
+            raise InvalidRecord(f"a batch claims {count} records and the last offset delta {self.last_offset_delta}")
+        if compression > _LAST_COMPRESSION:
+            raise InvalidRecord(f"a batch has the compression type {compression}, which does not exist")
+        if not compression and count > (self.size - HEADER_SIZE) // SMALLEST_RECORD:
+            raise InvalidRecord(f"a batch of {self.size} bytes claims {count} records")
 
     def validate_produced(self) -> None:
         """`validate`, and what holds for a batch that comes straight from a producer: records with consecutive offsets,
@@ -214,12 +212,21 @@ class RecordBatch:
             raise InvalidRecord(
                 f"a batch spans {self.last_offset_delta + 1} offsets but claims {self.record_count} records"
             )
-        if self.is_control:
+        attributes = self.attributes
+        if attributes & _CONTROL:
             raise InvalidRecord("clients may not write control records")
-        if self.has_producer_id and self.base_sequence < 0:
+        if self.producer_id > NO_PRODUCER_ID and self.base_sequence < 0:
             raise InvalidRecord(f"a batch of producer {self.producer_id} has the sequence number {self.base_sequence}")
-        if self.has_delete_horizon:
+        if attributes & _DELETE_HORIZON:
             raise InvalidRecord("only compaction may set a delete horizon")
+
+    def assign(self, base_offset: int, leader_epoch: int) -> None:
+        """Give the batch its place in a log, here and in its bytes, which must be writable. The checksum does not cover
+        that.
+        """
+        self.base_offset, self.partition_leader_epoch = base_offset, leader_epoch
+        self.last_offset = base_offset + self.last_offset_delta
+        _PLACE.pack_into(self.buffer, 0, base_offset, self.size - LOG_OVERHEAD, leader_epoch)
 
     def records(self, max_size: int = MAX_DECOMPRESSED) -> Iterator[Record]:
         """Unpack the records, to no more than `max_size` bytes. Raises InvalidRecord where they are malformed."""
@@ -332,12 +339,6 @@ def _assemble(packed: bytes | bytearray, base_offset: int, leader_epoch: int, *r
 
 def _update_crc(batch: memoryview) -> None:
     _CRC.pack_into(batch, _CRC_AT, crc32c(batch[_ATTRIBUTES_AT:]))
-
-
-def assign_offsets(batch: bytearray | memoryview, position: int, base_offset: int, leader_epoch: int) -> None:
-    """Write base offset and leader epoch into the batch at `position`. The checksum does not cover them."""
-    _BASE_OFFSET.pack_into(batch, position, base_offset)
-    _LEADER_EPOCH.pack_into(batch, position + _LEADER_EPOCH_AT, leader_epoch)
 
 
 def stamp_log_append_time(batch: bytearray | memoryview, position: int, timestamp_ms: int) -> None:

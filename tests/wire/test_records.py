@@ -29,7 +29,6 @@ from ottla_wire.records import (
     Record,
     RecordBatch,
     TimestampType,
-    assign_offsets,
     build_batch,
     iter_batches,
     rebuild_batch,
@@ -190,8 +189,10 @@ def test_records_survive_a_batch(codec: Compression, wire_settings: settings) ->
 def test_offsets_and_epoch_are_assigned_without_touching_the_checksum() -> None:
     batch = build_batch(RECORDS)
     before = RecordBatch(bytes(batch)).crc
-    assign_offsets(batch, 0, 1_000, 12)
+    assigned = RecordBatch(batch)
+    assigned.assign(1_000, 12)
     changed = RecordBatch(batch)
+    assert (assigned.base_offset, assigned.partition_leader_epoch) == (1_000, 12)
     changed.validate()
     assert changed.crc == before
     assert (changed.base_offset, changed.partition_leader_epoch) == (1_000, 12)

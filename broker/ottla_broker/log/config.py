@@ -319,18 +319,18 @@ class LogConfig:
     segment_ms: int = 604_800_000
     unclean_leader_election_enable: bool = False
 
-    @property
-    def compact(self) -> bool:
-        return "compact" in self.cleanup_policy
+    # What follows from these. `longest_segment_ms` is the age at which a new segment is begun: no more than a compacted
+    # log's lag, because its active segment cannot be compacted.
+    compact: bool = dataclasses.field(init=False)
+    delete: bool = dataclasses.field(init=False)
+    longest_segment_ms: int = dataclasses.field(init=False)
 
-    @property
-    def delete(self) -> bool:
-        return "delete" in self.cleanup_policy
-
-    @property
-    def longest_segment_ms(self) -> int:
-        """The age at which a new segment is begun; a compacted log's active segment cannot be compacted."""
-        return min(self.segment_ms, self.max_compaction_lag_ms) if self.compact else self.segment_ms
+    def __post_init__(self) -> None:
+        compact = "compact" in self.cleanup_policy
+        longest_ms = min(self.segment_ms, self.max_compaction_lag_ms) if compact else self.segment_ms
+        object.__setattr__(self, "compact", compact)
+        object.__setattr__(self, "delete", "delete" in self.cleanup_policy)
+        object.__setattr__(self, "longest_segment_ms", longest_ms)
 
     @classmethod
     def parse(cls, overrides: Mapping[str, str], defaults: "LogConfig | None" = None) -> "LogConfig":

@@ -94,15 +94,17 @@ class Disk(Protocol):
 def write_all(file: File, data: Data, position: int) -> None:
     """Write all of `data` at `position`, however short the single writes are; OSError if that cannot be done."""
     written = file.write(data, position)
-    if written == len(data):
-        return
-    rest = memoryview(data)[written:]
-    while rest:
-        if written == 0:
+    if written < len(data):
+        write_rest(file, data, position, written)
+
+
+def write_rest(file: File, data: Data, position: int, written: int) -> None:
+    """`write_all`, after `written` bytes of it."""
+    while written < len(data):
+        more = file.write(memoryview(data)[written:], position + written)
+        if more == 0:
             raise OSError(errno.EIO, "The disk accepted no bytes and reported no error")
-        position += written
-        written = file.write(rest, position)
-        rest = rest[written:]
+        written += more
 
 
 def read_whole(disk: Disk, path: Path) -> bytes:

@@ -14,7 +14,9 @@ The high watermark is moved by whoever replicates (on one node: right after the 
 import threading
 import uuid
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from ottla_broker.log import checkpoints
 from ottla_broker.log.compaction import CompactionPlan, CompactionResult, compactable_segments
@@ -39,7 +41,7 @@ _NO_TOPIC_ID: Final = uuid.UUID(int=0)
 _LONGEST_NAME: Final = 255
 
 
-class Appended(NamedTuple):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """The outcome of an append. `log_append_time_ms` is -1 unless the topic has LogAppendTime.
 
     `duplicate`: the batch was there already, and the offsets are those of its first append. `flush_due`: flush.messages
@@ -54,7 +56,7 @@ class Appended(NamedTuple):
     flush_due: bool
 
 
-class Slice(NamedTuple):
+class Slice(msgspec.Struct, frozen=True):
     """What a read returns; `region` is None if there is nothing to read (yet).
 
     `aborted` is None unless only committed records were asked for; it is sorted by first offset.
@@ -195,7 +197,9 @@ class PartitionLog:
 
     def update_high_watermark(self, offset: int) -> None:
         """Records below `offset` are replicated as they must be, and may be read. Kept within the log's bounds."""
-        self.high_watermark = max(self.log_start_offset, min(offset, self.log_end_offset))
+        if not self.log_start_offset <= offset <= self.log_end_offset:
+            offset = max(self.log_start_offset, min(offset, self.log_end_offset))
+        self.high_watermark = offset
         if self._first_unstable is not None:
             self._first_unstable = self._transactions.first_unstable(self.high_watermark)
 
@@ -214,38 +218,42 @@ class PartitionLog:
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
         if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
             data = bytearray(data)
+        config = self.config
         batches = parse_batches(data, origin)
         for batch in batches:
-            check_batch(batch, self.config, origin, now_ms)
+            check_batch(batch, config, origin, now_ms)
         if origin is Origin.CLIENT and batches[0].producer_id >= 0:
             duplicate = self._find_duplicate(batches[0])
             if duplicate is not None:
                 return duplicate
+        end_offset = self._segments.active.next_offset
         if origin is Origin.REPLICATION:
-            check_offsets(batches, self.log_end_offset)
+            check_offsets(batches, end_offset)
         else:
-            data, batches = assign(data, batches, self.config, self.log_end_offset, leader_epoch, now_ms)
-        if len(data) > self.config.segment_bytes:
+            data, batches = assign(data, batches, config, end_offset, leader_epoch, now_ms)
+        if len(data) > config.segment_bytes:
             raise KafkaError(
                 ErrorCode.RECORD_LIST_TOO_LARGE,
-                f"The append has {len(data)} bytes, segment.bytes is {self.config.segment_bytes}",
+                f"The append has {len(data)} bytes, segment.bytes is {config.segment_bytes}",
             )
         stage = self._stage(batches, origin, now_ms)
         self._write(data, batches, now_ms)
         for batch in batches:
-            if batch.partition_leader_epoch != self._epochs.latest and batch.partition_leader_epoch >= 0:
-                self._epochs.assign(batch.partition_leader_epoch, batch.base_offset)
+            epoch = batch.partition_leader_epoch
+            if epoch != self._epochs.latest and epoch >= 0:
+                self._epochs.assign(epoch, batch.base_offset)
         if stage is not None:
             self._commit(stage)
         if self._unflushed_since_ms is None:
             self._unflushed_since_ms = now_ms
+        last_offset = batches[-1].last_offset
         return Appended(
             batches[0].base_offset,
-            batches[-1].last_offset,
-            now_ms if self.config.message_timestamp_type == "LogAppendTime" else -1,
+            last_offset,
+            now_ms if config.message_timestamp_type == "LogAppendTime" else -1,
             self.log_start_offset,
             duplicate=False,
-            flush_due=self.log_end_offset - self.recovery_point >= self.config.flush_messages,
+            flush_due=last_offset + 1 - self.recovery_point >= config.flush_messages,
         )
 
     def _find_duplicate(self, batch: RecordBatch) -> Appended | None:
@@ -275,11 +283,12 @@ class PartitionLog:
         return stage
 
     def _write(self, data: Data, batches: list[RecordBatch], now_ms: int) -> None:
-        newest = max(batch.max_timestamp for batch in batches)
+        config, active = self.config, self._segments.active
+        newest = batches[0].max_timestamp if len(batches) == 1 else max(batch.max_timestamp for batch in batches)
         try:
-            if self._segments.active.must_roll(len(data), batches[-1].last_offset, newest, self.config, now_ms):
-                self._roll(batches[0].base_offset, now_ms)
-            self._segments.active.append(data, batches, self.config.index_interval_bytes)
+            if active.must_roll(len(data), batches[-1].last_offset, newest, config, now_ms):
+                active = self._roll(batches[0].base_offset, now_ms)
+            active.append(data, batches, config.index_interval_bytes)
         except OSError as error:
             raise KafkaError(
                 ErrorCode.KAFKA_STORAGE_ERROR, f"Writing {self.topic}-{self.index} failed: {error.strerror}"
@@ -297,13 +306,14 @@ class PartitionLog:
         if self._segments.active.size:
             self._roll(self.log_end_offset, now_ms)
 
-    def _roll(self, base_offset: int, now_ms: int) -> None:
+    def _roll(self, base_offset: int, now_ms: int) -> Segment:
         self._unsynced_names.add(self._snapshots.write(base_offset, self._producers))
         segment = Segment.create(self._disk, self.directory, base_offset, self.config, now_ms)
         self._unsynced_names.add(segment.path(LOG_SUFFIX).name)
         self._segments.active.close_indexes()
         self._segments.active.trim()
         self._segments.append(segment)
+        return segment
 
     # ---- read
 

@@ -17,9 +17,10 @@ transaction or -1.
 import enum
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import crc32c
+import msgspec
 
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.header import BatchLike
@@ -49,7 +50,7 @@ class Origin(enum.Enum):
     REPLICATION = "replication"  # the leader has checked it; offsets and epochs are taken as they are
 
 
-class AppendedBatch(NamedTuple):
+class AppendedBatch(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a batch: enough to recognise it when it comes again."""
 
     last_sequence: int
@@ -66,7 +67,7 @@ class AppendedBatch(NamedTuple):
         return self.last_offset - self.offset_delta
 
 
-class ProducerState(NamedTuple):
+class ProducerState(msgspec.Struct, frozen=True, gc=False):
     """One producer's state; every append makes a new one.
 
     `last_timestamp` is when the broker last heard of it. (Kafka takes the records' own time, so that a producer of

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from ottla_broker.log.config import INT32_MAX, LogConfig
-from ottla_broker.log.disk import Data, Disk, File, write_all, write_whole
+from ottla_broker.log.disk import Data, Disk, File, write_rest, write_whole
 from ottla_broker.log.epochs import LeaderEpochs
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.header import BatchHeader, BatchLike
@@ -76,6 +76,7 @@ class Segment:
         "max_timestamp",
         "max_timestamp_offset",
         "next_offset",
+        "offset_limit",
         "size",
         "unsynced",
     )
@@ -89,6 +90,7 @@ class Segment:
         self.created_ms = created_ms
         self.extension = ""
         self.next_offset = base_offset
+        self.offset_limit = base_offset + INT32_MAX + 1  # the first that is too far from the base for the indexes
         self.max_timestamp = NO_TIMESTAMP
         self.max_timestamp_offset = base_offset
         self.indexes_stored = False
@@ -135,11 +137,6 @@ class Segment:
         segment.next_offset = segment.offset_limit  # not known yet
         return segment
 
-    @property
-    def offset_limit(self) -> int:
-        """The first offset that is too far from the base offset for the indexes."""
-        return self.base_offset + INT32_MAX + 1
-
     def path(self, suffix: str) -> Path:
         """The path of one of the segment's files."""
         return self.directory / (file_name(self.base_offset, suffix) + self.extension)
@@ -150,10 +147,13 @@ class Segment:
         """Whether batches of `size` bytes up to `last_offset` belong into a new segment."""
         if self.size == 0:
             return last_offset >= self.offset_limit
+        longest_ms = config.longest_segment_ms
+        if config.segment_jitter_ms:
+            longest_ms -= self._jitter_ms(config)
         return (
             self.size + size > config.segment_bytes
             or last_offset >= self.offset_limit
-            or self._waited_ms(max_timestamp, now_ms) > config.longest_segment_ms - self._jitter_ms(config)
+            or self._waited_ms(max_timestamp, now_ms) > longest_ms
             or (self._bytes_since_index > config.index_interval_bytes and self._indexes_are_full(config))
         )
 
@@ -165,7 +165,9 @@ class Segment:
 
     def _waited_ms(self, max_timestamp: int, now_ms: int) -> int:
         """How long the segment has been open: in the records' time where they have one, else by the clock."""
-        first = self.first_timestamp()
+        first = self._first_timestamp
+        if first is None:
+            first = self.first_timestamp()
         return max_timestamp - first if first >= 0 else now_ms - self.created_ms
 
     def first_timestamp(self) -> int:
@@ -177,8 +179,6 @@ class Segment:
 
     def _jitter_ms(self, config: LogConfig) -> int:
         """A part of segment.jitter.ms that differs from segment to segment, but not from one call to the next."""
-        if config.segment_jitter_ms == 0:
-            return 0
         seed = zlib.crc32(str(self.path(LOG_SUFFIX)).encode())
         return seed % min(config.segment_jitter_ms, config.longest_segment_ms)
 
@@ -188,7 +188,9 @@ class Segment:
         self.indexes_stored = False
         self.unsynced = True
         try:
-            write_all(self.file, data, position)
+            written = self.file.write(data, position)
+            if written < len(data):
+                write_rest(self.file, data, position, written)
         except OSError:
             self.file.truncate(position)
             raise

@@ -12,7 +12,6 @@ from ottla_wire.records import (
     NewRecord,
     RecordBatch,
     TimestampType,
-    assign_offsets,
     build_batch,
     stamp_log_append_time,
 )
@@ -31,8 +30,8 @@ _COMPRESSION_TYPES = {
 def parse_batches(data: Data, origin: Origin) -> list[RecordBatch]:
     """The batches in `data`, which they must fill. Raises CorruptRecord, or InvalidRecord if a client sends several."""
     batches = [RecordBatch(data, 0)]
-    position = batches[0].size
-    while position < len(data):
+    position, end = batches[0].size, len(data)
+    while position < end:
         batches.append(RecordBatch(data, position))
         position += batches[-1].size
     if origin is Origin.CLIENT and len(batches) > 1:
@@ -88,12 +87,12 @@ def assign(
         batches = [_compress(batch, _COMPRESSION_TYPES[config.compression_type]) for batch in batches]
         data = bytearray().join(batch.buffer for batch in batches)
         batches = parse_batches(data, Origin.COORDINATOR)
-    for number, batch in enumerate(batches):
-        if config.message_timestamp_type == "LogAppendTime":
+    if config.message_timestamp_type == "LogAppendTime":
+        for batch in batches:
             stamp_log_append_time(batch.buffer, 0, now_ms)
-            batches[number] = batch = RecordBatch(batch.buffer)
-        assign_offsets(batch.buffer, 0, offset, leader_epoch)
-        batch.base_offset, batch.partition_leader_epoch = offset, leader_epoch
+        batches = [RecordBatch(batch.buffer) for batch in batches]
+    for batch in batches:
+        batch.assign(offset, leader_epoch)
         offset = batch.next_offset
     return data, batches
 

@@ -45,6 +45,11 @@ class Bench:
         log.update_high_watermark(log.log_end_offset)
         return appended
 
+    def append_at(self, log: PartitionLog, data: bytes | bytearray, **options: object) -> tuple[int, int]:
+        """`append`, and the first and the last offset of what was appended."""
+        appended = self.append(log, data, **options)
+        return appended.base_offset, appended.last_offset
+
     def fill(self, log: PartitionLog, batches: int, *, records: int = 1, value_size: int = 20) -> None:
         """Append batches, a second of event time apart."""
         for _ in range(batches):

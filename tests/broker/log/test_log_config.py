@@ -9,7 +9,7 @@ from ottla_wire.errors import ErrorCode, KafkaError
 
 
 def test_every_setting_is_an_option_and_the_reverse() -> None:
-    fields = {field.name for field in dataclasses.fields(LogConfig)}
+    fields = {field.name for field in dataclasses.fields(LogConfig) if field.init}
     assert {option.field for option in OPTIONS.values()} == fields
     assert all(option.name.replace(".", "_") == option.field for option in OPTIONS.values())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from ottla_broker.log.config import LogConfig
@@ -140,7 +141,7 @@ def test_transactions_survive_a_restart(bench, producers: Producers, one_batch: 
             producers.end(log, number % 7, commit=number % 2 == 0)
         bench.append(log, one_batch())
     expected = aborted(log, 0), log.last_stable_offset, log.log_end_offset
-    states = [state._replace(last_timestamp=0, batches=state.batches[-1:]) for state in log.producers]
+    states = [msgspec.structs.replace(state, last_timestamp=0, batches=state.batches[-1:]) for state in log.producers]
     assert expected[0]
     if stop.startswith("crash"):
         log.flush()
@@ -154,7 +155,7 @@ def test_transactions_survive_a_restart(bench, producers: Producers, one_batch: 
                 bench.disk.open(path).truncate(5)
         log = bench.open()
     assert (aborted(log, 0), log.last_stable_offset, log.log_end_offset) == expected
-    restored = [state._replace(last_timestamp=0, batches=state.batches[-1:]) for state in log.producers]
+    restored = [msgspec.structs.replace(state, last_timestamp=0, batches=state.batches[-1:]) for state in log.producers]
     strip = [
         (state.producer_id, state.epoch, state.last_sequence, state.transaction_first_offset) for state in restored
     ]

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable
 
 import crc32c
+import msgspec
 import pytest
 
 from ottla_broker.log.errors import CorruptFile
@@ -183,7 +184,7 @@ def test_a_snapshot_brings_back_the_last_batch_and_the_open_transaction(send: Se
     restored = Producers.decode(producers.encode())
     before, after = producers.get(PRODUCER), restored.get(PRODUCER)
     assert before is not None
-    assert after == before._replace(batches=before.batches[-1:])
+    assert after == msgspec.structs.replace(before, batches=before.batches[-1:])
     assert restored.open_transactions() == [(PRODUCER, 0)]
 
 

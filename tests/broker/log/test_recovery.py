@@ -220,7 +220,7 @@ def test_the_five_batches_window_survives_a_crash(bench, one_batch) -> None:
     bench.disk.crash()
     log = bench.open(clean=False)
     for offset in range(2, 7):
-        assert bench.append(log, bytes(batches[offset]))[:2] == (offset, offset)
+        assert bench.append_at(log, bytes(batches[offset])) == (offset, offset)
     assert log.log_end_offset == 7
 
 
