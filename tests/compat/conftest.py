@@ -1,22 +1,60 @@
-"""What the compatibility tests run against: our broker as a process of its own, and Apache Kafka."""
+"""What the compatibility tests run against and with: two brokers, and a program for each family of clients."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from .brokers import BROKERS, Broker
+from .programs import Client, Family, Program
+
+TIMEOUT_S = 30
+
+
+@pytest.fixture(scope="session", params=BROKERS)
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker that the tests of a session share; each makes topics and groups of its own."""
+    with BROKERS[request.param](tmp_path_factory.mktemp(request.param)) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
-def broker_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a broker that all tests of a session share; each makes topics and groups of its own."""
-    directory: Path = tmp_path_factory.mktemp("broker")
-    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "listening on" in line, f"the broker did not start: {line!r}"
-        yield line.split("listening on ")[1].split(",")[0]
-        process.terminate()
-        assert process.wait(30) == 0
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Family], Program]]:
+    """`programs(family)` is the family's running program, which is started when it is first asked for."""
+    running: dict[str, Program] = {}
+    logs = tmp_path_factory.mktemp("programs")
+
+    def program(family: Family) -> Program:
+        if family.name not in running or not running[family.name].running:
+            running[family.name] = Program(family, logs / f"{family.name}.log")
+        return running[family.name]
+
+    yield program
+    for started in running.values():
+        started.close()
+
+
+@pytest.fixture
+def client(family: Family, broker: Broker, programs: Callable[[Family], Program]) -> Client:
+    """The family that the test is parametrized with, at work on the broker."""
+    return Client(programs(family), broker.address)
+
+
+@pytest.fixture
+def new_topic(broker: Broker) -> Callable[..., str]:
+    """`new_topic(partitions, at=ADDRESS)` creates a topic and returns its name."""
+
+    def create(partitions: int = 1, *, at: str = broker.address) -> str:
+        name = f"topic-{uuid4()}"
+        admin = AdminClient({"bootstrap.servers": at})
+        admin.create_topics([NewTopic(name, partitions, 1)])[name].result(TIMEOUT_S)
+        return name
+
+    return create
+
+
+@pytest.fixture
+def new_name() -> Callable[[str], str]:
+    """`new_name("group")` is a name that no other test uses."""
+    return lambda kind: f"{kind}-{uuid4()}"

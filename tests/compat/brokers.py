@@ -1,0 +1,124 @@
+"""The brokers that the suite runs against: Ottla, and Apache Kafka as one KRaft node."""
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from .programs import JAVA, KAFKA_CLASSPATH
+from .proxy import LossyProxy
+
+START_TIMEOUT_S = 60
+
+# Settings that keep tests short; the same for both, so that only the brokers differ.
+SETTINGS = {
+    "group.initial.rebalance.delay.ms": "0",
+    "group.consumer.min.heartbeat.interval.ms": "300",
+    "group.consumer.heartbeat.interval.ms": "300",
+    "offsets.topic.num.partitions": "5",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "5",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+}
+
+
+class Broker(NamedTuple):
+    """A running broker. `lossy` leads to the same kind of broker through a proxy that can lose answers."""
+
+    name: str
+    address: str
+    lossy: LossyProxy
+    data_directory: Path
+
+
+@contextmanager
+def ottla(directory: Path) -> Iterator[Broker]:
+    """Two Ottla brokers: one to be reached directly, one that names the proxy as its address."""
+    with (
+        LossyProxy() as proxy,
+        _ottla(directory / "direct") as direct,
+        _ottla(directory / "behind-proxy", f"advertised.listeners=PLAINTEXT://{proxy.address}") as behind,
+    ):
+        proxy.target = behind
+        yield Broker("ottla", direct, proxy, directory / "direct")
+
+
+@contextmanager
+def _ottla(data_directory: Path, *settings: str) -> Iterator[str]:
+    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(data_directory), "--listen", "127.0.0.1:0"]
+    for setting in (*(f"{name}={value}" for name, value in SETTINGS.items()), *settings):
+        command += ["--set", setting]
+    with subprocess.Popen([*command, "--exit-with-parent"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert "listening on" in line, f"the broker did not start: {line!r}"
+            yield line.split("listening on ")[1].split(",")[0]
+        finally:
+            process.terminate()
+            status = process.wait(30)
+    assert status == 0, f"the broker stopped with status {status}"
+
+
+@contextmanager
+def kafka(directory: Path) -> Iterator[Broker]:
+    """Apache Kafka with two listeners, one of which names the proxy as its address."""
+    with LossyProxy() as proxy:
+        direct, behind, controller = _free_ports(3)
+        proxy.target = f"127.0.0.1:{behind}"
+        settings = {
+            **SETTINGS,
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "controller.listener.names": "CONTROLLER",
+            "inter.broker.listener.name": "DIRECT",
+            "listener.security.protocol.map": "DIRECT:PLAINTEXT,LOSSY:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": f"DIRECT://127.0.0.1:{direct},LOSSY://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"DIRECT://127.0.0.1:{direct},LOSSY://{proxy.address}",
+            "log.dirs": str(directory / "data"),
+        }
+        properties = directory / "server.properties"
+        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        java = [*JAVA, KAFKA_CLASSPATH]
+        format_storage = [*java, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", properties]
+        subprocess.run(format_storage, check=True, capture_output=True, timeout=START_TIMEOUT_S)
+        with (
+            (directory / "kafka.log").open("wb") as log,
+            subprocess.Popen([*java, "kafka.Kafka", properties], stdout=log, stderr=log) as process,
+        ):
+            try:
+                _await_listener(process, direct)
+                yield Broker("kafka", f"127.0.0.1:{direct}", proxy, directory / "data")
+            finally:
+                process.terminate()
+                process.wait(30)
+
+
+def _free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
+
+
+def _await_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "Apache Kafka did not start"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("Apache Kafka does not listen")
+
+
+BROKERS: dict[str, Callable[[Path], AbstractContextManager[Broker]]] = {"ottla": ottla, "kafka": kafka}
