@@ -12,7 +12,18 @@ What is exported here is the public API; everything else may change.
 """
 
 from ottla.agent import Agent
-from ottla.aggregations import Aggregation, count, maximum, mean, minimum, reduce, sum  # noqa: A004
+from ottla.aggregations import (
+    Aggregation,
+    collect,
+    count,
+    first,
+    last,
+    maximum,
+    mean,
+    minimum,
+    reduce,
+    sum,  # noqa: A004
+)
 from ottla.app import App
 from ottla.errors import (
     ConfigError,
@@ -33,7 +44,19 @@ from ottla.stream import Stream
 from ottla.tables import Table
 from ottla.topic import Topic
 from ottla.topology import Topology
-from ottla.windows import Window, Windowed, WindowedStream, hopping, tumbling
+from ottla.windows import (
+    CountWindow,
+    SessionWindow,
+    SlidingWindow,
+    Window,
+    Windowed,
+    WindowedStream,
+    counting,
+    hopping,
+    session,
+    sliding,
+    tumbling,
+)
 
 __all__ = [
     "Agent",
@@ -42,6 +65,7 @@ __all__ = [
     "Codec",
     "ConfigError",
     "CopartitionError",
+    "CountWindow",
     "DecodeError",
     "DuplicateName",
     "EncodeError",
@@ -51,6 +75,8 @@ __all__ = [
     "NotInTask",
     "OttlaError",
     "ProcessingFailed",
+    "SessionWindow",
+    "SlidingWindow",
     "Stream",
     "Table",
     "Taken",
@@ -60,12 +86,18 @@ __all__ = [
     "Window",
     "Windowed",
     "WindowedStream",
+    "collect",
     "count",
+    "counting",
+    "first",
     "hopping",
+    "last",
     "maximum",
     "mean",
     "minimum",
     "reduce",
+    "session",
+    "sliding",
     "sum",
     "tumbling",
 ]

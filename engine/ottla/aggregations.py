@@ -1,11 +1,11 @@
 """Named aggregations: what `aggregate("hourly", flights=count(), worst=maximum("delay"))` computes per window.
 
-A definition is compiled once into two functions, `update` and `result`, whose source is written for exactly its
+A definition is compiled once into functions, `update`, `merge` and `result`, whose source is written for exactly its
 aggregations: per event there is one call, no loop over the aggregations and no reflection. State is a tuple and never
 changed in place, so that an update that raises leaves the old state as it was.
 
-`sum`, `mean`, `minimum` and `maximum` take a field's name or a function of the value, and leave out events for which it
-is None, as SQL does. Their `type` is what a restart decodes the state as; it is needed for what msgpack does not tell
+All but `count` and `reduce` take a field's name or a function of the value, and leave out events for which it is None,
+as SQL does. Their `type` is what a restart decodes the state as; it is needed for what msgpack does not tell
 apart by itself, like Decimal and date.
 """
 
@@ -29,25 +29,34 @@ State = tuple[Any, ...]
 @dataclass(frozen=True, slots=True)
 class Aggregation:
     """One aggregation as source text. In the text `{x}` is the selected value (None: leave the event out), `{0}`, `{1}`
-    the aggregation's own slots, `{value}` the event's value and `{function}`, `{initial}` the user's callables.
+    the aggregation's own slots, `{other0}`, `{other1}` those of a later window, `timestamp` and `{value}` the event's,
+    and `{function}`, `{initial}`, `{merger}` the user's callables.
 
-    `first` makes the slots from the first event, `then` from the slots and the next event, `result` the answer.
+    `first` makes the slots from the first event, `then` from the slots and the next event, `merge` from the slots of
+    two sessions that become one, `result` the answer. Without `merge` there are no sessions.
     """
 
     kind: str
     first: tuple[str, ...]
     then: tuple[str, ...]
+    merge: tuple[str, ...]
     result: str
     slot_types: tuple[Any, ...]
     result_type: Any
     selector: Selector | None = None
     function: Callable[[Any, Any], Any] | None = None
     initial: Callable[[], Any] | None = None
+    merger: Callable[[Any, Any], Any] | None = None
+
+    @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """The user's functions that it calls."""
+        return [each for each in (self.selector, self.function, self.initial, self.merger) if callable(each)]
 
 
 def count() -> Aggregation:
     """How many events."""
-    return Aggregation("count", ("1",), ("{0} + 1",), "{0}", (int,), int)
+    return Aggregation("count", ("1",), ("{0} + 1",), ("{0} + {other0}",), "{0}", (int,), int)
 
 
 def sum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A001, A002 - named for what users know
@@ -56,6 +65,7 @@ def sum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A001, A
         "sum",
         ("0 if {x} is None else 0 + {x}",),
         ("{0} if {x} is None else {0} + {x}",),
+        ("{0} + {other0}",),
         "{0}",
         (type,),
         type,
@@ -69,6 +79,7 @@ def mean(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A002 -
         "mean",
         ("0 if {x} is None else 0 + {x}", "0 if {x} is None else 1"),
         ("{0} if {x} is None else {0} + {x}", "{1} if {x} is None else {1} + 1"),
+        ("{0} + {other0}", "{1} + {other1}"),
         "{0} / {1} if {1} else None",
         (type, int),
         Any,
@@ -86,17 +97,46 @@ def maximum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A00
     return _extreme("maximum", ">", selector, type)
 
 
+def first(selector: Selector | None = None, *, type: Any = Any) -> Aggregation:  # noqa: A002 - as in reduce
+    """A field of the earliest event that has it, or its value; None if no event has it. Of equal times the first that
+    came."""
+    return _at_one_end("first", "timestamp < {0}", "{other0} < {0}", selector, type)
+
+
+def last(selector: Selector | None = None, *, type: Any = Any) -> Aggregation:  # noqa: A002 - as in reduce
+    """A field of the latest event that has it, or its value; None if no event has it. Of equal times the last that
+    came."""
+    return _at_one_end("last", "timestamp >= {0}", "{other0} >= {0}", selector, type)
+
+
+def collect(selector: Selector | None = None, *, type: Any = Any) -> Aggregation:  # noqa: A002 - as in reduce
+    """The values of a field, or the events' values, in a list: as they came, and of sessions that become one those of
+    the earlier first."""
+    return Aggregation(
+        "collect",
+        ("[] if {x} is None else [{x}]",),
+        ("{0} if {x} is None else [*{0}, {x}]",),
+        ("{0} + {other0}",),
+        "list({0})",
+        (list[type],),
+        list[type],
+        _whole if selector is None else _checked(selector, "collect"),
+    )
+
+
 def reduce(
     function: Callable[[Any, Any], Any],
     initial: Any = msgspec.UNSET,
     *,
     type: Any = None,  # noqa: A002 - the word users know from topics and tables
+    merge: Callable[[Any, Any], Any] | None = None,
 ) -> Aggregation:
     """Folds events with `function(so_far, value)`.
 
     Begins with `initial`, which is called if it is callable (`list`, `dict`, a lambda), or else with the first value.
     `type` is what a restart decodes the state as; without it the annotated return type of `function` or the type of
-    `initial` is used. The function must return a new object or be given one it may change: state is kept by reference.
+    `initial` is used. `merge(earlier, later)` makes the state of one session of those of two; without `initial` it is
+    `function`. The functions must return a new object and leave what they are given as it is.
     """
     resolved = type if type is not None else _reduced_type(function, initial)
     given = initial is not msgspec.UNSET
@@ -104,18 +144,41 @@ def reduce(
         "reduce",
         ("{function}({initial}(), {value})" if given else "{value}",),
         ("{function}({0}, {value})",),
+        ("{merger}({0}, {other0})",) if merge is not None or not given else (),
         "{0}",
         (resolved,),
         resolved,
         function=function,
         initial=(initial if callable(initial) else lambda: initial) if given else None,
+        merger=merge if given or merge is not None else function,
+    )
+
+
+def _whole(value: Any) -> Any:
+    return value
+
+
+def _at_one_end(kind: str, wins: str, other_wins: str, selector: Selector | None, type_: Any) -> Aggregation:
+    taken = f"{{x}} is not None and ({{0}} is None or {wins})"
+    merged = f"{{other0}} is not None and ({{0}} is None or {other_wins})"
+    slot = type_ if type_ is Any else type_ | None
+    return Aggregation(
+        kind,
+        ("None if {x} is None else timestamp", "{x}"),
+        (f"timestamp if {taken} else {{0}}", f"{{x}} if {taken} else {{1}}"),
+        (f"{{other0}} if {merged} else {{0}}", f"{{other1}} if {merged} else {{1}}"),
+        "{1}",
+        (int | None, slot),
+        slot,
+        _whole if selector is None else _checked(selector, kind),
     )
 
 
 def _extreme(kind: str, wins: str, selector: Selector, type_: Any) -> Aggregation:
     then = f"{{0}} if {{x}} is None else {{x}} if {{0}} is None or {{x}} {wins} {{0}} else {{0}}"
+    merge = f"{{0}} if {{other0}} is None else {{other0}} if {{0}} is None or {{other0}} {wins} {{0}} else {{0}}"
     slot = type_ if type_ is Any else type_ | None
-    return Aggregation(kind, ("{x}",), (then,), "{0}", (slot,), slot, _checked(selector, kind))
+    return Aggregation(kind, ("{x}",), (then,), (merge,), "{0}", (slot,), slot, _checked(selector, kind))
 
 
 def _checked(selector: Selector, kind: str) -> Selector:
@@ -141,14 +204,16 @@ def _reduced_type(function: Callable[[Any, Any], Any], initial: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """An aggregate definition as two functions.
+    """An aggregate definition as functions.
 
-    `update(state or None, value, timestamp)` returns the next state, whose first slot is the newest timestamp; it
-    raises what the user's selectors and functions raise. `result(state)` returns an instance of `result_type`, a
-    frozen Struct with a field per aggregation.
+    `update(state or None, value, timestamp)` returns the next state, whose first slot is the newest timestamp;
+    `merge(earlier, later)` that of two sessions, and is None if an aggregation has no way to do that. Both raise what
+    the user's selectors and functions raise. `result(state)` returns an instance of `result_type`, a frozen Struct with
+    a field per aggregation.
     """
 
     update: Callable[[State | None, Any, int], State]
+    merge: Callable[[State, State], State] | None
     result: Callable[[State], Any]
     state_type: Any
     result_type: type[msgspec.Struct]
@@ -163,6 +228,7 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
     selected: list[str] = []
     first: list[str] = ["timestamp"]
     then: list[str] = ["timestamp if timestamp > newest else newest"]
+    merged: list[str] = ["max(newest, other_newest)"]
     results: list[str] = []
     slots: list[str] = []
     slot_types: list[Any] = [int]
@@ -172,8 +238,9 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
                 f"aggregate({name!r}): {field}={aggregation!r} is no aggregation; use count(), mean(...)"
             )
         own = [f"s{len(slots) + offset}" for offset in range(len(aggregation.then))]
-        words = {"x": f"x{index}", "value": "value", "function": f"function{index}", "initial": f"initial{index}"}
-        scope |= {words["function"]: aggregation.function, words["initial"]: aggregation.initial}
+        words = {word: f"{word}{index}" for word in ("x", "function", "initial", "merger")} | {"value": "value"}
+        words |= {f"other{offset}": f"other_{slot}" for offset, slot in enumerate(own)}
+        scope |= {words[word]: getattr(aggregation, word) for word in ("function", "initial", "merger")}
         if isinstance(aggregation.selector, str):
             selected.append(
                 f"{words['x']} = None if value is None else value[{aggregation.selector!r}]"
@@ -184,6 +251,7 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
             selected.append(f"{words['x']} = select{index}(value)")
         first += [text.format(*own, **words) for text in aggregation.first]
         then += [text.format(*own, **words) for text in aggregation.then]
+        merged += [text.format(*own, **words) for text in aggregation.merge]
         results.append(aggregation.result.format(*own, **words))
         slots += own
         slot_types += aggregation.slot_types
@@ -196,6 +264,11 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
         f"    newest, {', '.join(slots)} = state",
         f"    return ({', '.join(then)},)",
         "",
+        "def merge(state, other):",
+        f"    newest, {', '.join(slots)} = state",
+        f"    other_newest, {', '.join(f'other_{slot}' for slot in slots)} = other",
+        f"    return ({', '.join(merged)},)",
+        "",
         "def result(state):",
         f"    _, {', '.join(slots)} = state",
         f"    return Result({', '.join(results)})",
@@ -204,7 +277,8 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
     file = f"<ottla aggregate {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), scope)
-    return Compiled(scope["update"], scope["result"], tuple[tuple(slot_types)], result_type)  # type: ignore[misc]
+    merge = scope["merge"] if all(each.merge for each in aggregations.values()) else None
+    return Compiled(scope["update"], merge, scope["result"], tuple[tuple(slot_types)], result_type)  # type: ignore[misc]
 
 
 def _result_type(name: str, aggregations: Mapping[str, Aggregation]) -> type[msgspec.Struct]:

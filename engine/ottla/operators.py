@@ -7,13 +7,14 @@ function is called twice for an event, and events that fail cost nothing to thos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 from ottla.batch import Batch
 from ottla.errors import DecodeError
-from ottla.processor import Processor, TaskContext
+from ottla.event import Event, event_at
+from ottla.processor import Place, Processor, TaskContext
 from ottla.time import checked_timestamp
 from ottla.transport.contract import Message, OutputRecord
 
@@ -197,6 +198,37 @@ class Branch(Processor):
             if predicate(value):
                 return index
         return len(self._predicates)
+
+
+class Handle(Processor):
+    """Calls a function, async or not, with each event, and hands nothing on."""
+
+    def __init__(
+        self, context: TaskContext, name: str, function: Callable[[Event[Any]], Awaitable[None] | None]
+    ) -> None:
+        super().__init__()
+        self._context = context
+        self._name = name
+        self._function = function
+
+    async def receive(self, batch: Batch) -> None:
+        outer = self._context.cursor
+        try:
+            for row in range(len(batch)):
+                self._context.cursor = Place(batch, row)
+                await self._handle(batch, row)
+        finally:
+            self._context.cursor = outer
+            self._context.journal.clear()
+
+    async def _handle(self, batch: Batch, row: int) -> None:
+        try:
+            done = self._function(event_at(batch, row))
+            if done is not None:
+                await done
+        except Exception as error:
+            self._context.take_back(row)
+            self._context.reject(self._name, error, batch, row)
 
 
 class Sink(Processor):

@@ -46,6 +46,14 @@ class Cursor(Protocol):
 
 
 @dataclass(slots=True)
+class Place:
+    """A cursor that stands still."""
+
+    batch: Batch
+    row: int
+
+
+@dataclass(slots=True)
 class TaskContext:
     """What the processors of one task share.
 

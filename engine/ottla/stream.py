@@ -20,7 +20,7 @@ from ottla.tables import Table
 from ottla.take import Take, checked_take, take_spec
 from ottla.time import Duration
 from ottla.topic import Topic
-from ottla.windows.definitions import Window
+from ottla.windows.definitions import AnyWindow
 from ottla.windows.stream import WindowedStream
 
 V = TypeVar("V")
@@ -153,7 +153,7 @@ class Stream(Generic[V]):
         )
         return Stream(self.graph, step, self.key_codec)
 
-    def window(self, window: Window) -> WindowedStream[V]:
+    def window(self, window: AnyWindow) -> WindowedStream[V]:
         """The events by window, to be aggregated per key."""
         return WindowedStream(self, window)
 

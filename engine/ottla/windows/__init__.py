@@ -1,6 +1,31 @@
 """Windows: `definitions.py` has those that users name, the other modules the aggregations over them at work."""
 
-from ottla.windows.definitions import Emit, Window, Windowed, hopping, tumbling
+from ottla.windows.definitions import (
+    CountWindow,
+    Emit,
+    SessionWindow,
+    SlidingWindow,
+    Window,
+    Windowed,
+    counting,
+    hopping,
+    session,
+    sliding,
+    tumbling,
+)
 from ottla.windows.stream import WindowedStream
 
-__all__ = ["Emit", "Window", "Windowed", "WindowedStream", "hopping", "tumbling"]
+__all__ = [
+    "CountWindow",
+    "Emit",
+    "SessionWindow",
+    "SlidingWindow",
+    "Window",
+    "Windowed",
+    "WindowedStream",
+    "counting",
+    "hopping",
+    "session",
+    "sliding",
+    "tumbling",
+]

@@ -2,51 +2,101 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ottla.aggregations import Aggregation, compile_aggregations
+from ottla.aggregations import Aggregation, Compiled, compile_aggregations
 from ottla.errors import TopologyError
-from ottla.serde import state_codec_for
-from ottla.windows.definitions import Emit, Window, Windowed
-from ottla.windows.fixed import WindowedAggregation, window_spec
+from ottla.event import Event
+from ottla.operators import Handle, Sink
+from ottla.processor import Processor, TaskContext
+from ottla.serde import Codec, state_codec_for
+from ottla.state.store import StoreSpec
+from ottla.topic import Topic
+from ottla.windows.count_windows import CountingAggregation, counting_spec
+from ottla.windows.definitions import AnyWindow, CountWindow, Emit, SessionWindow, SlidingWindow, Windowed
+from ottla.windows.fixed_windows import FixedAggregation, fixed_spec
+from ottla.windows.processor import Aggregate
+from ottla.windows.session_windows import SessionAggregation, session_spec
+from ottla.windows.sliding_windows import SlidingAggregation, sliding_spec
 
 if TYPE_CHECKING:
     from ottla.stream import Stream
 
 V = TypeVar("V")
 
+Late = Topic[Any, V] | Callable[[Event[V]], Awaitable[None] | None]
+"""Where late events go: a topic, or a function that is called with each."""
+
 
 class WindowedStream(Generic[V]):
     """Events by window. Made by `Stream.window`."""
 
-    def __init__(self, stream: Stream[V], window: Window) -> None:
+    def __init__(self, stream: Stream[V], window: AnyWindow) -> None:
         self._stream = stream
         self._window = window
 
-    def aggregate(self, name: str, *, emit: Emit = "close", **aggregations: Aggregation) -> Stream[Windowed[Any, Any]]:
+    def aggregate(
+        self, name: str, *, emit: Emit = "close", late: Late[V] | None = None, **aggregations: Aggregation
+    ) -> Stream[Windowed[Any, Any]]:
         """Aggregates per key and window: `aggregate("hourly", flights=count(), worst=maximum("delay"))`.
 
         Each result is a `Windowed` whose value has a field per aggregation; the event's key stays the key. With
         `emit="close"` there is one result per key and window, when the window closes; with `emit="update"` there is
-        one for each event. `name` names the state and its changelog: keep it when the code around it changes.
+        one for each event. Events that are too late for every window they belong to are counted, and go to `late` if it
+        is given: a topic, or a function that is called with the `Event`. `name` names the state and its changelog: keep
+        it when the code around it changes.
         """
         if emit not in ("close", "update"):
             raise TopologyError(f'aggregate({name!r}): emit={emit!r} is unknown; it is "close" or "update"')
         compiled = compile_aggregations(name, aggregations)
         stream, window = self._stream, self._window
+        if isinstance(window, SessionWindow) and compiled.merge is None:
+            raise TopologyError(
+                f"aggregate({name!r}): two sessions can become one, so reduce() with an initial value needs merge=, "
+                "a function of the states of both"
+            )
+        if isinstance(window, CountWindow) and late is not None:
+            raise TopologyError(f"aggregate({name!r}): a counting window has no late events; leave late= out")
+        aggregate = Aggregate(name, compiled, emit)
+        functions = [function for each in aggregations.values() for function in each.functions]
         stream.graph.add(
             name,
             "aggregate",
-            lambda context, step: WindowedAggregation(context, step, name, window, compiled, emit),
+            lambda context, _: _processor(context, aggregate, window, late),
             parents=(stream.step,),
-            stores=(window_spec(stream.graph.app_id, name, stream.key_codec, compiled),),
-            functions=tuple(
-                function
-                for each in aggregations.values()
-                for function in (each.selector, each.function, each.initial)
-                if callable(function)
-            ),
+            stores=(_spec(window)(stream.graph.app_id, name, stream.key_codec, compiled),),
+            functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
+            sink=late if isinstance(late, Topic) else None,
             detail=f"{window}, emit on {emit}",
         )
-        results: Any = Windowed[stream.key_codec.type, compiled.result_type]  # type: ignore[name-defined]
+        results: Any = Windowed[stream.key_codec.type, compiled.result_type | None]  # type: ignore[name-defined]
         return stream.behind(name, state_codec_for(results))
+
+
+def _spec(window: AnyWindow) -> Callable[[str, str, Codec[Any], Compiled], StoreSpec]:
+    match window:
+        case SlidingWindow():
+            return sliding_spec
+        case SessionWindow():
+            return session_spec
+        case CountWindow():
+            return counting_spec
+    return fixed_spec
+
+
+def _processor(context: TaskContext, aggregate: Aggregate, window: AnyWindow, late: Late[Any] | None) -> Processor:
+    if isinstance(window, CountWindow):
+        return CountingAggregation(context, aggregate, window)
+    step = f"{aggregate.name}.late"
+    handler: Processor | None = None
+    if isinstance(late, Topic):
+        handler = Sink(context, step, late)
+    elif late is not None:
+        handler = Handle(context, step, late)
+    match window:
+        case SlidingWindow():
+            return SlidingAggregation(context, aggregate, window, handler)
+        case SessionWindow():
+            return SessionAggregation(context, aggregate, window, handler)
+    return FixedAggregation(context, aggregate, window, handler)
