@@ -12,9 +12,9 @@ from uuid import UUID
 
 from ottla_broker.coordinator.partitions import TopicIdPartition
 
-MOST_STEPS = 500_000
-"""How far chains are looked for in all, so that a large group cannot stall the broker: about half a second. What has
-been evened out until then stands; most of it is in the first, short chains."""
+MOST_STEPS = 1_000_000
+"""How far chains are looked for in all, so that a large group cannot stall the broker: a few tenths of a second. What
+has been evened out until then stands; most of it is in the first, short chains."""
 
 Holdings = dict[str, dict[UUID, list[TopicIdPartition]]]
 Chain = list[tuple[str, UUID, str]]
@@ -51,17 +51,21 @@ class _Balancer:
     def _chain_to(self, taker: str) -> Chain | None:
         """The shortest chain that ends with `taker` and begins with a member who has at least two more."""
         enough = len(self._assigned[taker]) + 2
+        self._steps_left -= len(self._assigned)
+        if max(map(len, self._assigned.values())) < enough:
+            return None
         reached_by: dict[str, tuple[str, UUID, str] | None] = {taker: None}
         seen_topics: set[UUID] = set()
         queue = deque([taker])
         while queue and self._steps_left > 0:
             member_id = queue.popleft()
+            self._steps_left -= len(self._topics_of[member_id])
             for topic_id in self._topics_of[member_id]:
                 if topic_id in seen_topics:
                     continue
                 seen_topics.add(topic_id)
                 holders = self._holders[topic_id]
-                self._steps_left -= 1 + len(holders)
+                self._steps_left -= len(holders)
                 for holder in holders:
                     if holder not in reached_by:
                         reached_by[holder] = (holder, topic_id, member_id)

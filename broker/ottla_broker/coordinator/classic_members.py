@@ -57,7 +57,9 @@ class ClassicMembers:
         if not request.member_id and instance_id is None and joiner.requires_member_id:
             draft.decision.answer(ticket, refused_join(ErrorCode.MEMBER_ID_REQUIRED, member_id))
             return
-        if request.member_id and instance_id is not None:
+        if request.member_id and (instance_id is not None or subscription.owned_partitions):
+            # A new member comes with the id that it was sent back with, and nothing else. One that was removed without
+            # noticing has to give up first what others may have by now.
             member = group.member(member_id, instance_id)
         else:
             member = self._protocol.joining(draft, member_id, instance_id, is_classic=True)
@@ -87,7 +89,7 @@ class ClassicMembers:
         draft.decision.answer(ticket, response)
         self._protocol.cancel_deadlines(group.group_id, member_id)
         self._keep_session(group, after, now_ms)
-        self._timers.set(self._timer(GroupTimerKind.SYNC, group, after), now_ms + after.rebalance_timeout_ms)
+        self._timers.set(self._timer(GroupTimerKind.MEMBER_SYNC, group, after), now_ms + after.rebalance_timeout_ms)
 
     def sync(self, group: ConsumerGroup, request: SyncGroupRequest, now_ms: int) -> SyncGroupResponse:
         """SyncGroup: what the last step has given to the member. Raises the KafkaError to answer with."""
@@ -101,7 +103,7 @@ class ClassicMembers:
         if group.epoch > member.epoch and member.state is not MemberState.UNREVOKED_PARTITIONS:
             self._await_join(group, member, now_ms)
             raise KafkaError(ErrorCode.REBALANCE_IN_PROGRESS, f"group {group.group_id!r} has changed: join again")
-        self._timers.cancel(self._timer(GroupTimerKind.SYNC, group, member))
+        self._timers.cancel(self._timer(GroupTimerKind.MEMBER_SYNC, group, member))
         self._keep_session(group, member, now_ms)
         return SyncGroupResponse(
             protocol_type=PROTOCOL_TYPE,
@@ -158,7 +160,7 @@ class ClassicMembers:
         self._timers.set(session, now_ms + member.classic.session_timeout_ms)
 
     def _await_join(self, group: ConsumerGroup, member: ConsumerMember, now_ms: int) -> None:
-        timer = self._timer(GroupTimerKind.JOIN, group, member)
+        timer = self._timer(GroupTimerKind.MEMBER_JOIN, group, member)
         if timer not in self._timers:
             self._timers.set(timer, now_ms + member.rebalance_timeout_ms)
 

@@ -411,6 +411,11 @@ class ClassicProtocol:
             member.joining = member.syncing = None
             self._reset_session(group, member, now_ms)
 
+    def end_rebalance(self, group: ClassicGroup) -> None:
+        """It has moved: its rebalance, if there was one, is over."""
+        self._timers.cancel(self._join(group))
+        self._timers.cancel(self._sync(group))
+
     def restore_sessions(self, group: ClassicGroup, now_ms: int) -> None:
         """After a restart every member has a full session timeout to be heard from."""
         for member in group.members.values():

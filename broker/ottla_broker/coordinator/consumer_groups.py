@@ -75,9 +75,13 @@ class ConsumerGroups:
         """ConsumerGroupHeartbeat. A group begins to exist, or to be a consumer group, when someone joins it so."""
         group = self._groups.get(request.group_id)
         decision = Decision()
-        if request.member_epoch == JOIN_EPOCH and not isinstance(group, ConsumerGroup):
-            return self._join_first(group or ClassicGroup(request.group_id), request, sender, ticket, now_ms)
-        group = self.group(request.group_id)
+        if not isinstance(group, ConsumerGroup):
+            if request.member_epoch == JOIN_EPOCH:
+                return self._join_first(group or ClassicGroup(request.group_id), request, sender, ticket, now_ms)
+            # Apache Kafka says GROUP_ID_NOT_FOUND, upon which clients give up; to this they join again.
+            raise KafkaError(
+                ErrorCode.UNKNOWN_MEMBER_ID, f"there is no consumer group {request.group_id!r} any more: join again"
+            )
         if request.member_epoch == LEAVE_EPOCH:
             member = group.member(request.member_id, request.instance_id)
             decision.answer(ticket, left(request))
@@ -106,6 +110,7 @@ class ConsumerGroups:
         self._resolve_soon(draft.group)
 
         def then() -> None:
+            self._classic.end_rebalance(former)
             self.restore_deadlines(request.group_id, now_ms)
 
         decision.then = then

@@ -34,6 +34,13 @@ from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatR
 
 logger = logging.getLogger(__name__)
 
+MEMBER_TIMERS = (
+    GroupTimerKind.SESSION,
+    GroupTimerKind.REVOCATION,
+    GroupTimerKind.MEMBER_JOIN,
+    GroupTimerKind.MEMBER_SYNC,
+)
+
 APPEND_RETRY_MS = 1_000
 """When to remove a silent member again, after the log refused it."""
 
@@ -195,7 +202,7 @@ class ConsumerProtocol:
                 return True
             case GroupTimerKind.REVOCATION:
                 return member.classic is None and member.state is MemberState.UNREVOKED_PARTITIONS
-            case GroupTimerKind.JOIN | GroupTimerKind.SYNC:
+            case GroupTimerKind.MEMBER_JOIN | GroupTimerKind.MEMBER_SYNC:
                 return member.classic is not None
         return False
 
@@ -232,7 +239,7 @@ class ConsumerProtocol:
 
     def cancel_deadlines(self, group_id: str, member_id: str) -> None:
         """Nothing is expected of a member now."""
-        for kind in (GroupTimerKind.SESSION, GroupTimerKind.REVOCATION, GroupTimerKind.JOIN, GroupTimerKind.SYNC):
+        for kind in MEMBER_TIMERS:
             self._timers.cancel(self._timer(kind, group_id, member_id))
 
     def retry_later(self, timer: GroupTimer, failed_ms: int) -> None:

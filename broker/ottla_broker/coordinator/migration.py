@@ -9,13 +9,14 @@ one to join asks for.
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 
 from ottla_broker.cluster.image import ClusterImage
 from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator.classic_group import ClassicGroup, GroupState, Member
 from ottla_broker.coordinator.consumer_draft import Draft
 from ottla_broker.coordinator.consumer_group import ConsumerGroup
-from ottla_broker.coordinator.consumer_member import Classic, ConsumerMember
+from ottla_broker.coordinator.consumer_member import Classic, ConsumerMember, MemberState
 from ottla_broker.coordinator.decision import Decision
 from ottla_broker.coordinator.embedded_protocol import PROTOCOL_TYPE, with_ids, write_assignment
 from ottla_broker.coordinator.group_records import GroupMetadataKey
@@ -42,19 +43,23 @@ class Migration:
         """
         self._check_upgrade(group)
         members = [self._upgraded(group, member) for member in group.members.values()]
-        owned = [partition for member in members for partition in member.assigned]
-        if len(owned) != len(set(owned)):
+        assigned = [partition for member in members for partition in member.assigned]
+        if len(assigned) != len(set(assigned)):
             raise _not_upgraded(group, "its leader has assigned partitions to several members at once")
+        members = _each_owned_once(members, set(assigned))
         if group.is_recorded:
             decision.append(GroupMetadataKey(group=group.group_id), None)
         draft = Draft(ConsumerGroup(group.group_id), decision)
         if members:
             logger.info("group %r moves to the consumer protocol, with %d members", group.group_id, len(members))
-            # The metadata of its topics has not been looked at yet: whoever joins makes it another group anyway.
-            draft.set_epoch(group.generation, 0)
             for member in members:
                 draft.put(member)
+            metadata_hash = draft.group.hash_of(self._image.topics)
+            draft.set_epoch(group.generation, metadata_hash)
             draft.set_target({member.member_id: frozenset(member.assigned) for member in members}, 0)
+            if group.state is not GroupState.STABLE:
+                # What the rebalance was for is another epoch's to bring about.
+                draft.set_epoch(group.generation + 1, metadata_hash)
         return draft
 
     def _check_upgrade(self, group: ClassicGroup) -> None:
@@ -69,7 +74,7 @@ class Migration:
 
     def _upgraded(self, group: ClassicGroup, member: Member) -> ConsumerMember:
         classic = Classic(member.session_timeout_ms, tuple(member.protocols.items()))
-        partitions: Collection[TopicIdPartition] = ()
+        partitions: frozenset[TopicIdPartition] = frozenset()
         try:
             subscription = read_subscription(member.protocols.get(group.protocol or "", classic.subscription))
             if member.assignment:
@@ -79,6 +84,8 @@ class Migration:
                 partitions = with_ids(assignment.assigned_partitions, self._image.topics)
         except MalformedMessage as error:
             raise _not_upgraded(group, f"member {member.member_id!r} cannot be understood: {error}") from None
+        # What it had when it joined this generation it may be using still: it has to confirm that it does not.
+        unrevoked = with_ids(subscription.owned_partitions, self._image.topics) - partitions
         return ConsumerMember(
             member_id=member.member_id,
             instance_id=member.group_instance_id,
@@ -91,6 +98,7 @@ class Migration:
             epoch=group.generation,
             previous_epoch=group.generation,
             assigned=dict.fromkeys(partitions, group.generation),
+            revoking=dict.fromkeys(unrevoked, group.generation),
         )
 
     # -- down
@@ -107,7 +115,7 @@ class Migration:
     def downgrade(self, group: ConsumerGroup, gone: Collection[str], decision: Decision, now_ms: int) -> None:
         """Make a classic group of a consumer group without the members that are gone, as part of `decision`.
 
-        The group is then as after a rebalance that gave everyone what they have; it needs another one.
+        The group is then as after a rebalance that gave everyone what they may be using; it needs another one.
         """
         classic = ClassicGroup(group.group_id, generation=group.epoch)
         assignment: dict[str, bytes] = {}
@@ -116,13 +124,24 @@ class Migration:
                 continue
             classic.add(_downgraded(member, member.classic), PROTOCOL_TYPE)
             assignment[member.member_id] = write_assignment(
-                member.assigned, self._image.topics_by_id, member.classic.subscription
+                {*member.assigned, *member.revoking}, self._image.topics_by_id, member.classic.subscription
             )
         logger.info("group %r moves back to the classic protocol, with %d members", group.group_id, len(assignment))
         Draft(group, decision).delete()
         if classic.members:
             classic.protocol = classic.select_protocol()
             decision.append(GroupMetadataKey(group=group.group_id), classic.recorded(assignment, now_ms))
+
+
+def _each_owned_once(members: list[ConsumerMember], taken: set[TopicIdPartition]) -> list[ConsumerMember]:
+    """Of what members have to confirm, leave out what is others' by now."""
+    owners = []
+    for member in members:
+        revoking = {partition: epoch for partition, epoch in member.revoking.items() if partition not in taken}
+        taken.update(revoking)
+        state = MemberState.UNREVOKED_PARTITIONS if revoking else MemberState.STABLE
+        owners.append(replace(member, revoking=revoking, state=state))
+    return owners
 
 
 def _downgraded(member: ConsumerMember, classic: Classic) -> Member:

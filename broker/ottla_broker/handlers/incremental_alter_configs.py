@@ -1,5 +1,4 @@
-"""IncrementalAlterConfigs, versions 0-1: set, delete, append to, subtract from settings of topics and groups (KIP-339).
-"""
+"""IncrementalAlterConfigs, versions 0-1: set, delete, append to and subtract from settings (KIP-339)."""
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import Alteration, Operation

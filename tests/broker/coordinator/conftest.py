@@ -4,23 +4,29 @@
 recover a second core from the bytes in the log at any moment.
 """
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import pytest
 
-from ottla_broker.cluster.image import ClusterImage
+from ottla_broker.cluster.image import ClusterImage, ResourceType
+from ottla_broker.cluster.records import ConfigRecord, PartitionRecord, RemoveTopicRecord, TopicRecord
 from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator import group_records, transaction_records
 from ottla_broker.coordinator.classic_protocol import Joiner
+from ottla_broker.coordinator.consumer_messages import Sender
 from ottla_broker.coordinator.decision import Decision, Ticket
 from ottla_broker.coordinator.group_core import GroupCore
 from ottla_broker.coordinator.groups import RECORD_TYPES
+from ottla_broker.coordinator.partitions import by_topic
 from ottla_broker.coordinator.records import RecordCodec
+from ottla_broker.coordinator.regexes import matching
 from ottla_broker.coordinator.timers import Timers
 from ottla_broker.coordinator.transaction_core import TransactionCore
 from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest, TopicPartitions
 from ottla_wire.messages.heartbeat import HeartbeatRequest
 from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from ottla_wire.messages.leave_group import MemberIdentity
@@ -137,9 +143,58 @@ class Driver(Generic[Core]):
 
 
 class GroupDriver(Driver[GroupCore]):
-    """Speaks for the members of one group, named "group"."""
+    """Speaks for the members of one group, named "group"; `image` says which topics there are."""
 
+    image: ClusterImage
+    matches_regexes = True
     _members = 0
+
+    def topic(self, name: str, partitions: int) -> uuid.UUID:
+        """Make a topic, or give it more partitions."""
+        state = self.image.topics.get(name)
+        topic_id = uuid.UUID(int=1000 + self.image.offset) if state is None else state.id
+        if state is None:
+            self.image.replay(TopicRecord(name=name, topic_id=topic_id), self.image.offset + 1)
+        for index in range(0 if state is None else len(state.partitions), partitions):
+            record = PartitionRecord(
+                partition_id=index,
+                topic_id=topic_id,
+                replicas=[1],
+                isr=[1],
+                removing_replicas=[],
+                adding_replicas=[],
+                leader=1,
+                leader_epoch=0,
+                partition_epoch=0,
+            )
+            self.image.replay(record, self.image.offset + 1)
+        return topic_id
+
+    def delete_topic(self, name: str) -> None:
+        record = RemoveTopicRecord(topic_id=self.image.topics[name].id)
+        self.image.replay(record, self.image.offset + 1)
+
+    def configure(self, name: str, value: str | None) -> None:
+        """Set one setting of the group."""
+        record = ConfigRecord(resource_type=ResourceType.GROUP, resource_name="group", name=name, value=value)
+        self.image.replay(record, self.image.offset + 1)
+
+    def match_regexes(self) -> None:
+        """Does at once what the driver of the broker does in a thread."""
+        if self.matches_regexes:
+            for resolution in self.core.consumers.take_unresolved():
+                found = {regex: matching(regex, self.image.topics) for regex in resolution.regexes}
+                self.carry_out(self.core.consumers.resolved(resolution, found, self.now_ms))
+
+    def consumer(self, member_id: str, topics: Iterable[str] = ("topic",), **options: Any) -> "Consumer":
+        return Consumer(self, member_id, topics, **options)
+
+    def settle(self, *consumers: "Consumer", rounds: int = 6) -> None:
+        """Heartbeats of everyone, often enough for all to have what they are to have."""
+        for _ in range(rounds):
+            self.advance(1_000)
+            for consumer in consumers:
+                consumer.heartbeat()
 
     def join(
         self,
@@ -197,10 +252,9 @@ class GroupDriver(Driver[GroupCore]):
             group_instance_id=instance,
         )
         try:
-            self.core.heartbeat(request, self.now_ms)
+            return ErrorCode(self.core.heartbeat(request, self.now_ms).error_code)
         except KafkaError as error:
             return error.code
-        return ErrorCode.NONE
 
     def leave(self, member_id: str, *, instance: str | None = None) -> Call:
         members = [MemberIdentity(member_id=member_id, group_instance_id=instance)]
@@ -224,6 +278,90 @@ class GroupDriver(Driver[GroupCore]):
         return self.core.groups["group"]
 
 
+class Consumer:
+    """A client of the consumer protocol: it gives up partitions as soon as it is told to, and says so when it speaks
+    next."""
+
+    def __init__(
+        self,
+        driver: GroupDriver,
+        member_id: str,
+        topics: Iterable[str],
+        *,
+        regex: str | None = None,
+        instance: str | None = None,
+        assignor: str | None = None,
+        rebalance_timeout_ms: int = 60_000,
+    ) -> None:
+        self.driver = driver
+        self.member_id = member_id
+        self.topics = list(topics)
+        self.regex = regex
+        self.instance = instance
+        self.assignor = assignor
+        self.rebalance_timeout_ms = rebalance_timeout_ms
+        self.epoch = 0
+        self.uses: set[tuple[uuid.UUID, int]] = set()
+        self.has_news = False
+        self.given: set[tuple[uuid.UUID, int]] | None = None
+        """What the last answer gave; None if it said nothing about that."""
+
+    def request(self, *, full: bool = False, **changes: Any) -> ConsumerGroupHeartbeatRequest:
+        request = ConsumerGroupHeartbeatRequest(
+            group_id="group", member_id=self.member_id, member_epoch=self.epoch, instance_id=self.instance
+        )
+        if self.epoch == 0 or full:
+            request.rebalance_timeout_ms = self.rebalance_timeout_ms
+            request.subscribed_topic_names = self.topics
+            request.subscribed_topic_regex = self.regex
+            request.server_assignor = self.assignor
+        if self.epoch == 0 or full or self.has_news:
+            request.topic_partitions = [
+                TopicPartitions(topic_id=topic_id, partitions=indexes)
+                for topic_id, indexes in by_topic(self.uses).items()
+            ]
+        for name, value in changes.items():
+            setattr(request, name, value)
+        return request
+
+    def send(self, request: ConsumerGroupHeartbeatRequest) -> Call:
+        sender = Sender("client", "/127.0.0.1", f"made-for-{self.member_id}")
+        return self.driver.submit(lambda core, call, now_ms: core.consumers.heartbeat(request, sender, call, now_ms))
+
+    def heartbeat(self, *, lost: bool = False, **changes: Any) -> Call:
+        """One heartbeat, the answer of which may get lost."""
+        call = self.send(self.request(**changes))
+        if not lost:
+            self.take(call)
+        return call
+
+    def take(self, call: Call) -> None:
+        if call.code in (ErrorCode.FENCED_MEMBER_EPOCH, ErrorCode.UNKNOWN_MEMBER_ID):
+            self.forget()
+        if call.code is not ErrorCode.NONE:
+            return
+        self.epoch, self.has_news = call.answer.member_epoch, False
+        assignment = call.answer.assignment
+        self.given = None
+        if assignment is not None:
+            self.given = {(t.topic_id, index) for t in assignment.topic_partitions for index in t.partitions}
+            self.has_news = self.given != self.uses
+            self.uses = self.given
+
+    def forget(self) -> None:
+        """Begin anew, without partitions."""
+        self.epoch, self.uses, self.has_news = 0, set(), False
+
+    def leave(self, epoch: int = -1) -> Call:
+        call = self.send(self.request(member_epoch=epoch))
+        self.forget()
+        return call
+
+    @property
+    def indexes(self) -> list[int]:
+        return sorted(index for _, index in self.uses)
+
+
 @pytest.fixture
 def groups() -> Callable[..., GroupDriver]:
     """Makes a driver of group coordination with the settings given; no initial rebalance delay by default."""
@@ -231,10 +369,13 @@ def groups() -> Callable[..., GroupDriver]:
     def make(**settings: Any) -> GroupDriver:
         config = BrokerConfig(**{"group_initial_rebalance_delay_ms": 0, **settings})
         image = ClusterImage()
-        return GroupDriver(
+        driver = GroupDriver(
             lambda timers: GroupCore(0, config, timers, image),
             RecordCodec(RECORD_TYPES, group_records.offset_value_version),
         )
+        driver.image = image
+        driver.on_change = driver.match_regexes
+        return driver
 
     return make
 
