@@ -33,7 +33,7 @@ def broker(
 ) -> None:
     """Run a broker that speaks the Apache Kafka protocol."""
     from ottla_broker import process
-    from ottla_broker.config import BrokerConfig
+    from ottla_broker.config_file import load_config
     from ottla_broker.errors import CannotStart, InvalidSetting
 
     given = list(assignments or ())
@@ -42,7 +42,7 @@ def broker(
     if listen is not None:
         given.append(f"listeners={listen}")
     try:
-        config = BrokerConfig.load(config_file, given)
+        config = load_config(config_file, given)
     except InvalidSetting as error:
         raise _refusal(str(error), USAGE_ERROR) from None
     except OSError as error:

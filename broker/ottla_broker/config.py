@@ -2,48 +2,33 @@
 
 `BrokerConfig` has a field for each setting that concerns one node as a whole. The defaults of topics
 (`log.retention.ms`, `message.max.bytes`, ...) are broker settings too; they are declared once, beside the topic
-settings that they are the defaults of, in `log.config.OPTIONS`, and collected here in `log_defaults`.
+settings that they are the defaults of, in `log.config.OPTIONS`, and collected here in `log_defaults`. `known_settings`
+has them all.
 
-`BrokerConfig.load` reads a TOML file and `key=value` pairs and refuses what it does not know.
+`BrokerConfig.of` takes settings as text and refuses what it does not know; `overlaid` puts dynamic settings over those
+that a broker was started with. Where the text comes from is `config_file`'s affair.
 """
 
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 
 from ottla_broker import settings
 from ottla_broker.errors import InvalidSetting
-from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig, LogManagerConfig
+from ottla_broker.listeners import Address, Listener, check_listeners, parse_listeners, parse_protocols
+from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig, LogManagerConfig, Option
 from ottla_broker.settings import Setting
 from ottla_wire.errors import KafkaError
 
 BOOLEAN, STRING, INT, LONG = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.INT, ConfigType.LONG
 LIST = ConfigType.LIST
+INT_MAX = 2_147_483_647
 MIB = 1_048_576
-
-
-class Address(NamedTuple):
-    """Where a listener listens, or where clients are told to connect."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @classmethod
-    def parse(cls, name: str, text: str) -> "Address":
-        """Read HOST:PORT, [V6]:PORT, or Kafka's PLAINTEXT://HOST:PORT. Raises InvalidSetting that says `name`."""
-        scheme, found, rest = text.strip().rpartition("://")
-        if found and scheme != "PLAINTEXT":
-            raise InvalidSetting(f"Invalid value {text!r} for {name}: this version serves PLAINTEXT listeners only")
-        host, found, port = rest.rpartition(":")
-        if not found or not port.isdecimal() or int(port) > 65535:
-            raise InvalidSetting(f"Invalid value {text!r} for {name}: expected HOST:PORT, such as 127.0.0.1:9092")
-        return cls(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,13 +36,18 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     # --- the node
     node_id: Annotated[int, Setting(INT, "The id of this node, unique in its cluster.", minimum=0)] = 1
-    listeners: Annotated[str, Setting(STRING, "The address to listen on, PLAINTEXT://HOST:PORT; port 0 picks one.")] = (
-        "PLAINTEXT://localhost:9092"
-    )
+    listeners: Annotated[
+        tuple[str, ...],
+        Setting(LIST, "The addresses to listen on, each NAME://HOST:PORT; port 0 picks one."),
+    ] = ("PLAINTEXT://localhost:9092",)  # Kafka listens on all interfaces
     advertised_listeners: Annotated[
-        str | None,
-        Setting(STRING, "The address that clients are told to connect to, if it differs from listeners."),
-    ] = None
+        tuple[str, ...],
+        Setting(LIST, "The addresses that clients are told to connect to, where they differ from listeners."),
+    ] = ()
+    listener_security_protocol_map: Annotated[
+        tuple[str, ...],
+        Setting(LIST, "The security protocol that each listener speaks, as NAME:PROTOCOL."),
+    ] = ("PLAINTEXT:PLAINTEXT", "SSL:SSL", "SASL_PLAINTEXT:SASL_PLAINTEXT", "SASL_SSL:SASL_SSL")
     log_dirs: Annotated[str, Setting(STRING, "The directory that holds all data of this node.")] = "/tmp/ottla-logs"
     broker_rack: Annotated[str | None, Setting(STRING, "The rack, zone or region that this node is in.")] = None
 
@@ -67,8 +57,26 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Setting(LONG, "A connection without requests is closed after this time.", minimum=1)
     ] = 600_000
     max_connections: Annotated[
-        int, Setting(INT, "Connections that are open at the same time; further ones are closed.", minimum=1)
-    ] = 2_147_483_647
+        int,
+        Setting(INT, "Connections that are open at the same time; further ones are closed.", dynamic=True, minimum=0),
+    ] = INT_MAX
+    max_connections_per_ip: Annotated[
+        int,
+        Setting(INT, "Connections that one address may have open at the same time.", dynamic=True, minimum=0),
+    ] = INT_MAX
+    max_connections_per_ip_overrides: Annotated[
+        tuple[str, ...],
+        Setting(LIST, "Addresses for which max.connections.per.ip is another, as ADDRESS:NUMBER.", dynamic=True),
+    ] = ()
+    socket_listen_backlog_size: Annotated[int, Setting(INT, "Connections that may wait to be accepted.", minimum=1)] = (
+        1_024  # Kafka's 50 drops connections when a thousand clients come back at once
+    )
+    socket_send_buffer_bytes: Annotated[
+        int, Setting(INT, "The send buffer of a connection's socket; -1 leaves it to the system.", minimum=-1)
+    ] = -1  # Kafka's 102400 keeps the system from adapting it, and slows down what is far away
+    socket_receive_buffer_bytes: Annotated[
+        int, Setting(INT, "The receive buffer of a connection's socket; -1 leaves it to the system.", minimum=-1)
+    ] = -1  # as above
 
     # --- topics
     num_partitions: Annotated[int, Setting(INT, "Partitions of a topic created without a number.", minimum=1)] = 1
@@ -79,6 +87,9 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         bool, Setting(BOOLEAN, "Whether asking for the metadata of an unknown topic creates it.")
     ] = True
     delete_topic_enable: Annotated[bool, Setting(BOOLEAN, "Whether topics can be deleted.")] = True
+    max_request_partition_size_limit: Annotated[
+        int, Setting(INT, "Partitions that one DescribeTopicPartitions describes.", minimum=1)
+    ] = 2_000
 
     # --- fetches
     fetch_max_bytes: Annotated[int, Setting(INT, "The most bytes that one fetch returns.", minimum=1024)] = 57_671_680
@@ -96,7 +107,11 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     group_initial_rebalance_delay_ms: Annotated[
         int, Setting(INT, "How long a new group waits for more members before its first rebalance.", minimum=0)
     ] = 0  # Kafka waits 3 s, and its own development configuration 0: whoever runs one consumer should not wait
-    group_max_size: Annotated[int, Setting(INT, "Members that a group may have.", minimum=1)] = 2_147_483_647
+    group_max_size: Annotated[int, Setting(INT, "Members that a group may have.", minimum=1)] = INT_MAX
+    group_coordinator_rebalance_protocols: Annotated[
+        tuple[str, ...],
+        Setting(LIST, "The protocols by which groups rebalance.", choices=("classic", "consumer")),
+    ] = ("classic", "consumer")  # share and streams groups are not served
     group_consumer_session_timeout_ms: Annotated[
         int, Setting(INT, "The session timeout of the members of consumer groups.", minimum=1)
     ] = 45_000
@@ -149,6 +164,15 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = 4_096
     offsets_topic_num_partitions: Annotated[int, Setting(INT, "Partitions of __consumer_offsets.", minimum=1)] = 50
     offsets_topic_replication_factor: Annotated[int, Setting(INT, "Replicas of __consumer_offsets.", minimum=1)] = 3
+    offsets_topic_compression_codec: Annotated[
+        int,
+        Setting(
+            INT,
+            "How a new __consumer_offsets is compressed: 0 not at all, 1 gzip, 2 snappy, 3 lz4, 4 zstd.",
+            minimum=0,
+            maximum=4,
+        ),
+    ] = 0
     offsets_topic_segment_bytes: Annotated[int, Setting(INT, "Segment size of __consumer_offsets.", minimum=MIB)] = (
         104_857_600
     )
@@ -163,6 +187,14 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     transaction_max_timeout_ms: Annotated[
         int, Setting(INT, "The longest transaction timeout that a producer may ask for.", minimum=1)
     ] = 900_000
+    transaction_partition_verification_enable: Annotated[
+        bool,
+        Setting(
+            BOOLEAN,
+            "Whether a transactional write is checked against the partitions of its transaction.",
+            dynamic=True,
+        ),
+    ] = True
     transaction_state_log_num_partitions: Annotated[
         int, Setting(INT, "Partitions of __transaction_state.", minimum=1)
     ] = 50
@@ -191,80 +223,75 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.log_dirs)
 
     @property
-    def listener(self) -> Address:
-        return Address.parse("listeners", self.listeners)
+    def bindings(self) -> tuple[Listener, ...]:
+        """Where to listen, under which names; the first is the one that this node is known by."""
+        return parse_listeners("listeners", self.listeners)
 
-    def advertised(self, bound: Address) -> Address:
-        """Where clients are told to connect when the listener is bound to `bound`; port 0 stands for its port."""
-        if self.advertised_listeners is None:
-            return bound
-        advertised = Address.parse("advertised.listeners", self.advertised_listeners)
-        return advertised if advertised.port else Address(advertised.host, bound.port)
+    def advertised(self, bound: Listener) -> Address:
+        """Where clients of a listener are told to connect when it is bound to this; port 0 stands for its port."""
+        for listener in parse_listeners("advertised.listeners", self.advertised_listeners):
+            if listener.name == bound.name:
+                return listener.address._replace(port=listener.address.port or bound.address.port)
+        return bound.address
 
-    @classmethod
-    def load(cls, file: Path | None, assignments: Iterable[str]) -> "BrokerConfig":
-        """Settings from a TOML file, and over them `key=value` pairs. Raises InvalidSetting, OSError for the file."""
-        values: dict[str, str] = {}
-        if file is not None:
-            try:
-                values.update(_flatten(tomllib.loads(file.read_text())))
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise InvalidSetting(f"{file} is not valid TOML: {error}") from None
-        for assignment in assignments:
-            name, found, value = assignment.partition("=")
-            if not found:
-                raise InvalidSetting(f"--set takes key=value, not {assignment!r}")
-            values[name.strip()] = value.strip()
-        return cls.of(values)
+    def max_connections_of(self, host: str) -> int:
+        """How many connections this address may have open."""
+        for override in self.max_connections_per_ip_overrides:
+            address, _, number = override.rpartition(":")
+            if address.strip() == host:
+                return int(number)
+        return self.max_connections_per_ip
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> "BrokerConfig":
         """Settings by Kafka's names; what is not given has its default. Raises InvalidSetting."""
-        own = settings.table(cls)
-        topic_defaults: dict[str, str] = {}
-        fields: dict[str, Any] = {}
-        storage: dict[str, Any] = {}
-        given = _convert_units(values)
+        known = known_settings()
+        given = _canonical(values)
+        parsed: dict[_Home, dict[str, Any]] = {_Home.BROKER: {}, _Home.TOPICS: {}, _Home.STORAGE: {}}
         for name, value in given.items():
-            if name in own:
-                fields[own[name].field] = own[name].setting.parse(name, value)
-            elif name in _STORAGE:
-                field, setting = _STORAGE[name]
-                storage[field] = setting.parse(name, value)
-            if name in _TOPIC_SYNONYMS:
-                topic_defaults[_TOPIC_SYNONYMS[name]] = value
-            elif name not in own and name not in _STORAGE:
+            if name not in known:
                 raise InvalidSetting(settings.unknown(name, known_names()))
+            setting = known[name]
+            parsed[setting.home][setting.field] = setting.parse(value)
         try:
-            log_defaults = LogConfig.parse(topic_defaults)
+            log_defaults = LogConfig.parse({}, dataclasses.replace(LogConfig(), **parsed[_Home.TOPICS]))
         except KafkaError as error:
             raise InvalidSetting(error.message) from None
-        config = cls(**fields, log_defaults=log_defaults, log_manager=LogManagerConfig(**storage), given=given)
+        config = cls(
+            **parsed[_Home.BROKER],
+            log_defaults=log_defaults,
+            log_manager=LogManagerConfig(**parsed[_Home.STORAGE]),
+            given=given,
+        )
         config._check()
         return config
 
-    def shown(self) -> Iterator[tuple[str, str | None, ConfigType, str]]:
-        """Every setting in force: name, value as text, type, documentation."""
-        for declared in settings.table(BrokerConfig).values():
-            value = getattr(self, declared.field)
-            yield declared.name, settings.text(value), declared.setting.kind, declared.setting.doc
-        for option in OPTIONS.values():
-            yield option.synonym, self.log_defaults.text(option.name), option.type, option.documentation
-        for name, (field, setting) in _STORAGE.items():
-            yield name, settings.text(getattr(self.log_manager, field)), setting.kind, setting.doc
+    def overlaid(self, *layers: Mapping[str, str]) -> "BrokerConfig":
+        """These settings with dynamic ones over them, the last layer on top. Raises InvalidSetting.
+
+        `given` remains what it was: what the broker was started with.
+        """
+        values = dict(self.given)
+        for layer in layers:
+            values.update(layer)
+        return msgspec.structs.replace(BrokerConfig.of(values), given=self.given)
 
     def _check(self) -> None:
-        listener = Address.parse("listeners", self.listeners)
-        if listener.host in _EVERY_ADDRESS and self.advertised_listeners is None:
-            raise InvalidSetting(
-                f"listeners is {listener}, all interfaces, so advertised.listeners must say where clients connect"
-            )
-        if self.advertised_listeners is not None:
-            advertised = Address.parse("advertised.listeners", self.advertised_listeners)
-            if advertised.host in _EVERY_ADDRESS:
+        check_listeners(
+            self.bindings,
+            parse_listeners("advertised.listeners", self.advertised_listeners),
+            parse_protocols("listener.security.protocol.map", self.listener_security_protocol_map),
+        )
+        if "," in self.log_dirs:
+            raise InvalidSetting(f"log.dirs is {self.log_dirs}; this version keeps all data in one directory")
+        for override in self.max_connections_per_ip_overrides:
+            address, _, number = override.rpartition(":")
+            if not address or not number.isdecimal():
                 raise InvalidSetting(
-                    f"advertised.listeners is {advertised}, to which no client can connect; give this host's address"
+                    f"Invalid value {override!r} for max.connections.per.ip.overrides: expected ADDRESS:NUMBER"
                 )
+        if "classic" not in self.group_coordinator_rebalance_protocols:
+            raise InvalidSetting("group.coordinator.rebalance.protocols lacks classic, which cannot be turned off")
         if not self.group_consumer_assignors:
             raise InvalidSetting("group.consumer.assignors is empty; name at least one of uniform, range")
         for setting in ("session.timeout.ms", "heartbeat.interval.ms", "assignment.interval.ms"):
@@ -283,10 +310,92 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-# What a listener on all interfaces is called.
-_EVERY_ADDRESS = ("", "0.0.0.0", "::")
+class _Home(Enum):
+    """Which class a setting is a field of."""
 
-_TOPIC_SYNONYMS = {option.synonym: option.name for option in OPTIONS.values()}
+    BROKER = "BrokerConfig"
+    TOPICS = "LogConfig"
+    STORAGE = "LogManagerConfig"
+
+
+class KnownSetting(msgspec.Struct, frozen=True):
+    """A broker setting, wherever its value is kept."""
+
+    name: str
+    kind: ConfigType
+    doc: str
+    dynamic: bool
+    home: _Home
+    field: str
+    parse: Callable[[str], Any]
+    """Reads a value; raises InvalidSetting."""
+
+    def text(self, config: BrokerConfig) -> str | None:
+        """The value in a configuration, as Kafka writes it."""
+        match self.home:
+            case _Home.BROKER:
+                return settings.text(getattr(config, self.field))
+            case _Home.STORAGE:
+                return settings.text(getattr(config.log_manager, self.field))
+            case _Home.TOPICS:
+                return config.log_defaults.text(_TOPIC_SYNONYMS[self.name].name)
+
+
+@functools.cache
+def known_settings() -> Mapping[str, KnownSetting]:
+    """Every setting that a broker takes, by name."""
+    known = [
+        KnownSetting(
+            name,
+            declared.setting.kind,
+            declared.setting.doc,
+            declared.setting.dynamic,
+            _Home.BROKER,
+            declared.field,
+            functools.partial(declared.setting.parse, name),
+        )
+        for name, declared in settings.table(BrokerConfig).items()
+    ]
+    known += [
+        KnownSetting(
+            name,
+            option.type,
+            option.documentation,
+            True,
+            _Home.TOPICS,
+            option.field,
+            functools.partial(_parse_option, option),
+        )
+        for name, option in _TOPIC_SYNONYMS.items()
+    ]
+    known += [
+        KnownSetting(
+            name,
+            setting.kind,
+            setting.doc,
+            setting.dynamic,
+            _Home.STORAGE,
+            field,
+            functools.partial(setting.parse, name),
+        )
+        for name, (field, setting) in _STORAGE.items()
+    ]
+    return {setting.name: setting for setting in known}
+
+
+def known_names() -> list[str]:
+    """The names of all settings, with those that stand for another one."""
+    return sorted({*known_settings(), *_UNITS, *_ALIASES})
+
+
+def _parse_option(option: Option, text: str) -> Any:
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        raise InvalidSetting(f"Invalid value {text!r} for {option.synonym}: {error}") from None
+
+
+_TOPIC_SYNONYMS: Mapping[str, Option] = {option.synonym: option for option in OPTIONS.values()}
 _STORAGE: Mapping[str, tuple[str, Setting]] = {
     "log.retention.check.interval.ms": (
         "retention_check_interval_ms",
@@ -304,13 +413,25 @@ _STORAGE: Mapping[str, tuple[str, Setting]] = {
         "flush_start_offset_checkpoint_interval_ms",
         Setting(LONG, "How often the log start offsets are written down.", minimum=1),
     ),
+    "log.cleaner.enable": (
+        "cleaner_enable",
+        Setting(BOOLEAN, "Whether topics with the cleanup policy compact are compacted."),
+    ),
+    "log.cleaner.backoff.ms": (
+        "cleaner_backoff_ms",
+        Setting(LONG, "How often logs that are due for compaction are looked for.", minimum=1),
+    ),
+    "log.cleaner.dedupe.buffer.size": (
+        "cleaner_dedupe_buffer_size",
+        Setting(LONG, "Memory for the keys of a log that is compacted; more keys take several rounds.", minimum=MIB),
+    ),
     "producer.id.expiration.ms": (
         "producer_id_expiration_ms",
-        Setting(LONG, "How long a partition remembers a producer that has gone silent.", minimum=1),
+        Setting(INT, "How long a partition remembers a producer that has gone silent.", minimum=1),
     ),
     "producer.id.expiration.check.interval.ms": (
         "producer_id_expiration_check_interval_ms",
-        Setting(LONG, "How often silent producers are looked for.", minimum=1),
+        Setting(INT, "How often silent producers are looked for.", minimum=1),
     ),
 }
 _UNITS = {
@@ -319,31 +440,16 @@ _UNITS = {
     "log.roll.hours": ("log.roll.ms", 3_600_000),
     "log.roll.jitter.hours": ("log.roll.jitter.ms", 3_600_000),
 }
+_ALIASES = {"log.dir": "log.dirs"}
 
 
-def known_names() -> list[str]:
-    """Every setting that `BrokerConfig.of` takes."""
-    return sorted({*settings.table(BrokerConfig), *_TOPIC_SYNONYMS, *_STORAGE, *_UNITS})
-
-
-def _convert_units(values: Mapping[str, str]) -> dict[str, str]:
-    """Settings in hours and minutes as the ones in milliseconds that they stand for; the finest unit wins."""
+def _canonical(values: Mapping[str, str]) -> dict[str, str]:
+    """Settings under one name each: of several units of a time the finest wins, and over an alias its original."""
     converted: dict[str, str] = {}
     for name, (target, factor) in _UNITS.items():
         if name in values:
             whole = Setting(INT, "").parse(name, values[name])
             assert isinstance(whole, int)
             converted[target] = str(whole * factor if whole > 0 else whole)
-    return converted | {name: value for name, value in values.items() if name not in _UNITS}
-
-
-def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """TOML reads `num.partitions = 3` as a table in a table; this gives the dotted name back."""
-    for key, value in table.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{name}.")
-        elif isinstance(value, list):
-            yield name, ",".join(map(str, value))
-        else:
-            yield name, settings.text(value) or ""
+    converted |= {target: values[name] for name, target in _ALIASES.items() if name in values}
+    return converted | {name: value for name, value in values.items() if name not in _UNITS and name not in _ALIASES}

@@ -7,9 +7,11 @@ from enum import IntEnum
 
 import msgspec
 
-from ottla_broker.cluster import group_configs
+from ottla_broker.cluster import configs
 from ottla_broker.cluster.group_configs import GROUP_OPTIONS
-from ottla_broker.config import BrokerConfig
+from ottla_broker.cluster.group_configs import synonym as group_synonym
+from ottla_broker.cluster.image import ClusterImage
+from ottla_broker.config import BrokerConfig, known_settings
 from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig
 
 
@@ -17,6 +19,8 @@ class Source(IntEnum):
     """Where a value comes from, as `ConfigEntry.ConfigSource` numbers it."""
 
     TOPIC = 1
+    BROKER = 2
+    EVERY_BROKER = 3
     STATIC_BROKER = 4
     DEFAULT = 5
     GROUP = 8
@@ -42,60 +46,58 @@ class DescribedSetting(msgspec.Struct, frozen=True):
     synonyms: tuple[Synonym, ...]
 
 
-def describe_topic_config(overrides: Mapping[str, str], broker: BrokerConfig) -> Iterator[DescribedSetting]:
-    """All settings of a topic that has `overrides`."""
-    defaults = LogConfig()
-    for option in OPTIONS.values():
-        name = option.name
-        synonyms = []
-        if name in overrides:
-            synonyms.append(Synonym(name, overrides[name], Source.TOPIC))
-        if option.synonym in broker.given:
-            synonyms.append(Synonym(option.synonym, broker.log_defaults.text(name), Source.STATIC_BROKER))
-        synonyms.append(Synonym(option.synonym, defaults.text(name), Source.DEFAULT))
-        yield DescribedSetting(
-            name=name,
-            value=synonyms[0].value,
-            source=synonyms[0].source,
-            type=option.type,
-            documentation=option.documentation,
-            read_only=False,
-            synonyms=tuple(synonyms),
-        )
+class Describer:
+    """Describes the settings of one cluster as a node sees it, which has the settings `broker` in force."""
 
+    def __init__(self, image: ClusterImage, broker: BrokerConfig) -> None:
+        self._in_force = broker
+        self._given = broker.given
+        self._everyone, self._own = configs.layers(image, broker.node_id)
+        self._defaults = BrokerConfig()
 
-def describe_group_config(overrides: Mapping[str, str], broker: BrokerConfig) -> Iterator[DescribedSetting]:
-    """All settings of a group that has `overrides`, whether the group exists or not."""
-    defaults = BrokerConfig()
-    for name, option in GROUP_OPTIONS.items():
-        synonym = group_configs.synonym(name)
-        synonyms = []
-        if name in overrides:
-            synonyms.append(Synonym(name, overrides[name], Source.GROUP))
-        if synonym in broker.given:
-            synonyms.append(Synonym(synonym, str(group_configs.default(broker, name)), Source.STATIC_BROKER))
-        synonyms.append(Synonym(synonym, str(group_configs.default(defaults, name)), Source.DEFAULT))
-        yield DescribedSetting(
-            name=name,
-            value=synonyms[0].value,
-            source=synonyms[0].source,
-            type=option.kind,
-            documentation=option.doc,
-            read_only=False,
-            synonyms=tuple(synonyms),
-        )
+    def topic(self, overrides: Mapping[str, str]) -> Iterator[DescribedSetting]:
+        """All settings of a topic that has `overrides`."""
+        config = LogConfig.parse(overrides, self._in_force.log_defaults)
+        for name, option in OPTIONS.items():
+            own = [Synonym(name, overrides[name], Source.TOPIC)] if name in overrides else []
+            synonyms = (*own, *self._synonyms(option.synonym))
+            yield DescribedSetting(
+                name, config.text(name), synonyms[0].source, option.type, option.documentation, False, synonyms
+            )
 
+    def group(self, overrides: Mapping[str, str]) -> Iterator[DescribedSetting]:
+        """All settings of a group that has `overrides`, whether the group exists or not."""
+        for name, option in GROUP_OPTIONS.items():
+            own = [Synonym(name, overrides[name], Source.GROUP)] if name in overrides else []
+            synonyms = (*own, *self._synonyms(group_synonym(name)))
+            yield DescribedSetting(
+                name, synonyms[0].value, synonyms[0].source, option.kind, option.doc, False, synonyms
+            )
 
-def describe_broker_config(broker: BrokerConfig) -> Iterator[DescribedSetting]:
-    """All settings of a broker. They are fixed when it starts."""
-    for name, value, kind, documentation in broker.shown():
-        source = Source.STATIC_BROKER if name in broker.given else Source.DEFAULT
-        yield DescribedSetting(
-            name=name,
-            value=value,
-            source=source,
-            type=kind,
-            documentation=documentation,
-            read_only=True,
-            synonyms=(Synonym(name, value, source),),
-        )
+    def broker(self) -> Iterator[DescribedSetting]:
+        """All settings of the node."""
+        for name, setting in known_settings().items():
+            synonyms = tuple(self._synonyms(name))
+            source = synonyms[0].source if synonyms else Source.DEFAULT
+            value = setting.text(self._in_force)
+            yield DescribedSetting(name, value, source, setting.kind, setting.doc, not setting.dynamic, synonyms)
+
+    def every_broker(self) -> Iterator[DescribedSetting]:
+        """The settings that were set for all brokers."""
+        for name, value in self._everyone.items():
+            setting = known_settings()[name]
+            synonym = Synonym(name, value, Source.EVERY_BROKER)
+            yield DescribedSetting(name, value, synonym.source, setting.kind, setting.doc, False, (synonym,))
+
+    def _synonyms(self, name: str) -> Iterator[Synonym]:
+        """What gives a broker setting its value, and what would if that were not there."""
+        for layer, source in (
+            (self._own, Source.BROKER),
+            (self._everyone, Source.EVERY_BROKER),
+            (self._given, Source.STATIC_BROKER),
+        ):
+            if name in layer:
+                yield Synonym(name, layer[name], source)
+        default = known_settings()[name].text(self._defaults)
+        if default is not None:
+            yield Synonym(name, default, Source.DEFAULT)

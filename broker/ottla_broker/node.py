@@ -13,16 +13,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from ottla_broker.broker import Broker
+from ottla_broker.cluster.configs import in_force
 from ottla_broker.cluster.controller import Controller
 from ottla_broker.cluster.image import ClusterImage, PartitionState, ResourceType
 from ottla_broker.cluster.metadata_log import Changes, MetadataLog
 from ottla_broker.cluster.records import BrokerEndpoint
 from ottla_broker.cluster.registration import Registration
 from ottla_broker.cluster.topics import CLUSTER_METADATA
-from ottla_broker.config import Address, BrokerConfig
+from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator.groups import GroupCoordinator
 from ottla_broker.coordinator.transactions import TransactionCoordinator
 from ottla_broker.dispatch import load_handlers
+from ottla_broker.listeners import Address, Listener
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.manager import LogManager
 from ottla_broker.server import Server
@@ -47,20 +49,22 @@ class Node:
     """A running broker; made by `start`, ended by `stop`."""
 
     broker: Broker
-    address: Address
+    server: Server
+    listeners: list[Listener]
 
     def __init__(self, config: BrokerConfig) -> None:
-        self.config = config
+        self.config = config  # in force: dynamic settings over what it was started with
         self._image = ClusterImage()
         self._logs = LogManager(config.data_directory, config.log_manager, clock)
         self._stops = AsyncExitStack()
 
     @classmethod
     async def start(cls, config: BrokerConfig) -> "Node":
-        """Start a broker; it accepts connections at `address` when this returns.
+        """Start a broker; it accepts connections at its `listeners` when this returns.
 
         Raises DataDirectoryError for a data directory that cannot be used, UnknownRecord or MalformedMessage for a
-        metadata log that this version cannot read, CannotStart for an address that cannot be listened on.
+        metadata log that this version cannot read, InvalidSetting for a dynamic setting in it that does not go with
+        those given, CannotStart for an address that cannot be listened on.
         """
         node = cls(config)
         try:
@@ -70,19 +74,25 @@ class Node:
             raise
         return node
 
+    @property
+    def address(self) -> Address:
+        """Where the first listener listens."""
+        return self.listeners[0].address
+
     async def stop(self) -> None:
         """Close the connections, flush the logs, release the data directory."""
         await self._stops.aclose()
 
     async def _start(self) -> None:
-        config, logs, stops = self.config, self._logs, self._stops
+        logs, stops = self._logs, self._stops
         load_handlers()
 
-        logs.open(config.node_id)
+        logs.open(self.config.node_id)
         stops.push_async_callback(logs.close)
         metadata_log = logs.create(CLUSTER_METADATA, _METADATA_TOPIC_ID, 0, _METADATA_CONFIG)
         metadata = MetadataLog(metadata_log, logs.flush, self._image, clock, self._publish)
         metadata.replay()
+        self.config = config = in_force(self._image, self.config)
         await logs.load(self._log_config)
 
         controller = Controller(metadata, config)
@@ -91,9 +101,9 @@ class Node:
         self._reconcile()
         broker.groups = GroupCoordinator(broker)
         broker.transactions = TransactionCoordinator(broker)
-        server = Server(broker)
-        self.address = await server.bind(config.listener)
+        self.server = server = Server(broker)
         stops.callback(server.unbind)
+        self.listeners = [await server.bind(listener) for listener in config.bindings]
 
         metadata.start()
         stops.push_async_callback(metadata.stop)
@@ -110,14 +120,19 @@ class Node:
         _write_address(config.data_directory, self.address)
 
     def _registration(self) -> Registration:
-        advertised = self.config.advertised(self.address)
-        endpoint = BrokerEndpoint(
-            name="PLAINTEXT", host=advertised.host, port=advertised.port, security_protocol=_PLAINTEXT
-        )
+        endpoints = [
+            BrokerEndpoint(
+                name=listener.name,
+                host=self.config.advertised(listener).host,
+                port=self.config.advertised(listener).port,
+                security_protocol=_PLAINTEXT,
+            )
+            for listener in self.listeners
+        ]
         return Registration(
             broker_id=self.config.node_id,
             incarnation_id=uuid.uuid4(),
-            endpoints=[endpoint],
+            endpoints=endpoints,
             rack=self.config.broker_rack,
             clean_shutdown=self._logs.directory.clean_shutdown,
         )
@@ -159,7 +174,10 @@ class Node:
                     self._logs.delete(topic.name, partition.index)
                 self.broker.waits.wake(topic.name, partition.index)
             self.broker.groups.forget_topic(topic.name)
-        for topic_name in changes.configured_topics:
+        if changes.brokers_configured:
+            self.config = in_force(self._image, self.config)
+            self.broker.config = self.broker.controller.config = self.config
+        for topic_name in self._image.topics if changes.brokers_configured else changes.configured_topics:
             self._configure(topic_name)
         for partition in changes.elected:
             log = self._logs.get(partition.topic, partition.index)

@@ -11,7 +11,7 @@ import sys
 import uvloop
 
 from ottla_broker.config import BrokerConfig
-from ottla_broker.errors import CannotStart, UnknownRecord
+from ottla_broker.errors import CannotStart, InvalidSetting, UnknownRecord
 from ottla_broker.log.errors import LogError
 from ottla_broker.node import Node
 from ottla_wire.errors import WireError
@@ -33,12 +33,14 @@ async def _serve(config: BrokerConfig) -> None:
         loop.add_signal_handler(number, told_to_stop.set)
     try:
         node = await Node.start(config)
-    except (LogError, UnknownRecord, WireError, OSError) as error:
+    except (LogError, InvalidSetting, UnknownRecord, WireError, OSError) as error:
         raise CannotStart(str(error)) from error
     # What exists now exists as long as the process: the garbage collector need not look at it again.
     gc.collect()
     gc.freeze()
     print(f"ottla broker: listening on {node.address}, data in {config.data_directory}", flush=True)
+    for listener in node.listeners[1:]:
+        print(f"ottla broker: listening on {listener.address} for {listener.name}", flush=True)
     await told_to_stop.wait()
     await node.stop()
 

@@ -13,14 +13,15 @@ import logging
 import os
 import resource
 import socket
+from collections import Counter
 from typing import cast
 
 from ottla_broker import dispatch
 from ottla_broker.broker import Broker
-from ottla_broker.config import Address
 from ottla_broker.connection import Connection, Exchange, Stage
 from ottla_broker.eager import run_to_first_wait
 from ottla_broker.errors import CannotStart, ClosesConnection
+from ottla_broker.listeners import Address, Listener
 from ottla_broker.writer import SocketWriter
 from ottla_wire.chunks import Part
 from ottla_wire.errors import WireError
@@ -32,13 +33,12 @@ SCRATCH_BYTES = 128 * 1024
 # A connection is served no further while this much of its output waits for the peer.
 MAX_OUTPUT_BYTES = 1024 * 1024
 _SWEEP_SECONDS = 10.0
-_BACKLOG = 1024
 # Descriptors that are left for log files when the number of connections is limited by the process's own limit.
 _DESCRIPTORS_FOR_FILES = 256
 
 
 class Server:
-    """Serves one broker on one address."""
+    """Serves one broker on all its listeners."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -46,38 +46,40 @@ class Server:
         self.connections: set[ClientProtocol] = set()
         self._emptied = asyncio.Event()
         self._stops = False
-        self._max_connections = min(broker.config.max_connections, _descriptors() - _DESCRIPTORS_FOR_FILES)
-        self._server: asyncio.Server | None = None
+        self._room = _descriptors() - _DESCRIPTORS_FOR_FILES
+        self._by_host: Counter[str] = Counter()
+        self._listening: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def bind(self, address: Address) -> Address:
-        """Reserve `address`; returns it with the port that port 0 picked. Raises CannotStart."""
+    async def bind(self, listener: Listener) -> Listener:
+        """Reserve a listener's address; returns it with the port that port 0 picked. Raises CannotStart."""
         loop = asyncio.get_running_loop()
+        name, address = listener
         try:
-            self._server = await loop.create_server(
-                lambda: ClientProtocol(self, loop),
+            server = await loop.create_server(
+                lambda: ClientProtocol(self, loop, name),
                 address.host,
                 address.port,
-                backlog=_BACKLOG,
+                backlog=self.broker.config.socket_listen_backlog_size,
                 reuse_address=True,
                 start_serving=False,
             )
         except OSError as error:
             reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise CannotStart(f"cannot listen on {address}: {reason}") from error
-        port: int = self._server.sockets[0].getsockname()[1]
-        return Address(address.host, port)
+        self._listening.append(server)
+        return Listener(name, Address(address.host, server.sockets[0].getsockname()[1]))
 
     async def serve(self) -> None:
         """Accept connections."""
-        assert self._server is not None, "bind comes first"
-        await self._server.start_serving()
+        for server in self._listening:
+            await server.start_serving()
         self._sweep(asyncio.get_running_loop())
 
     def unbind(self) -> None:
-        """Give the address back; connections stay."""
-        if self._server is not None:
-            self._server.close()
+        """Give the addresses back; connections stay."""
+        for server in self._listening:
+            server.close()
 
     async def stop(self) -> None:
         """Accept nothing more and close every connection; requests under way are cancelled."""
@@ -93,15 +95,30 @@ class Server:
         if self.connections:
             await self._emptied.wait()
 
+    def admit(self, protocol: "ClientProtocol") -> str | None:
+        """Take in a connection, or say why it cannot stay."""
+        config, host = self.broker.config, protocol.connection.host
+        if self._stops:
+            return "the broker stops"
+        if len(self.connections) >= min(config.max_connections, self._room):
+            return f"{len(self.connections)} connections are open (max.connections)"
+        if self._by_host[host] >= config.max_connections_of(host):
+            return f"it has {self._by_host[host]} connections open (max.connections.per.ip)"
+        self.connections.add(protocol)
+        self._by_host[host] += 1
+        return None
+
     def forget(self, protocol: "ClientProtocol") -> None:
         """A connection is gone."""
-        self.connections.discard(protocol)
+        if protocol not in self.connections:
+            return
+        self.connections.remove(protocol)
+        host = protocol.connection.host
+        self._by_host[host] -= 1
+        if not self._by_host[host]:
+            del self._by_host[host]
         if not self.connections:
             self._emptied.set()
-
-    def admits(self) -> bool:
-        """Whether one more connection may stay open."""
-        return not self._stops and len(self.connections) < self._max_connections
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Close idle connections, and take back memory from those that have gone quiet."""
@@ -119,7 +136,7 @@ class Server:
 class ClientProtocol(asyncio.BufferedProtocol):
     """One client's connection, from the loop's point of view."""
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, listener: str) -> None:
         self._server = server
         self._broker = server.broker
         self._loop = loop
@@ -129,6 +146,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._direct = False
         self._paused = False
         self.connection = Connection("unknown", 0, int(loop.time() * 1000))
+        self.connection.listener = listener
         self.tasks: set[asyncio.Task[list[Part]]] = set()
 
     # --- the loop's calls
@@ -140,11 +158,18 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self.connection.host, self.connection.port = peer[:2]
         sock: socket.socket = transport.get_extra_info("socket")
         self._writer = SocketWriter(self._loop, sock.fileno(), self._serve, self.abort)
-        if self._server.admits():
-            self._server.connections.add(self)
-        else:
-            logger.warning("refusing %s: %d connections are open", self.connection, len(self._server.connections))
+        reason = self._server.admit(self)
+        if reason is not None:
+            logger.warning("refusing %s: %s", self.connection, reason)
             self.abort()
+            return
+        config = self._broker.config
+        for option, size in (
+            (socket.SO_SNDBUF, config.socket_send_buffer_bytes),
+            (socket.SO_RCVBUF, config.socket_receive_buffer_bytes),
+        ):
+            if size >= 0:
+                sock.setsockopt(socket.SOL_SOCKET, option, size)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the transport's contract
         self.connection.close()
@@ -177,30 +202,35 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _serve(self) -> None:
         """Start the requests that have arrived, as far as the connection's limits allow, and send what is ready."""
-        connection = self.connection
-        connection.output_full = self._writer.pending_bytes > MAX_OUTPUT_BYTES
+        connection, writer = self.connection, self._writer
+        connection.output_full = writer.pending_bytes > MAX_OUTPUT_BYTES
+        now_ms = int(self._loop.time() * 1000)
         while connection.takes_requests:
             frame = self._reader.next_frame()
             if frame is None:
                 break
-            self._start(frame)
-            if self._writer.pending_bytes > MAX_OUTPUT_BYTES:
+            self._start(frame, now_ms)
+            if writer.pending_bytes > MAX_OUTPUT_BYTES:
                 self._flush()
-        self._flush()
+        if writer.pending_bytes:
+            self._flush()
         self._regulate()
 
-    def _start(self, frame: bytearray | memoryview) -> None:
-        exchange = self.connection.begin(int(self._loop.time() * 1000))
+    def _start(self, frame: bytearray | memoryview, now_ms: int) -> None:
+        task: asyncio.Task[list[Part]] | None = None
         try:
-            task, parts = run_to_first_wait(dispatch.respond(self._broker, self.connection, frame))
+            parts = dispatch.answer_at_once(self._broker, frame)
+            if parts is None:
+                task, parts = run_to_first_wait(dispatch.respond(self._broker, self.connection, frame))
+            if task is None:
+                self._writer.send(self.connection.answer(parts or [], now_ms))
+                return
         except Exception as error:
             self._refuse(error)
-        else:
-            if task is None:
-                self._finish(exchange, parts or [])
-            else:
-                self.tasks.add(task)
-                task.add_done_callback(lambda done: self._finished(exchange, done))
+            return
+        exchange = self.connection.begin(now_ms)
+        self.tasks.add(task)
+        task.add_done_callback(lambda done: self._finished(exchange, done))
 
     def _finished(self, exchange: Exchange, task: asyncio.Task[list[Part]]) -> None:
         """A request that had to wait has its response."""
@@ -212,14 +242,12 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._refuse(error)
             return
         self.connection.last_active_ms = int(self._loop.time() * 1000)
-        self._finish(exchange, task.result())
-        self._serve()
-
-    def _finish(self, exchange: Exchange, parts: list[Part]) -> None:
         try:
-            self._writer.send(self.connection.finish(exchange, parts))
+            self._writer.send(self.connection.finish(exchange, task.result()))
         except OSError as error:
             self._refuse(error)
+            return
+        self._serve()
 
     def _flush(self) -> None:
         try:
@@ -232,13 +260,13 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _regulate(self) -> None:
         """Read only while what is read can be served."""
-        if self._transport.is_closing():
+        takes_requests = self.connection.takes_requests
+        if takes_requests is not self._paused or self._transport.is_closing():
             return
-        if self._paused and self.connection.takes_requests:
-            self._paused = False
+        self._paused = not takes_requests
+        if takes_requests:
             self._transport.resume_reading()
-        elif not self._paused and not self.connection.takes_requests:
-            self._paused = True
+        else:
             self._transport.pause_reading()
 
     def _refuse(self, error: Exception) -> None:

@@ -26,10 +26,11 @@ _INTEGER_BITS = {ConfigType.INT: 31, ConfigType.LONG: 63}
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """What is known about a setting besides its name and default."""
+    """What is known about a setting besides its name and default. A `dynamic` one can change while a broker runs."""
 
     kind: ConfigType
     doc: str
+    dynamic: bool = False
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()

@@ -47,6 +47,8 @@ async def admit_to_transaction(
                 transactional_id, producer, [partition], client_version=_TRANSACTIONS_V2
             )
             return
+        if not broker.config.transaction_partition_verification_enable:
+            return
         code = broker.transactions.verify_partitions(transactional_id, producer, [partition])[partition]
         if code is not ErrorCode.NONE:
             raise KafkaError(code)

@@ -109,7 +109,7 @@ def start_node(tmp_path: Path) -> Callable[..., Any]:
     async def start(**settings: Any) -> AsyncIterator[Node]:
         values = {key.replace("_", "."): str(value) for key, value in settings.items()}
         values = {"offsets.topic.num.partitions": "2", "transaction.state.log.num.partitions": "2"} | values
-        values |= {"log.dirs": str(tmp_path / "node"), "listeners": "127.0.0.1:0"}
+        values = {"listeners": "127.0.0.1:0", "log.dirs": str(tmp_path / "node")} | values
         node = await Node.start(BrokerConfig.of(values))
         try:
             yield node

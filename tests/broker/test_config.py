@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ottla_broker.config import Address, BrokerConfig, known_names
+from ottla_broker.config import BrokerConfig, known_names, known_settings
+from ottla_broker.config_file import load_config
 from ottla_broker.errors import InvalidSetting
 
 
@@ -53,19 +54,22 @@ def test_the_finest_unit_of_a_time_wins(settings: dict[str, str], expected: int)
             {"auto.create.topics.enable": "yes"},
             "Invalid value 'yes' for auto.create.topics.enable: expected true or false",
         ),
-        ({"listeners": "nowhere"}, "Invalid value 'nowhere' for listeners: expected HOST:PORT, such as 127.0.0.1:9092"),
+        ({"log.dirs": "/a,/b"}, "log.dirs is /a,/b; this version keeps all data in one directory"),
         (
-            {"listeners": "SSL://h:1"},
-            "Invalid value 'SSL://h:1' for listeners: this version serves PLAINTEXT listeners only",
-        ),
-        ({"listeners": "h:65536"}, "Invalid value 'h:65536' for listeners: expected HOST:PORT, such as 127.0.0.1:9092"),
-        (
-            {"listeners": "0.0.0.0:9092"},
-            "listeners is 0.0.0.0:9092, all interfaces, so advertised.listeners must say where clients connect",
+            {"max.connections.per.ip.overrides": "10.0.0.1"},
+            "Invalid value '10.0.0.1' for max.connections.per.ip.overrides: expected ADDRESS:NUMBER",
         ),
         (
-            {"advertised.listeners": "0.0.0.0:9092"},
-            "advertised.listeners is 0.0.0.0:9092, to which no client can connect; give this host's address",
+            {"group.coordinator.rebalance.protocols": "consumer"},
+            "group.coordinator.rebalance.protocols lacks classic, which cannot be turned off",
+        ),
+        (
+            {"group.coordinator.rebalance.protocols": "classic,streams"},
+            "Invalid value 'streams' for group.coordinator.rebalance.protocols: must be one of classic, consumer",
+        ),
+        (
+            {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"},
+            "Unknown setting transaction.abort.timed.out.transaction.cleanup.interval.ms",
         ),
     ],
 )
@@ -83,7 +87,7 @@ def test_a_topic_default_that_does_not_fit_is_refused() -> None:
 def test_a_file_may_be_written_with_or_without_quotes_and_is_overridden(tmp_path: Path) -> None:
     file = tmp_path / "ottla.toml"
     file.write_text('num.partitions = 3\n"message.max.bytes" = 5000\nlog.cleanup.policy = ["compact", "delete"]\n')
-    config = BrokerConfig.load(file, ["num.partitions=4"])
+    config = load_config(file, ["num.partitions=4"])
     assert config.num_partitions == 4
     assert config.log_defaults.max_message_bytes == 5000
     assert config.log_defaults.compact
@@ -93,27 +97,43 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "ottla.toml"
     file.write_text("num.partitions: 3")
     with pytest.raises(InvalidSetting, match=r"is not valid TOML"):
-        BrokerConfig.load(file, [])
+        load_config(file, [])
 
 
 def test_an_assignment_needs_a_value() -> None:
     with pytest.raises(InvalidSetting, match="key=value"):
-        BrokerConfig.load(None, ["num.partitions"])
+        load_config(None, ["num.partitions"])
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:9092", Address("127.0.0.1", 9092)),
-        ("PLAINTEXT://localhost:0", Address("localhost", 0)),
-        ("[::1]:9092", Address("::1", 9092)),
-    ],
-)
-def test_addresses(text: str, address: Address) -> None:
-    assert Address.parse("listeners", text) == address
+def test_one_setting_may_stand_for_another() -> None:
+    assert BrokerConfig.of({"log.dir": "/a"}).log_dirs == "/a"
+    assert BrokerConfig.of({"log.dir": "/a", "log.dirs": "/b"}).log_dirs == "/b"
 
 
-def test_every_setting_can_be_shown_and_has_documentation() -> None:
-    shown = {name: documentation for name, _, _, documentation in BrokerConfig.of({}).shown()}
-    assert all(shown.values())
-    assert set(shown) <= set(known_names())
+def test_every_setting_has_documentation_and_a_text_that_reads_back() -> None:
+    config = BrokerConfig.of({})
+    for name, setting in known_settings().items():
+        assert setting.doc.endswith("."), name
+        text = setting.text(config)
+        if text is not None:
+            assert BrokerConfig.of({name: text}).given == {name: text}
+            assert setting.text(BrokerConfig.of({name: text})) == text
+    assert set(known_settings()) < set(known_names())
+
+
+def test_dynamic_settings_lie_over_those_that_were_given_until_they_are_taken_away() -> None:
+    config = BrokerConfig.of({"message.max.bytes": "1000", "num.partitions": "3"})
+    everyone, own = {"message.max.bytes": "2000", "log.retention.ms": "1"}, {"message.max.bytes": "3000"}
+    overlaid = config.overlaid(everyone, own)
+    assert (overlaid.log_defaults.max_message_bytes, overlaid.log_defaults.retention_ms) == (3000, 1)
+    assert overlaid.num_partitions == 3
+    assert overlaid.given == config.given
+    assert overlaid.overlaid(everyone, {}).log_defaults.max_message_bytes == 2000
+    assert overlaid.overlaid({}, {}) == config
+
+
+def test_an_address_may_be_allowed_another_number_of_connections() -> None:
+    config = BrokerConfig.of(
+        {"max.connections.per.ip": "5", "max.connections.per.ip.overrides": "10.0.0.1:7, ::1:8, 10.0.0.2:0"}
+    )
+    assert [config.max_connections_of(host) for host in ("10.0.0.1", "::1", "10.0.0.2", "10.0.0.3")] == [7, 8, 0, 5]

@@ -161,6 +161,10 @@ def test_43_what_is_on_disk_is_laid_out_as_kafka_does(start_node: Any, tmp_path:
             {"offsets_topic_num_partitions": 5},
             lambda n: len(n.broker.image.topics["__consumer_offsets"].partitions) == 5,
         ),
+        (
+            {"offsets_topic_compression_codec": 3},
+            lambda node: node.broker.partition("__consumer_offsets", 0).config.compression_type == "lz4",
+        ),
         ({"num_partitions": 3}, lambda node: len(node.broker.image.topics["t"].partitions) == 3),
         ({"node_id": 7}, lambda node: [broker.id for broker, _ in node.broker.endpoints("PLAINTEXT")] == [7]),
         (

@@ -21,6 +21,9 @@ from ottla_broker.cluster.topics import CreatedTopic, NewTopic, TopicDefaults
 from ottla_broker.config import BrokerConfig
 from ottla_wire.errors import ErrorCode, KafkaError
 
+# By the numbers that offsets.topic.compression.codec has for them.
+_OFFSETS_COMPRESSION = ("producer", "gzip", "snappy", "lz4", "zstd")
+
 
 class Quorum(NamedTuple):
     """The nodes that keep the metadata log; with one of them, what is written is replicated."""
@@ -32,23 +35,26 @@ class Quorum(NamedTuple):
 
 
 class Controller:
-    """The controller as the handlers of one broker see it."""
+    """The controller as the handlers of one broker see it; `config` has the settings in force."""
 
     def __init__(
         self, metadata: MetadataLog, config: BrokerConfig, new_id: Callable[[], uuid.UUID] = uuid.uuid4
     ) -> None:
         self._metadata = metadata
-        self._config = config
+        self.config = config
         self._new_id = new_id
-        self._defaults = TopicDefaults(
-            partitions=config.num_partitions,
-            replication_factor=config.default_replication_factor,
-            config=config.log_defaults,
-        )
 
     @property
     def _image(self) -> ClusterImage:
         return self._metadata.image
+
+    @property
+    def _defaults(self) -> TopicDefaults:
+        return TopicDefaults(
+            partitions=self.config.num_partitions,
+            replication_factor=self.config.default_replication_factor,
+            config=self.config.log_defaults,
+        )
 
     async def register(self, broker: Registration) -> None:
         """Make this node a member of the cluster."""
@@ -56,7 +62,7 @@ class Controller:
 
     async def allocate_producer_ids(self) -> range:
         """A block of producer ids that no other broker will ever hand out."""
-        node_id = self._config.node_id
+        node_id = self.config.node_id
         return await self._metadata.submit(lambda: registration.allocate_producer_ids(self._image, node_id))
 
     async def create_topics(
@@ -68,9 +74,10 @@ class Controller:
             records: list[MetadataRecord] = []
             outcome: list[CreatedTopic | KafkaError] = []
             room = topics.MAX_PARTITIONS_PER_REQUEST
+            defaults = self._defaults
             for new in wanted:
                 try:
-                    created_by, created = topics.create_topic(self._image, new, self._defaults, self._topic_id())
+                    created_by, created = topics.create_topic(self._image, new, defaults, self._topic_id())
                     room -= created.partitions
                     if room < 0:
                         raise KafkaError(
@@ -130,7 +137,7 @@ class Controller:
         """Change some settings of a topic or group. Raises KafkaError."""
 
         def decide() -> Decision[None]:
-            records = configs.alter(self._image, kind, name, alterations, self._config)
+            records = configs.alter(self._image, kind, name, alterations, self.config)
             return ([] if validate_only else records), None
 
         await self._metadata.submit(decide)
@@ -167,9 +174,9 @@ class Controller:
     def quorum(self) -> Quorum:
         """Who holds the metadata log, and how far."""
         return Quorum(
-            leader_id=self._config.node_id,
+            leader_id=self.config.node_id,
             leader_epoch=LEADER_EPOCH,
-            voters=(self._config.node_id,),
+            voters=(self.config.node_id,),
             end_offset=self._metadata.end_offset,
         )
 
@@ -182,7 +189,7 @@ class Controller:
 
     def _internal_topic(self, name: str) -> NewTopic | None:
         """How a topic that belongs to the brokers themselves is created; on a small cluster with fewer replicas."""
-        config, brokers = self._config, len(self._image.live_brokers)
+        config, brokers = self.config, len(self._image.live_brokers)
         if name == topics.CONSUMER_OFFSETS:
             return NewTopic(
                 name,
@@ -190,7 +197,7 @@ class Controller:
                 replication_factor=min(config.offsets_topic_replication_factor, brokers),
                 config={
                     "cleanup.policy": "compact",
-                    "compression.type": "producer",
+                    "compression.type": _OFFSETS_COMPRESSION[config.offsets_topic_compression_codec],
                     "segment.bytes": str(config.offsets_topic_segment_bytes),
                 },
             )

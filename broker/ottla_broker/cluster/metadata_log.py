@@ -41,6 +41,7 @@ class Changes(msgspec.Struct):
     elected: list[PartitionState] = []
     removed: list[TopicState] = []
     configured_topics: set[str] = set()
+    brokers_configured: bool = False
 
 
 class _Pending(NamedTuple):
@@ -152,4 +153,6 @@ class MetadataLog:
                     changes.elected.append(image.topics_by_id[record.topic_id].partitions[record.partition_id])
                 case ConfigRecord(resource_type=ResourceType.TOPIC):
                     changes.configured_topics.add(record.resource_name)
+                case ConfigRecord(resource_type=ResourceType.BROKER):
+                    changes.brokers_configured = True
         return changes

@@ -15,6 +15,10 @@ async def consumer_group_heartbeat(
 ) -> ConsumerGroupHeartbeatResponse:
     if not broker.image.features.get("group.version"):
         raise KafkaError(ErrorCode.UNSUPPORTED_VERSION, "The feature group.version is not at level 1")
+    if "consumer" not in broker.config.group_coordinator_rebalance_protocols:
+        raise KafkaError(
+            ErrorCode.UNSUPPORTED_VERSION, "group.coordinator.rebalance.protocols does not include consumer"
+        )
     return await broker.groups.consumer_heartbeat(
         request, client_id=context.client_id, client_host=context.client_host, version=context.version
     )

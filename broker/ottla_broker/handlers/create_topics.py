@@ -8,7 +8,7 @@ from collections import Counter
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import CreatedTopic, NewTopic
-from ottla_broker.described_configs import describe_topic_config
+from ottla_broker.described_configs import Describer
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.create_topics import (
@@ -25,7 +25,8 @@ async def create_topics(broker: Broker, _context: RequestContext, request: Creat
     asked = Counter(topic.name for topic in request.topics)
     wanted = [_new_topic(topic) for topic in request.topics if asked[topic.name] == 1]
     outcomes = await broker.controller.create_topics(wanted, validate_only=request.validate_only)
-    results = [_result(broker, new, outcome) for new, outcome in zip(wanted, outcomes, strict=True)]
+    describer = Describer(broker.image, broker.config)
+    results = [_result(describer, new, outcome) for new, outcome in zip(wanted, outcomes, strict=True)]
     repeated = [
         CreatableTopicResult(
             name=name,
@@ -48,7 +49,7 @@ def _new_topic(topic: CreatableTopic) -> NewTopic:
     )
 
 
-def _result(broker: Broker, new: NewTopic, outcome: CreatedTopic | KafkaError) -> CreatableTopicResult:
+def _result(describer: Describer, new: NewTopic, outcome: CreatedTopic | KafkaError) -> CreatableTopicResult:
     if isinstance(outcome, KafkaError):
         return CreatableTopicResult(name=new.name, error_code=outcome.code, error_message=outcome.message)
     overrides = {name: value for name, value in new.config.items() if value is not None}
@@ -65,6 +66,6 @@ def _result(broker: Broker, new: NewTopic, outcome: CreatedTopic | KafkaError) -
                 config_source=entry.source,
                 is_sensitive=False,
             )
-            for entry in describe_topic_config(overrides, broker.config)
+            for entry in describer.topic(overrides)
         ],
     )

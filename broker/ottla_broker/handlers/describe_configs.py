@@ -6,14 +6,10 @@
 from collections.abc import Iterator
 
 from ottla_broker.broker import Broker
+from ottla_broker.cluster.configs import EVERY_BROKER
 from ottla_broker.cluster.image import ResourceType
 from ottla_broker.cluster.topics import validate_name
-from ottla_broker.described_configs import (
-    DescribedSetting,
-    describe_broker_config,
-    describe_group_config,
-    describe_topic_config,
-)
+from ottla_broker.described_configs import DescribedSetting, Describer
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.describe_configs import (
@@ -30,17 +26,20 @@ from ottla_wire.messages.describe_configs import (
 async def describe_configs(
     broker: Broker, _context: RequestContext, request: DescribeConfigsRequest
 ) -> DescribeConfigsResponse:
-    return DescribeConfigsResponse(results=[_describe(broker, request, resource) for resource in request.resources])
+    describer = Describer(broker.image, broker.config)
+    return DescribeConfigsResponse(
+        results=[_describe(broker, describer, request, resource) for resource in request.resources]
+    )
 
 
 def _describe(
-    broker: Broker, request: DescribeConfigsRequest, resource: DescribeConfigsResource
+    broker: Broker, describer: Describer, request: DescribeConfigsRequest, resource: DescribeConfigsResource
 ) -> DescribeConfigsResult:
     result = DescribeConfigsResult(
         resource_type=resource.resource_type, resource_name=resource.resource_name, configs=[]
     )
     try:
-        settings = _settings(broker, resource)
+        settings = _settings(broker, describer, resource)
     except KafkaError as error:
         result.error_code, result.error_message = error.code, error.message
         return result
@@ -49,24 +48,27 @@ def _describe(
     return result
 
 
-def _settings(broker: Broker, resource: DescribeConfigsResource) -> Iterator[DescribedSetting]:
+def _settings(broker: Broker, describer: Describer, resource: DescribeConfigsResource) -> Iterator[DescribedSetting]:
     name = resource.resource_name
     match resource.resource_type:
         case ResourceType.TOPIC:
             validate_name(name)
             if name not in broker.image.topics:
                 raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
-            return describe_topic_config(broker.image.config(ResourceType.TOPIC, name), broker.config)
+            return describer.topic(broker.image.config(ResourceType.TOPIC, name))
         case ResourceType.BROKER:
+            if name == EVERY_BROKER:
+                return describer.every_broker()
             if name != str(broker.node_id):
                 raise KafkaError(
-                    ErrorCode.INVALID_REQUEST, f"Unexpected broker id, expected {broker.node_id} but received {name}"
+                    ErrorCode.INVALID_REQUEST,
+                    f"Unexpected broker id, expected {broker.node_id} or none, but received {name}",
                 )
-            return describe_broker_config(broker.config)
+            return describer.broker()
         case ResourceType.GROUP:
             if not name:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")
-            return describe_group_config(broker.image.config(ResourceType.GROUP, name), broker.config)
+            return describer.group(broker.image.config(ResourceType.GROUP, name))
     raise KafkaError(
         ErrorCode.INVALID_REQUEST, f"Resources of type {resource.resource_type} have no settings on this broker"
     )

@@ -16,9 +16,6 @@ from ottla_wire.messages.describe_topic_partitions import (
     DescribeTopicPartitionsResponseTopic,
 )
 
-# Kafka's `max.request.partition.size.limit`.
-_MAX_PAGE = 2000
-
 
 @handles(DescribeTopicPartitionsRequest, "0")
 async def describe_topic_partitions(
@@ -29,7 +26,7 @@ async def describe_topic_partitions(
     start = request.cursor
     if start is not None:
         names = [name for name in names if name >= start.topic_name]
-    room = max(1, min(request.response_partition_limit, _MAX_PAGE))
+    room = max(1, min(request.response_partition_limit, broker.config.max_request_partition_size_limit))
     response = DescribeTopicPartitionsResponse(topics=[])
     for name in names:
         if not room:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ottla_broker.cluster import group_configs
-from ottla_broker.cluster.configs import Alteration, Operation, alter, replacing
+from ottla_broker.cluster.configs import Alteration, Operation, alter, in_force, replacing
 from ottla_broker.cluster.group_configs import GroupConfig
 from ottla_broker.cluster.image import ResourceType
 from ottla_broker.config import BrokerConfig
@@ -73,10 +73,50 @@ def test_an_unknown_topic_has_no_settings(cluster: Any) -> None:
     assert error.value.code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
-def test_a_brokers_settings_are_fixed(cluster: Any) -> None:
+@pytest.mark.parametrize(("name", "code"), [("", 42), ("a b", 17)])
+def test_what_is_no_topic_has_no_settings(cluster: Any, name: str, code: int) -> None:
     with pytest.raises(KafkaError) as error:
-        change(cluster, Alteration("num.partitions", Operation.SET, "1"), kind=ResourceType.BROKER, name="1")
-    assert error.value.code is ErrorCode.INVALID_REQUEST
+        change(cluster, Alteration("retention.ms", Operation.SET, "1"), name=name)
+    assert error.value.code == code
+
+
+def set_broker(cluster: Any, setting: str, value: str, name: str = "1") -> dict[str, str]:
+    return change(cluster, Alteration(setting, Operation.SET, value), kind=ResourceType.BROKER, name=name)
+
+
+def test_a_brokers_own_settings_lie_over_those_of_all_brokers(cluster: Any) -> None:
+    assert set_broker(cluster, "log.retention.ms", "5", name="") == {"log.retention.ms": "5"}
+    assert in_force(cluster.image, BrokerConfig()).log_defaults.retention_ms == 5
+    assert set_broker(cluster, "log.retention.ms", "6") == {"log.retention.ms": "6"}
+    assert in_force(cluster.image, BrokerConfig()).log_defaults.retention_ms == 6
+    assert in_force(cluster.image, BrokerConfig(node_id=2)).log_defaults.retention_ms == 5
+
+
+def test_a_brokers_lists_grow_and_shrink_too(cluster: Any) -> None:
+    append = Alteration("log.cleanup.policy", Operation.APPEND, "compact")
+    assert change(cluster, append, kind=ResourceType.BROKER, name="1") == {"log.cleanup.policy": "delete,compact"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "name", "code", "sentence"),
+    [
+        ("num.partitions", "1", "1", 42, "Cannot update these configs dynamically: num.partitions"),
+        ("log.retention.hours", "1", "1", 40, "Unknown setting log.retention.hours"),
+        ("log.retention.sm", "1", "1", 40, "Unknown setting log.retention.sm: did you mean log.retention.ms?"),
+        ("message.max.bytes", "-5", "1", 42, "Invalid value '-5' for message.max.bytes: must be at least 0"),
+        ("message.max.bytes", "abc", "", 42, "Invalid value 'abc' for message.max.bytes: not a whole number"),
+        ("message.max.bytes", "5", "7", 42, "Unexpected broker id, expected 1 or none, but received 7"),
+        ("log.cleaner.max.compaction.lag.ms", "5", "", 42, "The topic t does not go with it: min.compaction.lag.ms"),
+    ],
+)
+def test_a_brokers_settings_that_cannot_change_so(
+    cluster: Any, setting: str, value: str, name: str, code: int, sentence: str
+) -> None:
+    cluster.create("t", config={"min.compaction.lag.ms": "10"})
+    with pytest.raises(KafkaError) as error:
+        set_broker(cluster, setting, value, name)
+    assert (error.value.code, error.value.message[: len(sentence)]) == (code, sentence)
+    assert cluster.image.config(ResourceType.BROKER, name) == {}
 
 
 def test_replacing_sets_what_is_wanted_and_deletes_the_rest(cluster: Any) -> None:

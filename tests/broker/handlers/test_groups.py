@@ -1,12 +1,14 @@
 """Classic groups and their offsets, as clients of every version see them."""
 
 import asyncio
+import uuid
 from typing import Any
 
 import pytest
 
 from ottla_broker.coordinator.partitioner import partition_for
 from ottla_wire.errors import ErrorCode
+from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 from ottla_wire.messages.find_coordinator import FindCoordinatorRequest
 from ottla_wire.messages.heartbeat import HeartbeatRequest
 from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -262,3 +264,21 @@ def test_36_after_a_move_the_coordinator_is_not_here_at_once(with_client: Any) -
         assert (found.error_code, found.node_id, found.host) == (0, 2, "second.example")
 
     with_client(scenario)
+
+
+@pytest.mark.parametrize(("protocols", "code"), [("classic,consumer", 0), ("classic", ErrorCode.UNSUPPORTED_VERSION)])
+def test_47_the_protocols_of_groups_can_be_limited(with_client: Any, protocols: str, code: int) -> None:
+    async def scenario(client: Any) -> None:
+        await find(client)
+        request = ConsumerGroupHeartbeatRequest(
+            group_id="c",
+            member_id=str(uuid.uuid4()),
+            member_epoch=0,
+            rebalance_timeout_ms=5_000,
+            subscribed_topic_names=["t"],
+            topic_partitions=[],
+        )
+        response = await client.ask(request, 1)
+        assert response.error_code == code, response
+
+    with_client(scenario, group_coordinator_rebalance_protocols=protocols)

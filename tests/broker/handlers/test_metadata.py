@@ -154,6 +154,16 @@ def test_partitions_are_described_page_by_page(with_client: Any) -> None:
     with_client(scenario)
 
 
+def test_a_page_is_no_longer_than_the_broker_allows(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("a", partitions=3)
+        response = await client.ask(DescribeTopicPartitionsRequest(topics=[], response_partition_limit=2000), 0)
+        assert [len(topic.partitions) for topic in response.topics] == [2]
+        assert response.next_cursor.partition_index == 2
+
+    with_client(scenario, max_request_partition_size_limit=2)
+
+
 def test_an_unknown_topic_is_described_as_such(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         response = await client.ask(DescribeTopicPartitionsRequest(topics=[TopicRequest(name="t")]), 0)

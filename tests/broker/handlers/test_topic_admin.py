@@ -1,4 +1,4 @@
-"""CreateTopics, DeleteTopics, CreatePartitions, and the settings of topics: as clients see them."""
+"""CreateTopics, DeleteTopics, CreatePartitions, DescribeLogDirs: as clients see them."""
 
 import asyncio
 import uuid
@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 
 from ottla_wire.errors import ErrorCode
-from ottla_wire.messages import alter_configs, create_partitions, describe_configs, incremental_alter_configs
+from ottla_wire.messages import create_partitions
 from ottla_wire.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 from ottla_wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from ottla_wire.messages.describe_log_dirs import DescribableLogDirTopic, DescribeLogDirsRequest
-
-TOPIC, BROKER = 2, 4
 
 
 def topic(name: str, partitions: int = 1, **config: str) -> CreatableTopic:
@@ -23,14 +21,6 @@ def topic(name: str, partitions: int = 1, **config: str) -> CreatableTopic:
         assignments=[],
         configs=[CreatableTopicConfig(name=key.replace("_", "."), value=value) for key, value in config.items()],
     )
-
-
-async def described(client: Any, kind: int, name: str, keys: list[str] | None = None, version: int = 4) -> Any:
-    resource = describe_configs.DescribeConfigsResource(resource_type=kind, resource_name=name, configuration_keys=keys)
-    request = describe_configs.DescribeConfigsRequest(
-        resources=[resource], include_synonyms=True, include_documentation=version >= 3
-    )
-    return (await client.ask(request, version)).results[0]
 
 
 @pytest.mark.parametrize("version", range(2, 8))
@@ -160,85 +150,6 @@ def test_partitions_are_added(with_client: Any, version: int) -> None:
         assert (await client.produce("t", b"v", index=2)).error_code == 0
         again = await client.ask(request, version)
         assert again.results[0].error_code == ErrorCode.INVALID_PARTITIONS
-
-    with_client(scenario)
-
-
-@pytest.mark.parametrize("version", [1, 2, 3, 4])
-def test_46_settings_are_described_with_synonyms(with_client: Any, version: int) -> None:
-    async def scenario(client: Any) -> None:
-        await client.create("t", retention_ms="7")
-        result = await described(client, TOPIC, "t", ["retention.ms"], version)
-        (entry,) = result.configs
-        assert (entry.name, entry.value, entry.config_source, entry.read_only) == ("retention.ms", "7", 1, False)
-        assert [(synonym.name, synonym.value, synonym.source) for synonym in entry.synonyms] == [
-            ("retention.ms", "7", 1),
-            ("log.retention.ms", "9", 4),
-            ("log.retention.ms", "604800000", 5),
-        ]
-        if version >= 3:
-            assert entry.config_type == 5
-            assert entry.documentation
-
-    with_client(scenario, log_retention_ms=9)
-
-
-def test_a_brokers_settings_are_described(with_client: Any) -> None:
-    async def scenario(client: Any) -> None:
-        result = await described(client, BROKER, "1")
-        entries = {entry.name: entry for entry in result.configs}
-        assert (entries["num.partitions"].value, entries["num.partitions"].config_source) == ("3", 4)
-        assert (entries["node.id"].value, entries["node.id"].config_source) == ("1", 5)
-        assert all(entry.read_only for entry in result.configs)
-
-    with_client(scenario, num_partitions=3)
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "code"),
-    [
-        (TOPIC, "nowhere", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
-        (TOPIC, "a b", ErrorCode.INVALID_TOPIC_EXCEPTION),
-        (BROKER, "2", ErrorCode.INVALID_REQUEST),
-        (99, "x", ErrorCode.INVALID_REQUEST),
-    ],
-)
-def test_what_has_no_settings_is_refused(with_client: Any, kind: int, name: str, code: ErrorCode) -> None:
-    async def scenario(client: Any) -> None:
-        assert (await described(client, kind, name)).error_code == code
-
-    with_client(scenario)
-
-
-def test_single_settings_change_and_act_at_once(with_client: Any) -> None:
-    async def scenario(client: Any) -> None:
-        await client.create("t", segment_ms="5")
-        change = incremental_alter_configs.AlterableConfig(name="max.message.bytes", config_operation=0, value="100")
-        resource = incremental_alter_configs.AlterConfigsResource(
-            resource_type=TOPIC, resource_name="t", configs=[change]
-        )
-        request = incremental_alter_configs.IncrementalAlterConfigsRequest(resources=[resource], validate_only=False)
-        assert (await client.ask(request, 1)).responses[0].error_code == 0
-        assert (await client.produce("t", bytes(500))).error_code == ErrorCode.MESSAGE_TOO_LARGE
-        assert client.node.broker.partition("t", 0).config.segment_ms == 5
-        change.config_operation = 9
-        assert (await client.ask(request, 1)).responses[0].error_code == ErrorCode.INVALID_REQUEST
-
-    with_client(scenario)
-
-
-def test_all_settings_are_replaced(with_client: Any) -> None:
-    async def scenario(client: Any) -> None:
-        await client.create("t", segment_ms="5", retention_ms="6")
-        resource = alter_configs.AlterConfigsResource(
-            resource_type=TOPIC,
-            resource_name="t",
-            configs=[alter_configs.AlterableConfig(name="retention.ms", value="7")],
-        )
-        request = alter_configs.AlterConfigsRequest(resources=[resource], validate_only=False)
-        assert (await client.ask(request, 2)).responses[0].error_code == 0
-        config = client.node.broker.partition("t", 0).config
-        assert (config.retention_ms, config.segment_ms) == (7, 604_800_000)
 
     with_client(scenario)
 

@@ -181,6 +181,15 @@ def test_a_write_to_a_partition_that_takes_no_part_is_refused(with_client: Any) 
     with_client(scenario)
 
 
+def test_the_check_of_partitions_can_be_turned_off(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", partitions=2)
+        mine = await producer(client)
+        assert await mine.send("t", b"a", version=10) == 0
+
+    with_client(scenario, transaction_partition_verification_enable="false")
+
+
 # --- what is read
 
 
