@@ -71,9 +71,6 @@ class KafkaSettings:
     def producer(self) -> Settings:
         settings = self._common("producer") | {
             "enable.idempotence": True,
-            # After a re-bootstrap librdkafka 2.16 sends offsets to a group coordinator that it has given up, and waits
-            # for it without end. Without one it reconnects to the brokers it knows.
-            "metadata.recovery.strategy": "none",
             # As Java's clients, so that equal keys meet in one partition whoever writes them.
             "partitioner": "murmur2_random",
             "linger.ms": 5,
