@@ -38,22 +38,30 @@ class Compression(IntEnum):
     ZSTD = 4
 
 
-def compress(compression: Compression, data: bytes | bytearray) -> bytes | bytearray:
-    """Compress the records of a batch."""
+# The levels that Kafka compresses at unless it is told another (KIP-390). For LZ4 the default stands for its fast way,
+# and every other level for its thorough one.
+DEFAULT_LEVELS = {Compression.GZIP: -1, Compression.LZ4: 9, Compression.ZSTD: 3}
+
+
+def compress(compression: Compression, data: bytes | bytearray, level: int | None = None) -> bytes | bytearray:
+    """Compress the records of a batch; None is the default level, and snappy has no other."""
+    if level is None:
+        level = DEFAULT_LEVELS.get(compression, 0)
     match compression:
         case Compression.NONE:
             return data
         case Compression.GZIP:
-            compressor = zlib.compressobj(wbits=_GZIP_WINDOW)
+            compressor = zlib.compressobj(level, wbits=_GZIP_WINDOW)
             return compressor.compress(data) + compressor.flush()
         case Compression.SNAPPY:
             return _compress_snappy(memoryview(data))
         case Compression.LZ4:
             # Java's reader refuses blocks that depend on each other.
-            packed: bytes = lz4.frame.compress(data, block_linked=False, store_size=False)
+            effort = lz4.frame.COMPRESSIONLEVEL_MIN if level == DEFAULT_LEVELS[compression] else level
+            packed: bytes = lz4.frame.compress(data, compression_level=effort, block_linked=False, store_size=False)
             return packed
         case Compression.ZSTD:
-            return zstandard.ZstdCompressor().compress(data)
+            return zstandard.ZstdCompressor(level).compress(data)
 
 
 def decompress(compression: int, data: bytes | bytearray | memoryview, max_size: int = MAX_DECOMPRESSED) -> bytes:

@@ -260,6 +260,7 @@ def build_batch(
     base_offset: int = 0,
     leader_epoch: int = -1,
     compression: Compression = Compression.NONE,
+    compression_level: int | None = None,
     timestamp_type: TimestampType = TimestampType.CREATE_TIME,
     producer_id: int = NO_PRODUCER_ID,
     producer_epoch: int = -1,
@@ -278,7 +279,7 @@ def build_batch(
         attributes |= _CONTROL
     base_timestamp = records[0].timestamp
     return _assemble(
-        compress(compression, encode_records(enumerate(records), base_timestamp)),
+        compress(compression, encode_records(enumerate(records), base_timestamp), compression_level),
         base_offset,
         leader_epoch,
         attributes,

@@ -109,3 +109,20 @@ def test_several_gzip_members_and_zstd_frames_are_one() -> None:
     assert decompress(Compression.GZIP, gzip.compress(b"one") + gzip.compress(b"two")) == b"onetwo"
     frames = zstandard.ZstdCompressor().compress(b"one") + zstandard.ZstdCompressor().compress(b"two")
     assert decompress(Compression.ZSTD, frames) == b"onetwo"
+
+
+@pytest.mark.parametrize(
+    ("codec", "levels"),
+    [
+        (Compression.GZIP, [-1, 1, 9]),
+        (Compression.SNAPPY, [1]),
+        (Compression.LZ4, [1, 8, 9, 10, 17]),
+        (Compression.ZSTD, [-131_072, 0, 1, 22]),
+    ],
+)
+def test_data_survives_every_level(codec: Compression, levels: list[int]) -> None:
+    data = b"to be or not to be, " * 1_000
+    for level in levels:
+        packed = compress(codec, data, level)
+        assert decompress(codec, packed) == data
+    assert decompress(codec, compress(codec, data)) == data

@@ -91,6 +91,13 @@ def _cleanup_policy(text: str) -> frozenset[str]:
     return policies
 
 
+def _gzip_level(text: str) -> int:
+    value = _whole(-1, 9)(text)
+    if value == 0:
+        raise ValueError("must be -1 or between 1 and 9")
+    return value
+
+
 def _int(low: int) -> Callable[[str], int]:
     return _whole(low, INT32_MAX)
 
@@ -110,6 +117,30 @@ OPTIONS: Final[Mapping[str, Option]] = {
             _cleanup_policy,
             "What happens to old segments: delete discards them by age and size, compact keeps the last value of each "
             "key; both may be given. An empty list keeps everything.",
+        ),
+        (
+            "compression.gzip.level",
+            "compression_gzip_level",
+            ConfigType.INT,
+            "compression.gzip.level",
+            _gzip_level,
+            "The level at which batches are stored with compression.type gzip, from 1 to 9; -1 is gzip's own default.",
+        ),
+        (
+            "compression.lz4.level",
+            "compression_lz4_level",
+            ConfigType.INT,
+            "compression.lz4.level",
+            _whole(1, 17),
+            "The level at which batches are stored with compression.type lz4; 9 stands for its fast way.",
+        ),
+        (
+            "compression.zstd.level",
+            "compression_zstd_level",
+            ConfigType.INT,
+            "compression.zstd.level",
+            _whole(-131_072, 22),
+            "The level at which batches are stored with compression.type zstd.",
         ),
         (
             "compression.type",
@@ -296,6 +327,9 @@ class LogConfig:
     """The settings of one log. Times in milliseconds, sizes in bytes; -1 in `retention_*` means no limit."""
 
     cleanup_policy: frozenset[str] = frozenset({"delete"})
+    compression_gzip_level: int = -1
+    compression_lz4_level: int = 9
+    compression_zstd_level: int = 3
     compression_type: str = "producer"
     delete_retention_ms: int = 86_400_000
     file_delete_delay_ms: int = 60_000

@@ -4,6 +4,8 @@ A batch is judged by its header and checksum. Its records are read in two cases 
 compacted topic, and to compress them anew where the topic's compression.type is not the producer's.
 """
 
+from collections.abc import Callable, Mapping
+
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.producers import Origin
 from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError
@@ -24,6 +26,13 @@ _COMPRESSION_TYPES = {
     "snappy": Compression.SNAPPY,
     "lz4": Compression.LZ4,
     "zstd": Compression.ZSTD,
+}
+_LEVELS: Mapping[Compression, Callable[[LogConfig], int | None]] = {
+    Compression.NONE: lambda _config: None,
+    Compression.GZIP: lambda config: config.compression_gzip_level,
+    Compression.SNAPPY: lambda _config: None,
+    Compression.LZ4: lambda config: config.compression_lz4_level,
+    Compression.ZSTD: lambda config: config.compression_zstd_level,
 }
 
 
@@ -84,7 +93,7 @@ def assign(
     That is `data` itself, changed in place, so it must be writable; only another compression makes new bytes.
     """
     if config.compression_type != "producer":
-        batches = [_compress(batch, _COMPRESSION_TYPES[config.compression_type]) for batch in batches]
+        batches = [_compress(batch, config) for batch in batches]
         data = bytearray().join(batch.buffer for batch in batches)
         batches = parse_batches(data, Origin.COORDINATOR)
     if config.message_timestamp_type == "LogAppendTime":
@@ -108,7 +117,8 @@ def check_offsets(batches: list[RecordBatch], log_end_offset: int) -> None:
         log_end_offset = batch.next_offset
 
 
-def _compress(batch: RecordBatch, compression: Compression) -> RecordBatch:
+def _compress(batch: RecordBatch, config: LogConfig) -> RecordBatch:
+    compression = _COMPRESSION_TYPES[config.compression_type]
     if batch.compression == compression or batch.is_control:
         return batch
     records = (NewRecord(record.key, record.value, record.timestamp, record.headers) for record in batch.records())
@@ -116,6 +126,7 @@ def _compress(batch: RecordBatch, compression: Compression) -> RecordBatch:
         build_batch(
             records,
             compression=compression,
+            compression_level=_LEVELS[compression](config),
             producer_id=batch.producer_id,
             producer_epoch=batch.producer_epoch,
             base_sequence=batch.base_sequence,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import random
 from collections.abc import Callable
 
 import msgspec
@@ -72,6 +73,29 @@ def test_another_compression_type_is_applied(bench, one_batch: MakeBatch, read_a
     assert stored.compression == (Compression.NONE if wanted == "uncompressed" else Compression[wanted.upper()])
     assert [record.value for record in stored.records()] == [b"v" * 20] * 50
     assert (stored.producer_id, stored.producer_epoch, stored.base_sequence) == (1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "least", "most"),
+    [
+        ("gzip", {"compression_gzip_level": 1}, {"compression_gzip_level": 9}),
+        ("lz4", {"compression_lz4_level": 1}, {"compression_lz4_level": 12}),
+        ("zstd", {"compression_zstd_level": -100}, {"compression_zstd_level": 19}),
+    ],
+)
+def test_compression_is_applied_at_the_topics_level(
+    bench, read_all: ReadAll, wanted: str, least: dict[str, int], most: dict[str, int]
+) -> None:
+    chance = random.Random(7)
+    text = b" ".join(chance.choice((b"to", b"be", b"or", b"not", b"that", b"question")) for _ in range(20_000))
+    sent = build_batch([NewRecord(None, text, 1_000)])
+    log = bench.open()
+    for level in (least, most):
+        log.config = LogConfig(compression_type=wanted, **level)
+        bench.append(log, bytes(sent))
+    first, second = read_all(log)
+    assert [record.value for batch in (first, second) for record in batch.records()] == [text] * 2
+    assert first.size > 1.05 * second.size
 
 
 def test_12_a_client_sends_exactly_one_batch(bench, one_batch: MakeBatch, refused) -> None:
