@@ -6,21 +6,14 @@ others. A method that asks for something raises `Refused` or `Unreachable`.
 
 import concurrent.futures
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    OffsetSpec,
-)
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from ottla_apps.cli.errors import CommandError, Refused, Unreachable
-
-Key = TypeVar("Key")
-Outcomes = dict[Key, CommandError | None]
-
-EARLIEST, LATEST = "earliest", "latest"
+from ottla_apps.cli.partition import Partition
 
 _NO_ANSWER = (
     KafkaError._TIMED_OUT,
@@ -29,16 +22,6 @@ _NO_ANSWER = (
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._WAIT_COORD,
 )
-
-
-class Partition(NamedTuple):
-    """A partition of a topic."""
-
-    topic: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}-{self.number}"
 
 
 def refusal(what: str, error: KafkaError) -> CommandError:
@@ -63,10 +46,8 @@ class Admin:
     ) -> CommandError | None:
         """Create a topic, or only have it checked; -1 leaves a number to the broker's defaults."""
         topic = NewTopic(name, num_partitions=partitions, replication_factor=replicas, config=dict(configs))
-        call = self._client.create_topics
-        return self._one(
-            lambda **limits: call([topic], validate_only=dry_run, **limits), f"Cannot create topic {name!r}"
-        )
+        call, what = self._client.create_topics, f"Cannot create topic {name!r}"
+        return self._one(lambda **limits: call([topic], validate_only=dry_run, **limits), what)
 
     def delete_topic(self, name: str) -> CommandError | None:
         call = self._client.delete_topics
@@ -77,40 +58,6 @@ class Admin:
         call, wanted = self._client.create_partitions, [NewPartitions(topic, total)]
         what = f"Cannot add partitions to {topic!r}"
         return self._one(lambda **limits: call(wanted, validate_only=dry_run, **limits), what)
-
-    def delete_records(self, before: Mapping[Partition, int]) -> Outcomes[Partition]:
-        """Delete what lies before the given offsets."""
-        wanted = [TopicPartition(topic, index, offset) for (topic, index), offset in before.items()]
-        futures = self._client.delete_records(wanted, request_timeout=self._timeout_s)
-        return {
-            Partition(found.topic, found.partition): self._failure(
-                future, f"Cannot delete records of {found.topic}-{found.partition}"
-            )
-            for found, future in futures.items()
-        }
-
-    def offsets(self, at: Mapping[Partition, str | int], *, committed_only: bool = False) -> dict[Partition, int]:
-        """The offsets at EARLIEST, LATEST, or the first one from a time in ms on (-1 if there is none).
-
-        LATEST is the last stable offset with `committed_only`, else the high watermark.
-        """
-        if not at:
-            return {}
-        specs = {
-            EARLIEST: OffsetSpec.earliest(),  # type: ignore[no-untyped-call]
-            LATEST: OffsetSpec.latest(),  # type: ignore[no-untyped-call]
-        }
-        wanted = {
-            TopicPartition(topic, index): specs[point] if isinstance(point, str) else OffsetSpec.for_timestamp(point)
-            for (topic, index), point in at.items()
-        }
-        isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
-        futures = self._client.list_offsets(wanted, isolation_level=isolation, request_timeout=self._timeout_s)
-        found = {}
-        for partition, future in futures.items():
-            where = Partition(partition.topic, partition.partition)
-            found[where] = self._result(future, f"The offsets of {where} cannot be listed").offset
-        return found
 
     # ---- groups
 
@@ -153,9 +100,6 @@ class Admin:
         except KafkaException as error:
             return refusal(what, error.args[0])
         (future,) = futures.values()
-        return self._failure(future, what)
-
-    def _failure(self, future: "concurrent.futures.Future[Any]", what: str) -> CommandError | None:
         try:
             self._result(future, what)
         except CommandError as error:

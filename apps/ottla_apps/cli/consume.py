@@ -1,8 +1,5 @@
 """`ottla consume`: print the records of topics."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated
 
@@ -93,16 +90,6 @@ def consume(
         raise BadArgument("A group decides who reads which partition: leave out --partition or --group.")
     if group is not None and span is not None and span.stop is not None:
         raise BadArgument("A group reads on: leave out the end of --offset, or --group.")
-    with _stopped_by_sigterm(), connect(brokers, profile, timeout) as cluster:
+    with connect(brokers, profile, timeout) as cluster:
         reader = RangeReader(cluster, plan, partitions) if group is None else GroupReader(cluster, plan, group)
         reader.run(render)
-
-
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """Within it, SIGTERM ends the command as Ctrl-C does, so that a group's offsets are committed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -12,9 +12,9 @@ from ottla_apps.cli.errors import BadArgument, CommandError
 from ottla_apps.cli.output import Facts, Table, show, show_outcomes
 
 if TYPE_CHECKING:
-    from ottla_apps.cli.admin import Partition
     from ottla_apps.cli.connection import Cluster
     from ottla_apps.cli.groups import Group
+    from ottla_apps.cli.partition import Partition
 
 app = typer.Typer(help="Look at consumer groups, move their offsets.", no_args_is_help=True)
 
@@ -141,17 +141,17 @@ def lag_rows(
 
     The end is the last stable offset: what a read_committed consumer can reach. Without a commit there is no lag.
     """
+    from ottla_apps.cli.offsets import LATEST, find_offsets
+    from ottla_apps.cli.topics import existing
+
     committed = cluster.admin.group_offsets(group_id)
-    wanted = sorted({*committed, *assigned})
-    existing = {topic.name for topic in cluster.wire.metadata(None).topics}
-    ends = cluster.admin.offsets(
-        {partition: "latest" for partition in wanted if partition.topic in existing}, committed_only=True
-    )
+    wanted = existing(cluster.wire, {*committed, *assigned})
+    ends = find_offsets(cluster.wire, dict.fromkeys(wanted, LATEST), committed_only=True)
     rows = {}
     for partition, end in ends.items():
         offset = committed.get(partition)
         rows[partition] = (offset, end, None if offset is None else max(0, end - offset))
-    return {partition: rows[partition] for partition in wanted if partition in rows}
+    return rows
 
 
 def _total(lags: Iterable[int | None]) -> int:
@@ -222,15 +222,16 @@ def seek(
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.points import parse_point
     from ottla_apps.cli.positions import bounds, resolve
+    from ottla_apps.cli.topics import existing
     from ottla_wire.errors import ErrorCode
 
     point = parse_point(to, now_ms())
     with connect(brokers, profile, timeout) as cluster:
         committed = cluster.admin.group_offsets(group_id)
-        wanted = select(cluster, topics) if topics else sorted(committed)
+        wanted = select(cluster, topics) if topics else existing(cluster.wire, committed)
         if not wanted:
             raise BadArgument(f"Group {group_id!r} has committed no offsets; say which to set with --topic.")
-        targets = resolve(cluster.admin, point, bounds(cluster.admin, wanted))
+        targets = resolve(cluster.wire, point, bounds(cluster.wire, wanted))
         refusal = _refusal(cluster, group_id)
         if refusal is not None and getattr(refusal, "code", None) != ErrorCode.GROUP_ID_NOT_FOUND:
             raise refusal

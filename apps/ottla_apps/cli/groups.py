@@ -5,8 +5,8 @@ librdkafka's own call for this crashed the process where the coordinator was not
 
 from typing import NamedTuple
 
-from ottla_apps.cli.admin import Partition
 from ottla_apps.cli.errors import CommandError, Refused
+from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.wire_client import GROUP, WireClient, check
 from ottla_wire.errors import ErrorCode, MalformedMessage
 from ottla_wire.messages import consumer_group_describe as kip_848

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ottla_apps.cli.admin import EARLIEST, LATEST, Admin, Partition
 from ottla_apps.cli.errors import BadArgument
+from ottla_apps.cli.offsets import EARLIEST, LATEST, find_offsets
+from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.points import Kind, Point
+from ottla_apps.cli.wire_client import WireClient
 
 
 class Bounds(NamedTuple):
@@ -15,16 +17,18 @@ class Bounds(NamedTuple):
     end: int
 
 
-def bounds(admin: Admin, partitions: Iterable[Partition], *, committed_only: bool = False) -> dict[Partition, Bounds]:
+def bounds(
+    wire: WireClient, partitions: Iterable[Partition], *, committed_only: bool = False
+) -> dict[Partition, Bounds]:
     """The bounds of partitions; with `committed_only` they end where a read_committed consumer does."""
     wanted = list(partitions)
-    starts = admin.offsets(dict.fromkeys(wanted, EARLIEST))
-    ends = admin.offsets(dict.fromkeys(wanted, LATEST), committed_only=committed_only)
+    starts = find_offsets(wire, dict.fromkeys(wanted, EARLIEST))
+    ends = find_offsets(wire, dict.fromkeys(wanted, LATEST), committed_only=committed_only)
     return {partition: Bounds(starts[partition], max(starts[partition], ends[partition])) for partition in wanted}
 
 
 def resolve(
-    admin: Admin, point: Point, held: Mapping[Partition, Bounds], *, future: bool = False
+    wire: WireClient, point: Point, held: Mapping[Partition, Bounds], *, future: bool = False
 ) -> dict[Partition, int]:
     """The offset that a point means in each partition, within its bounds.
 
@@ -34,7 +38,7 @@ def resolve(
         return dict.fromkeys(held, point.number)
     times = {}
     if point.kind is Kind.TIME:
-        times = admin.offsets(dict.fromkeys(held, point.number))
+        times = find_offsets(wire, dict.fromkeys(held, point.number))
     return {partition: _offset(point, partition, held[partition], times.get(partition, -1)) for partition in held}
 
 

@@ -2,17 +2,19 @@
 
 import errno
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from ottla_apps.cli.admin import Partition, refusal
+from ottla_apps.cli.admin import refusal
 from ottla_apps.cli.connection import Cluster
-from ottla_apps.cli.errors import CommandError, Unreachable
+from ottla_apps.cli.errors import Unreachable
 from ottla_apps.cli.output import reader_has_gone
+from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.points import START, Range
 from ottla_apps.cli.positions import bounds, resolve
 from ottla_apps.cli.record_format import Shown
@@ -24,6 +26,7 @@ _BATCH = 1000
 _PROBE_S = 1.0
 _FOLLOWING_WAIT_MS = 500
 _ENDING_WAIT_MS = 10
+_COMMIT_INTERVAL_S = 5.0
 
 Render = Callable[[Shown], bytes]
 
@@ -36,6 +39,29 @@ class Plan(NamedTuple):
     limit: int | None
     follow: bool
     isolation: str  # read_committed or read_uncommitted
+
+
+class StopRequests:
+    """Whether SIGINT or SIGTERM came while this context manager was open.
+
+    They are noted instead of raised, so that what was printed is also committed; the second one is raised.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 class Reader:
@@ -59,28 +85,36 @@ class Reader:
             raise refusal("The consumer does not start", error.args[0]) from None
 
     def run(self, render: Render) -> None:
-        """Print records until there are enough. Raises CommandError."""
+        """Print records until there are enough, or SIGINT or SIGTERM tells to stop. Raises CommandError, and
+        KeyboardInterrupt where it was told to stop.
+        """
+        with StopRequests() as requests:
+            try:
+                self._begin()
+                self._read(render, requests)
+            except KafkaException as error:
+                raise refusal(f"{', '.join(self._plan.topics)} cannot be read", error.args[0]) from None
+            finally:
+                self._end()
+        if requests.came:
+            raise KeyboardInterrupt
+
+    def _read(self, render: Render, requests: "StopRequests") -> None:
         printed = 0
-        try:
-            self._begin()
-            while not self._finished() and printed != self._plan.limit:
-                most = _BATCH if self._plan.limit is None else min(_BATCH, self._plan.limit - printed)
-                messages = self._receive(most)
-                for message in messages:
-                    if self._take(message):
-                        sys.stdout.buffer.write(render(message))  # type: ignore[arg-type]
-                        self._printed(message)
-                        printed += 1
-                if messages:
-                    sys.stdout.buffer.flush()
-                if reader_has_gone():
-                    raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-                self._check_silence()
-                self._check_progress()
-        except KafkaException as error:
-            raise refusal(f"{', '.join(self._plan.topics)} cannot be read", error.args[0]) from None
-        finally:
-            self._end()
+        while not self._finished() and printed != self._plan.limit and not requests.came:
+            most = _BATCH if self._plan.limit is None else min(_BATCH, self._plan.limit - printed)
+            messages = self._receive(most)
+            for message in messages:
+                if self._take(message):
+                    sys.stdout.buffer.write(render(message))  # type: ignore[arg-type]
+                    self._printed(message)
+                    printed += 1
+            if messages:
+                sys.stdout.buffer.flush()
+            if reader_has_gone():
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+            self._check_silence()
+            self._check_progress()
 
     def _receive(self, most: int) -> list[Message]:
         """What is there by now; waits a little for the first message, and not for more."""
@@ -150,12 +184,12 @@ class RangeReader(Reader):
 
     def __init__(self, cluster: Cluster, plan: Plan, partitions: Sequence[int] | None) -> None:
         wanted = [p for topic in plan.topics for p in select_partitions(cluster.wire, topic, partitions)]
-        held = bounds(cluster.admin, wanted, committed_only=plan.isolation == "read_committed")
+        held = bounds(cluster.wire, wanted, committed_only=plan.isolation == "read_committed")
         span = plan.span or Range(START)
-        self._starts = resolve(cluster.admin, span.start, held)
+        self._starts = resolve(cluster.wire, span.start, held)
         self._stops: dict[Partition, int] = {}
         if span.stop is not None:
-            self._stops = resolve(cluster.admin, span.stop, held, future=True)
+            self._stops = resolve(cluster.wire, span.stop, held, future=True)
         if not plan.follow:
             self._stops = {partition: min(self._stops.get(partition, end), end) for partition, (_, end) in held.items()}
         self._left = {p for p, start in self._starts.items() if p not in self._stops or start < self._stops[p]}
@@ -206,18 +240,23 @@ class GroupReader(Reader):
         self._group = group
         self._assigned: set[Partition] | None = None
         self._unassigned_since = time.monotonic()
+        self._committed = time.monotonic()
+        self._uncommitted = False
         self._ended: set[Partition] = set()
         self._moved: set[Partition] = set()
         settings = {
             "group.id": group,
             "auto.offset.reset": "earliest",
-            "enable.auto.commit": True,
+            # With commits of its own a consumer that closes without a broker waits a minute for the last of them.
+            "enable.auto.commit": False,
             "enable.auto.offset.store": False,
         }
         super().__init__(cluster, plan, settings)
 
     def _begin(self) -> None:
-        self._consumer.subscribe(list(self._plan.topics), on_assign=self._on_assign, on_revoke=self._on_revoke)
+        self._consumer.subscribe(
+            list(self._plan.topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         self._assigned = {Partition(found.topic, found.partition) for found in assigned}
@@ -225,18 +264,26 @@ class GroupReader(Reader):
         # A partition that comes back after a rebalance goes on where it was.
         moving = self._assigned - self._moved if self._plan.span is not None else set()
         if moving and self._plan.span is not None:
-            admin = self._cluster.admin
-            starts = resolve(admin, self._plan.span.start, bounds(admin, moving))
+            wire = self._cluster.wire
+            starts = resolve(wire, self._plan.span.start, bounds(wire, moving))
             self._moved |= moving
             for found in assigned:
                 found.offset = starts.get(Partition(found.topic, found.partition), found.offset)
         consumer.assign(assigned)
 
-    def _on_revoke(self, _consumer: Consumer, _revoked: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        self._commit()
+        self._on_lost(consumer, revoked)
+
+    def _on_lost(self, _consumer: Consumer, _lost: list[TopicPartition]) -> None:
+        """Another member has them already: it is too late for a commit."""
+        self._uncommitted = False
         self._assigned = None
         self._unassigned_since = time.monotonic()
 
     def _check_progress(self) -> None:
+        if time.monotonic() - self._committed > _COMMIT_INTERVAL_S:
+            self._commit()
         timeout_s = self._cluster.timeout_s
         if self._assigned is None and time.monotonic() - self._unassigned_since > timeout_s:
             raise Unreachable(f"Group {self._group!r} did not assign partitions within {timeout_s:g} s; see --timeout.")
@@ -251,17 +298,22 @@ class GroupReader(Reader):
 
     def _printed(self, message: Message) -> None:
         self._consumer.store_offsets(message)
+        self._uncommitted = True
+
+    def _commit(self) -> None:
+        """Commit what was printed, unless no broker is there: then the next member reads those records again."""
+        self._committed = time.monotonic()
+        if self._uncommitted and self._silent_since is None:
+            self._consumer.commit(asynchronous=False)
+            self._uncommitted = False
 
     def _at_end(self, partition: Partition, _offset: int) -> None:
         self._ended.add(partition)
 
     def _end(self) -> None:
         try:
-            # Without a broker a commit would wait in vain, and the next member reads those records again.
-            if self._silent_since is None:
-                self._consumer.commit(asynchronous=False)
+            self._commit()
         except KafkaException as error:
-            if error.args[0].code() != KafkaError._NO_OFFSET:
-                raise CommandError(f"The offsets of group {self._group!r} were not committed: {error}.") from None
+            raise refusal(f"The offsets of group {self._group!r} were not committed", error.args[0]) from None
         finally:
             super()._end()

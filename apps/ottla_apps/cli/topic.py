@@ -94,8 +94,8 @@ def describe(
     output: options.Output = None,
 ) -> None:
     """Show a topic, its settings and partitions."""
-    from ottla_apps.cli.admin import Partition
     from ottla_apps.cli.connection import connect
+    from ottla_apps.cli.partition import Partition
     from ottla_apps.cli.positions import bounds
     from ottla_apps.cli.settings import DEFAULT_SOURCE, describe_configs
     from ottla_apps.cli.topics import describe_topic, id_text, partitions_of
@@ -103,7 +103,7 @@ def describe(
     with connect(brokers, profile, timeout) as cluster:
         found = describe_topic(cluster.wire, topic)
         led = [Partition(topic, p.partition_index) for p in found.partitions if p.leader_id >= 0]
-        held = {where.number: ends for where, ends in bounds(cluster.admin, led).items()}
+        held = {where.number: ends for where, ends in bounds(cluster.wire, led).items()}
         settings = describe_configs(cluster.wire, "topic", topic)
     partitions = [
         (
@@ -250,19 +250,20 @@ def trim(
 ) -> None:
     """Delete the records before a position."""
     from ottla_apps.cli.connection import connect
+    from ottla_apps.cli.offsets import delete_before
     from ottla_apps.cli.points import parse_point
     from ottla_apps.cli.positions import bounds, resolve
     from ottla_apps.cli.topics import select_partitions
 
     point = parse_point(position, now_ms())
     with connect(brokers, profile, timeout) as cluster:
-        held = bounds(cluster.admin, select_partitions(cluster.wire, topic, partitions))
-        before = resolve(cluster.admin, point, held)
+        held = bounds(cluster.wire, select_partitions(cluster.wire, topic, partitions))
+        before = resolve(cluster.wire, point, held)
         outcomes = dict.fromkeys(before)
         if not dry_run:
             count = sum(before[partition] - held[partition].start for partition in before)
             confirm(f"Delete up to {count} records of {topic}?", yes=yes)
-            outcomes = cluster.admin.delete_records(before)
+            outcomes = delete_before(cluster.wire, before)
     rows = [
         (partition.topic, partition.number, held[partition].start, offset, held[partition].end - offset)
         for partition, offset in before.items()
@@ -288,6 +289,7 @@ def offsets(
 ) -> None:
     """Show where partitions start and end."""
     from ottla_apps.cli.connection import connect
+    from ottla_apps.cli.offsets import LATEST, find_offsets
     from ottla_apps.cli.points import parse_point
     from ottla_apps.cli.positions import bounds, resolve
     from ottla_apps.cli.topics import select_partitions
@@ -295,9 +297,9 @@ def offsets(
     point = None if at is None else parse_point(at, now_ms())
     with connect(brokers, profile, timeout) as cluster:
         wanted = [p for topic in topics for p in select_partitions(cluster.wire, topic, partitions)]
-        held = bounds(cluster.admin, wanted)
-        stable = cluster.admin.offsets(dict.fromkeys(wanted, "latest"), committed_only=True)
-        found = {} if point is None else resolve(cluster.admin, point, held)
+        held = bounds(cluster.wire, wanted)
+        stable = find_offsets(cluster.wire, dict.fromkeys(wanted, LATEST), committed_only=True)
+        found = {} if point is None else resolve(cluster.wire, point, held)
     rows: list[tuple[Cell, ...]] = [(p.topic, p.number, held[p].start, held[p].end, stable[p]) for p in wanted]
     columns: tuple[str, ...] = ("topic", "partition", "log_start_offset", "high_watermark", "last_stable_offset")
     if point is not None:

@@ -2,10 +2,10 @@
 
 import base64
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ottla_apps.cli.admin import Partition
 from ottla_apps.cli.errors import BadArgument, Refused
+from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.wire_client import WireClient, check
 from ottla_wire.errors import ErrorCode
 from ottla_wire.messages.metadata import MetadataResponsePartition, MetadataResponseTopic
@@ -33,6 +33,16 @@ def select_partitions(wire: WireClient, name: str, wanted: Sequence[int] | None)
             f"Topic {name!r} has no partition {', '.join(map(str, missing))}; it has {len(indexes)}, counted from 0."
         )
     return [Partition(name, index) for index in indexes if not wanted or index in wanted]
+
+
+def existing(wire: WireClient, partitions: Iterable[Partition]) -> list[Partition]:
+    """Those of the partitions that the cluster has, in order."""
+    has = {
+        Partition(topic.name or "", partition.partition_index)
+        for topic in wire.metadata(None).topics
+        for partition in topic.partitions
+    }
+    return sorted(has.intersection(partitions))
 
 
 def id_text(topic_id: uuid.UUID) -> str | None:

@@ -10,7 +10,7 @@ from ottla_apps.cli.completion import complete_topics, complete_transactions
 from ottla_apps.cli.output import Facts, Table, Time, show
 
 if TYPE_CHECKING:
-    from ottla_apps.cli.admin import Partition
+    from ottla_apps.cli.partition import Partition
     from ottla_apps.cli.transactions import Producer
     from ottla_apps.cli.wire_client import WireClient
 
@@ -143,7 +143,7 @@ def find_hanging(
 
 
 def _searched(wire: "WireClient", topic: str | None, numbers: list[int] | None) -> "list[Partition]":
-    from ottla_apps.cli.admin import Partition
+    from ottla_apps.cli.partition import Partition
     from ottla_apps.cli.topics import select_partitions
 
     if topic is not None:

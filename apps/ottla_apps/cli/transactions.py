@@ -4,12 +4,11 @@ A transaction hangs where a partition has it open although its coordinator knows
 then never moves again, and read_committed consumers wait for ever. Only a marker written by hand frees them.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from ottla_apps.cli.admin import Partition
 from ottla_apps.cli.errors import CommandError, Refused
-from ottla_apps.cli.topics import describe_topic
+from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.wire_client import TRANSACTION, WireClient, check
 from ottla_wire.errors import ErrorCode
 from ottla_wire.messages import describe_producers, describe_transactions, write_txn_markers
@@ -105,22 +104,15 @@ def describe(wire: WireClient, transactional_id: str) -> Transaction:
     return wire.at_coordinator(transactional_id, TRANSACTION, ask)
 
 
-def producers(wire: WireClient, partitions: Iterable[Partition]) -> list[Producer]:
+def producers(wire: WireClient, partitions: Collection[Partition]) -> list[Producer]:
     """The active producers of partitions, as their leaders know them."""
-    wanted = set(partitions)
-    by_leader: dict[int, dict[str, list[int]]] = {}
-    for name in sorted({partition.topic for partition in wanted}):
-        for found in describe_topic(wire, name).partitions:
-            if (name, found.partition_index) in wanted:
-                by_leader.setdefault(found.leader_id, {}).setdefault(name, []).append(found.partition_index)
-    active = []
-    for leader, topics in by_leader.items():
+
+    def ask(node: int, topics: dict[str, list[int]]) -> list[Producer]:
         request = describe_producers.DescribeProducersRequest(
-            topics=[
-                describe_producers.TopicRequest(name=name, partition_indexes=found) for name, found in topics.items()
-            ]
+            topics=[describe_producers.TopicRequest(name=name, partition_indexes=part) for name, part in topics.items()]
         )
-        for topic in wire.request(request, describe_producers.DescribeProducersResponse, leader).topics:
+        active = []
+        for topic in wire.request(request, describe_producers.DescribeProducersResponse, node).topics:
             for answer in topic.partitions:
                 partition = Partition(topic.name, answer.partition_index)
                 check(answer.error_code, f"The producers of {partition} cannot be listed", answer.error_message)
@@ -136,7 +128,9 @@ def producers(wire: WireClient, partitions: Iterable[Partition]) -> list[Produce
                     )
                     for producer in answer.active_producers
                 ]
-    return sorted(active)
+        return active
+
+    return sorted(wire.at_leaders(partitions, ask))
 
 
 def find_hanging(
@@ -173,9 +167,6 @@ def find_open(wire: WireClient, partition: Partition, start_offset: int) -> Prod
 def abort(wire: WireClient, producer: Producer) -> None:
     """Write the marker that aborts a producer's transaction into the partition. Raises Refused."""
     topic, number = producer.partition
-    leader = next(
-        found.leader_id for found in describe_topic(wire, topic).partitions if found.partition_index == number
-    )
     request = write_txn_markers.WriteTxnMarkersRequest(
         markers=[
             write_txn_markers.WritableTxnMarker(
@@ -187,6 +178,11 @@ def abort(wire: WireClient, producer: Producer) -> None:
             )
         ]
     )
-    (marker,) = wire.request(request, write_txn_markers.WriteTxnMarkersResponse, leader).markers
-    for result in (partition for answered in marker.topics for partition in answered.partitions):
-        check(result.error_code, f"The transaction in {producer.partition} cannot be aborted")
+
+    def ask(node: int, _: dict[str, list[int]]) -> list[None]:
+        (marker,) = wire.request(request, write_txn_markers.WriteTxnMarkersResponse, node).markers
+        for result in (partition for answered in marker.topics for partition in answered.partitions):
+            check(result.error_code, f"The transaction in {producer.partition} cannot be aborted")
+        return []
+
+    wire.at_leaders([producer.partition], ask)

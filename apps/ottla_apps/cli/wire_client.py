@@ -8,11 +8,12 @@ command begins with it.
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 from ottla_apps.cli.errors import CommandError, Refused, Unreachable
+from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.profiles import Address
 from ottla_wire.api_keys import ApiKey
 from ottla_wire.errors import EncodeError, ErrorCode, FrameTooLarge, MalformedMessage
@@ -77,6 +78,11 @@ class WireClient:
             link = self._links[node] = _Link(self._nodes[node], self._timeout_s, deadline)
         return link.request(request, response)
 
+    @property
+    def timeout_ms(self) -> int:
+        """What requests with a timeout of their own are given."""
+        return round(self._timeout_s * 1000)
+
     def nodes(self) -> dict[int, Address]:
         """The brokers of the cluster, by node id."""
         if not self._nodes:
@@ -96,10 +102,42 @@ class WireClient:
 
         Asks again, after looking for the coordinator anew, while it moves or loads, until the timeout has passed.
         """
+        return self._retried(lambda: ask(self._coordinator(key, kind)))
+
+    def at_leaders(
+        self, partitions: Collection[Partition], ask: Callable[[int, dict[str, list[int]]], Iterable[Result]]
+    ) -> list[Result]:
+        """What `ask` returns in all, given each node that leads some of the partitions, and those by topic.
+
+        Asks all again while leaders move, until the timeout has passed.
+        """
+
+        def attempt() -> list[Result]:
+            by_leader = self._by_leader(partitions)
+            return [result for node, topics in by_leader.items() for result in ask(node, topics)]
+
+        return self._retried(attempt)
+
+    def _by_leader(self, partitions: Collection[Partition]) -> dict[int, dict[str, list[int]]]:
+        wanted = set(partitions)
+        found: dict[int, dict[str, list[int]]] = {}
+        for topic in self.metadata(sorted({partition.topic for partition in wanted})).topics:
+            name = topic.name or ""
+            check(topic.error_code, f"Topic {name!r} cannot be described")
+            for answer in topic.partitions:
+                partition = Partition(name, answer.partition_index)
+                if partition not in wanted:
+                    continue
+                if answer.leader_id < 0:
+                    check(ErrorCode.LEADER_NOT_AVAILABLE, f"{partition} cannot be asked")
+                found.setdefault(answer.leader_id, {}).setdefault(name, []).append(answer.partition_index)
+        return found
+
+    def _retried(self, attempt: Callable[[], Result]) -> Result:
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
-                return ask(self._coordinator(key, kind))
+                return attempt()
             except Refused as error:
                 if not _is_retriable(error.code) or time.monotonic() >= deadline:
                     raise

@@ -72,26 +72,60 @@ def command_line() -> typer.Typer:
     return root
 
 
+@dataclass
+class Broker:
+    """A broker of ours as a child process."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    @classmethod
+    def start(cls, directory: Path) -> "Broker":
+        """Start it, and return when it accepts connections."""
+        command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory / "data")]
+        command += ["--listen", "127.0.0.1:0", "--exit-with-parent"]
+        command += [part for setting in SETTINGS for part in ("--set", setting)]
+        with (directory / "log").open("w") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        broker = cls(process, line.removeprefix("ottla broker: listening on ").split(",")[0])
+        if not line.startswith("ottla broker: listening on "):
+            broker.stop()
+            pytest.fail(f"the broker did not start: {line}\n{(directory / 'log').read_text()}")
+        return broker
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
 @pytest.fixture(scope="session")
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a broker."""
     if given := os.environ.get("OTTLA_TEST_BROKERS"):
         yield given
         return
-    directory = tmp_path_factory.mktemp("broker")
-    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory / "data"), "--listen", "127.0.0.1:0"]
-    command += ["--exit-with-parent", *(part for setting in SETTINGS for part in ("--set", setting))]
-    with (directory / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        assert line.startswith("ottla broker: listening on "), (directory / "log").read_text()
-        yield line.removeprefix("ottla broker: listening on ").split(",")[0]
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-        process.stdout.close()
+    broker = Broker.start(tmp_path_factory.mktemp("broker"))
+    yield broker.address
+    broker.stop()
+
+
+@pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator[Callable[[], Broker]]:
+    """Starts a broker that the test may stop."""
+    started: list[Broker] = []
+
+    def start() -> Broker:
+        started.append(Broker.start(tmp_path))
+        return started[-1]
+
+    yield start
+    for broker in started:
+        if broker.process.poll() is None:
+            broker.stop()
 
 
 @pytest.fixture

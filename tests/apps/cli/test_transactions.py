@@ -41,6 +41,7 @@ class Cluster(WireClient):
         self.known = known
         self.markers: list[tuple[int | None, write_txn_markers.WritableTxnMarker]] = []
         self.refusal = 0
+        self._timeout_s = 0.0
 
     def nodes(self) -> dict[int, tuple[str, int]]:
         return {1: ("a", 1), 2: ("b", 2)}
