@@ -15,6 +15,7 @@ from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.markers import EndOfTransaction, write_marker
 from ottla_broker.coordinator.producer_ids import ProducerIds
 from ottla_broker.coordinator.records import RecordCodec
+from ottla_broker.coordinator.regexes import matching
 from ottla_broker.coordinator.runtime import CoordinatorRuntime
 from ottla_broker.coordinator.transaction import TRANSACTIONS_V1, Partition, Transaction
 from ottla_broker.coordinator.transaction_core import TransactionCore, TransactionTimer
@@ -40,6 +41,7 @@ class TransactionCoordinator:
         self._broker = broker
         self._ids = ProducerIds()
         self._refill = asyncio.Lock()
+        self._matching = asyncio.Semaphore(1)
         self._runtime: CoordinatorRuntime[TransactionCore, TransactionTimer] = CoordinatorRuntime(
             broker,
             TRANSACTION_STATE,
@@ -169,16 +171,25 @@ class TransactionCoordinator:
 
     # -- administration
 
-    def list_transactions(
-        self, states: Collection[str], producer_ids: Collection[int], min_duration_ms: int
+    async def list_transactions(
+        self, states: Collection[str], producer_ids: Collection[int], min_duration_ms: int, id_regex: str
     ) -> list[Transaction]:
-        """ListTransactions: those that pass all the filters; empty ones, and a negative duration, pass everything."""
+        """ListTransactions: those that pass all the filters; empty ones, and a negative duration, pass everything.
+
+        The regular expression is matched in a thread, for one request at a time. Raises INVALID_REGULAR_EXPRESSION.
+        """
         now_ms = self._broker.clock()
-        return [
+        found = [
             transaction
             for core in self._runtime.cores()
             for transaction in core.list_transactions(states, producer_ids, min_duration_ms, now_ms)
         ]
+        if not id_regex:
+            return found
+        ids = [transaction.transactional_id for transaction in found]
+        async with self._matching:
+            matched = await asyncio.to_thread(matching, id_regex, ids)
+        return [transaction for transaction in found if transaction.transactional_id in matched]
 
     def describe(self, transactional_id: str) -> Transaction:
         """DescribeTransactions. Raises TRANSACTIONAL_ID_NOT_FOUND."""

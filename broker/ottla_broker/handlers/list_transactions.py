@@ -1,4 +1,4 @@
-"""ListTransactions, versions 0-1: the transactional ids that this node coordinates (KIP-664).
+"""ListTransactions, versions 0-2: the transactional ids that this node coordinates (KIP-664).
 
 1: only those that have run for longer than a time (KIP-994). 2: only those whose id matches a regular expression as a
 whole (KIP-1152).
@@ -6,7 +6,6 @@ whole (KIP-1152).
 
 from ottla_broker.broker import Broker
 from ottla_broker.coordinator import transaction
-from ottla_broker.coordinator.regexes import Regex
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import KafkaError
 from ottla_wire.messages.list_transactions import (
@@ -27,9 +26,11 @@ async def list_transactions(
     if request.state_filters and len(unknown) == len(request.state_filters):
         return response
     try:
-        pattern = Regex(request.transactional_id_pattern) if request.transactional_id_pattern else None
-        found = broker.transactions.list_transactions(
-            request.state_filters, request.producer_id_filters, request.duration_filter
+        found = await broker.transactions.list_transactions(
+            request.state_filters,
+            request.producer_id_filters,
+            request.duration_filter,
+            request.transactional_id_pattern or "",
         )
     except KafkaError as error:
         response.error_code = error.code
@@ -41,6 +42,5 @@ async def list_transactions(
             transaction_state=listed.state.title,
         )
         for listed in found
-        if pattern is None or pattern.matches(listed.transactional_id)
     ]
     return response
