@@ -12,7 +12,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,13 +160,18 @@ def name() -> Callable[[str], str]:
 
 @pytest.fixture
 def send(brokers: str) -> Callable[..., None]:
-    """Writes records by a plain producer: `send(topic, [(partition, key, value), ...])`."""
+    """Writes records by a plain producer: `send(topic, [(partition, key, value), ...])`, each in a batch of its own.
 
-    def send(topic: str, records: Iterable[tuple[int, bytes | None, bytes | None]], **options: Any) -> None:
+    `timestamps` are those of the records, in milliseconds; without them the time of sending counts.
+    """
+
+    def send(
+        topic: str, records: Sequence[tuple[int, bytes | None, bytes | None]], timestamps: Sequence[int] = ()
+    ) -> None:
         producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
-        for partition, key, value in records:
-            producer.produce(topic, value, key, partition, **options)
-        assert producer.flush(10) == 0
+        for (partition, key, value), timestamp in itertools.zip_longest(records, timestamps, fillvalue=0):
+            producer.produce(topic, value, key, partition, timestamp=timestamp)
+            assert producer.flush(10) == 0
 
     return send
 

@@ -14,8 +14,8 @@ def numbers(ottla: Run, name: Name, send: Callable[..., None]) -> str:
     """A topic with one partition and the values 0 to 9, one a minute from 2013-01-01T10:00Z on."""
     topic = name("numbers")
     ottla("topic", "create", topic, "-p", "1").ok()
-    for number in range(10):
-        send(topic, [(0, None, b"%d" % number)], timestamp=1357034400000 + number * 60_000)
+    records = [(0, None, b"%d" % number) for number in range(10)]
+    send(topic, records, [1357034400000 + number * 60_000 for number in range(10)])
     return topic
 
 
