@@ -87,6 +87,13 @@ class Connection:
         self._under_way.append(exchange)
         return exchange
 
+    def answer(self, parts: Sequence[Part], now_ms: int) -> Sequence[Part]:
+        """A request that has just arrived has its response already; what may leave now, in order."""
+        if self._under_way:
+            return self.finish(self.begin(now_ms), parts)
+        self.last_active_ms = now_ms
+        return parts
+
     def finish(self, exchange: Exchange, parts: Sequence[Part], *, closes: bool = False) -> list[Part]:
         """The response of a request is ready (empty if it gets none); what may leave now, in order.
 

@@ -16,10 +16,20 @@ A handler may
   response (errors of single topics, partitions or groups belong into the response that the handler returns);
 - await. It is started at once, in the order in which requests arrived, and runs without a task until its first
   real wait (`eager.py`); so it must not rely on `asyncio.current_task` (`asyncio.timeout` does) before that.
+
+Beside its handler an API may have a shortcut::
+
+    @shortcut(ProduceRequest)
+    def produce_one(broker: Broker, frame: bytearray | memoryview, version: int) -> list[Part] | None: ...
+
+which answers requests of the commonest shape without message objects and coroutines. For any other request, and for
+one that it cannot answer with success at once, it returns None and has changed nothing: the handler then takes the
+request from the start.
 """
 
 import importlib
 import pkgutil
+import struct
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,6 +50,9 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request", bound=Message)
 Handler = Callable[["Broker", "RequestContext", Any], Awaitable[Message | None]]
+Shortcut = Callable[["Broker", bytearray | memoryview, int], list[Part] | None]
+
+_KEY_AND_VERSION = struct.Struct(">hh")
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
@@ -88,6 +101,7 @@ class Api(msgspec.Struct, frozen=True):
 
 
 APIS: dict[int, Api] = {}
+SHORTCUTS: dict[int, Shortcut] = {}
 
 
 def handles(
@@ -121,6 +135,25 @@ def handles(
         return handler
 
     return register
+
+
+def shortcut(request: type[Message]) -> Callable[[Shortcut], Shortcut]:
+    """Register the decorated function as the shortcut to the handler of `request`."""
+
+    def register(function: Shortcut) -> Shortcut:
+        SHORTCUTS[request.api_key] = function
+        return function
+
+    return register
+
+
+def answer_at_once(broker: "Broker", frame: bytearray | memoryview) -> list[Part] | None:
+    """Serve a request frame by a shortcut: the parts of the response frame, or None if it has to go to `respond`."""
+    if len(frame) < _KEY_AND_VERSION.size:
+        return None
+    api_key, version = _KEY_AND_VERSION.unpack_from(frame)
+    take = SHORTCUTS.get(api_key)
+    return None if take is None else take(broker, frame, version)
 
 
 async def respond(broker: "Broker", connection: "Connection", frame: bytearray | memoryview) -> list[Part]:

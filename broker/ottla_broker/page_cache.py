@@ -18,11 +18,12 @@ _probe = bytearray(1)
 
 async def warm(region: FileRegion) -> None:
     """Return when the region can be sent without waiting for the disk, as far as can be known."""
-    if not _is_cached(region):
+    if not is_cached(region):
         await asyncio.to_thread(_read, region)
 
 
-def _is_cached(region: FileRegion) -> bool:
+def is_cached(region: FileRegion) -> bool:
+    """Whether the region can be sent without waiting for the disk, as far as can be known."""
     last = region.position + region.size - 1
     try:
         for position in range(region.position, last, _PROBE_EVERY):
@@ -33,6 +34,20 @@ def _is_cached(region: FileRegion) -> bool:
     except OSError as error:
         return error.errno == errno.EOPNOTSUPP  # the filesystem cannot say: take it that everything is there
     return True
+
+
+def read_cached(region: FileRegion) -> bytes | bytearray | None:
+    """The bytes of a region that is small, None if that would have to wait for the disk: one call to probe and read."""
+    data = bytearray(region.size)
+    try:
+        count = os.preadv(region.file, [data], region.position, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return os.pread(region.file, region.size, region.position)
+    return data if count == region.size else None
 
 
 def _read(region: FileRegion) -> None:

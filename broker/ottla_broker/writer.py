@@ -9,6 +9,8 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice, takewhile
+from typing import Any
 
 from ottla_wire.chunks import FileRegion, Part
 
@@ -37,7 +39,7 @@ class SocketWriter:
     peer is. A region's descriptor object is kept until the region has left, and with it the file is kept open.
     """
 
-    __slots__ = ("_fd", "_loop", "_on_drained", "_on_lost", "_queue", "_waits", "_watched", "pending_bytes")
+    __slots__ = ("_fd", "_loop", "_on_drained", "_on_lost", "_queue", "_regions", "_waits", "_watched", "pending_bytes")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, fd: int, on_drained: Callable[[], None], on_lost: Callable[[], None]
@@ -50,6 +52,7 @@ class SocketWriter:
         self._on_drained = on_drained
         self._on_lost = on_lost
         self._queue: deque[bytes | bytearray | memoryview | _Region] = deque()
+        self._regions = 0  # how many of these are in the queue
         self.pending_bytes = 0
 
     def send(self, parts: Iterable[Part]) -> None:
@@ -59,10 +62,13 @@ class SocketWriter:
         """
         for part in parts:
             self.pending_bytes += len(part)
-            if isinstance(part, FileRegion):
-                self._queue.append(_Region(part) if part.size > SMALL_REGION_BYTES else _read(part))
-            else:
+            if not isinstance(part, FileRegion):
                 self._queue.append(part)
+            elif part.size <= SMALL_REGION_BYTES:
+                self._queue.append(_read(part))
+            else:
+                self._queue.append(_Region(part))
+                self._regions += 1
 
     def flush(self) -> None:
         """Send what the socket takes now; the rest follows by itself. Raises OSError when the peer is gone."""
@@ -80,7 +86,11 @@ class SocketWriter:
         if self._watched >= 0:
             os.close(self._watched)
             self._watched = -1
+        self._clear()
+
+    def _clear(self) -> None:
         self._queue.clear()
+        self._regions = 0
         self.pending_bytes = 0
 
     def _has_room(self) -> None:
@@ -121,14 +131,16 @@ class SocketWriter:
         region.size -= sent
         if not region.size:
             self._queue.popleft()
+            self._regions -= 1
 
     def _send_buffers(self) -> None:
-        buffers: list[bytes | bytearray | memoryview] = []
-        for part in self._queue:
-            if isinstance(part, _Region) or len(buffers) == _MAX_BUFFERS_PER_WRITE:
-                break
-            buffers.append(part)
+        buffers: list[Any] = list(islice(self._queue, _MAX_BUFFERS_PER_WRITE))
+        if self._regions:
+            buffers = list(takewhile(lambda part: not isinstance(part, _Region), buffers))
         sent = os.writev(self._fd, buffers)
+        if sent == self.pending_bytes:
+            self._clear()
+            return
         self.pending_bytes -= sent
         for buffer in buffers:
             if sent < len(buffer):

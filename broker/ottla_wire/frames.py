@@ -96,17 +96,19 @@ class FrameReader:
                 self._advance(taken)
                 position += taken
                 continue
-            if self._length or end - position < LENGTH_SIZE:
+            if not self._length and end - position >= LENGTH_SIZE:
+                (size,) = _LENGTH.unpack_from(view, position)
+                position += LENGTH_SIZE
+            else:
                 taken = min(end - position, LENGTH_SIZE - len(self._length))
                 self._length += view[position : position + taken]
                 position += taken
                 if len(self._length) < LENGTH_SIZE:
                     return
-                size = self._announced(self._length)
+                (size,) = _LENGTH.unpack(self._length)
                 self._length.clear()
-            else:
-                size = self._announced(view[position : position + LENGTH_SIZE])
-                position += LENGTH_SIZE
+            if not 0 <= size <= self._max_size:
+                raise self._refusal(size)
             if size <= SMALL_FRAME and size <= end - position:
                 self._ready.append(bytearray(view[position : position + size]))
                 position += size
@@ -139,15 +141,12 @@ class FrameReader:
         """Whether the bytes so far end within a frame: a connection that closes now was cut off."""
         return self._body is not None or bool(self._length)
 
-    def _announced(self, length: bytearray | memoryview) -> int:
-        size: int = _LENGTH.unpack(length)[0]
-        if 0 <= size <= self._max_size:
-            return size
-        opening = bytes(length)
+    def _refusal(self, size: int) -> FrameTooLarge:
+        opening = _LENGTH.pack(size)
         for beginning, stranger in _STRANGERS:
             if opening.startswith(beginning):
-                raise FrameTooLarge(f"the peer is no Kafka client: this looks like {stranger}")
-        raise FrameTooLarge(f"a frame announces {size} bytes, the limit is {self._max_size}")
+                return FrameTooLarge(f"the peer is no Kafka client: this looks like {stranger}")
+        return FrameTooLarge(f"a frame announces {size} bytes, the limit is {self._max_size}")
 
     def _begin(self, size: int) -> None:
         self._size, self._filled = size, 0

@@ -4,6 +4,8 @@
 diverging epoch (KIP-595). 13+: topics by id. 16+: who leads instead (KIP-951).
 
 The records are regions of segment files, which the server sends from where they lie.
+
+A request for one partition without a session takes the shortcut if there are records to answer it with.
 """
 
 import uuid
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from ottla_broker.broker import Broker
-from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.dispatch import RequestContext, handles, shortcut
 from ottla_broker.fetch_sessions import (
     FINAL_EPOCH,
     INITIAL_EPOCH,
@@ -23,8 +25,9 @@ from ottla_broker.fetch_sessions import (
 )
 from ottla_broker.leaders import LeaderHints
 from ottla_broker.log.partition import Slice
-from ottla_broker.page_cache import warm
-from ottla_wire.chunks import FileRegion
+from ottla_broker.page_cache import is_cached, read_cached, warm
+from ottla_broker.writer import SMALL_REGION_BYTES
+from ottla_wire.chunks import FileRegion, Part
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.fetch import (
     AbortedTransaction,
@@ -37,6 +40,7 @@ from ottla_wire.messages.fetch import (
     PartitionData,
 )
 from ottla_wire.records import Compression, iter_batches
+from ottla_wire.single_fetch import read_single_fetch
 
 _READ_COMMITTED = 1
 _FIRST_WITH_ZSTD = 10
@@ -74,6 +78,33 @@ async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) 
     if context.version >= _FIRST_WITH_LEADERS:
         _name_leaders(broker, context, read, response)
     return response
+
+
+@shortcut(FetchRequest)
+def fetch_one(broker: Broker, frame: bytearray | memoryview, version: int) -> list[Part] | None:
+    """`fetch` where all goes well and nothing has to be waited for."""
+    request = read_single_fetch(frame, version)
+    if request is None:
+        return None
+    terms, offset = request
+    try:
+        topic = terms.topic if version < _FIRST_WITH_TOPIC_IDS else broker.topic_name(terms.topic_id)
+        log = broker.partition(topic, terms.index, current_leader_epoch=terms.current_leader_epoch)
+        max_bytes = min(terms.max_bytes, broker.config.fetch_max_bytes)
+        found = log.read(offset, max_bytes, committed_only=terms.committed_only)
+    except KafkaError:
+        return None  # the handler will find the same, and say it
+    region = found.region
+    if region is None or region.size < terms.min_bytes or found.aborted:
+        return None
+    records: bytes | bytearray | FileRegion | None = region
+    if region.size <= SMALL_REGION_BYTES:
+        records = read_cached(region)
+    elif not is_cached(region):
+        records = None
+    if records is None:
+        return None
+    return terms.response(frame, records, found.high_watermark, found.last_stable_offset, found.log_start_offset)
 
 
 def _partitions(

@@ -6,30 +6,35 @@ transaction by itself (KIP-890). 13: topics by id.
 
 A batch is not decoded here, and not copied: the log checks its header and checksum, writes its offsets into it where it
 lies in the request, and appends it.
+
+A request for one partition without a transaction takes the shortcut.
 """
 
 import asyncio
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import is_internal
-from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.dispatch import RequestContext, handles, shortcut
 from ottla_broker.errors import ClosesConnection
 from ottla_broker.leaders import LeaderHints
+from ottla_broker.log.config import INT64_MAX
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.transactional_writes import admit_to_transaction
+from ottla_wire.chunks import Part
 from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError, UnsupportedCompression
+from ottla_wire.fields import Records
 from ottla_wire.messages.produce import (
     LeaderIdAndEpoch,
     NodeEndpoint,
-    PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
     TopicProduceResponse,
 )
 from ottla_wire.records import Compression, RecordBatch
+from ottla_wire.single_produce import read_single_produce
 
-_ACKS_NONE, _ACKS_LEADER, _ACKS_ALL = 0, 1, -1
+_ACKS_NONE, _ACKS_LEADER, _ACKS_ALL = _ACKS = 0, 1, -1
 _FIRST_WITH_ZSTD = 7
 _FIRST_WITH_LEADERS = 10
 _FIRST_WITH_TOPIC_IDS = 13
@@ -53,7 +58,7 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                 if context.version >= _FIRST_WITH_TOPIC_IDS:
                     name = broker.topic_name(topic.topic_id)
                 log = broker.partition(name, data.index)
-                records = _check(broker, context, request, log, data)
+                records = _check(broker, log, data.records, request.acks, context.version, context.client_id)
                 if _is_transactional(records):
                     if request.transactional_id is None:
                         raise KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
@@ -89,22 +94,45 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
     return response
 
 
+@shortcut(ProduceRequest)
+def produce_one(broker: Broker, frame: bytearray | memoryview, version: int) -> list[Part] | None:
+    """`produce` where all goes well and nothing has to be waited for."""
+    found = read_single_produce(frame, version)
+    if found is None:
+        return None
+    head, records = found
+    if _is_transactional(records):
+        return None
+    try:
+        name = head.topic if version < _FIRST_WITH_TOPIC_IDS else broker.topic_name(head.topic_id)
+        log = broker.partition(name, head.index)
+        if log.config.flush_messages != INT64_MAX:
+            return None
+        _check(broker, log, records, head.acks, version, head.client_id)
+        appended = broker.append(log, records)
+    except KafkaError:
+        return None  # the handler will find the same, and say it
+    if head.acks == _ACKS_NONE:
+        return []
+    return [head.response(frame, appended.base_offset, appended.log_append_time_ms, appended.log_start_offset)]
+
+
 def _check(
-    broker: Broker, context: RequestContext, request: ProduceRequest, log: PartitionLog, data: PartitionProduceData
+    broker: Broker, log: PartitionLog, records: Records | None, acks: int, version: int, client_id: str
 ) -> memoryview:
     """The batch to append, as far as what surrounds it is in order; the log checks the batch itself."""
-    if request.acks not in (_ACKS_NONE, _ACKS_LEADER, _ACKS_ALL):
+    if acks not in _ACKS:
         raise KafkaError(ErrorCode.INVALID_REQUIRED_ACKS)
-    if is_internal(log.topic) and context.client_id != _ADMIN_CLIENT_ID:
+    if is_internal(log.topic) and client_id != _ADMIN_CLIENT_ID:
         raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Cannot append to internal topic {log.topic}")
-    if not data.records:
+    if not records:
         raise InvalidRecord("A produce request must have exactly one record batch per partition, not none")
-    assert isinstance(data.records, memoryview)
-    if context.version < _FIRST_WITH_ZSTD and RecordBatch(data.records).compression == Compression.ZSTD:
-        raise UnsupportedCompression(f"Produce version {context.version} does not allow zstd")
-    if request.acks == _ACKS_ALL and not broker.leadership(log).has_min_isr(log.config.min_insync_replicas):
+    assert isinstance(records, memoryview)
+    if version < _FIRST_WITH_ZSTD and RecordBatch(records).compression == Compression.ZSTD:
+        raise UnsupportedCompression(f"Produce version {version} does not allow zstd")
+    if acks == _ACKS_ALL and not broker.leadership(log).has_min_isr(log.config.min_insync_replicas):
         raise KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS)
-    return data.records
+    return records
 
 
 def _name_leaders(
