@@ -26,6 +26,10 @@ from ottla_wire.messages.consumer_protocol import read_assignment, read_subscrip
 
 logger = logging.getLogger(__name__)
 
+COMMON_ASSIGNORS = frozenset({"range", "roundrobin", "sticky", "cooperative-sticky"})
+"""Those that need no data of their own with an assignment, though librdkafka's send some. With any other one, such as
+that of Kafka Streams, the data would be missed."""
+
 
 class Migration:
     """The rules of both directions."""
@@ -79,7 +83,7 @@ class Migration:
             subscription = read_subscription(member.protocols.get(group.protocol or "", classic.subscription))
             if member.assignment:
                 assignment = read_assignment(member.assignment)
-                if assignment.user_data:
+                if assignment.user_data and group.protocol not in COMMON_ASSIGNORS:
                     raise _not_upgraded(group, "its assignor keeps data of its own with assignments")
                 partitions = with_ids(assignment.assigned_partitions, self._image.topics)
         except MalformedMessage as error:

@@ -225,11 +225,14 @@ def test_a_group_whose_subscriptions_cannot_be_read_stays_classic(driver):
     assert driver.consumer("new").heartbeat().code is ErrorCode.GROUP_ID_NOT_FOUND
 
 
-def test_a_group_whose_assignor_keeps_data_of_its_own_stays_classic(driver):
-    one = Classic(driver)
+@pytest.mark.parametrize(
+    ("protocol", "code"), [("stream", ErrorCode.GROUP_ID_NOT_FOUND), ("cooperative-sticky", ErrorCode.NONE)]
+)
+def test_a_group_whose_assignor_keeps_data_of_its_own_stays_classic(driver, protocol, code):
+    one = Classic(driver, protocol=protocol)
     one.take(one.join())
     one.sync({one.member_id: prefixed(ConsumerProtocolAssignment(assigned_partitions=[], user_data=b"mine"), 1)})
-    assert driver.consumer("new").heartbeat().code is ErrorCode.GROUP_ID_NOT_FOUND
+    assert driver.consumer("new").heartbeat().code is code
 
 
 def test_a_group_whose_leader_assigned_a_partition_twice_stays_classic(driver):
