@@ -204,8 +204,8 @@ def _draw(parts: Sequence[Table | Facts]) -> None:
             print()
         drawing, least = _drawn_facts(part) if isinstance(part, Facts) else _drawn_table(part)
         # A line that is too long for the terminal is better than words broken into columns of three letters.
-        console = Console()
-        console.width = max(console.width, least)
+        terminal = Console()
+        console = Console(width=max(terminal.width, least), height=terminal.height)
         console.print(drawing, crop=False)
 
 

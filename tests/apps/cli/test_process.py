@@ -31,7 +31,7 @@ root(prog_name="ottla")
 def process(*arguments: str, brokers: str = "", **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A command as a process, which is killed if it has not ended by itself."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    environment = os.environ | {"PYTHONPATH": paths, "OTTLA_BROKERS": brokers, "COLUMNS": "120"}
+    environment = os.environ | {"PYTHONPATH": paths, "OTTLA_BROKERS": brokers, "COLUMNS": "60"}
     command = [sys.executable, "-c", MAIN, *arguments]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     with subprocess.Popen(command, env=environment, **streams) as started:
@@ -62,6 +62,15 @@ def test_a_terminal_gets_tables(brokers: str, topic: str) -> None:
     assert status == 0
     assert "─" in seen
     assert "\t" not in seen
+
+
+@pytest.mark.parametrize("kind", ["dumb", "xterm"])
+def test_a_narrow_terminal_gets_whole_words(
+    brokers: str, topic: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", kind)
+    _, seen = on_a_terminal("topic", "describe", topic, brokers=brokers)
+    assert "HIGH-WATERMARK" in seen
 
 
 @pytest.mark.parametrize(("answer", "status"), [(b"n\n", 1), (b"y\n", 0)])
