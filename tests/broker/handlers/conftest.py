@@ -31,7 +31,9 @@ class Client:
         """The response to a request, None if there is none."""
         header = RequestHeader(request.api_key, version, 5, client_id)
         frame = bytearray(header.encode() + request.encode(version))
-        parts = await dispatch.respond(self.node.broker, self.connection, frame)
+        parts = dispatch.answer_at_once(self.node.broker, frame)
+        if parts is None:
+            parts = await dispatch.respond(self.node.broker, self.connection, frame)
         if not parts:
             return None
         answer = b"".join(_bytes(self.node, part) for part in parts)
