@@ -65,8 +65,8 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def client_host(self) -> str:
-        """The client's address, as groups show it."""
-        return self.connection.host
+        """The client's address, as groups show it: with the slash that Java puts before an address without a name."""
+        return f"/{self.connection.host}"
 
     @property
     def principal(self) -> str:

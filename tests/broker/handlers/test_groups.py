@@ -9,6 +9,7 @@ import pytest
 from ottla_broker.coordinator.partitioner import partition_for
 from ottla_wire.errors import ErrorCode
 from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
+from ottla_wire.messages.describe_groups import DescribeGroupsRequest
 from ottla_wire.messages.find_coordinator import FindCoordinatorRequest
 from ottla_wire.messages.heartbeat import HeartbeatRequest
 from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -282,3 +283,13 @@ def test_47_the_protocols_of_groups_can_be_limited(with_client: Any, protocols: 
         assert response.error_code == code, response
 
     with_client(scenario, group_coordinator_rebalance_protocols=protocols)
+
+
+def test_a_member_is_shown_with_its_address_as_kafka_writes_it(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await settle(client)
+        response = await client.ask(DescribeGroupsRequest(groups=["g"]), 5)
+        ((member,),) = [group.members for group in response.groups]
+        assert member.client_host == "/10.0.0.9"
+
+    with_client(scenario)
