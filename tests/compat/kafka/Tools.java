@@ -6,17 +6,14 @@ import java.io.OutputStream;
 import java.io.PrintStream;
 import java.lang.reflect.InvocationTargetException;
 import java.nio.charset.StandardCharsets;
-import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.kafka.common.utils.Exit;
 
 /**
  * Runs the main methods of Apache Kafka's command line tools without a JVM for each.
  *
  * <p>A tool runs in a thread of its own; what that thread and its children print goes to the tool's own buffer, and
- * what would end the JVM ends the thread.
+ * what would end the JVM ends the thread. Shutdown hooks are not run.
  */
 final class Tools {
     /** One run of one tool. */
@@ -24,8 +21,7 @@ final class Tools {
         final Class<?> tool;
         final String[] arguments;
         final ByteArrayOutputStream output = new ByteArrayOutputStream();
-        final List<Runnable> shutdownHooks = new CopyOnWriteArrayList<>();
-        volatile int status = 0;
+        private volatile Map<String, Object> exit;
 
         Run(Class<?> tool, String[] arguments) {
             super(tool.getSimpleName());
@@ -40,18 +36,26 @@ final class Tools {
             try {
                 tool.getMethod("main", String[].class).invoke(null, (Object) arguments);
             } catch (InvocationTargetException error) {
-                if (!(error.getCause() instanceof Exited)) {
-                    status = 1;
-                    error.getCause().printStackTrace();
-                }
+                error.getCause().printStackTrace();
+                exit(1);
             } catch (ReflectiveOperationException error) {
-                status = 1;
                 error.printStackTrace();
+                exit(1);
+            }
+            exit(0);
+        }
+
+        /** Where the JVM would have ended: nothing that the tool's handlers print afterwards counts. */
+        void exit(int status) {
+            if (exit == null) {
+                exit = Map.of("status", status, "output", output.toString(StandardCharsets.UTF_8), "running", false);
             }
         }
 
         Map<String, Object> report() {
-            return Map.of("status", status, "output", output.toString(StandardCharsets.UTF_8), "running", isAlive());
+            return exit != null && !isAlive()
+                    ? exit
+                    : Map.of("status", 0, "output", output.toString(StandardCharsets.UTF_8), "running", true);
         }
     }
 
@@ -89,61 +93,32 @@ final class Tools {
     }
 
     private static final InheritableThreadLocal<Run> CURRENT = new InheritableThreadLocal<>();
-    private final Map<String, Run> runs = new HashMap<>();
 
     Tools(Map<String, Program.Verb> verbs) {
         System.setOut(new PrintStream(new Routed(System.out), true));
         System.setErr(new PrintStream(new Routed(System.err), true));
         Exit.setExitProcedure(Tools::exit);
         Exit.setHaltProcedure(Tools::exit);
-        Exit.setShutdownHookAdder((name, hook) -> CURRENT.get().shutdownHooks.add(hook));
+        Exit.setShutdownHookAdder((name, hook) -> {});
         verbs.put("run_tool", this::run);
-        verbs.put("start_tool", this::start);
-        verbs.put("tool_report", request -> runs.get(request.get("handle").asText()).report());
-        verbs.put("stop_tool", this::stop);
     }
 
     private static void exit(int status, String message) {
-        Run run = CURRENT.get();
-        if (run.status == 0) {
-            run.status = status;
-        }
+        CURRENT.get().exit(status);
         throw new Exited();
     }
 
     private Object run(JsonNode request) throws Exception {
+        String[] arguments = Program.JSON.convertValue(request.get("arguments"), String[].class);
+        Run run = new Run(Class.forName(request.get("tool").asText()), arguments);
         InputStream input = System.in;
         System.setIn(new ByteArrayInputStream(request.get("input").asText().getBytes(StandardCharsets.UTF_8)));
         try {
-            Run run = launch(request);
+            run.start();
             run.join(request.get("timeout_ms").asLong());
             return run.report();
         } finally {
             System.setIn(input);
         }
-    }
-
-    private Object start(JsonNode request) throws Exception {
-        runs.put(request.get("handle").asText(), launch(request));
-        return null;
-    }
-
-    private Object stop(JsonNode request) throws Exception {
-        Run run = runs.remove(request.get("handle").asText());
-        CURRENT.set(run);
-        try {
-            run.shutdownHooks.forEach(Runnable::run);
-        } finally {
-            CURRENT.remove();
-        }
-        run.join(10_000);
-        return run.report();
-    }
-
-    private static Run launch(JsonNode request) throws ClassNotFoundException {
-        String[] arguments = Program.JSON.convertValue(request.get("arguments"), String[].class);
-        Run run = new Run(Class.forName(request.get("tool").asText()), arguments);
-        run.start();
-        return run;
     }
 }

@@ -87,8 +87,7 @@ def open_consumer(
 ) -> None:
     del transactional_id
     assert protocol == "classic"
-    consumers[handle] = KafkaConsumer(
-        *topics,
+    consumer = KafkaConsumer(
         bootstrap_servers=broker,
         group_id=group,
         auto_offset_reset="earliest",
@@ -98,6 +97,12 @@ def open_consumer(
         fetch_max_wait_ms=100,
         max_poll_records=limit,
     )
+    consumer.subscribe(topics)
+    for topic in topics:
+        # A consumer that learns of its topics only after it has joined joins once more, and if that takes longer than
+        # the poll in which it began, the consumer never takes note of what it was assigned.
+        consumer.partitions_for_topic(topic)
+    consumers[handle] = consumer
 
 
 def poll(handle: str, count: int, timeout_ms: int) -> list[Json]:
