@@ -36,6 +36,7 @@ async def api_versions(broker: Broker, context: RequestContext, request: ApiVers
         supported_features=[
             SupportedFeatureKey(name=name, min_version=levels.lowest, max_version=levels.highest)
             for name, levels in SUPPORTED_FEATURES.items()
+            if levels.lowest > 0 or context.version >= 4  # Java clients before 4.0 fail on level 0 (KAFKA-17492)
         ],
         finalized_features_epoch=broker.image.offset,
         finalized_features=[
