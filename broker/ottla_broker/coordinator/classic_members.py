@@ -67,7 +67,7 @@ class ClassicMembers:
         updated = replace(
             member,
             instance_id=instance_id if instance_id is not None else member.instance_id,
-            rack_id=subscription.rack_id if subscription.rack_id is not None else member.rack_id,
+            rack_id=subscription.rack_id or member.rack_id,
             client_id=joiner.client_id,
             client_host=joiner.client_host,
             topic_names=frozenset(subscription.topics),

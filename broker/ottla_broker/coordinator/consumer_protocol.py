@@ -155,12 +155,15 @@ class ConsumerProtocol:
             group.seen_version = version
 
     def _assign_if_due(self, draft: Draft, now_ms: int) -> None:
-        """Compute the target assignment of a new epoch, but not too often: members tend to come in crowds."""
+        """Compute the target assignment of a new epoch, but not too often: members tend to come in crowds.
+
+        Who waits for the first partitions at all, such as the first member, need not wait for a crowd.
+        """
         group = draft.group
         if group.epoch == group.target_epoch:
             return
         interval_ms = self._group_config(group.group_id).consumer_assignment_interval_ms
-        if group.target_timestamp_ms and 0 <= now_ms - group.target_timestamp_ms < interval_ms:
+        if any(group.target.values()) and 0 <= now_ms - group.target_timestamp_ms < interval_ms:
             timer = self._timer(GroupTimerKind.ASSIGNMENT, group.group_id)
             self._timers.set(timer, group.target_timestamp_ms + interval_ms)
             return

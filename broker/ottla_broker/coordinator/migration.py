@@ -93,7 +93,7 @@ class Migration:
         return ConsumerMember(
             member_id=member.member_id,
             instance_id=member.group_instance_id,
-            rack_id=subscription.rack_id,
+            rack_id=subscription.rack_id or None,
             client_id=member.client_id,
             client_host=member.client_host,
             topic_names=frozenset(subscription.topics),
