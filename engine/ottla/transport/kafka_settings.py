@@ -92,8 +92,8 @@ class KafkaSettings:
             "allow.auto.create.topics": False,
             "socket.nagle.disable": True,
             "reconnect.backoff.max.ms": 1_000,
-            # When all brokers were away for a moment, as a single one is that restarts, the re-bootstrapping of KIP-1102
-            # forgets the transaction coordinator, and a commit may hang (librdkafka 2.16, confluentinc/librdkafka#5511).
+            # When all brokers are away for a moment, as a single one is that restarts, the re-bootstrapping of KIP-1102
+            # forgets the transaction coordinator, and a commit may hang (librdkafka 2.16; its issue 5511).
             "metadata.recovery.strategy": "none",
         }
 
