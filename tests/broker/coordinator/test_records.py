@@ -1,12 +1,14 @@
 """The bytes of coordinator records: Kafka's schemas behind their int16 of type or version."""
 
 import contextlib
+import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ottla_broker.coordinator import group_records, transaction_records
+from ottla_broker.coordinator import consumer_records, group_records, transaction_records
+from ottla_broker.coordinator.consumer_member import ConsumerMember, MemberState
 from ottla_broker.coordinator.decision import CoordinatorRecord
 from ottla_broker.coordinator.errors import UnreadableRecord
 from ottla_broker.coordinator.group_records import (
@@ -15,10 +17,11 @@ from ottla_broker.coordinator.group_records import (
     OffsetCommitKey,
     OffsetCommitValue,
 )
+from ottla_broker.coordinator.groups import RECORD_TYPES
 from ottla_broker.coordinator.records import RecordCodec
 from ottla_broker.coordinator.transaction_records import PartitionsSchema, TransactionLogKey, TransactionLogValue
 
-GROUPS = RecordCodec(group_records.RECORD_TYPES, group_records.offset_value_version)
+GROUPS = RecordCodec(RECORD_TYPES, group_records.offset_value_version)
 TRANSACTIONS = RecordCodec(transaction_records.RECORD_TYPES)
 
 
@@ -94,7 +97,7 @@ def test_a_tombstone_has_no_value():
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        (b"\x00\x03\x00\x01g", b"", "type 3"),
+        (b"\x00\x63\x00\x01g", b"", "type 99"),
         (b"\x00\x02\x00\x01g", b"\x00\x09", "no version 9"),
         (b"\x00\x02\x00\x05g", None, "cannot be read"),
         (b"\x00\x02\x00\x01g", b"\x00\x03\x00", "cannot be read"),
@@ -111,3 +114,52 @@ def test_any_bytes_are_read_or_unreadable(key, value):
     for codec in (GROUPS, TRANSACTIONS):
         with contextlib.suppress(UnreadableRecord):
             codec.decode(key, value)
+
+
+# -- consumer groups
+
+
+def test_a_consumer_group_is_written_as_kafka_writes_it():
+    key, value = GROUPS.encode(
+        CoordinatorRecord(
+            consumer_records.ConsumerGroupMetadataKey(group_id="g"),
+            consumer_records.ConsumerGroupMetadataValue(epoch=3, metadata_hash=-2),
+        )
+    )
+    assert key == b"\x00\x03\x00\x01g"
+    assert value == b"\x00\x00" + (3).to_bytes(4) + b"\x01\x00\x08" + (-2).to_bytes(8, signed=True)
+
+
+def test_what_a_member_has_is_written_with_the_epochs_that_gave_it():
+    topic_id = uuid.UUID(int=7)
+    member = ConsumerMember(member_id="m", epoch=5, previous_epoch=4, assigned={(topic_id, 1): 3, (topic_id, 0): 5})
+    key, value = GROUPS.encode(
+        CoordinatorRecord(
+            consumer_records.ConsumerGroupCurrentMemberAssignmentKey(group_id="g", member_id="m"),
+            member.current_assignment(),
+        )
+    )
+    assert key == b"\x00\x08\x00\x01g\x00\x01m"
+    numbers = [number.to_bytes(4) for number in (5, 4, 0, 1, 5, 3)]
+    assert (
+        value
+        == b"".join(
+            [b"\x00\x00", *numbers[:2], b"\x00"]  # epoch, epoch before, STABLE
+            + [b"\x02", topic_id.bytes, b"\x03", *numbers[2:4]]  # one topic with two partitions
+            + [b"\x01\x00\x09\x03", *numbers[4:]]  # tag 0: two epochs
+            + [b"\x01", b"\x00"]  # nothing to be given up, and no tags
+        )
+    )
+
+
+def test_a_state_and_epochs_that_are_not_known_are_read_carefully():
+    value = consumer_records.ConsumerGroupCurrentMemberAssignmentValue(
+        member_epoch=5,
+        previous_member_epoch=4,
+        state=9,
+        assigned_partitions=[consumer_records.CurrentTopicPartitions(topic_id=uuid.UUID(int=7), partitions=[0])],
+        partitions_pending_revocation=[],
+    )
+    member = ConsumerMember(member_id="m").with_current_assignment(value)
+    assert member.state is MemberState.UNKNOWN
+    assert member.assigned == {(uuid.UUID(int=7), 0): 5}, "written by a version that did not keep epochs"
