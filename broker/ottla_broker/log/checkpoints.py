@@ -39,9 +39,8 @@ _VERSION: Final = 0
 TopicPartition = tuple[str, int]
 
 
-def _write_lines(disk: Disk, path: Path, lines: list[str]) -> None:
-    text = "".join(f"{line}\n" for line in (_VERSION, len(lines), *lines))
-    write_whole(disk, path, text.encode())
+def _encode_lines(lines: list[str]) -> bytes:
+    return "".join(f"{line}\n" for line in (_VERSION, len(lines), *lines)).encode()
 
 
 def _read_lines(disk: Disk, path: Path) -> list[str]:
@@ -61,7 +60,8 @@ def _read_lines(disk: Disk, path: Path) -> list[str]:
 
 def write_offsets(disk: Disk, path: Path, offsets: Mapping[TopicPartition, int]) -> None:
     """Replace an offset checkpoint, durably."""
-    _write_lines(disk, path, [f"{topic} {index} {offset}" for (topic, index), offset in offsets.items()])
+    lines = [f"{topic} {index} {offset}" for (topic, index), offset in offsets.items()]
+    write_whole(disk, path, _encode_lines(lines))
 
 
 def read_offsets(disk: Disk, path: Path) -> dict[TopicPartition, int]:
@@ -76,9 +76,9 @@ def read_offsets(disk: Disk, path: Path) -> dict[TopicPartition, int]:
     return offsets
 
 
-def write_epochs(disk: Disk, path: Path, epochs: Iterable[EpochEntry]) -> None:
-    """Replace a leader epoch checkpoint, durably."""
-    _write_lines(disk, path, [f"{epoch} {start_offset}" for epoch, start_offset in epochs])
+def encode_epochs(epochs: Iterable[EpochEntry]) -> bytes:
+    """The contents of a leader epoch checkpoint."""
+    return _encode_lines([f"{epoch} {start_offset}" for epoch, start_offset in epochs])
 
 
 def read_epochs(disk: Disk, path: Path) -> list[EpochEntry]:

@@ -4,6 +4,7 @@
 memory that can write short, run full, and crash. All of these raise `OSError` like the `os` functions they stand for.
 """
 
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -86,6 +87,10 @@ class Disk(Protocol):
         ...
 
     def sync_directory(self, path: Path) -> None: ...
+    def sync_filesystem(self, path: Path) -> None:
+        """Return when everything in the filesystem that `path` is on has reached the device, names included."""
+        ...
+
     def lock(self, path: Path) -> Lock | None:
         """Take an exclusive lock on the file, making it; None if somebody else holds it."""
         ...
@@ -138,6 +143,41 @@ def write_whole(disk: Disk, path: Path, data: Data, *, sync: bool = True) -> Non
         disk.sync_directory(path.parent)
 
 
+class Rewrites:
+    """Small files to be replaced, all at the price of two waits for the device however many they are.
+
+    What is added stands beside the file that it replaces until `commit`: a power cut before or in it leaves each file
+    as it was or as it is to be. `add` may be called in several threads.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._staged: list[tuple[Path, Path]] = []
+
+    def add(self, path: Path, data: Data) -> None:
+        """Write the new contents of a file, not yet in its place."""
+        temporary = path.with_name(path.name + ".tmp")
+        file = self._disk.open(temporary, create=True)
+        try:
+            file.truncate(0)
+            write_all(file, data, 0)
+        except OSError:
+            self._disk.remove(temporary)
+            raise
+        finally:
+            file.close()
+        self._staged.append((temporary, path))
+
+    def commit(self, directory: Path) -> None:
+        """Put the files in their places; they, and all else in the filesystem of `directory`, are durable on return."""
+        self._disk.sync_filesystem(directory)
+        for temporary, path in self._staged:
+            self._disk.rename(temporary, path)
+        if self._staged:
+            self._disk.sync_filesystem(directory)
+        self._staged.clear()
+
+
 class Descriptor(int):
     """A file descriptor that closes itself when the last reference to it goes."""
 
@@ -176,6 +216,10 @@ class LocalFile:
 
     def close(self) -> None:
         self.descriptor = _CLOSED
+
+
+# Linux has syncfs(2), which spares the other filesystems what sync(2) does to them; Python does not know of it.
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _LocalLock:
@@ -230,6 +274,15 @@ class LocalDisk:
     def sync_directory(self, path: Path) -> None:
         descriptor = Descriptor(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         os.fsync(descriptor)
+
+    def sync_filesystem(self, path: Path) -> None:
+        if not hasattr(_libc, "syncfs"):
+            os.sync()
+            return
+        descriptor = Descriptor(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        if _libc.syncfs(int(descriptor)) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
 
     def lock(self, path: Path) -> Lock | None:
         # flock(2) keeps out other brokers of ours, also in this process; fcntl(2) locks are what Apache Kafka takes.

@@ -28,7 +28,7 @@ from ottla_broker.log.checkpoints import (
 from ottla_broker.log.compaction import BYTES_PER_KEY
 from ottla_broker.log.config import LogConfig, LogManagerConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
-from ottla_broker.log.disk import Disk, LocalDisk
+from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.partition import PartitionLog
 from ottla_wire.errors import KafkaError
@@ -159,9 +159,16 @@ class LogManager:
         for task in self._jobs:
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        logs = list(self._logs.values())
+        logs, rewrites = list(self._logs.values()), Rewrites(self._disk)
         parts = (logs[number::_THREADS] for number in range(_THREADS))
-        clean = all(await asyncio.gather(*(asyncio.to_thread(_close_logs, part) for part in parts)))
+        clean = all(await asyncio.gather(*(asyncio.to_thread(_settle, part, rewrites) for part in parts)))
+        try:
+            await asyncio.to_thread(rewrites.commit, self.path)
+        except OSError:
+            logger.exception("The logs in %s could not be flushed", self.path)
+            clean = False
+        for log in logs:
+            log.close(durable=clean)
         try:
             await self._checkpoint(*_CHECKPOINTED)
         except OSError:
@@ -289,12 +296,12 @@ _CHECKPOINTED: Final[dict[str, Callable[[PartitionLog], int]]] = {
 }
 
 
-def _close_logs(logs: list[PartitionLog]) -> bool:
-    """Close logs one after the other, whatever happens to the one before; True if all went well."""
+def _settle(logs: list[PartitionLog], rewrites: Rewrites) -> bool:
+    """Settle logs one after the other, whatever happens to the one before; True if all went well."""
     clean = True
     for log in logs:
         try:
-            log.close()
+            log.settle(rewrites)
         except (OSError, KafkaError):
             logger.exception("%s could not be closed cleanly", log)
             clean = False

@@ -247,6 +247,15 @@ class MemoryDisk:
             self._commit(change)
         self._unsynced_names.clear()
 
+    def sync_filesystem(self, path: Path) -> None:
+        if self.fail_sync is not None:
+            raise OSError(self.fail_sync, "syncfs failed")
+        for node in self._files.values():
+            for change in node.unsynced:
+                _apply(node.durable, change)
+            node.unsynced.clear()
+        self.sync_directory(path)
+
     def lock(self, path: Path) -> Lock | None:
         if path in self._locks:
             return None

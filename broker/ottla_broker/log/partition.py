@@ -22,7 +22,7 @@ from ottla_broker.log import checkpoints
 from ottla_broker.log.compaction import CompactionPlan, CompactionResult, compactable_segments
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX
-from ottla_broker.log.disk import Disk, LocalDisk
+from ottla_broker.log.disk import Disk, LocalDisk, Rewrites, write_whole
 from ottla_broker.log.epochs import EpochEntry
 from ottla_broker.log.errors import LogError
 from ottla_broker.log.producers import Origin, Producers, Stage
@@ -548,18 +548,38 @@ class PartitionLog:
             segment.sync()
         if self._epochs.dirty:
             self._epochs.dirty = False
-            checkpoints.write_epochs(self._disk, self.directory / checkpoints.LEADER_EPOCHS, list(self._epochs))
+            write_whole(self._disk, self._epochs_file, checkpoints.encode_epochs(list(self._epochs)))
 
-    def close(self) -> None:
-        """Flush everything and leave the files of a clean shutdown; may run in a thread. Nothing may follow."""
-        active = self._segments.active
-        if self._failure is None and (self.log_end_offset > self.recovery_point or not active.indexes_stored):
-            active.trim()
-            active.close_indexes()
-            if self._producers or self._snapshots:
-                self._unsynced_names.add(self._snapshots.write(self.log_end_offset, self._producers))
-            self.flush()
-            active.store_indexes()
+    @property
+    def _epochs_file(self) -> Path:
+        return self.directory / checkpoints.LEADER_EPOCHS
+
+    def settle(self, rewrites: Rewrites) -> None:
+        """Write what a clean stop leaves behind, except for what is there already. Nothing may be appended after.
+
+        It is durable when the caller has committed the rewrites, and says so by `close`. May run in a thread. Raises
+        OSError if the disk fails, and KAFKA_STORAGE_ERROR if it has failed before.
+        """
+        with self._flushing:
+            if self._failure is not None:
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
+            active, end = self._segments.active, self.log_end_offset
+            if end > self.recovery_point or (active.size and not active.indexes_stored):
+                active.trim()
+                active.close_indexes()
+                if self._producers or self._snapshots:
+                    rewrites.add(self._snapshots.path(end), self._producers.encode())
+                for segment in self._segments:
+                    if not segment.indexes_stored:
+                        for path, contents in segment.index_contents():
+                            rewrites.add(path, contents)
+            if self._epochs.dirty:
+                rewrites.add(self._epochs_file, checkpoints.encode_epochs(list(self._epochs)))
+
+    def close(self, *, durable: bool) -> None:
+        """Let go of the files. `durable` says that all is on the device, as it is after `settle` and the commit."""
+        if durable:
+            self.recovery_point = self.log_end_offset
         self._release("was closed")
 
     def delete(self) -> Path:

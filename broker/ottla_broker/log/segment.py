@@ -289,7 +289,8 @@ class Segment:
         self._transaction_index = TransactionIndex()
         self.indexes_stored = False
 
-    def _index_contents(self) -> list[tuple[Path, bytes]]:
+    def index_contents(self) -> list[tuple[Path, bytes]]:
+        """The index files and what is to be in them."""
         contents = [
             (self.path(OFFSET_INDEX_SUFFIX), bytes(self.offset_index.entries)),
             (self.path(TIME_INDEX_SUFFIX), bytes(self.time_index.entries)),
@@ -300,7 +301,7 @@ class Segment:
 
     def store_indexes(self) -> None:
         """Write the index files, durably."""
-        for path, contents in self._index_contents():
+        for path, contents in self.index_contents():
             write_whole(self._disk, path, contents)
         self.indexes_stored = True
 

@@ -25,12 +25,13 @@ class Snapshots:
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def _path(self, offset: int) -> Path:
+    def path(self, offset: int) -> Path:
+        """Where a snapshot for an offset lies, or is to lie."""
         return self._directory / file_name(offset, SNAPSHOT_SUFFIX)
 
     def write(self, offset: int, producers: Producers) -> str:
         """Write a snapshot; the name of its file, which is not durable yet."""
-        path = self._path(offset)
+        path = self.path(offset)
         write_whole(self._disk, path, producers.encode(), sync=False)
         self._offsets.add(offset)
         return path.name
@@ -40,7 +41,7 @@ class Snapshots:
         for offset in sorted(self._offsets, reverse=True):
             if after < offset <= latest:
                 try:
-                    return Producers.decode(read_whole(self._disk, self._path(offset))), offset
+                    return Producers.decode(read_whole(self._disk, self.path(offset))), offset
                 except CorruptFile:
                     self._remove(offset)
         return None
@@ -56,14 +57,14 @@ class Snapshots:
             self._remove(offset)
 
     def _remove(self, offset: int) -> None:
-        self._disk.remove(self._path(offset))
+        self._disk.remove(self.path(offset))
         self._offsets.remove(offset)
 
     def rename_deleted(self, offsets: Iterable[int]) -> list[Path]:
         """Take the snapshots for these offsets, if there are any, out of the log by their names; the new ones."""
         renamed = []
         for offset in self._offsets.intersection(offsets):
-            path = self._path(offset)
+            path = self.path(offset)
             renamed.append(path.with_name(path.name + DELETED_EXTENSION))
             self._disk.rename(path, renamed[-1])
             self._offsets.remove(offset)

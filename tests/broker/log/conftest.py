@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.disk import Rewrites
 from ottla_broker.log.memory_disk import MemoryDisk
 from ottla_broker.log.partition import Appended, PartitionLog
 from ottla_wire.records import NewRecord, RecordBatch, build_batch, iter_batches
@@ -22,6 +23,13 @@ class Bench:
         self.disk = MemoryDisk()
         self.now_ms = NOW_MS
         self.config = LogConfig()
+
+    def close(self, log: PartitionLog) -> None:
+        """Stop it cleanly."""
+        rewrites = Rewrites(self.disk)
+        log.settle(rewrites)
+        rewrites.commit(self.directory)
+        log.close(durable=True)
 
     def open(self, *, clean: bool = True, recovery_point: int = 0, log_start_offset: int = 0) -> PartitionLog:
         """The log, with everything in it replicated."""

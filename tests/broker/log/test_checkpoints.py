@@ -33,7 +33,7 @@ def test_an_offset_checkpoint_has_version_count_and_lines(disk: MemoryDisk) -> N
 
 
 def test_an_epoch_checkpoint_has_version_count_and_lines(disk: MemoryDisk) -> None:
-    checkpoints.write_epochs(disk, FILE, [EpochEntry(0, 0), EpochEntry(3, 17)])
+    write_whole(disk, FILE, checkpoints.encode_epochs([EpochEntry(0, 0), EpochEntry(3, 17)]))
     assert read_whole(disk, FILE) == b"0\n2\n0 0\n3 17\n"
     assert checkpoints.read_epochs(disk, FILE) == [(0, 0), (3, 17)]
 

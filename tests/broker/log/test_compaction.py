@@ -214,7 +214,7 @@ def test_the_log_end_does_not_move_when_its_last_records_go(bench, put, read_all
     log.roll(bench.now_ms)
     compact(bench, log)
     assert [(b.base_offset, b.record_count) for b in read_all(log)] == [(3, 1)]
-    log.close()
+    bench.close(log)
     assert bench.open().log_end_offset == 4
 
 

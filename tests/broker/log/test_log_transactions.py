@@ -149,7 +149,7 @@ def test_transactions_survive_a_restart(bench, producers: Producers, one_batch: 
         log = bench.open(clean=False, recovery_point=log.recovery_point if "flushed" in stop else 0)
     else:
         paths = [segment.path(".txnindex") for segment in log.segments]
-        log.close()
+        bench.close(log)
         for path in paths if "lost" in stop else []:
             if bench.disk.exists(path):
                 bench.disk.open(path).truncate(5)

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import errno
+import random
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from ottla_broker.log.errors import DataDirectoryError, DataDirectoryInUse, LogE
 from ottla_broker.log.manager import LogManager
 from ottla_broker.log.memory_disk import MemoryDisk
 from ottla_broker.log.partition import PartitionLog
+from ottla_wire.errors import KafkaError
 
 MakeBatch = Callable[..., bytearray]
 
@@ -48,6 +50,10 @@ class Node:
     def append(self, log: PartitionLog, batch: bytearray) -> None:
         log.append(batch, leader_epoch=0, now_ms=self.now_ms)
         log.update_high_watermark(log.log_end_offset)
+
+
+class PowerCut(Exception):  # noqa: N818 - what happens, not what goes wrong
+    """Nothing happens after this."""
 
 
 @pytest.fixture
@@ -296,9 +302,106 @@ def test_a_log_that_cannot_be_flushed_prevents_the_clean_shutdown_marker(
         await manager.close()
 
     asyncio.run(scenario())
-    assert "could not be closed cleanly" in caplog.text
+    assert "could not be flushed" in caplog.text
     node.disk.fail_sync = None
     assert not node.open().directory.clean_shutdown
+
+
+def test_a_log_that_has_failed_before_prevents_it_too(
+    node: Node, one_batch: MakeBatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        manager = node.open()
+        log = manager.create("orders", TOPIC_ID, 0, CONFIG)
+        node.append(log, one_batch())
+        node.disk.fail_sync = errno.EIO
+        with pytest.raises(KafkaError):
+            await manager.flush(log)
+        node.disk.fail_sync = None
+        await manager.close()
+
+    asyncio.run(scenario())
+    assert "could not be closed cleanly" in caplog.text
+    assert not node.open().directory.clean_shutdown
+
+
+def test_a_stop_waits_for_the_device_a_few_times_however_many_logs_there_are(node: Node, one_batch: MakeBatch) -> None:
+    async def scenario(count: int) -> int:
+        manager = node.open()
+        await manager.load(lambda _: CONFIG)
+        for index in range(count):
+            node.append(manager.create("orders", TOPIC_ID, index, CONFIG), one_batch())
+        before = node.disk.syncs
+        await manager.close()
+        return node.disk.syncs - before
+
+    few = asyncio.run(scenario(2))
+    assert asyncio.run(scenario(200)) == few < 10
+
+
+def test_a_stop_writes_nothing_for_logs_that_nothing_has_happened_to(node: Node, one_batch: MakeBatch) -> None:
+    async def scenario(*, appends: bool) -> None:
+        manager = node.open()
+        await manager.load(lambda _: CONFIG)
+        for index in range(2):
+            log = manager.create("orders", TOPIC_ID, index, CONFIG)
+            if appends and index == 0:
+                node.append(log, one_batch())
+        await manager.close()
+
+    asyncio.run(scenario(appends=True))
+    assert node.disk.list(DATA / "orders-1") == ["partition.metadata", "00000000000000000000.log"]
+    node.now_ms = node.disk.now_ms = 1_800_000_000_000
+    asyncio.run(scenario(appends=False))
+    for directory in (DATA / "orders-0", DATA / "orders-1"):
+        for name in node.disk.list(directory):
+            assert node.disk.modified_ms(directory / name) < node.now_ms, name
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_power_cut_while_stopping_costs_nothing_that_was_flushed(
+    node: Node, one_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = random.Random(seed)
+    syncs, cut_at = 0, seed % 2
+    sync = node.disk.sync_filesystem
+
+    def cut(path: Path) -> None:
+        nonlocal syncs
+        if syncs == cut_at:
+            node.disk.crash(chance)
+            raise PowerCut
+        syncs += 1
+        sync(path)
+
+    async def stop() -> None:
+        manager = node.open()
+        for index in range(5):
+            log = manager.create("orders", TOPIC_ID, index, CONFIG)
+            for _ in range(10):
+                node.append(log, one_batch())
+            await manager.flush(log)
+            for _ in range(10):
+                node.append(log, one_batch())
+        monkeypatch.setattr(node.disk, "sync_filesystem", cut)
+        with pytest.raises(PowerCut):
+            await manager.close()
+        monkeypatch.undo()
+
+    async def start() -> None:
+        manager = node.open()
+        assert not manager.directory.clean_shutdown
+        await manager.load(lambda _: CONFIG)
+        for index in range(5):
+            log = manager.get("orders", index)
+            assert log is not None
+            assert 10 <= log.log_end_offset <= 20
+            assert log.epoch_at(9) == 0
+            node.append(log, one_batch())
+        await manager.close()
+
+    asyncio.run(stop())
+    asyncio.run(start())
 
 
 def test_a_damaged_checkpoint_costs_a_recovery_and_no_data(

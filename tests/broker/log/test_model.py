@@ -103,7 +103,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.log.close()
+        self.bench.close(self.log)
         self.flushed = self.end
         self.log = self.bench.open(log_start_offset=self.start)
 

@@ -313,7 +313,7 @@ def test_preallocate_reserves_the_segment_and_gives_the_rest_back(bench) -> None
     bench.disk.crash()
     log = bench.open(clean=False)
     assert (log.log_end_offset, log.size_bytes) == (3, size)
-    log.close()
+    bench.close(log)
     assert bench.disk.used() < 1000
 
 

@@ -83,7 +83,7 @@ def test_reads_agree_with_the_list_of_batches(new_bench, sizes: list[int], max_b
         batch = build_batch([NewRecord(b"k", b"v" * 10, bench.now_ms)] * size)
         appended.append((*bench.append_at(log, batch), len(batch)))
     if data.draw(st.booleans(), "reopen"):
-        log.close()
+        bench.close(log)
         log = bench.open()
     bases = [segment.base_offset for segment in log.segments]
     for _ in range(10):
@@ -129,7 +129,7 @@ def test_a_missing_or_damaged_index_is_rebuilt(bench, read_all: ReadAll, suffix:
     before = [bytes(batch.buffer) for batch in read_all(log)]
     times = [log.offset_for_timestamp(bench.now_ms - n * 1000) for n in range(100)]
     paths = [segment.path(suffix) for segment in log.segments]
-    log.close()
+    bench.close(log)
     for path in paths:
         file = bench.disk.open(path)
         if damage == "missing":
@@ -151,7 +151,7 @@ def test_an_index_with_plausible_but_wrong_positions_is_rebuilt(bench) -> None:
     bench.fill(log, 100)
     path = log.segments.active.path(OFFSET_INDEX_SUFFIX)
     log.roll(bench.now_ms)
-    log.close()
+    bench.close(log)
     file = bench.disk.open(path)
     entries = bytearray(file.read(file.size(), 0))
     for position in range(7, len(entries), 8):
@@ -189,7 +189,7 @@ def test_29_finding_offsets_by_time(bench) -> None:
 
     check()
     assert len(log.segments) > 2
-    log.close()
+    bench.close(log)
     log = bench.open()
     check()
     log.delete_records_before(7)
@@ -241,7 +241,7 @@ def test_retention_by_time_leaves_an_empty_log_that_goes_on(bench, one_batch: Ma
     assert (log.log_start_offset, log.log_end_offset, log.size_bytes) == (100, 100, 0)
     assert log.enforce_retention(bench.now_ms) == []
     assert bench.append(log, one_batch()).base_offset == 100
-    log.close()
+    bench.close(log)
     log = bench.open(log_start_offset=100)
     assert (log.log_start_offset, log.log_end_offset) == (100, 101)
     assert bench.disk.exists(log.segments.active.path(LOG_SUFFIX))

@@ -169,7 +169,7 @@ def test_leader_epochs_survive_a_clean_restart(bench, one_batch) -> None:
     log = bench.open()
     for epoch in (2, 5):
         bench.append(log, one_batch(), leader_epoch=epoch)
-    log.close()
+    bench.close(log)
     assert tuple(bench.open().epoch_end_offset(2)) == (2, 1)
 
 
@@ -177,7 +177,7 @@ def test_leader_epochs_survive_a_clean_restart(bench, one_batch) -> None:
 def test_leftovers_of_unfinished_work_are_removed(bench, suffix: str) -> None:
     log = bench.open()
     bench.fill(log, 3)
-    log.close()
+    bench.close(log)
     leftover = bench.directory / f"{0:020d}.log{suffix}"
     orphan = bench.directory / f"{77:020d}.index"
     for path in (leftover, orphan):
@@ -190,7 +190,7 @@ def test_leftovers_of_unfinished_work_are_removed(bench, suffix: str) -> None:
 def test_a_log_that_ends_before_its_start_offset_begins_anew_there(bench, one_batch) -> None:
     log = bench.open()
     bench.fill(log, 5)
-    log.close()
+    bench.close(log)
     log = bench.open(log_start_offset=9)
     assert (log.log_start_offset, log.log_end_offset) == (9, 9)
     assert bench.append(log, one_batch()).base_offset == 9
@@ -200,7 +200,7 @@ def test_a_log_that_ends_before_its_start_offset_begins_anew_there(bench, one_ba
 def test_a_clean_restart_reads_no_batches_that_the_index_covers(bench, monkeypatch) -> None:
     log = bench.open()
     bench.fill(log, 500)
-    log.close()
+    bench.close(log)
     read: list[int] = []
     disk_file = type(bench.disk.open(bench.directory / f"{0:020d}.log"))
     original = disk_file.read
@@ -229,7 +229,7 @@ def test_a_clean_restart_remembers_the_last_batch_of_each_producer(bench, one_ba
     for sequence in range(3):
         batch = one_batch(producer_id=3, producer_epoch=0, base_sequence=sequence)
         bench.append(log, bytes(batch))
-    log.close()
+    bench.close(log)
     log = bench.open()
     assert bench.append(log, bytes(batch)).duplicate
     assert [path for path in bench.disk.list(bench.directory) if path.endswith(".snapshot")] == [f"{3:020d}.snapshot"]
@@ -241,7 +241,7 @@ def test_a_damaged_snapshot_is_replaced_by_replaying_the_log(bench, one_batch, d
     log = bench.open()
     for sequence in range(50):
         bench.append(log, one_batch(producer_id=3, producer_epoch=0, base_sequence=sequence))
-    log.close()
+    bench.close(log)
     for name in bench.disk.list(bench.directory):
         if name.endswith(".snapshot"):
             bench.disk.open(bench.directory / name).write(b"\xee", damage)
