@@ -143,7 +143,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._writer: SocketWriter
         self._reader = FrameReader(server.broker.config.socket_request_max_bytes)
-        self._direct = False
+        self._scratch = server.scratch
         self._paused = False
         self.connection = Connection("unknown", 0, int(loop.time() * 1000))
         self.connection.listener = listener
@@ -179,16 +179,15 @@ class ClientProtocol(asyncio.BufferedProtocol):
             task.cancel()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's contract
-        direct = self._reader.direct_buffer()
-        self._direct = direct is not None
-        return self._server.scratch if direct is None else direct
+        direct = self._reader.direct_buffer() if self._reader.takes_direct else None
+        return self._scratch if direct is None else direct
 
     def buffer_updated(self, count: int) -> None:
         try:
-            if self._direct:
+            if self._reader.takes_direct:
                 self._reader.direct_received(count)
             else:
-                self._reader.receive_data(self._server.scratch[:count])
+                self._reader.receive_data(self._scratch[:count])
         except WireError as error:
             self._serve()
             self._refuse(error)

@@ -76,6 +76,7 @@ class FrameReader:
         self._max_size = max_size
         self._spares = spares
         self._ready: deque[bytearray | memoryview] = deque()
+        self.takes_direct = False  # whether `direct_buffer` offers one
         self._length = bytearray()  # the part of a length field that has arrived
         self._size = 0  # of the frame being assembled
         self._filled = 0
@@ -127,9 +128,10 @@ class FrameReader:
 
         Release it before the next call of this reader, and report what was written into it by `direct_received`.
         """
-        if self._body is None or self._size <= SMALL_FRAME:
+        if not self.takes_direct:
             return None
         self._make_room(1)
+        assert self._body is not None
         return memoryview(self._body)[self._filled : self._size]
 
     def direct_received(self, count: int) -> None:
@@ -150,7 +152,8 @@ class FrameReader:
 
     def _begin(self, size: int) -> None:
         self._size, self._filled = size, 0
-        spare = self._spares.take(size) if size > SMALL_FRAME else None
+        self.takes_direct = size > SMALL_FRAME
+        spare = self._spares.take(size) if self.takes_direct else None
         self._body = bytearray(min(size, FIRST_ROOM)) if spare is None else spare
         self._advance(0)
 
@@ -165,7 +168,8 @@ class FrameReader:
         self._filled += count
         if self._filled == self._size:
             body, self._body = self._body, None
-            if self._size > SMALL_FRAME:
+            if self.takes_direct:
+                self.takes_direct = False
                 self._ready.append(memoryview(body)[: self._size])
                 self._spares.put(body)
             else:
