@@ -174,7 +174,7 @@ class Worker:
             await self._measure_lag()
 
     def _poll_timeout_s(self) -> float:
-        if self._is_busy():
+        if self._is_busy() or any(task.changed for task in self._tasks.values()):
             return 0.0
         if self._restoring is not None or not self._assigned_once:
             return _BUSY_WAIT_S
@@ -341,6 +341,7 @@ class Worker:
         self._committed.clear()
         self._uncommitted = False
         self.metrics.tasks.set(0)
+        self.metrics.lag.clear()
 
     async def _quiesce(self) -> bool:
         """Waits, within a bound, until no task is in the middle of a batch. Returns whether that is so."""
