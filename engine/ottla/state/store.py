@@ -15,9 +15,8 @@ from typing import Any, Protocol
 class StoreSpec:
     """A store that a sub-topology needs; every task of the sub-topology gets one.
 
-    `changelog` names the topic from which the store can be built again: the app's own changelog topic, or the source
-    topic itself when the store is a table read from a topic (`source` is true; then no changes are written). The
-    order of `encode_key`'s bytes is the order of `StoreCache.range`.
+    `changelog` names the topic from which the store can be built again. The order of `encode_key`'s bytes is the order
+    of `StoreCache.range`.
     """
 
     name: str
@@ -26,7 +25,6 @@ class StoreSpec:
     decode_key: Callable[[bytes], Any]
     encode_value: Callable[[Any], bytes]
     decode_value: Callable[[bytes], Any]
-    source: bool = False
 
 
 class KeyValueStore(Protocol):
