@@ -129,12 +129,18 @@ class ConsumerGroups:
     ) -> Decision:
         """JoinGroup. `join_classic` lets the member join what has meanwhile become a classic group."""
         decision = Decision()
+        if not group.members:
+            if request.member_id:
+                raise KafkaError(ErrorCode.UNKNOWN_MEMBER_ID, f"group {group.group_id!r} has no members: join again")
+            self._downgrade(group, [], decision, now_ms, join_classic)
+            decision.deferred.append(ticket)
+            return decision
         static = group.static_member(request.group_instance_id)
-        replaced = [static.member_id] if static is not None and static.classic is None else []
-        if not group.members or (replaced and not request.member_id):
+        if static is not None and static.classic is None and not request.member_id:
+            # The last member of the consumer protocol may have come back as one of the classic protocol.
             subscription_of(group, request)
-            if self._migration.downgrades(group, replaced, joining=1) or not group.members:
-                self._downgrade(group, replaced, decision, now_ms, join_classic)
+            if self._migration.downgrades(group, [static.member_id], joining=1):
+                self._downgrade(group, [static.member_id], decision, now_ms, join_classic)
                 decision.deferred.append(ticket)
                 return decision
         self._members.join(Draft(group, decision), request, joiner, ticket, now_ms)

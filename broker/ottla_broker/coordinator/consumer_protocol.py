@@ -258,7 +258,7 @@ class ConsumerProtocol:
         revocation = self._timer(GroupTimerKind.REVOCATION, group_id, member.member_id)
         if member.state is not MemberState.UNREVOKED_PARTITIONS:
             self._timers.cancel(revocation)
-        elif former is None or former.state is not MemberState.UNREVOKED_PARTITIONS:
+        elif former is None or former.revoking.keys() != member.revoking.keys():
             self._timers.set(revocation, now_ms + member.rebalance_timeout_ms)
 
     def _start_session(self, group_id: str, member: ConsumerMember, now_ms: int) -> None:

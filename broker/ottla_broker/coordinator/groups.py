@@ -5,7 +5,6 @@ A coroutine here returns when its answer is due, which for a JoinGroup can take 
 KafkaError that stands for the whole request.
 """
 
-import asyncio
 import logging
 import uuid
 from typing import TYPE_CHECKING
@@ -17,8 +16,8 @@ from ottla_broker.coordinator.consumer_groups import Resolution
 from ottla_broker.coordinator.consumer_messages import Sender, validate
 from ottla_broker.coordinator.group_core import GroupCore
 from ottla_broker.coordinator.group_timers import GroupTimer
+from ottla_broker.coordinator.matching import Matcher
 from ottla_broker.coordinator.records import RecordCodec
-from ottla_broker.coordinator.regexes import matching
 from ottla_broker.coordinator.runtime import CoordinatorRuntime
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.consumer_group_describe import DescribedGroup as DescribedConsumerGroup
@@ -50,7 +49,7 @@ class GroupCoordinator:
     def __init__(self, broker: "Broker") -> None:
         self._broker = broker
         self._config = broker.config
-        self._matching = asyncio.Semaphore(1)
+        self._matcher = Matcher()
         self._runtime: CoordinatorRuntime[GroupCore, GroupTimer] = CoordinatorRuntime(
             broker,
             CONSUMER_OFFSETS,
@@ -136,11 +135,9 @@ class GroupCoordinator:
             self._runtime.spawn(self._match(core, resolution))
 
     async def _match(self, core: GroupCore, resolution: Resolution) -> None:
-        """In a thread, and one at a time: what clients send may take long to match, but nobody else waits for it."""
         names = list(self._broker.image.topics)
         try:
-            async with self._matching:
-                found = await asyncio.to_thread(lambda: {regex: matching(regex, names) for regex in resolution.regexes})
+            found = {regex: await self._matcher.matching(regex, names) for regex in resolution.regexes}
         except Exception:
             logger.exception("group %r: regular expressions could not be matched", resolution.group_id)
             core.consumers.unresolvable(resolution)

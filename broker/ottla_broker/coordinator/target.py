@@ -19,7 +19,8 @@ def preferred_assignor(group: ConsumerGroup, offered: Sequence[str]) -> str:
 
 def compute_target(group: ConsumerGroup, topics: Mapping[str, TopicState], offered: Sequence[str]) -> Target:
     """What every member is to have, given what it was to have before."""
-    ids = {subscribed: topic_ids(subscribed, topics) for subscribed in map(group.topics_of, group.members.values())}
+    subscriptions = set(map(group.topics_of, group.members.values()))
+    ids = {subscribed: topic_ids(subscribed, topics) for subscribed in subscriptions}
     subscribers = [
         Subscriber(
             member_id=member.member_id,
@@ -30,6 +31,9 @@ def compute_target(group: ConsumerGroup, topics: Mapping[str, TopicState], offer
         for member in group.members.values()
     ]
     partitions = {
-        topics[name].id: len(topics[name].partitions) for subscribed in ids for name in subscribed if name in topics
+        topics[name].id: len(topics[name].partitions)
+        for subscribed in subscriptions
+        for name in subscribed
+        if name in topics
     }
     return ASSIGNORS[preferred_assignor(group, offered)](subscribers, partitions)

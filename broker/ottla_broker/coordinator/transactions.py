@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from ottla_broker.cluster.topics import TRANSACTION_STATE
 from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.markers import EndOfTransaction, write_marker
+from ottla_broker.coordinator.matching import Matcher
 from ottla_broker.coordinator.producer_ids import ProducerIds
 from ottla_broker.coordinator.records import RecordCodec
-from ottla_broker.coordinator.regexes import matching
 from ottla_broker.coordinator.runtime import CoordinatorRuntime
 from ottla_broker.coordinator.transaction import TRANSACTIONS_V1, Partition, Transaction
 from ottla_broker.coordinator.transaction_core import TransactionCore, TransactionTimer
@@ -41,7 +41,7 @@ class TransactionCoordinator:
         self._broker = broker
         self._ids = ProducerIds()
         self._refill = asyncio.Lock()
-        self._matching = asyncio.Semaphore(1)
+        self._matcher = Matcher()
         self._runtime: CoordinatorRuntime[TransactionCore, TransactionTimer] = CoordinatorRuntime(
             broker,
             TRANSACTION_STATE,
@@ -176,7 +176,7 @@ class TransactionCoordinator:
     ) -> list[Transaction]:
         """ListTransactions: those that pass all the filters; empty ones, and a negative duration, pass everything.
 
-        The regular expression is matched in a thread, for one request at a time. Raises INVALID_REGULAR_EXPRESSION.
+        Raises INVALID_REGULAR_EXPRESSION.
         """
         now_ms = self._broker.clock()
         found = [
@@ -186,9 +186,7 @@ class TransactionCoordinator:
         ]
         if not id_regex:
             return found
-        ids = [transaction.transactional_id for transaction in found]
-        async with self._matching:
-            matched = await asyncio.to_thread(matching, id_regex, ids)
+        matched = await self._matcher.matching(id_regex, [transaction.transactional_id for transaction in found])
         return [transaction for transaction in found if transaction.transactional_id in matched]
 
     def describe(self, transactional_id: str) -> Transaction:

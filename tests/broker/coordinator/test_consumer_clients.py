@@ -23,7 +23,7 @@ def broker(start_broker):
         group_consumer_min_heartbeat_interval_ms=50,
         group_consumer_heartbeat_interval_ms=100,
         group_consumer_min_session_timeout_ms=1_000,
-        group_consumer_session_timeout_ms=3_000,
+        group_consumer_session_timeout_ms=2_000,
         group_consumer_assignment_interval_ms=0,
     )
 

@@ -368,6 +368,22 @@ def test_a_member_that_does_not_give_up_its_partitions_goes_after_its_rebalance_
     assert b.indexes == [0, 1, 2, 3]
 
 
+def test_who_has_to_give_up_more_has_its_full_time_for_that(driver):
+    a = driver.consumer("a", rebalance_timeout_ms=10_000)
+    driver.settle(a)
+    driver.consumer("b").heartbeat()
+    a.heartbeat()
+    driver.advance(9_000)
+    driver.consumer("c").heartbeat()
+    driver.consumer("d").heartbeat()
+    a.heartbeat()
+    assert len(driver.group.members["a"].revoking) == 1
+    driver.advance(9_000)
+    assert "a" in driver.group.members
+    driver.advance(1_000)
+    assert "a" not in driver.group.members
+
+
 def test_a_group_has_a_session_timeout_and_a_heartbeat_interval_of_its_own(driver):
     driver.configure("consumer.session.timeout.ms", "50000")
     driver.configure("consumer.heartbeat.interval.ms", "7000")

@@ -502,3 +502,19 @@ def test_an_empty_classic_group_becomes_a_consumer_group(driver):
     assert new.indexes == [0, 1, 2, 3]
     recovered = driver.recovered().groups["group"]
     assert (recovered.members, recovered.epoch) == (driver.group.members, driver.group.epoch)
+
+
+def test_an_empty_consumer_group_may_become_one_of_others_than_consumers(driver):
+    new = driver.consumer("new")
+    new.heartbeat()
+    new.leave()
+    assert driver.enter(protocol_type="connect").code is ErrorCode.NONE
+    assert driver.group.protocol_type == "connect"
+
+
+def test_nobody_is_known_to_an_empty_consumer_group(driver):
+    new = driver.consumer("new")
+    new.heartbeat()
+    new.leave()
+    assert driver.join("new", protocols=Classic(driver).protocols()).code is ErrorCode.UNKNOWN_MEMBER_ID
+    assert isinstance(driver.group, ConsumerGroup)

@@ -239,7 +239,7 @@ def client_instance(client):
     return client.instance if isinstance(client, ClassicClient) else client.consumer.instance
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_no_partition_has_two_users_and_everyone_gets_a_share(groups, seed):
     driver = groups(
         group_consumer_assignment_interval_ms=random.Random(seed).choice([0, 1_000]),

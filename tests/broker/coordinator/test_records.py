@@ -141,15 +141,13 @@ def test_what_a_member_has_is_written_with_the_epochs_that_gave_it():
     )
     assert key == b"\x00\x08\x00\x01g\x00\x01m"
     numbers = [number.to_bytes(4) for number in (5, 4, 0, 1, 5, 3)]
-    assert (
-        value
-        == b"".join(
-            [b"\x00\x00", *numbers[:2], b"\x00"]  # epoch, epoch before, STABLE
-            + [b"\x02", topic_id.bytes, b"\x03", *numbers[2:4]]  # one topic with two partitions
-            + [b"\x01\x00\x09\x03", *numbers[4:]]  # tag 0: two epochs
-            + [b"\x01", b"\x00"]  # nothing to be given up, and no tags
-        )
-    )
+    parts = [
+        *(b"\x00\x00", *numbers[:2], b"\x00"),  # epoch, epoch before, STABLE
+        *(b"\x02", topic_id.bytes, b"\x03", *numbers[2:4]),  # one topic with two partitions
+        *(b"\x01\x00\x09\x03", *numbers[4:]),  # tag 0: two epochs
+        *(b"\x01", b"\x00"),  # nothing to be given up, and no tags
+    ]
+    assert value == b"".join(parts)
 
 
 def test_a_state_and_epochs_that_are_not_known_are_read_carefully():
