@@ -5,12 +5,15 @@ import dataclasses
 
 import pytest
 
+from ottla_broker.coordinator import matching
 from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.groups import GroupCoordinator
 from ottla_broker.coordinator.transactions import TransactionCoordinator
 from ottla_broker.log.producers import Origin
 from ottla_wire.control_records import build_end_txn_marker
 from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
+from ottla_wire.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from ottla_wire.messages.offset_commit import (
     OffsetCommitRequest,
     OffsetCommitRequestPartition,
@@ -197,6 +200,110 @@ def test_an_answer_waits_for_the_flush_that_the_topic_asks_for(run, monkeypatch)
         flushed.set()
         await commit
         assert log.recovery_point == log.log_end_offset
+
+    run(scenario)
+
+
+# -- decisions that follow
+
+
+async def empty_consumer_group(broker):
+    """A consumer group whose only member has left: who joins it classically makes it a classic group first."""
+    for epoch in (0, -1):
+        request = ConsumerGroupHeartbeatRequest(
+            group_id="group",
+            member_id="m",
+            member_epoch=epoch,
+            rebalance_timeout_ms=10_000,
+            subscribed_topic_names=["data"],
+            topic_partitions=[],
+        )
+        await broker.groups.consumer_heartbeat(request, client_id="c", client_host="h", version=1)
+
+
+async def join(broker):
+    request = JoinGroupRequest(
+        group_id="group",
+        session_timeout_ms=10_000,
+        rebalance_timeout_ms=10_000,
+        member_id="",
+        protocol_type="consumer",
+        protocols=[JoinGroupRequestProtocol(name="range", metadata=b"")],
+    )
+    return await broker.groups.join(request, client_id="c", client_host="h", version=3)
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_what_follows_from_a_decision_is_decided_once_that_is_in_the_log(run, flush):
+    async def scenario(broker):
+        await empty_consumer_group(broker)
+        if flush:
+            log = broker.partition("__consumer_offsets", 0)
+            log.config = dataclasses.replace(log.config, flush_messages=1)
+        assert (await join(broker)).generation_id == 1
+        (listed,) = broker.groups.list_groups([], [])
+        assert (listed.group_type, listed.group_state) == ("classic", "CompletingRebalance")
+
+    run(scenario)
+
+
+def test_a_request_that_is_answered_by_what_follows_is_refused_with_what_comes_before(run, monkeypatch):
+    async def scenario(broker):
+        await empty_consumer_group(broker)
+
+        def refuse(*_arguments, **_options):
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(broker, "append", refuse)
+            with pytest.raises(KafkaError) as error:
+                await join(broker)
+        assert error.value.code is ErrorCode.NOT_COORDINATOR
+        assert (await join(broker)).generation_id == 1
+
+    run(scenario)
+
+
+def test_a_request_that_is_answered_by_what_follows_is_refused_if_that_is(run):
+    async def scenario(broker):
+        await empty_consumer_group(broker)
+        request = JoinGroupRequest(
+            group_id="group",
+            session_timeout_ms=10_000,
+            rebalance_timeout_ms=10_000,
+            member_id="",
+            protocol_type="consumer",
+            protocols=[],
+        )
+        with pytest.raises(KafkaError) as error:
+            await broker.groups.join(request, client_id="c", client_host="h", version=3)
+        assert error.value.code is ErrorCode.INCONSISTENT_GROUP_PROTOCOL
+
+    run(scenario)
+
+
+def test_expressions_that_cannot_be_matched_now_are_matched_with_the_next_heartbeat(run, monkeypatch, caplog):
+    async def scenario(broker):
+        def request(epoch):
+            return ConsumerGroupHeartbeatRequest(
+                group_id="group",
+                member_id="m",
+                member_epoch=epoch,
+                rebalance_timeout_ms=10_000 if epoch == 0 else -1,
+                subscribed_topic_regex="da.*" if epoch == 0 else None,
+                topic_partitions=[] if epoch == 0 else None,
+            )
+
+        async def beat(epoch):
+            return await broker.groups.consumer_heartbeat(request(epoch), client_id="c", client_host="h", version=1)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(matching, "matching", lambda *_: 1 / 0)
+            answer = await beat(0)
+            await until(lambda: "could not be matched" in caplog.text)
+        while not answer.assignment or not answer.assignment.topic_partitions:
+            await asyncio.sleep(0.01)
+            answer = await beat(answer.member_epoch)
 
     run(scenario)
 
