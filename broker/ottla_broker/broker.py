@@ -101,6 +101,9 @@ class Broker:
         appended = log.append(data, leader_epoch=state.leader_epoch, now_ms=self.clock(), origin=origin)
         if self.advance(log, state):
             self.waits.advanced(log.topic, log.index, len(data))
+        traffic = log.traffic
+        traffic.produces += 1
+        traffic.bytes_in += len(data)
         return appended
 
     def advance(self, log: PartitionLog, state: PartitionState) -> bool:
@@ -114,6 +117,15 @@ class Broker:
         before = log.high_watermark
         log.update_high_watermark(log.log_end_offset)
         return log.high_watermark > before
+
+    def count_failure(self, topic: str, index: int, *, produce: bool) -> None:
+        """Note that a partition of a Produce or Fetch was refused; those that are not here count together."""
+        log = self.logs.get(topic, index)
+        traffic = self.logs.retired if log is None else log.traffic
+        if produce:
+            traffic.failed_produces += 1
+        else:
+            traffic.failed_fetches += 1
 
     def leadership(self, log: PartitionLog) -> PartitionState:
         """Who leads the partition of a log, in which epoch. Raises KafkaError if it is being deleted."""

@@ -20,6 +20,12 @@ def broker(
         str | None,
         typer.Option("--listen", metavar="HOST:PORT", help="The address to listen on; port 0 picks a free one."),
     ] = None,
+    admin_listen: Annotated[
+        str | None,
+        typer.Option(
+            "--admin-listen", metavar="HOST:PORT", help="Where to serve /metrics, /health/live and /health/ready."
+        ),
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="A setting by Kafka's name; may be given many times."),
@@ -41,6 +47,8 @@ def broker(
         given.append(f"log.dirs={data_dir}")
     if listen is not None:
         given.append(f"listeners={listen}")
+    if admin_listen is not None:
+        given.append(f"admin.listen={admin_listen}")
     try:
         config = load_config(config_file, given)
     except InvalidSetting as error:

@@ -51,6 +51,11 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_dirs: Annotated[str, Setting(STRING, "The directory that holds all data of this node.")] = "/tmp/ottla-logs"
     broker_rack: Annotated[str | None, Setting(STRING, "The rack, zone or region that this node is in.")] = None
 
+    admin_listen: Annotated[
+        str | None,
+        Setting(STRING, "The address for metrics and health over HTTP, HOST:PORT; a setting of Ottla's own."),
+    ] = None
+
     # --- connections
     socket_request_max_bytes: Annotated[int, Setting(INT, "The largest request that is read.", minimum=1)] = 104_857_600
     connections_max_idle_ms: Annotated[
@@ -282,6 +287,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
             parse_listeners("advertised.listeners", self.advertised_listeners),
             parse_protocols("listener.security.protocol.map", self.listener_security_protocol_map),
         )
+        if self.admin_listen is not None:
+            Address.parse("admin.listen", self.admin_listen)
         if "," in self.log_dirs:
             raise InvalidSetting(f"log.dirs is {self.log_dirs}; this version keeps all data in one directory")
         for override in self.max_connections_per_ip_overrides:

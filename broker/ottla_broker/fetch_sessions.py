@@ -113,6 +113,12 @@ class FetchSessions:
     def __init__(self, max_sessions: int) -> None:
         self._max_sessions = max_sessions
         self._sessions: OrderedDict[int, FetchSession] = OrderedDict()
+        self.evictions = 0
+
+    @property
+    def partitions(self) -> int:
+        """Partitions in all sessions together."""
+        return sum(len(session.partitions) for session in self._sessions.values())
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -171,4 +177,5 @@ class FetchSessions:
         if now_ms - oldest.last_used_ms <= EVICTION_MS:
             return False
         del self._sessions[oldest.id]
+        self.evictions += 1
         return True

@@ -6,6 +6,7 @@ reverse: what was acknowledged is flushed, and the next start has nothing to rec
 """
 
 import asyncio
+import functools
 import logging
 import os
 import time
@@ -20,7 +21,7 @@ from ottla_broker.cluster.image import ClusterImage, PartitionState, ResourceTyp
 from ottla_broker.cluster.metadata_log import Changes, MetadataLog
 from ottla_broker.cluster.records import BrokerEndpoint
 from ottla_broker.cluster.registration import Registration
-from ottla_broker.cluster.topics import CLUSTER_METADATA
+from ottla_broker.cluster.topics import CLUSTER_METADATA, CONSUMER_OFFSETS, TRANSACTION_STATE
 from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator.groups import GroupCoordinator
 from ottla_broker.coordinator.transactions import TransactionCoordinator
@@ -28,6 +29,8 @@ from ottla_broker.dispatch import load_handlers
 from ottla_broker.listeners import Address, Listener
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.manager import LogManager
+from ottla_broker.phase import Phase
+from ottla_broker.request_timings import RequestTimings
 from ottla_broker.server import Server
 
 logger = logging.getLogger(__name__)
@@ -54,9 +57,12 @@ class Node:
     broker: Broker
     server: Server
     listeners: list[Listener]
+    admin_address: Address | None
 
     def __init__(self, config: BrokerConfig) -> None:
         self.config = config  # in force: dynamic settings over what it was started with
+        self.phase = Phase.STARTING
+        self.admin_address = None
         self._image = ClusterImage()
         self._logs = LogManager(config.data_directory, config.log_manager, clock)
         self._stops = AsyncExitStack()
@@ -84,11 +90,16 @@ class Node:
 
     async def stop(self) -> None:
         """Close the connections, flush the logs, release the data directory."""
+        self.phase = Phase.STOPPING
         await self._stops.aclose()
 
     async def _start(self) -> None:
         logs, stops = self._logs, self._stops
         load_handlers()
+        timings = None
+        if self.config.admin_listen is not None:
+            timings = RequestTimings()
+            await self._start_admin(Address.parse("admin.listen", self.config.admin_listen))
 
         logs.open(self.config.node_id)
         stops.push_async_callback(logs.close)
@@ -104,7 +115,7 @@ class Node:
         self._reconcile()
         broker.groups = GroupCoordinator(broker)
         broker.transactions = TransactionCoordinator(broker)
-        self.server = server = Server(broker)
+        self.server = server = Server(broker, timings)
         stops.callback(server.unbind)
         self.listeners = [await server.bind(listener) for listener in config.bindings]
 
@@ -121,6 +132,30 @@ class Node:
         stops.push_async_callback(server.stop)
         stops.callback(_remove_address, config.data_directory)
         _write_address(config.data_directory, self.address)
+        self.phase = Phase.RUNNING
+
+    async def _start_admin(self, address: Address) -> None:
+        """Answer from now on whether this node is alive and ready, and what it has to tell."""
+        # A broker that nobody asks for metrics is spared what they cost it.
+        from ottla_broker import metrics
+        from ottla_broker.admin_http import AdminServer
+
+        admin = AdminServer(functools.partial(metrics.exposition, self), self.reasons_not_ready)
+        self.admin_address = await admin.start(address)
+        self._stops.push_async_callback(admin.stop)
+
+    def reasons_not_ready(self) -> list[str]:
+        """Why clients are not served, or not all of them; nothing if they are."""
+        if self.phase is not Phase.RUNNING:
+            return [f"the broker is {self.phase.name.lower()}"]
+        return [
+            f"{coordinator.loading} partitions of {topic} are being loaded"
+            for coordinator, topic in (
+                (self.broker.groups, CONSUMER_OFFSETS),
+                (self.broker.transactions, TRANSACTION_STATE),
+            )
+            if coordinator.loading
+        ]
 
     def _registration(self) -> Registration:
         endpoints = [

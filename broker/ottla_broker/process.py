@@ -41,6 +41,8 @@ async def _serve(config: BrokerConfig) -> None:
     print(f"ottla broker: listening on {node.address}, data in {config.data_directory}", flush=True)
     for listener in node.listeners[1:]:
         print(f"ottla broker: listening on {listener.address} for {listener.name}", flush=True)
+    if node.admin_address is not None:
+        print(f"ottla broker: metrics and health at http://{node.admin_address}", flush=True)
     await told_to_stop.wait()
     await node.stop()
 

@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import socket
+import time
 from collections import Counter
 from typing import cast
 
@@ -22,6 +23,7 @@ from ottla_broker.connection import Connection, Exchange, Stage
 from ottla_broker.eager import run_to_first_wait
 from ottla_broker.errors import CannotStart, ClosesConnection
 from ottla_broker.listeners import Address, Listener
+from ottla_broker.request_timings import RequestTimings
 from ottla_broker.writer import SocketWriter
 from ottla_wire.chunks import Part
 from ottla_wire.errors import WireError
@@ -38,10 +40,12 @@ _DESCRIPTORS_FOR_FILES = 256
 
 
 class Server:
-    """Serves one broker on all its listeners."""
+    """Serves one broker on all its listeners. With `timings` it takes the time of every request."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, timings: RequestTimings | None = None) -> None:
         self.broker = broker
+        self.timings = timings
+        self.listeners: list[str] = []
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
         self.connections: set[ClientProtocol] = set()
         self._emptied = asyncio.Event()
@@ -55,9 +59,10 @@ class Server:
         """Reserve a listener's address; returns it with the port that port 0 picked. Raises CannotStart."""
         loop = asyncio.get_running_loop()
         name, address = listener
+        protocol = ClientProtocol if self.timings is None else TimedProtocol
         try:
             server = await loop.create_server(
-                lambda: ClientProtocol(self, loop, name),
+                lambda: protocol(self, loop, name),
                 address.host,
                 address.port,
                 backlog=self.broker.config.socket_listen_backlog_size,
@@ -68,6 +73,7 @@ class Server:
             reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
             raise CannotStart(f"cannot listen on {address}: {reason}") from error
         self._listening.append(server)
+        self.listeners.append(name)
         return Listener(name, Address(address.host, server.sockets[0].getsockname()[1]))
 
     async def serve(self) -> None:
@@ -215,7 +221,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._flush()
         self._regulate()
 
-    def _start(self, frame: bytearray | memoryview, now_ms: int) -> None:
+    def _start(self, frame: bytearray | memoryview, now_ms: int) -> asyncio.Task[list[Part]] | None:
+        """Start a request; its task if it has to wait for something."""
         task: asyncio.Task[list[Part]] | None = None
         try:
             parts = dispatch.answer_at_once(self._broker, frame)
@@ -223,13 +230,14 @@ class ClientProtocol(asyncio.BufferedProtocol):
                 task, parts = run_to_first_wait(dispatch.respond(self._broker, self.connection, frame))
             if task is None:
                 self._writer.send(self.connection.answer(parts or [], now_ms))
-                return
+                return None
         except Exception as error:
             self._refuse(error)
-            return
+            return None
         exchange = self.connection.begin(now_ms)
         self.tasks.add(task)
         task.add_done_callback(lambda done: self._finished(exchange, done))
+        return task
 
     def _finished(self, exchange: Exchange, task: asyncio.Task[list[Part]]) -> None:
         """A request that had to wait has its response."""
@@ -289,6 +297,21 @@ class ClientProtocol(asyncio.BufferedProtocol):
         """Forget the room that was kept for the next large request."""
         if not self._paused and not self._reader.mid_frame:
             self._reader = FrameReader(self._broker.config.socket_request_max_bytes)
+
+
+class TimedProtocol(ClientProtocol):
+    """A connection whose requests are timed."""
+
+    def _start(self, frame: bytearray | memoryview, now_ms: int) -> asyncio.Task[list[Part]] | None:
+        assert self._server.timings is not None
+        timing = self._server.timings.of(frame)
+        begun = time.perf_counter()
+        task = super()._start(frame, now_ms)
+        if task is None:
+            timing.observe((time.perf_counter() - begun) * 1000)
+        else:
+            task.add_done_callback(lambda _: timing.observe((time.perf_counter() - begun) * 1000))
+        return task
 
 
 def _descriptors() -> int:

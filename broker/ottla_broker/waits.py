@@ -27,6 +27,7 @@ class Waits:
 
     def __init__(self) -> None:
         self._fetches: dict[Partition, set[_Parked]] = {}
+        self.parked = 0  # fetches, each under all of its partitions
 
     async def for_bytes(self, partitions: Collection[Partition], missing_bytes: int, timeout_ms: int) -> None:
         """Return when `missing_bytes` more can be read from `partitions` together, on a wake, or after `timeout_ms`.
@@ -38,9 +39,11 @@ class Waits:
         for partition in partitions:
             self._fetches.setdefault(partition, set()).add(parked)
         timer = loop.call_later(timeout_ms / 1000, _release, parked)
+        self.parked += 1
         try:
             await parked.future
         finally:
+            self.parked -= 1
             timer.cancel()
             for partition in partitions:
                 others = self._fetches[partition]

@@ -7,6 +7,7 @@ KafkaError that stands for the whole request.
 
 import logging
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from ottla_broker.cluster.topics import CONSUMER_OFFSETS
@@ -188,6 +189,19 @@ class GroupCoordinator:
         self._runtime.append_marker(partition, marker, producer_id, committed)
 
     # -- administration
+
+    @property
+    def loading(self) -> int:
+        """Partitions of `__consumer_offsets` that are still being loaded."""
+        return self._runtime.loading
+
+    def count(self) -> Counter[tuple[str, str]]:
+        """How many groups there are, by type and state."""
+        return Counter(
+            (group.group_type, group.group_state)
+            for core in self._runtime.active_cores()
+            for group in core.list_groups((), ())
+        )
 
     def list_groups(self, states: list[str], types: list[str]) -> list[ListedGroup]:
         """ListGroups: names of states and types in any case; empty lists stand for all."""

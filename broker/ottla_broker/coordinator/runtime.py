@@ -211,6 +211,11 @@ class CoordinatorRuntime(Generic[C, K]):
             self._check(shard)
             yield shard.core
 
+    @property
+    def loading(self) -> int:
+        """Partitions that are still being loaded."""
+        return sum(shard.status is _Status.LOADING for shard in self._shards.values())
+
     def active_cores(self) -> list[C]:
         """The cores that have been loaded."""
         return [shard.core for shard in self._shards.values() if shard.status is _Status.ACTIVE]

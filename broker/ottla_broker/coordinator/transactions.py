@@ -7,6 +7,7 @@ partition that took part, again and again until each has taken its own, also aft
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -170,6 +171,19 @@ class TransactionCoordinator:
             self._runtime.carry_out(core, core.complete(transaction, self._broker.clock()))
 
     # -- administration
+
+    @property
+    def loading(self) -> int:
+        """Partitions of `__transaction_state` that are still being loaded."""
+        return self._runtime.loading
+
+    def count(self) -> Counter[str]:
+        """How many transactional ids there are, by the state of their transaction."""
+        return Counter(
+            transaction.state.title
+            for core in self._runtime.active_cores()
+            for transaction in core.transactions.values()
+        )
 
     async def list_transactions(
         self, states: Collection[str], producer_ids: Collection[int], min_duration_ms: int, id_regex: str

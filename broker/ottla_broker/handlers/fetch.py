@@ -70,6 +70,7 @@ async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) 
             break
         await broker.waits.for_bytes(read.waits_for, request.min_bytes - read.size, wait_ms)
     for partition, data in read.answers:
+        _count(broker, partition, data)
         if isinstance(data.records, FileRegion):
             await warm(data.records)
             if context.version < _FIRST_WITH_ZSTD:
@@ -104,6 +105,8 @@ def fetch_one(broker: Broker, frame: bytearray | memoryview, version: int) -> li
         records = None
     if records is None:
         return None
+    log.traffic.fetches += 1
+    log.traffic.bytes_out += region.size
     return terms.response(frame, records, found.high_watermark, found.last_stable_offset, found.log_start_offset)
 
 
@@ -208,6 +211,21 @@ def _data(partition: FetchPartition, found: Slice) -> PartitionData:
         ],
         records=b"" if found.region is None else found.region,
     )
+
+
+def _count(broker: Broker, partition: FetchPartition, data: PartitionData) -> None:
+    topic = partition.topic
+    if partition.topic_id != _NO_ID:
+        state = broker.image.topics_by_id.get(partition.topic_id)
+        topic = "" if state is None else state.name
+    if data.error_code:
+        broker.count_failure(topic, partition.index, produce=False)
+        return
+    log = broker.logs.get(topic, partition.index)
+    if log is not None:
+        log.traffic.fetches += 1
+        if isinstance(data.records, FileRegion):
+            log.traffic.bytes_out += data.records.size
 
 
 def _refuse_zstd(broker: Broker, partition: FetchPartition, data: PartitionData, region: FileRegion) -> None:

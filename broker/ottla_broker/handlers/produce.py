@@ -70,6 +70,7 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                         index=data.index, error_code=error.code, base_offset=_NO_OFFSET, error_message=error.message
                     )
                 )
+                broker.count_failure(name, data.index, produce=True)
                 if error.code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
                     misdirected.append((name, answered.partition_responses[-1]))
                 continue

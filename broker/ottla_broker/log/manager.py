@@ -31,6 +31,7 @@ from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.partition import PartitionLog
+from ottla_broker.log.traffic import Traffic
 from ottla_wire.errors import KafkaError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class LogManager:
         self._removals: list[tuple[int, Path]] = []
         self._checkpoints: dict[str, dict[TopicPartition, int]] = {}  # as they are on disk
         self._jobs: list[asyncio.Task[None]] = []
+        self.retired = Traffic()  # of the partitions that were deleted
         self._compacting: PartitionLog | None = None  # its segments are being read in a thread
 
     @property
@@ -141,6 +143,7 @@ class LogManager:
     def delete(self, topic: str, index: int) -> None:
         """Take a partition out of service at once; its files go after file.delete.delay.ms."""
         log = self._logs.pop((topic, index))
+        self.retired.add(log.measure())
         self._flushes.pop(log, None)
         self._removals.append((self._clock() + log.config.file_delete_delay_ms, log.delete()))
 

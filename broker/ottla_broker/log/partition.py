@@ -30,6 +30,7 @@ from ottla_broker.log.recovery import RecoveredLog, load_producers, recover_log
 from ottla_broker.log.retention import SegmentSummary, expired_segments
 from ottla_broker.log.segment import LOG_SUFFIX, Segment
 from ottla_broker.log.segments import Segments, TimestampedOffset
+from ottla_broker.log.traffic import Traffic
 from ottla_broker.log.transactions import AbortedTransaction
 from ottla_broker.log.validation import Data, assign, check_batch, check_offsets, parse_batches
 from ottla_wire.errors import ErrorCode, KafkaError
@@ -106,6 +107,8 @@ class PartitionLog:
         self._unflushed_since_ms = now_ms if self.log_end_offset > recovery_point else None
         self._unsynced_names: set[str] = set()  # of files that were made since the last flush
         self._flushing = threading.Lock()
+        self._opened_at = self.log_end_offset
+        self.traffic = Traffic()
         self._failure: str | None = None
 
     @classmethod
@@ -185,6 +188,11 @@ class PartitionLog:
     @property
     def size_bytes(self) -> int:
         return self._segments.size_bytes
+
+    def measure(self) -> Traffic:
+        """The traffic with everything in it; records are not counted one by one, but by the offsets that they took."""
+        self.traffic.records_in = self.log_end_offset - self._opened_at
+        return self.traffic
 
     @property
     def segments(self) -> Segments:
