@@ -11,7 +11,7 @@ demo: $(VENV)/installed  ## real flights through the broker, windows and a join,
 	$(BIN)/ottla flights $(ARGS)
 
 test: $(VENV)/installed-dev  ## the default tests: nothing but the package index is needed
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 4 $(ARGS)
 
 lint: $(VENV)/installed-dev  ## ruff and strict mypy over all rooms
 	$(BIN)/ruff check $(ROOMS) tests
