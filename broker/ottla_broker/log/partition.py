@@ -110,6 +110,7 @@ class PartitionLog:
         self._opened_at = self.log_end_offset
         self.traffic = Traffic()
         self._failure: str | None = None
+        self._epochs_file = directory / checkpoints.LEADER_EPOCHS
 
     @classmethod
     def open(
@@ -376,11 +377,6 @@ class PartitionLog:
         """The newest epoch not above `epoch` and where it ended; see `LeaderEpochs.end_offset`."""
         return self._epochs.end_offset(epoch, self.log_end_offset)
 
-    def has_open_transaction(self, producer_id: int) -> bool:
-        """Whether the partition holds records of this producer that no marker has settled."""
-        state = self._producers.get(producer_id)
-        return state is not None and state.transaction_first_offset >= 0
-
     # ---- making it shorter
 
     def delete_records_before(self, offset: int) -> int:
@@ -557,10 +553,6 @@ class PartitionLog:
         if self._epochs.dirty:
             self._epochs.dirty = False
             write_whole(self._disk, self._epochs_file, checkpoints.encode_epochs(list(self._epochs)))
-
-    @property
-    def _epochs_file(self) -> Path:
-        return self.directory / checkpoints.LEADER_EPOCHS
 
     def settle(self, rewrites: Rewrites) -> None:
         """Write what a clean stop leaves behind, except for what is there already. Nothing may be appended after.
