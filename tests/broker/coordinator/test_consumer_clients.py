@@ -5,13 +5,29 @@ import time
 from collections import Counter
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupType, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupState,
+    ConsumerGroupType,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from ottla_wire.headers import RequestHeader
 from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 
 DEADLINE_S = 20
+REBALANCED = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+}
+"""What a commit is answered while its group moves."""
 
 
 @pytest.fixture
@@ -229,6 +245,7 @@ def test_a_rolling_upgrade_reads_every_message_of_committed_progress_once(broker
     create_topic(admin, "rolling", 4)
     writer = Producer({"bootstrap.servers": broker.address})
     seen = Counter()
+    uncommitted = set()  # a rebalance came before the commit, so that the next owner reads them once more
     produced = 0
 
     def turn(*consumers):
@@ -238,13 +255,17 @@ def test_a_rolling_upgrade_reads_every_message_of_committed_progress_once(broker
             produced += 1
         writer.flush(DEADLINE_S)
         deadline = time.monotonic() + DEADLINE_S
-        while sum(seen.values()) < produced:
+        while len(seen) < produced:
             assert time.monotonic() < deadline, "messages are missing"
             for each in consumers:
                 message = each.poll(0.02)
                 if message is not None and message.error() is None:
                     seen[message.value()] += 1
-                    each.commit(message, asynchronous=False)
+                    try:
+                        each.commit(message, asynchronous=False)
+                    except KafkaException as refused:
+                        assert refused.args[0].code() in REBALANCED
+                        uncommitted.add(message.value())
 
     def start(protocol):
         each = consumer(protocol)
@@ -261,4 +282,4 @@ def test_a_rolling_upgrade_reads_every_message_of_committed_progress_once(broker
         two = start(protocol)
         turn(one, two)
     assert len(seen) == produced
-    assert set(seen.values()) == {1}
+    assert {value for value, times in seen.items() if times > 1} <= uncommitted
