@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-from ottla_apps.bench import broker as broker_bench
 from ottla_apps.bench import engine as engine_bench
 from ottla_apps.bench import flights as flights_bench
+from ottla_apps.bench.broker.contenders import Contender, Peer, contenders
+from ottla_apps.bench.broker.rows import QUICK, Scale, choose, rows
 from ottla_apps.bench.processes import BrokerProcess
 from ottla_apps.bench.report import Report, Row, show
 from ottla_apps.bench.rounds import Measure, Turn, alternate
@@ -35,31 +36,38 @@ FormatOption = Annotated[Format, typer.Option("--format", help="A table, or JSON
 RoundsOption = Annotated[int, typer.Option(min=1, max=100, help="Measured rounds, after one to warm up.")]
 
 
-@app.command("start")
-def start(output: FormatOption = Format.TABLE, rounds: RoundsOption = 5) -> None:
-    """The broker's start to its first accepted connection, and its memory when idle."""
-
-    def measure() -> dict[str, float]:
-        with temporary_directory() as directory:
-            return dict(broker_bench.start_and_idle(directory / "data"))
-
-    report("start", {"start": {"ottla": measure}}, rounds, output)
-
-
 @app.command("broker")
 def broker(
     output: FormatOption = Format.TABLE,
-    rounds: RoundsOption = 5,
-    megabytes: Annotated[int, typer.Option(min=1, max=100_000, help="Volume of each round.")] = 256,
+    rounds: RoundsOption = 3,
+    against: Annotated[list[Peer] | None, typer.Option(help="Measure this broker beside Ottla.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ROW", help="Only rows whose name contains this; may be repeated.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A glance: little of everything, one round.")] = False,
 ) -> None:
-    """Processor time of the broker for a gigabyte produced and fetched, with values of 100 bytes and 1 KB."""
-    with temporary_directory() as directory, BrokerProcess(directory / "data") as process:
+    """The broker: throughput, small requests, latency, start and memory, many topics, idle connections."""
+    listed = rows(QUICK if quick else Scale())
+    chosen = choose(listed, only)
+    if not chosen:
+        raise typer.BadParameter(f"no row is named so; there are: {'; '.join(row.name for row in listed)}")
+    rounds = 1 if quick else rounds
+    with ExitStack() as stack, console.status("") as status:
+        taking_part = [stack.enter_context(contender) for contender in _contenders(against or [])]
+        lines = []
+        for row in chosen:
+            measures = {contender.name: partial(row.measure, contender) for contender in taking_part}
+            taken = alternate(measures, min(rounds, row.rounds), partial(_announce, status, row.name))
+            lines += [Row(row.name, contender, dict(figures)) for contender, figures in taken.items()]
+    show(Report("broker", lines, rounds), as_json=output is Format.JSON)
 
-        def transfer(value_bytes: int) -> Measure:
-            return lambda: broker_bench.transfer(process, value_bytes, megabytes)
 
-        jobs = {f"{size} B values": {"ottla": transfer(size)} for size in (100, 1000)}
-        report("broker", jobs, rounds, output)
+def _contenders(peers: list[Peer]) -> list[Contender]:
+    try:
+        return contenders(peers, console.print)
+    except RuntimeError as error:
+        console.print(f"ottla bench: {error}")
+        raise typer.Exit(1) from None
 
 
 @app.command("engine")

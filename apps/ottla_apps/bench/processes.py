@@ -1,63 +1,66 @@
-"""The broker as a process of its own, so that its processor time and memory are its own too."""
+"""Brokers as processes of their own, so that their processor time and memory are their own too."""
 
+import contextlib
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import psutil
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 30.0
+from ottla_apps.cli.errors import CommandError, Unreachable
+from ottla_apps.cli.wire_client import WireClient
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 120.0
 
 
-class BrokerProcess:
-    """`ottla broker` on a free port with its data in `data_dir`.
+class ServerProcess:
+    """A broker that `command` runs, listening on `port` of the loopback address.
 
     A context manager that stops exactly the process it started.
     """
 
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-        self.address = ""
+    def __init__(self, command: Sequence[str], port: int) -> None:
+        self.address = f"127.0.0.1:{port}"
+        self.start_s = 0.0
+        """From the start of the process until it answered that it is part of a cluster."""
+        self._command = command
+        self._port = port
         self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed where the process ends
+        self._log: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Starts the broker and returns once it accepts connections.
+        """Starts the broker and returns once it is ready.
 
         Raises:
-            RuntimeError: the broker ended, or said nothing for 30 seconds.
+            RuntimeError: the broker ended, or was not ready within two minutes.
         """
-        port = free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "ottla_broker",
-            "--data-dir",
-            str(self.data_dir),
-            "--listen",
-            f"127.0.0.1:{port}",
-        ]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log)
-        self.address = f"127.0.0.1:{port}"
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not accepts(port):
-            if self._process.poll() is not None:
-                self._log.seek(0)
-                raise RuntimeError(f"the broker ended at its start: {self._log.read().decode().strip()}")
-            if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"the broker did not accept a connection on port {port} within {START_TIMEOUT_S:.0f} s"
-                )
-            time.sleep(0.001)
+        self._log = tempfile.TemporaryFile()
+        begun = time.perf_counter()
+        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
+        while not self._is_ready():
+            ended = self._process.poll() is not None
+            if ended or time.perf_counter() - begun > START_TIMEOUT_S:
+                problem = "ended at its start" if ended else f"was not ready within {START_TIMEOUT_S:.0f} s"
+                said = self._said()
+                self.stop()
+                raise RuntimeError(f"the broker {problem}: {said}")
+            time.sleep(0.002)
+        self.start_s = time.perf_counter() - begun
         return self
 
     def __exit__(self, *_raised: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Asks the broker to stop and waits until it has; fine if it has ended."""
         assert self._process is not None
+        assert self._log is not None
         self._process.terminate()
         try:
             self._process.wait(STOP_TIMEOUT_S)
@@ -75,9 +78,34 @@ class BrokerProcess:
         """Resident memory in MB (10^6 bytes)."""
         return float(self._ps().memory_info().rss) / 1e6
 
+    def client(self) -> WireClient:
+        """A client for administration."""
+        return WireClient([("127.0.0.1", self._port)], START_TIMEOUT_S)
+
+    def _is_ready(self) -> bool:
+        """Whether the broker names itself as a member of its cluster; a port that accepts says less."""
+        with contextlib.suppress(Unreachable, CommandError), WireClient([("127.0.0.1", self._port)], 1.0) as client:
+            return bool(client.nodes())
+        return False
+
+    def _said(self) -> str:
+        assert self._log is not None
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace").strip()[-2000:]
+
     def _ps(self) -> psutil.Process:
         assert self._process is not None
         return psutil.Process(self._process.pid)
+
+
+class BrokerProcess(ServerProcess):
+    """`ottla broker` on a free port with its data in `data_dir`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        port = free_port()
+        command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(data_dir), "--listen", f"127.0.0.1:{port}"]
+        super().__init__(command, port)
+        self.data_dir = data_dir
 
 
 def free_port() -> int:
@@ -86,10 +114,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def accepts(port: int) -> bool:
-    """Whether something accepts connections on this port of the loopback address."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """A benchmark's result. All rows carry the same figures."""
+    """A benchmark's result."""
 
     name: str
     rows: Sequence[Row]
@@ -43,18 +44,24 @@ def machine() -> dict[str, Any]:
 
 
 def show(report: Report, *, as_json: bool) -> None:
-    """Prints the report on standard output."""
+    """Prints the report on standard output. Rows that follow each other and carry the same figures share a table."""
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(report)).decode())
         return
-    figures = list(report.rows[0].figures)
-    lines = [[row.job, row.contender, *(_rounded(row.figures[f]) for f in figures)] for row in report.rows]
+    title: str | None = f"ottla bench {report.name}, medians of {report.rounds} rounds"
+    for figures, rows in groupby(report.rows, lambda row: list(row.figures)):
+        _show_table(figures, list(rows), title)
+        title = None
+
+
+def _show_table(figures: list[str], rows: Sequence[Row], title: str | None) -> None:
+    lines = [[row.job, row.contender, *(_rounded(row.figures[f]) for f in figures)] for row in rows]
     headings = ["job", "contender", *(f.replace("_", " ") for f in figures)]
     if not sys.stdout.isatty():
         for cells in [headings, *lines]:
             print("\t".join(cells))
         return
-    table = Table(*headings[:2], title=f"ottla bench {report.name}, medians of {report.rounds} rounds")
+    table = Table(*headings[:2], title=title)
     for heading in headings[2:]:
         table.add_column(heading, justify="right")
     for cells in lines:
