@@ -46,10 +46,12 @@ class Connection:
         "host",
         "last_active_ms",
         "listener",
+        "muted",
         "output_full",
         "port",
         "principal",
         "stage",
+        "throttle_ms",
     )
 
     def __init__(self, host: str, port: int, now_ms: int) -> None:
@@ -59,6 +61,8 @@ class Connection:
         self.listener = "PLAINTEXT"
         self.stage = Stage.OPEN
         self.output_full = False
+        self.muted = False
+        self.throttle_ms = 0
         self.last_active_ms = now_ms
         self._under_way: deque[Exchange] = deque()
         self._held_bytes = 0
@@ -76,6 +80,7 @@ class Connection:
         return (
             self.stage is Stage.OPEN
             and not self.output_full
+            and not self.muted
             and len(self._under_way) < MAX_REQUESTS_UNDER_WAY
             and self._held_bytes < MAX_HELD_BYTES
         )
@@ -113,6 +118,25 @@ class Connection:
                 self.close()
         return leaving
 
+    def throttle(self, for_ms: int) -> None:
+        """The client has had more than its share: its responses leave at once, but no request is started meanwhile.
+
+        For handlers, which say the same in `throttle_time_ms` of the response, so that the client does not even try
+        (KIP-219). Whoever has the clock takes `throttle_ms`, and calls `unmute` when that much time has passed.
+        """
+        if for_ms > 0:
+            self.muted = True
+            self.throttle_ms = max(self.throttle_ms, for_ms)
+
+    def take_throttle_ms(self) -> int:
+        """How long to stay muted from now on, as far as nobody knows yet."""
+        for_ms, self.throttle_ms = self.throttle_ms, 0
+        return for_ms
+
+    def unmute(self) -> None:
+        """The time is over."""
+        self.muted = False
+
     def close(self) -> None:
         """Nothing more is read or started; requests under way get no response."""
         self.stage = Stage.CLOSING
@@ -120,4 +144,4 @@ class Connection:
 
     def is_idle(self, now_ms: int, max_idle_ms: int) -> bool:
         """Whether nothing has happened for longer than `connections.max.idle.ms` and nothing is under way."""
-        return not self._under_way and now_ms - self.last_active_ms > max_idle_ms
+        return not self._under_way and not self.muted and now_ms - self.last_active_ms > max_idle_ms

@@ -151,6 +151,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._reader = FrameReader(server.broker.config.socket_request_max_bytes)
         self._scratch = server.scratch
         self._paused = False
+        self._unmuting: asyncio.TimerHandle | None = None
         self.connection = Connection("unknown", 0, int(loop.time() * 1000))
         self.connection.listener = listener
         self.tasks: set[asyncio.Task[list[Part]]] = set()
@@ -179,6 +180,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the transport's contract
         self.connection.close()
+        if self._unmuting is not None:
+            self._unmuting.cancel()
         self._server.forget(self)
         self._writer.close()
         for task in self.tasks:
@@ -267,6 +270,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _regulate(self) -> None:
         """Read only while what is read can be served."""
+        if self.connection.throttle_ms:
+            self._mute(self._loop.time() + self.connection.take_throttle_ms() / 1000)
         takes_requests = self.connection.takes_requests
         if takes_requests is not self._paused or self._transport.is_closing():
             return
@@ -275,6 +280,19 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         else:
             self._transport.pause_reading()
+
+    def _mute(self, until: float) -> None:
+        """Start no request before `until`, by the loop's clock."""
+        if self._unmuting is not None:
+            if self._unmuting.when() >= until:
+                return
+            self._unmuting.cancel()
+        self._unmuting = self._loop.call_at(until, self._unmute)
+
+    def _unmute(self) -> None:
+        self._unmuting = None
+        self.connection.unmute()
+        self._serve()
 
     def _refuse(self, error: Exception) -> None:
         """Close the connection because of what came over it, or because of a fault of ours, and say so once."""

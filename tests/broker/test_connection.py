@@ -82,3 +82,28 @@ def test_a_connection_is_idle_when_nothing_is_under_way_for_long_enough() -> Non
     connection.finish(exchange, [])
     assert not connection.is_idle(600, 500)
     assert connection.is_idle(601, 500)
+
+
+def test_07_a_throttled_connection_answers_at_once_and_starts_nothing_until_its_time_is_over() -> None:
+    connection = Connection("h", 1, now_ms=0)
+    exchange = connection.begin(0)
+    connection.throttle(250)
+    assert connection.finish(exchange, [b"answer"]) == [b"answer"]
+    assert not connection.takes_requests
+    assert not connection.is_idle(now_ms=10**9, max_idle_ms=1)
+    connection.unmute()
+    assert connection.takes_requests
+
+
+def test_07_the_longest_of_several_throttles_counts_and_is_taken_once() -> None:
+    connection = Connection("h", 1, now_ms=0)
+    for for_ms in (100, 300, 200, 0):
+        connection.throttle(for_ms)
+    assert [connection.take_throttle_ms() for _ in range(2)] == [300, 0]
+    assert connection.muted
+
+
+def test_07_no_throttle_mutes_nobody() -> None:
+    connection = Connection("h", 1, now_ms=0)
+    connection.throttle(0)
+    assert connection.takes_requests
