@@ -133,6 +133,7 @@ class Program:
 
     def close(self) -> None:
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         try:
             self.process.wait(10)
@@ -140,6 +141,7 @@ class Program:
             self.process.kill()
             self.process.wait()
         self.reader.join()
+        self.process.stdout.close()
 
     def new_handle(self) -> str:
         return str(next(self.handles))

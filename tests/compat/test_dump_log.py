@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.disk import LocalDisk, Rewrites
 from ottla_broker.log.partition import Origin, PartitionLog
 from ottla_wire.control_records import build_end_txn_marker
 from ottla_wire.records import Compression, NewRecord, build_batch
@@ -51,6 +52,14 @@ def write_log(directory: Path) -> PartitionLog:
     return log
 
 
+def stop(log: PartitionLog) -> None:
+    """Leave the files as a clean stop does."""
+    rewrites = Rewrites(LocalDisk())
+    log.settle(rewrites)
+    rewrites.commit(log.directory)
+    log.close(durable=True)
+
+
 def dump(files: list[Path], *options: str) -> str:
     """What the tool prints, with its complaints."""
     names = ",".join(map(str, files))
@@ -65,7 +74,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     log = write_log(directory)
     assert log.log_end_offset == 660
     assert len(log.segments) == 3
-    log.close()
+    stop(log)
     return sorted(directory.glob("0*"))
 
 
@@ -114,7 +123,7 @@ def test_43_a_compacted_segment_is_read(tmp_path: Path) -> None:
     assert plan is not None
     log.finish_compaction(plan.run())
     path = log.segments[0].path(".log")
-    log.close()
+    stop(log)
     printed = dump([path], "--deep-iteration", "--print-data-log")
     offsets = [int(offset) for offset in re.findall(r"^\| offset: (\d+)", printed, re.MULTILINE)]
     assert offsets == list(range(67, 80, 2))
