@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ottla_broker.config import BrokerConfig
 from ottla_broker.node import Node
 
 START_TIMEOUT_S = 20
+SHARED_MEMORY = Path("/dev/shm")
 
 
 @dataclass
@@ -102,14 +104,26 @@ def broker(start_broker: Callable[..., BrokerProcess]) -> BrokerProcess:
 
 
 @pytest.fixture
-def start_node(tmp_path: Path) -> Callable[..., Any]:
+def node_directory(tmp_path: Path) -> Iterator[Path]:
+    """The data directory of `start_node`: in memory where there is such a thing, because most tests start a node, and
+    nodes wait for their disk.
+    """
+    if not os.access(SHARED_MEMORY, os.W_OK):
+        yield tmp_path / "node"
+        return
+    with tempfile.TemporaryDirectory(prefix="ottla-", dir=SHARED_MEMORY) as directory:
+        yield Path(directory) / "node"
+
+
+@pytest.fixture
+def start_node(node_directory: Path) -> Callable[..., Any]:
     """`async with start_node(**settings) as node`: a node in the running event loop."""
 
     @asynccontextmanager
     async def start(**settings: Any) -> AsyncIterator[Node]:
         values = {key.replace("_", "."): str(value) for key, value in settings.items()}
         values = {"offsets.topic.num.partitions": "2", "transaction.state.log.num.partitions": "2"} | values
-        values = {"listeners": "127.0.0.1:0", "log.dirs": str(tmp_path / "node")} | values
+        values = {"listeners": "127.0.0.1:0", "log.dirs": str(node_directory)} | values
         node = await Node.start(BrokerConfig.of(values))
         try:
             yield node

@@ -40,15 +40,15 @@ def test_topics_settings_and_records_survive_a_restart(start_node: Any) -> None:
     run(main)
 
 
-def test_after_a_crash_partitions_are_led_in_a_new_epoch(start_node: Any, tmp_path: Path) -> None:
+def test_after_a_crash_partitions_are_led_in_a_new_epoch(start_node: Any, node_directory: Path) -> None:
     async def main() -> None:
         async with start_node() as node:
             await node.broker.controller.create_topics([NewTopic("t")])
             node.broker.append(node.broker.partition("t", 0), batch())
             # What a crash leaves behind is what lies there now.
-            shutil.copytree(tmp_path / "node", tmp_path / "crashed")
-        shutil.rmtree(tmp_path / "node")
-        (tmp_path / "crashed").rename(tmp_path / "node")
+            shutil.copytree(node_directory, node_directory.with_name("crashed"))
+        shutil.rmtree(node_directory)
+        node_directory.with_name("crashed").rename(node_directory)
         async with start_node() as node:
             log = node.broker.partition("t", 0)
             assert node.broker.leadership(log).leader_epoch == 1
@@ -59,31 +59,31 @@ def test_after_a_crash_partitions_are_led_in_a_new_epoch(start_node: Any, tmp_pa
     run(main)
 
 
-def test_a_partition_whose_directory_is_missing_is_made_again(start_node: Any, tmp_path: Path) -> None:
+def test_a_partition_whose_directory_is_missing_is_made_again(start_node: Any, node_directory: Path) -> None:
     async def main() -> None:
         async with start_node() as node:
             await node.broker.controller.create_topics([NewTopic("t", 2)])
-        shutil.rmtree(tmp_path / "node" / "t-1")
+        shutil.rmtree(node_directory / "t-1")
         async with start_node() as node:
             assert node.broker.append(node.broker.partition("t", 1), batch()).base_offset == 0
 
     run(main)
 
 
-def test_directories_that_belong_to_no_topic_are_deleted(start_node: Any, tmp_path: Path) -> None:
+def test_directories_that_belong_to_no_topic_are_deleted(start_node: Any, node_directory: Path) -> None:
     async def main() -> None:
         async with start_node() as node:
             await node.broker.controller.create_topics([NewTopic("t", 1)])
-        shutil.copytree(tmp_path / "node" / "t-0", tmp_path / "node" / "stray-0")
-        shutil.copytree(tmp_path / "node" / "t-0", tmp_path / "node" / "t-5")
+        shutil.copytree(node_directory / "t-0", node_directory / "stray-0")
+        shutil.copytree(node_directory / "t-0", node_directory / "t-5")
         async with start_node() as node:
             assert {(log.topic, log.index) for log in node.broker.logs} == {("__cluster_metadata", 0), ("t", 0)}
 
     run(main)
 
 
-def test_the_address_file_lives_as_long_as_the_broker(start_node: Any, tmp_path: Path) -> None:
-    file = tmp_path / "node" / ADDRESS_FILE
+def test_the_address_file_lives_as_long_as_the_broker(start_node: Any, node_directory: Path) -> None:
+    file = node_directory / ADDRESS_FILE
 
     async def main() -> None:
         async with start_node() as node:
@@ -114,7 +114,7 @@ def test_producer_ids_are_never_given_twice(start_node: Any) -> None:
     run(main)
 
 
-def test_43_what_is_on_disk_is_laid_out_as_kafka_does(start_node: Any, tmp_path: Path) -> None:
+def test_43_what_is_on_disk_is_laid_out_as_kafka_does(start_node: Any, node_directory: Path) -> None:
     async def main() -> None:
         async with start_node() as node:
             await node.broker.controller.create_topics([NewTopic("some.topic", 2)])
@@ -126,7 +126,7 @@ def test_43_what_is_on_disk_is_laid_out_as_kafka_does(start_node: Any, tmp_path:
             node.broker.append(node.broker.partition("some.topic", 1), aborted, origin=Origin.COORDINATOR)
 
     run(main)
-    data = tmp_path / "node"
+    data = node_directory
     names = {path.name for path in data.iterdir()}
     assert names == {
         ".kafka_cleanshutdown",
