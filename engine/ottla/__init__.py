@@ -37,9 +37,10 @@ from ottla.errors import (
     OttlaError,
     ProcessingFailed,
     TopologyError,
+    Unavailable,
 )
 from ottla.event import Event, Taken
-from ottla.serde import Codec
+from ottla.serdes import Codec, Serde
 from ottla.stream import Stream
 from ottla.tables import Table
 from ottla.topic import Topic
@@ -75,6 +76,7 @@ __all__ = [
     "NotInTask",
     "OttlaError",
     "ProcessingFailed",
+    "Serde",
     "SessionWindow",
     "SlidingWindow",
     "Stream",
@@ -83,6 +85,7 @@ __all__ = [
     "Topic",
     "Topology",
     "TopologyError",
+    "Unavailable",
     "Window",
     "Windowed",
     "WindowedStream",

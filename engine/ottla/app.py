@@ -13,9 +13,9 @@ from ottla.agent import Agent, AgentDecorator
 from ottla.deadletters import ErrorPolicy, OnError
 from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
-from ottla.serde import Codec, codec_for, state_codec_for, state_key_codec_for
+from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
-from ottla.tables import Table
+from ottla.tables import Table, changelog_topic
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
 from ottla.topology import Topology
@@ -120,8 +120,8 @@ class App:
         self,
         name: str,
         *,
-        key: Codec[K],
-        value: Codec[V],
+        key: Serde[K],
+        value: Serde[V],
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
@@ -159,12 +159,18 @@ class App:
     ) -> Topic[Any, Any]:
         """Declares a topic.
 
-        `key` and `value` are types (see `serde.py`) or codecs. With `partitions` the topic is created when it is
-        missing, with `config` as Kafka's topic configs. `timestamp` is where event time comes from: a field's name
-        or a function of the value, in milliseconds since the epoch; without it, it is the record's own timestamp.
+        `key` and `value` are types, serdes or names of codecs (see `ottla.serdes`). With `partitions` the topic is
+        created when it is missing, with `config` as Kafka's topic configs. `timestamp` is where event time comes from:
+        a field's name or a function of the value, in milliseconds since the epoch; without it, it is the record's own
+        timestamp.
         """
         topic: Topic[Any, Any] = Topic(
-            name, codec_for(key), codec_for(value), partitions=partitions, config=config, timestamp=timestamp
+            name,
+            codec_for(key, name, "key"),
+            codec_for(value, name, "value"),
+            partitions=partitions,
+            config=config,
+            timestamp=timestamp,
         )
         return self._graph.topic(topic)
 
@@ -208,7 +214,8 @@ class App:
     ) -> Table[Any, Any]:
         """Declares a table: written by agents and backed by a changelog, or read from the topic `source`.
 
-        `key` and `value` are types or codecs. Without `value` it is the type that `default` is, if that is one (`int`).
+        `key` and `value` are types, serdes or names of codecs. Without `value` it is the type that `default` is, if
+        that is one (`int`).
         `partitions` states how many parts the table has; it has as many as the inputs of the agents that use it, and an
         app whose counts differ is refused at start.
         """
@@ -217,7 +224,8 @@ class App:
             key_codec, value_codec = source.key_codec, source.value_codec
         else:
             value_type = value if value is not None else default if isinstance(default, type) else Any
-            key_codec, value_codec = state_key_codec_for(key), state_codec_for(value_type)
+            changelog = changelog_topic(self.id, name)
+            key_codec, value_codec = state_key_codec_for(key, changelog), state_codec_for(value_type, changelog)
         table: Table[Any, Any] = Table(
             self.id, name, key_codec, value_codec, default=default, source=source, partitions=partitions
         )
@@ -277,9 +285,10 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> None:
 
 
 def _same_types(name: str, source: Topic[Any, Any], key: Any, value: Any) -> None:
-    for part, given, codec in (("key", key, source.key_codec), ("value", value, source.value_codec)):
-        if given is not None and codec_for(given).name != codec.name:
+    parts: list[tuple[Part, Any, Codec[Any]]] = [("key", key, source.key_codec), ("value", value, source.value_codec)]
+    for part, given, codec in parts:
+        if given is not None and (stated := codec_for(given, source.name, part).name) != codec.name:
             raise TopologyError(
-                f"table {name!r} has {part}={codec_for(given).name} but its topic {source.name!r} has {codec.name}: "
+                f"table {name!r} has {part}={stated} but its topic {source.name!r} has {codec.name}: "
                 "leave it out, it is the topic's"
             )

@@ -11,6 +11,7 @@
     │   ├── EncodeError          what a step made of it cannot be written as the topic declares
     │   └── InvalidTimestamp     its event time is missing, negative or no integer
     ├── ProcessingFailed         `on_error="fail"`: an event failed, the worker stops
+    ├── Unavailable              what an event needs is away for now: the worker tries again, the event is not at fault
     ├── StateError               the state directory cannot be used
     └── TransportError           between a worker and its broker: see `transport/errors.py`
 
@@ -62,6 +63,14 @@ class InvalidTimestamp(EventError):  # noqa: N818
 
 class ProcessingFailed(OttlaError):  # noqa: N818
     """An event failed and the app's policy is `on_error="fail"`. The cause is the original error."""
+
+
+class Unavailable(OttlaError):  # noqa: N818
+    """What an event needs cannot be reached now (a schema registry, say), and the event is not at fault.
+
+    Raised by a codec, or by a user's function for what it needs itself. The worker goes back to its last commit and
+    tries again, after a backoff, until it succeeds or is stopped; the event is neither skipped nor dead-lettered.
+    """
 
 
 class StateError(OttlaError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
-from ottla.serde import Codec, state_codec_for
+from ottla.serdes import Codec, state_codec_for
 
 Selector = str | Callable[[Any], Any]
 """The name of a field, or a function of the event's value."""

@@ -12,7 +12,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 from ottla.batch import Batch
-from ottla.errors import DecodeError
+from ottla.errors import DecodeError, Unavailable
 from ottla.event import Event, event_at
 from ottla.processor import Place, Processor, TaskContext
 from ottla.time import checked_timestamp
@@ -65,9 +65,12 @@ class Source(Processor):
         """The messages as a batch, and the rows that could not be decoded with what was wrong.
 
         Such a row keeps its place in the batch, so that it is dealt with in its turn and its offset is passed with it.
+        Raises `Unavailable` where a codec does: then no message is at fault.
         """
         try:
             batch = self._decode_all(messages)
+        except Unavailable:
+            raise
         except Exception:
             batch = None
         return self._decode_each(messages) if batch is None else (batch, {})
@@ -100,6 +103,8 @@ class Source(Processor):
                 if self._extract is not None and value is not None:
                     timestamp = self._extract(value)
                 timestamp = checked_timestamp(timestamp)
+            except Unavailable:
+                raise
             except Exception as error:
                 failures[row] = error
                 timestamp = max(message.timestamp()[1], 0)
@@ -113,6 +118,8 @@ class Source(Processor):
             return None
         try:
             return decode(data)
+        except Unavailable:
+            raise
         except Exception as error:
             codec = self._topic.key_codec if part == "key" else self._topic.value_codec
             raise DecodeError(f"the {part} is no {codec.name}: {error}") from error

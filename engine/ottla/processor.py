@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from ottla.batch import Batch
 from ottla.deadletters import ErrorPolicy, dead_letters, describe_error, describe_origin
-from ottla.errors import NotInTask, ProcessingFailed
+from ottla.errors import NotInTask, ProcessingFailed, Unavailable
 from ottla.state.cache import StoreCache
 from ottla.transport.contract import OutputRecord
 
@@ -75,7 +75,12 @@ class TaskContext:
     now_ms: int = 0
 
     def reject(self, step: str, error: BaseException, batch: Batch, row: int) -> None:
-        """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`."""
+        """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`.
+
+        An event that failed because something was `Unavailable` is not at fault: that is raised on.
+        """
+        if isinstance(error, Unavailable):
+            raise error
         if self.policy.on_error == "fail":
             raise ProcessingFailed(
                 f"{step} failed on {describe_origin(batch, row)}: {describe_error(error)}"

@@ -15,7 +15,7 @@ from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_table import StreamTableJoin
 from ottla.operators import Branch, Filter, FlatMap, KeyBy, Map, Pass, Sink
-from ottla.serde import Codec, state_key_codec_for
+from ottla.serdes import Codec, state_key_codec_for
 from ottla.tables import Table
 from ottla.take import Take, checked_take, take_spec
 from ottla.time import Duration
@@ -85,9 +85,10 @@ class Stream(Generic[V]):
         step = name or self.graph.unique(f"{self.step.removeprefix('topic.')}-by-{label}")
         function = selected(key)
         key_type = type if type is not None else selected_type(key, self.value_codec)
+        topic_name = f"{self.graph.app_id}-{step}-repartition"
         topic: Topic[Any, Any] = Topic(
-            f"{self.graph.app_id}-{step}-repartition",
-            state_key_codec_for(key_type),
+            topic_name,
+            state_key_codec_for(key_type, topic_name),
             self.known_values(f"group_by({label or step!r})"),
             partitions=partitions,
             config={"cleanup.policy": "delete", "retention.ms": "-1"},

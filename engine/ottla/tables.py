@@ -14,7 +14,7 @@ from ottla.batch import Batch
 from ottla.errors import NotInTask, TopologyError
 from ottla.operators import call
 from ottla.processor import Processor, TaskContext, current
-from ottla.serde import Codec
+from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
 from ottla.state.store import StoreSpec
 from ottla.topic import Topic
@@ -142,11 +142,16 @@ class Table(Generic[K, V]):
             ) from None
 
 
+def changelog_topic(app_id: str, table: str) -> str:
+    """The topic from which a table that agents write is restored."""
+    return f"{app_id}-{table}-changelog"
+
+
 def table_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> StoreSpec:
     """The store behind a table."""
     return StoreSpec(
         name=name,
-        changelog=f"{app_id}-{name}-changelog",
+        changelog=changelog_topic(app_id, name),
         encode_key=key.encode,
         decode_key=key.decode,
         encode_value=value.encode,

@@ -15,7 +15,7 @@ from ottla.errors import TopologyError
 from ottla.event import Taken, event_at
 from ottla.origins import KeptMessage, StoredOrigin, joined_origin, stored_origin
 from ottla.processor import Processor, TaskContext
-from ottla.serde import Codec
+from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
 from ottla.state.store import StoreSpec
 from ottla.time import Duration, duration_ms

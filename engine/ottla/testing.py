@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 from ottla.errors import OttlaError
 from ottla.event import Event
 from ottla.processor import TaskCounts
-from ottla.serde import RAW
+from ottla.serdes import RAW
 from ottla.state.cache import StoreCache
 from ottla.state.memory import MemoryStores
 from ottla.tables import Table

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from ottla.errors import ConfigError, EncodeError
+from ottla.errors import ConfigError, EncodeError, Unavailable
 from ottla.processor import current_task
-from ottla.serde import Codec
+from ottla.serdes import Codec
 from ottla.time import Extractor, checked_timestamp, timestamp_extractor
 from ottla.transport.contract import Headers, OutputRecord, TopicSpec
 
@@ -96,6 +96,8 @@ class Topic(Generic[K, V]):
 def _encode(part: str, topic: str, codec: Codec[Any], data: Any) -> bytes:
     try:
         encoded = codec.encode(data)
+    except Unavailable:
+        raise
     except Exception as error:
         raise EncodeError(f"{data!r:.200} cannot be a {part} of topic {topic!r} ({codec.name}): {error}") from error
     if not isinstance(encoded, bytes):

@@ -20,6 +20,7 @@ from typing import Any
 from ottla.app import AppConfig
 from ottla.assignment import AssignedTask, TaskMaker
 from ottla.endings import Endings
+from ottla.errors import Unavailable
 from ottla.metrics import WorkerMetrics
 from ottla.provisioning import provision_topics
 from ottla.state.changelog import RestoreProgress, restore
@@ -105,7 +106,7 @@ class Worker:
             while not self._finished():
                 try:
                     await self._turn()
-                except (TransactionAbortedError, DeliveryError) as error:
+                except (TransactionAbortedError, DeliveryError, Unavailable) as error:
                     await self._go_back(error)
             await self._finish()
         finally:
@@ -128,13 +129,13 @@ class Worker:
     async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
         log.info("%d partitions are revoked", len(partitions))
         await self._stop_restoring()
-        if await self._quiesce():
-            try:
+        try:
+            if await self._quiesce():
                 await self._settle()
-            except (TransactionAbortedError, DeliveryError) as error:
-                log.warning("the last commit before a rebalance failed, its events go to other workers: %s", error)
+            else:
                 await self._transport.abort()
-        else:
+        except (TransactionAbortedError, DeliveryError, Unavailable) as error:
+            log.warning("the last commit before a rebalance failed, its events go to other workers: %s", error)
             await self._transport.abort()
         await self._drop_tasks()
 
@@ -273,13 +274,16 @@ class Worker:
         self._failed_commits = 0
         self.metrics.commit_seconds.observe(time.perf_counter() - began)
 
-    async def _go_back(self, error: TransportError) -> None:
-        """Makes all that was done since the last commit anew. Raises the error when that has failed too often."""
+    async def _go_back(self, error: TransportError | Unavailable) -> None:
+        """Makes all that was done since the last commit anew, after a backoff.
+
+        Raises a `TransportError` when that has failed too often; what is `Unavailable` is waited for.
+        """
         self._failed_commits += 1
         self.metrics.aborts.inc()
-        if self._failed_commits > _FAILED_COMMITS:
+        if self._failed_commits > _FAILED_COMMITS and isinstance(error, TransportError):
             raise error
-        log.warning("a commit failed, going back to the one before: %s", error)
+        log.warning("going back to the last commit: %s", error)
         await self._transport.abort()
         for task_id, task in self._tasks.items():
             await _cancel(task.running)
@@ -287,7 +291,7 @@ class Worker:
         await self._transport.rewind()
         self._uncommitted = False
         self._begin_tasks()
-        await asyncio.sleep(_FIRST_BACKOFF_S * 2**self._failed_commits)
+        await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
 
     # -- tasks come and go
 
@@ -352,12 +356,12 @@ class Worker:
 
     async def _finish(self) -> None:
         """The last commit. What cannot be committed any more is processed again by whoever comes next."""
-        if not await self._quiesce():
-            log.warning("an agent did not finish its batch within %g s; it will be processed again", _FINISH_TIMEOUT_S)
-            return
         try:
+            if not await self._quiesce():
+                log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
+                return
             await self._settle()
-        except (TransactionAbortedError, DeliveryError) as error:
+        except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)
 
     # -- the end of a bounded run

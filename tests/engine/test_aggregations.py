@@ -83,7 +83,7 @@ def test_state_survives_being_stored(amounts: list[float | None]) -> None:
     state = None
     for amount in amounts:
         state = compiled.update(state, Sale(amount), 0)
-    codec = ottla.serde.state_codec_for(compiled.state_type)
+    codec = ottla.serdes.state_codec_for(compiled.state_type)
     assert codec.decode(codec.encode(state)) == state
 
 
@@ -121,7 +121,7 @@ def test_a_type_tells_a_restart_what_the_state_is() -> None:
     compiled = compile_aggregations(
         "sales", {"total": ottla.sum("amount", type=Decimal), "least": ottla.minimum("amount", type=Decimal)}
     )
-    codec = ottla.serde.state_codec_for(compiled.state_type)
+    codec = ottla.serdes.state_codec_for(compiled.state_type)
     state = compiled.update(None, {"amount": Decimal("0.1")}, 0)
     state = compiled.update(codec.decode(codec.encode(state)), {"amount": Decimal("0.2")}, 1)
     assert compiled.result(state) == compiled.result_type(total=Decimal("0.3"), least=Decimal("0.1"))

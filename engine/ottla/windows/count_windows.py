@@ -11,7 +11,7 @@ from typing import Any
 from ottla.aggregations import Compiled, State
 from ottla.batch import Batch
 from ottla.processor import Processor, TaskContext
-from ottla.serde import Codec, state_codec_for
+from ottla.serdes import Codec, state_codec_for
 from ottla.state.store import StoreSpec
 from ottla.windows.definitions import CountWindow
 from ottla.windows.processor import Aggregate

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from ottla.aggregations import Compiled
 from ottla.batch import Batch
 from ottla.processor import Processor, TaskContext
-from ottla.serde import Codec, state_codec_for
+from ottla.serdes import Codec, state_codec_for
 from ottla.state.store import StoreSpec
 from ottla.windows.definitions import Window
 from ottla.windows.processor import Aggregate, WindowedAggregation

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from ottla.serde import Codec
+from ottla.serdes import Codec
 from ottla.state.store import StoreSpec
 
 Slot = tuple[int, Any]

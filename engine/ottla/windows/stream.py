@@ -10,7 +10,7 @@ from ottla.errors import TopologyError
 from ottla.event import Event
 from ottla.operators import Handle, Sink
 from ottla.processor import Processor, TaskContext
-from ottla.serde import Codec, state_codec_for
+from ottla.serdes import Codec, state_codec_for
 from ottla.state.store import StoreSpec
 from ottla.topic import Topic
 from ottla.windows.count_windows import CountingAggregation, counting_spec

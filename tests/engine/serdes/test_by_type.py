@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ottla.errors import ConfigError
-from ottla.serde import Codec, codec_for, state_codec_for, state_key_codec_for
+from ottla.serdes import Codec, codec_for, state_codec_for, state_key_codec_for
 
 
 class Point(msgspec.Struct):

@@ -1,0 +1,60 @@
+"""What a codec is: two functions and a name. And a serde: what becomes a codec once its topic is known."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+T = TypeVar("T")
+
+Part = Literal["key", "value"]
+
+
+class Serde(ABC, Generic[T]):
+    """How a topic's keys or values `T` are written. A `Codec` is a serde that is the same for every topic."""
+
+    @abstractmethod
+    def codec(self, topic: str, part: Part) -> Codec[T]:
+        """The codec for the keys or the values of a topic. Called where the topic is declared; does no I/O."""
+
+    def __or__(self, then: Codec[bytes]) -> Serde[T]:
+        """What this one writes, written by another: `json(Order) | GZIP`. Reading goes the other way round."""
+        return _Piped(self, then)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Serde[T]):
+    """Two functions, the name by which codecs are told apart, and the type that `decode` gives, where it is known.
+
+    `decode` raises any exception for bytes that are no `T`, `encode` any for a value that cannot be written; the
+    engine turns both into `DecodeError` and `EncodeError` for the event concerned. Neither ever sees None: a null key
+    or value passes by the codec. Either may raise `Unavailable` for what may succeed later.
+    """
+
+    name: str
+    encode: Callable[[T], bytes]
+    decode: Callable[[bytes], T]
+    type: Any = Any
+
+    def codec(self, topic: str, part: Part) -> Codec[T]:  # noqa: ARG002 - the same for all
+        return self
+
+    def __or__(self, then: Codec[bytes]) -> Codec[T]:
+        encode, decode, outer_encode, outer_decode = self.encode, self.decode, then.encode, then.decode
+        return Codec(
+            f"{self.name}|{then.name}",
+            lambda value: outer_encode(encode(value)),
+            lambda data: decode(outer_decode(data)),
+            self.type,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Piped(Serde[T]):
+    first: Serde[T]
+    then: Codec[bytes]
+
+    def codec(self, topic: str, part: Part) -> Codec[T]:
+        return self.first.codec(topic, part) | self.then
