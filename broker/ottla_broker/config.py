@@ -426,19 +426,33 @@ _STORAGE: Mapping[str, tuple[str, Setting]] = {
     ),
     "log.cleaner.backoff.ms": (
         "cleaner_backoff_ms",
-        Setting(LONG, "How often logs that are due for compaction are looked for.", minimum=1),
+        Setting(LONG, "How often logs that are due for compaction are looked for.", dynamic=True, minimum=1),
     ),
     "log.cleaner.dedupe.buffer.size": (
         "cleaner_dedupe_buffer_size",
-        Setting(LONG, "Memory for the keys of a log that is compacted; more keys take several rounds.", minimum=MIB),
+        Setting(
+            LONG,
+            "Memory for the keys of a log that is compacted; more keys take several rounds.",
+            dynamic=True,
+            minimum=MIB,
+        ),
     ),
     "producer.id.expiration.ms": (
         "producer_id_expiration_ms",
-        Setting(INT, "How long a partition remembers a producer that has gone silent.", minimum=1),
+        Setting(INT, "How long a partition remembers a producer that has gone silent.", dynamic=True, minimum=1),
     ),
     "producer.id.expiration.check.interval.ms": (
         "producer_id_expiration_check_interval_ms",
         Setting(INT, "How often silent producers are looked for.", minimum=1),
+    ),
+    "num.recovery.threads.per.data.dir": (
+        "recovery_threads",
+        Setting(
+            INT,
+            "Threads that open the logs when the broker starts, and write out what is left when it stops.",
+            dynamic=True,
+            minimum=1,
+        ),
     ),
 }
 _UNITS = {

@@ -107,6 +107,7 @@ class Node:
         metadata = MetadataLog(metadata_log, logs.flush, self._image, clock, self._publish)
         metadata.replay()
         self.config = config = in_force(self._image, self.config)
+        logs.configure(config.log_manager)
         await logs.load(self._log_config)
 
         controller = Controller(metadata, config)
@@ -219,6 +220,7 @@ class Node:
         if changes.brokers_configured:
             self.config = in_force(self._image, self.config)
             self.broker.config = self.broker.controller.config = self.config
+            self._logs.configure(self.config.log_manager)
         for topic_name in self._image.topics if changes.brokers_configured else changes.configured_topics:
             self._configure(topic_name)
         for partition in changes.elected:

@@ -421,3 +421,4 @@ class LogManagerConfig:
     cleaner_dedupe_buffer_size: int = 134_217_728
     producer_id_expiration_ms: int = 86_400_000
     producer_id_expiration_check_interval_ms: int = 600_000
+    recovery_threads: int = 2

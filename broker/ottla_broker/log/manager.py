@@ -16,7 +16,7 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from ottla_broker.log.checkpoints import (
     FIRST_DIRTY_OFFSETS,
@@ -34,9 +34,10 @@ from ottla_broker.log.partition import PartitionLog
 from ottla_broker.log.traffic import Traffic
 from ottla_wire.errors import KafkaError
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
-_THREADS: Final = 2  # Kafka's num.recovery.threads.per.data.dir
 _REMOVAL_INTERVAL_MS: Final = 1_000
 _LONGEST_SLEEP_MS: Final = 86_400_000
 _LOGS_PER_TURN: Final = 100  # so many logs are looked at before others get the event loop
@@ -67,6 +68,10 @@ class LogManager:
         """The data directory, once it is open: its cluster id, and whether the last shutdown was clean."""
         assert self._directory is not None, "the manager is not open"
         return self._directory
+
+    def configure(self, config: LogManagerConfig) -> None:
+        """Go by other settings from now on; what is being waited for comes first."""
+        self._config = config
 
     def open(self, node_id: int, cluster_id: str | None = None) -> None:
         """Lock the data directory; see `DataDirectory.open` for what can be wrong with it."""
@@ -115,10 +120,15 @@ class LogManager:
         def open_some(part: list[tuple[TopicPartition, Path]]) -> list[tuple[TopicPartition, PartitionLog]]:
             return [(key, self._open(*key, path, configs[key[0]], None)) for key, path in part]
 
-        parts = (found[number::_THREADS] for number in range(_THREADS))
+        parts = self._share(found)
         for opened in await asyncio.gather(*(asyncio.to_thread(open_some, part) for part in parts)):
             self._logs.update(opened)
         self._removals += [(0, path) for path in self.directory.deleted()]
+
+    def _share(self, work: list[T]) -> list[list[T]]:
+        """Work for as many threads as may start and stop the logs."""
+        threads = self._config.recovery_threads
+        return [work[number::threads] for number in range(threads)]
 
     def _open(self, topic: str, index: int, path: Path, config: LogConfig, topic_id: uuid.UUID | None) -> PartitionLog:
         key = topic, index
@@ -163,7 +173,7 @@ class LogManager:
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         logs, rewrites = list(self._logs.values()), Rewrites(self._disk)
-        parts = (logs[number::_THREADS] for number in range(_THREADS))
+        parts = self._share(logs)
         clean = all(await asyncio.gather(*(asyncio.to_thread(_settle, part, rewrites) for part in parts)))
         try:
             await asyncio.to_thread(rewrites.commit, self.path)
@@ -206,21 +216,23 @@ class LogManager:
 
     def start(self) -> None:
         """Begin the work that comes round."""
-        config, loop = self._config, asyncio.get_running_loop()
-        for interval_ms, job in (
-            (config.flush_scheduler_interval_ms, self._flush_due),
-            (config.retention_check_interval_ms, self._retain),
-            (config.flush_offset_checkpoint_interval_ms, self._checkpoint_recovery),
-            (config.flush_start_offset_checkpoint_interval_ms, self._checkpoint_starts),
-            (config.producer_id_expiration_check_interval_ms, self._expire_producers),
-            (_REMOVAL_INTERVAL_MS, self._remove_due),
-            *([(config.cleaner_backoff_ms, self._compact)] if config.cleaner_enable else []),
-        ):
+        loop = asyncio.get_running_loop()
+        jobs: list[tuple[Callable[[LogManagerConfig], int], Callable[[], Awaitable[None]]]] = [
+            (lambda config: config.flush_scheduler_interval_ms, self._flush_due),
+            (lambda config: config.retention_check_interval_ms, self._retain),
+            (lambda config: config.flush_offset_checkpoint_interval_ms, self._checkpoint_recovery),
+            (lambda config: config.flush_start_offset_checkpoint_interval_ms, self._checkpoint_starts),
+            (lambda config: config.producer_id_expiration_check_interval_ms, self._expire_producers),
+            (lambda _config: _REMOVAL_INTERVAL_MS, self._remove_due),
+        ]
+        if self._config.cleaner_enable:
+            jobs.append((lambda config: config.cleaner_backoff_ms, self._compact))
+        for interval_ms, job in jobs:
             self._jobs.append(loop.create_task(self._every(interval_ms, job)))
 
-    async def _every(self, interval_ms: int, job: Callable[[], Awaitable[None]]) -> None:
+    async def _every(self, interval_ms: Callable[[LogManagerConfig], int], job: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(min(interval_ms, _LONGEST_SLEEP_MS) / 1000)
+            await asyncio.sleep(min(interval_ms(self._config), _LONGEST_SLEEP_MS) / 1000)
             try:
                 await job()
             except (OSError, KafkaError):
@@ -269,7 +281,7 @@ class LogManager:
 
     async def _expire_producers(self) -> None:
         async for log in self._in_turn():
-            log.expire_producers(self._clock())
+            log.expire_producers(self._clock(), self._config.producer_id_expiration_ms)
 
     async def _checkpoint_recovery(self) -> None:
         await self._checkpoint(RECOVERY_POINTS, HIGH_WATERMARKS, FIRST_DIRTY_OFFSETS)

@@ -505,9 +505,10 @@ class PartitionLog:
         self.first_dirty_offset = result.end_offset
         return files
 
-    def expire_producers(self, now_ms: int) -> None:
-        """Forget producers that have been silent for producer.id.expiration.ms."""
-        self._producers.expire(now_ms, self._producer_expiration_ms)
+    def expire_producers(self, now_ms: int, expiration_ms: int) -> None:
+        """Forget producers that have been silent for so long (producer.id.expiration.ms, from now on)."""
+        self._producer_expiration_ms = expiration_ms
+        self._producers.expire(now_ms, expiration_ms)
 
     # ---- durability
 

@@ -268,6 +268,22 @@ def test_the_driver_does_what_is_due(node: Node, one_batch: MakeBatch) -> None:
     asyncio.run(scenario())
 
 
+def test_the_driver_goes_by_settings_that_change(node: Node, one_batch: MakeBatch) -> None:
+    async def scenario() -> None:
+        manager = node.open(dataclasses.replace(BUSY, producer_id_expiration_ms=10**9))
+        log = manager.create("orders", TOPIC_ID, 0, CONFIG)
+        manager.start()
+        node.append(log, one_batch(producer_id=5, producer_epoch=0, base_sequence=0))
+        node.now_ms += 5_000
+        await asyncio.sleep(0.02)
+        assert log.producers.get(5) is not None
+        manager.configure(BUSY)
+        await until(lambda: log.producers.get(5) is None)
+        await manager.close()
+
+    asyncio.run(scenario())
+
+
 def test_the_driver_compacts_and_remembers_how_far(node: Node, one_batch: MakeBatch) -> None:
     async def scenario() -> None:
         config = LogConfig(segment_bytes=1000, cleanup_policy=frozenset({"compact"}), file_delete_delay_ms=0)
