@@ -42,15 +42,16 @@ class Connection:
 
     __slots__ = (
         "_held_bytes",
+        "_output_full",
         "_under_way",
         "host",
         "last_active_ms",
         "listener",
         "muted",
-        "output_full",
         "port",
         "principal",
         "stage",
+        "takes_requests",
         "throttle_ms",
     )
 
@@ -60,12 +61,13 @@ class Connection:
         self.principal = "User:ANONYMOUS"
         self.listener = "PLAINTEXT"
         self.stage = Stage.OPEN
-        self.output_full = False
+        self.takes_requests = True  # whether the next request may be started
         self.muted = False
         self.throttle_ms = 0
         self.last_active_ms = now_ms
         self._under_way: deque[Exchange] = deque()
         self._held_bytes = 0
+        self._output_full = False
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -75,11 +77,20 @@ class Connection:
         return len(self._under_way)
 
     @property
-    def takes_requests(self) -> bool:
-        """Whether the next request may be started."""
-        return (
+    def output_full(self) -> bool:
+        """Whether more output waits for the peer than is good; set by whoever writes."""
+        return self._output_full
+
+    @output_full.setter
+    def output_full(self, full: bool) -> None:
+        self._output_full = full
+        self._limit()
+
+    def _limit(self) -> None:
+        """Say anew whether the next request may be started, which is asked more often than the answer changes."""
+        self.takes_requests = (
             self.stage is Stage.OPEN
-            and not self.output_full
+            and not self._output_full
             and not self.muted
             and len(self._under_way) < MAX_REQUESTS_UNDER_WAY
             and self._held_bytes < MAX_HELD_BYTES
@@ -90,6 +101,7 @@ class Connection:
         self.last_active_ms = now_ms
         exchange = Exchange()
         self._under_way.append(exchange)
+        self._limit()
         return exchange
 
     def answer(self, parts: Sequence[Part], now_ms: int) -> Sequence[Part]:
@@ -116,6 +128,7 @@ class Connection:
             leaving.extend(first.parts or ())
             if first.closes:
                 self.close()
+        self._limit()
         return leaving
 
     def throttle(self, for_ms: int) -> None:
@@ -126,6 +139,7 @@ class Connection:
         """
         if for_ms > 0:
             self.muted = True
+            self._limit()
             self.throttle_ms = max(self.throttle_ms, for_ms)
 
     def take_throttle_ms(self) -> int:
@@ -136,11 +150,13 @@ class Connection:
     def unmute(self) -> None:
         """The time is over."""
         self.muted = False
+        self._limit()
 
     def close(self) -> None:
         """Nothing more is read or started; requests under way get no response."""
         self.stage = Stage.CLOSING
         self._under_way.clear()
+        self._limit()
 
     def is_idle(self, now_ms: int, max_idle_ms: int) -> bool:
         """Whether nothing has happened for longer than `connections.max.idle.ms` and nothing is under way."""

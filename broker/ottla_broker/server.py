@@ -210,11 +210,11 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _serve(self) -> None:
         """Start the requests that have arrived, as far as the connection's limits allow, and send what is ready."""
-        connection, writer = self.connection, self._writer
-        connection.output_full = writer.pending_bytes > MAX_OUTPUT_BYTES
+        connection, reader, writer = self.connection, self._reader, self._writer
+        self._note_output()
         now_ms = int(self._loop.time() * 1000)
         while connection.takes_requests:
-            frame = self._reader.next_frame()
+            frame = reader.next_frame()
             if frame is None:
                 break
             self._start(frame, now_ms)
@@ -266,7 +266,12 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self.abort()  # the peer has gone; nothing to say about that
         except OSError as error:
             self._refuse(error)
-        self.connection.output_full = self._writer.pending_bytes > MAX_OUTPUT_BYTES
+        self._note_output()
+
+    def _note_output(self) -> None:
+        full = self._writer.pending_bytes > MAX_OUTPUT_BYTES
+        if full is not self.connection.output_full:
+            self.connection.output_full = full
 
     def _regulate(self) -> None:
         """Read only while what is read can be served."""

@@ -86,9 +86,6 @@ class SocketWriter:
         if self._watched >= 0:
             os.close(self._watched)
             self._watched = -1
-        self._clear()
-
-    def _clear(self) -> None:
         self._queue.clear()
         self._regions = 0
         self.pending_bytes = 0
@@ -111,10 +108,11 @@ class SocketWriter:
 
     def _send_queue(self) -> bool:
         """Send as much as possible; whether that was everything."""
+        queue = self._queue
         try:
-            while self._queue:
-                head = self._queue[0]
-                if isinstance(head, _Region):
+            while queue:
+                head = queue[0]
+                if self._regions and isinstance(head, _Region):
                     self._send_region(head)
                 else:
                     self._send_buffers()
@@ -134,21 +132,23 @@ class SocketWriter:
             self._regions -= 1
 
     def _send_buffers(self) -> None:
-        buffers: list[Any] = list(islice(self._queue, _MAX_BUFFERS_PER_WRITE))
+        """Send the buffers that the queue begins with, as far as one call takes them."""
+        queue = self._queue
+        buffers: list[Any] = list(islice(queue, _MAX_BUFFERS_PER_WRITE))
         if self._regions:
             buffers = list(takewhile(lambda part: not isinstance(part, _Region), buffers))
         sent = os.writev(self._fd, buffers)
-        if sent == self.pending_bytes:
-            self._clear()
-            return
         self.pending_bytes -= sent
+        if not self.pending_bytes:
+            queue.clear()
+            return
         for buffer in buffers:
             if sent < len(buffer):
                 if sent:
-                    self._queue[0] = memoryview(buffer)[sent:]
+                    queue[0] = memoryview(buffer)[sent:]
                 break
             sent -= len(buffer)
-            self._queue.popleft()
+            queue.popleft()
 
 
 def _read(region: FileRegion) -> bytes:

@@ -165,6 +165,11 @@ class RecordBatch:
         return self.attributes & _COMPRESSION
 
     @property
+    def has_append_time(self) -> bool:
+        """Whether its timestamps say when it was appended, not when its records were made."""
+        return self.attributes & _LOG_APPEND_TIME != 0
+
+    @property
     def timestamp_type(self) -> TimestampType:
         return TimestampType.LOG_APPEND_TIME if self.attributes & _LOG_APPEND_TIME else TimestampType.CREATE_TIME
 

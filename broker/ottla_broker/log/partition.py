@@ -25,7 +25,7 @@ from ottla_broker.log.data_directory import DELETE_SUFFIX
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites, write_whole
 from ottla_broker.log.epochs import EpochEntry
 from ottla_broker.log.errors import LogError
-from ottla_broker.log.producers import Origin, Producers, Stage
+from ottla_broker.log.producers import CLIENT, REPLICATION, Origin, Producers, Stage
 from ottla_broker.log.recovery import RecoveredLog, load_producers, recover_log
 from ottla_broker.log.retention import SegmentSummary, expired_segments
 from ottla_broker.log.segment import LOG_SUFFIX, Segment
@@ -231,12 +231,12 @@ class PartitionLog:
         batches = parse_batches(data, origin)
         for batch in batches:
             check_batch(batch, config, origin, now_ms)
-        if origin is Origin.CLIENT and batches[0].producer_id >= 0:
+        if origin is CLIENT and batches[0].producer_id >= 0:
             duplicate = self._find_duplicate(batches[0])
             if duplicate is not None:
                 return duplicate
         end_offset = self._segments.active.next_offset
-        if origin is Origin.REPLICATION:
+        if origin is REPLICATION:
             check_offsets(batches, end_offset)
         else:
             data, batches = assign(data, batches, config, end_offset, leader_epoch, now_ms)

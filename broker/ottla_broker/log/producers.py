@@ -50,6 +50,10 @@ class Origin(enum.Enum):
     REPLICATION = "replication"  # the leader has checked it; offsets and epochs are taken as they are
 
 
+# For who asks at every append: a global is found in a tenth of the time that a member of an Enum takes (Python 3.11).
+CLIENT, COORDINATOR, REPLICATION = Origin
+
+
 class AppendedBatch(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a batch: enough to recognise it when it comes again."""
 
@@ -119,10 +123,10 @@ class Stage:
         producer_id, epoch, transactional = batch.producer_id, batch.producer_epoch, batch.is_transactional
         state = self._state(producer_id)
         self._check_epoch(state, epoch)
-        if self._origin is Origin.CLIENT:
+        if self._origin is CLIENT:
             _check_sequence(state, epoch, batch.base_sequence)
         first_offset = state.transaction_first_offset
-        if first_offset != NO_OFFSET and not transactional and self._origin is not Origin.REPLICATION:
+        if first_offset != NO_OFFSET and not transactional and self._origin is not REPLICATION:
             raise KafkaError(
                 ErrorCode.INVALID_TXN_STATE,
                 f"Producer {producer_id} wrote outside its transaction, which is open since offset {first_offset}",
@@ -163,7 +167,7 @@ class Stage:
         """
         state = self._state(producer_id)
         self._check_epoch(state, epoch)
-        if coordinator_epoch < state.coordinator_epoch and self._origin is not Origin.REPLICATION:
+        if coordinator_epoch < state.coordinator_epoch and self._origin is not REPLICATION:
             raise KafkaError(
                 ErrorCode.TRANSACTION_COORDINATOR_FENCED,
                 f"The marker for producer {producer_id} comes from coordinator epoch {coordinator_epoch}, "
@@ -176,7 +180,7 @@ class Stage:
         self._states[producer_id] = ProducerState(producer_id, epoch, coordinator_epoch, now_ms, NO_OFFSET, batches)
 
     def _check_epoch(self, state: ProducerState, epoch: int) -> None:
-        if epoch < state.epoch and self._origin is not Origin.REPLICATION:
+        if epoch < state.epoch and self._origin is not REPLICATION:
             raise KafkaError(
                 ErrorCode.INVALID_PRODUCER_EPOCH,
                 f"Producer {state.producer_id} wrote with epoch {epoch}, the current one is {state.epoch}",

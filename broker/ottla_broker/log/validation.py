@@ -7,13 +7,12 @@ compacted topic, and to compress them anew where the topic's compression.type is
 from collections.abc import Callable, Mapping
 
 from ottla_broker.log.config import LogConfig
-from ottla_broker.log.producers import Origin
+from ottla_broker.log.producers import CLIENT, COORDINATOR, REPLICATION, Origin
 from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError
 from ottla_wire.records import (
     Compression,
     NewRecord,
     RecordBatch,
-    TimestampType,
     build_batch,
     stamp_log_append_time,
 )
@@ -43,14 +42,14 @@ def parse_batches(data: Data, origin: Origin) -> list[RecordBatch]:
     while position < end:
         batches.append(RecordBatch(data, position))
         position += batches[-1].size
-    if origin is Origin.CLIENT and len(batches) > 1:
+    if origin is CLIENT and len(batches) > 1:
         raise InvalidRecord(f"A produce request must have exactly one record batch per partition, not {len(batches)}")
     return batches
 
 
 def check_batch(batch: RecordBatch, config: LogConfig, origin: Origin, now_ms: int) -> None:
     """Raise KafkaError MESSAGE_TOO_LARGE, CORRUPT_MESSAGE, INVALID_RECORD or INVALID_TIMESTAMP to refuse a batch."""
-    if origin is Origin.REPLICATION:
+    if origin is REPLICATION:
         batch.validate()
         return
     if batch.size > config.max_message_bytes:
@@ -58,7 +57,7 @@ def check_batch(batch: RecordBatch, config: LogConfig, origin: Origin, now_ms: i
             ErrorCode.MESSAGE_TOO_LARGE,
             f"The record batch has {batch.size} bytes, max.message.bytes is {config.max_message_bytes}",
         )
-    if origin is Origin.COORDINATOR:
+    if origin is COORDINATOR:
         batch.validate()
         return
     batch.validate_produced()
@@ -69,7 +68,7 @@ def check_batch(batch: RecordBatch, config: LogConfig, origin: Origin, now_ms: i
 
 
 def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> None:
-    if batch.timestamp_type is TimestampType.LOG_APPEND_TIME:
+    if batch.has_append_time:
         raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "A producer must not set the timestamp type to LogAppendTime")
     latest = now_ms + config.message_timestamp_after_max_ms
     earliest = now_ms - config.message_timestamp_before_max_ms
@@ -95,7 +94,7 @@ def assign(
     if config.compression_type != "producer":
         batches = [_compress(batch, config) for batch in batches]
         data = bytearray().join(batch.buffer for batch in batches)
-        batches = parse_batches(data, Origin.COORDINATOR)
+        batches = parse_batches(data, COORDINATOR)
     if config.message_timestamp_type == "LogAppendTime":
         for batch in batches:
             stamp_log_append_time(batch.buffer, 0, now_ms)
