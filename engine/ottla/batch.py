@@ -64,3 +64,24 @@ class Batch:
         """The headers of the message the event came from."""
         origin = self.origins[row]
         return None if origin is None else origin.headers()
+
+
+class Rows:
+    """A batch in the making, event by event."""
+
+    __slots__ = ("_keys", "_origins", "_timestamps", "_values")
+
+    def __init__(self) -> None:
+        self._keys: list[Any] = []
+        self._values: list[Any] = []
+        self._timestamps: list[int] = []
+        self._origins: list[Message | None] = []
+
+    def add(self, key: Any, value: Any, timestamp: int, origin: Message | None = None) -> None:
+        self._keys.append(key)
+        self._values.append(value)
+        self._timestamps.append(timestamp)
+        self._origins.append(origin)
+
+    def batch(self) -> Batch:
+        return Batch(self._keys, self._values, self._timestamps, self._origins)

@@ -73,12 +73,16 @@ class Graph:
         source: Topic[Any, Any] | None = None,
         sink: Topic[Any, Any] | None = None,
         detail: str = "",
+        owner: str | None = None,
     ) -> None:
-        """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists."""
+        """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists.
+
+        Steps that share stores name one `owner`.
+        """
         if name in self._steps:
             raise DuplicateName(f"there are two steps named {name!r}; give one of them another name")
         for spec in stores:
-            self._claim(spec.name, f"{kind} {name!r}")
+            self._claim(spec.name, owner or f"{kind} {name!r}")
         for topic in (source, sink):
             if topic is not None:
                 self.topic(topic)

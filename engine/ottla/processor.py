@@ -73,6 +73,13 @@ class TaskContext:
     cursor: Cursor | None = None
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
     now_ms: int = 0
+    _shared: dict[str, Any] = field(default_factory=dict)
+
+    def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:
+        """What several steps of the task have in common over one store: made when the first of them asks."""
+        if store not in self._shared:
+            self._shared[store] = make(self.stores[store])
+        return self._shared[store]
 
     def reject(self, step: str, error: BaseException, batch: Batch, row: int) -> None:
         """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`.

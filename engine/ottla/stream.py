@@ -7,12 +7,13 @@ The stream that an agent is given is the same type, bound to a running task: it 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken
 from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
+from ottla.joins.stream_stream import When, join_streams, join_window
 from ottla.joins.stream_table import StreamTableJoin
 from ottla.operators import Branch, Filter, FlatMap, KeyBy, Map, Pass, Sink
 from ottla.serdes import Codec, state_key_codec_for
@@ -158,13 +159,100 @@ class Stream(Generic[V]):
         """The events by window, to be aggregated per key."""
         return WindowedStream(self, window)
 
-    def join(self, table: Table[Any, T], joiner: Callable[[V, T], R]) -> Stream[R]:
-        """`joiner(value, table[key])` for each event whose key the table has."""
-        return self._join(table, joiner, left=False)
+    @overload
+    def join(self, other: Table[Any, T], joiner: Callable[[V, T], R], *, type: Any = None) -> Stream[R]: ...
+    @overload
+    def join(
+        self,
+        other: Stream[T],
+        joiner: Callable[[V, T], R],
+        *,
+        within: Duration | None = None,
+        before: Duration | None = None,
+        after: Duration | None = None,
+        grace: Duration = 0,
+        name: str | None = None,
+        type: Any = None,
+    ) -> Stream[R]: ...
+    def join(
+        self,
+        other: Table[Any, Any] | Stream[Any],
+        joiner: Callable[[Any, Any], R],
+        *,
+        within: Duration | None = None,
+        before: Duration | None = None,
+        after: Duration | None = None,
+        grace: Duration = 0,
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - as in map
+    ) -> Stream[R]:
+        """`joiner(value, other)` for each pair of equal keys, and nothing for an event that meets none.
 
-    def left_join(self, table: Table[Any, T], joiner: Callable[[V, T | None], R]) -> Stream[R]:
-        """`joiner(value, table[key])` for each event, with None where the table lacks the key."""
-        return self._join(table, joiner, left=True)
+        With a table: each event meets what the table holds for its key. With a stream: events meet that are `within` so
+        much time, or with the other up to `before` and `after` this one; `grace` is how much later they may come.
+        `name` names the state of a join of streams, `type` is the type of the results where the joiner has no
+        annotation.
+        """
+        if isinstance(other, Stream):
+            window = join_window(within, before, after, grace)
+            return join_streams(self, other, joiner, "inner", window, unmatched="close", name=name, type_=type)
+        return self._join_table(other, joiner, type, left=False)
+
+    @overload
+    def left_join(self, other: Table[Any, T], joiner: Callable[[V, T | None], R], *, type: Any = None) -> Stream[R]: ...
+    @overload
+    def left_join(
+        self,
+        other: Stream[T],
+        joiner: Callable[[V, T | None], R],
+        *,
+        within: Duration | None = None,
+        before: Duration | None = None,
+        after: Duration | None = None,
+        grace: Duration = 0,
+        unmatched: When = "close",
+        name: str | None = None,
+        type: Any = None,
+    ) -> Stream[R]: ...
+    def left_join(
+        self,
+        other: Table[Any, Any] | Stream[Any],
+        joiner: Callable[[Any, Any], R],
+        *,
+        within: Duration | None = None,
+        before: Duration | None = None,
+        after: Duration | None = None,
+        grace: Duration = 0,
+        unmatched: When = "close",
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - as in map
+    ) -> Stream[R]:
+        """As `join`, and `joiner(value, None)` for an event that meets none.
+
+        In a join of streams that is known when the event's window is over: `unmatched="close"`. With "at_once" it is
+        emitted when the event comes, although a match may still follow.
+        """
+        if isinstance(other, Stream):
+            window = join_window(within, before, after, grace)
+            return join_streams(self, other, joiner, "left", window, unmatched=unmatched, name=name, type_=type)
+        return self._join_table(other, joiner, type, left=True)
+
+    def outer_join(
+        self,
+        other: Stream[T],
+        joiner: Callable[[V | None, T | None], R],
+        *,
+        within: Duration | None = None,
+        before: Duration | None = None,
+        after: Duration | None = None,
+        grace: Duration = 0,
+        unmatched: When = "close",
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - as in map
+    ) -> Stream[R]:
+        """As `left_join` of two streams, and `joiner(None, other)` for an event of the other that meets none."""
+        window = join_window(within, before, after, grace)
+        return join_streams(self, other, joiner, "outer", window, unmatched=unmatched, name=name, type_=type)
 
     def to(self, topic: Topic[Any, V]) -> None:
         """Writes the events to a topic, with their keys, times and headers."""
@@ -232,7 +320,9 @@ class Stream(Generic[V]):
             f"{self!r} is a step of the topology; only the stream that an agent is given can be iterated"
         )
 
-    def _join(self, table: Table[Any, Any], joiner: Callable[[Any, Any], Any], *, left: bool) -> Stream[Any]:
+    def _join_table(
+        self, table: Table[Any, Any], joiner: Callable[[Any, Any], Any], type_: Any, *, left: bool
+    ) -> Stream[Any]:
         kind = "left_join" if left else "join"
         if table.source is not None:
             self.check_meets(table, kind)
@@ -240,7 +330,7 @@ class Stream(Generic[V]):
             kind,
             lambda context, name: StreamTableJoin(context, name, table.name, joiner, left=left),
             joiner,
-            value_codec(returned_type(joiner)),
+            value_codec(type_ if type_ is not None else returned_type(joiner)),
             named=table.name,
             tables=(table,),
         )

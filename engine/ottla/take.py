@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ottla.batch import Batch
+from ottla.batch import Batch, Rows
 from ottla.errors import TopologyError
 from ottla.event import Taken, event_at
 from ottla.origins import KeptMessage, StoredOrigin, joined_origin, stored_origin
@@ -137,17 +137,13 @@ class Take(Processor):
 
 
 def _batch(lists: list[list[_Held]]) -> Batch:
-    batch = Batch([], [], [], [])
-    origins = []
+    rows = Rows()
     for held in lists:
-        keys, values, timestamps, messages = map(list, zip(*held, strict=True))
-        events = Batch(keys, values, timestamps, messages)
-        batch.keys.append(keys[-1])
-        batch.values.append(Taken(event_at(events, row) for row in range(len(events))))
-        batch.timestamps.append(timestamps[-1])
-        origins.append(joined_origin(messages))
-    batch.origins = origins
-    return batch
+        keys, values, timestamps, origins = map(list, zip(*held, strict=True))
+        events = Batch(keys, values, timestamps, origins)
+        taken = Taken(event_at(events, row) for row in range(len(events)))
+        rows.add(keys[-1], taken, timestamps[-1], joined_origin(origins))
+    return rows.batch()
 
 
 def _encode_number(number: int) -> bytes:

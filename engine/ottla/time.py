@@ -23,15 +23,19 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def duration_ms(duration: object, what: str) -> int:
     """A `Duration` in whole milliseconds. Raises `ConfigError`, naming `what`, if it is negative or no duration."""
-    if isinstance(duration, timedelta):
-        milliseconds = duration // _MILLISECOND
-    elif isinstance(duration, (int, float)) and not isinstance(duration, bool):
-        milliseconds = round(duration * 1000)
-    else:
-        raise ConfigError(f"{what} must be a timedelta or a number of seconds, not {duration!r}")
+    milliseconds = signed_duration_ms(duration, what)
     if milliseconds < 0:
         raise ConfigError(f"{what} must not be negative, it is {duration!r}")
     return milliseconds
+
+
+def signed_duration_ms(duration: object, what: str) -> int:
+    """As `duration_ms`, and may be negative."""
+    if isinstance(duration, timedelta):
+        return duration // _MILLISECOND
+    if isinstance(duration, (int, float)) and not isinstance(duration, bool):
+        return round(duration * 1000)
+    raise ConfigError(f"{what} must be a timedelta or a number of seconds, not {duration!r}")
 
 
 def timestamp_extractor(timestamp: str | Extractor | None) -> Extractor | None:

@@ -12,11 +12,11 @@ from ottla.aggregations import Compiled
 from ottla.batch import Batch
 from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
+from ottla.slots import NEVER, prefix, slot_spec
 from ottla.state.store import StoreSpec
 from ottla.windows.definitions import Window
 from ottla.windows.processor import Aggregate, WindowedAggregation
 from ottla.windows.results import Results
-from ottla.windows.slots import NEVER, prefix, slot_spec
 
 
 def fixed_spec(app_id: str, name: str, key: Codec[object], compiled: Compiled) -> StoreSpec:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ottla.aggregations import Compiled
 from ottla.batch import Batch
 from ottla.processor import Processor, TaskContext
+from ottla.slots import CLOSED_UP_TO, STREAM_TIME
 from ottla.windows.definitions import Emit
 from ottla.windows.results import Results
-from ottla.windows.slots import CLOSED_UP_TO, STREAM_TIME
 
 
 @dataclass(frozen=True, slots=True)

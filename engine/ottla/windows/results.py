@@ -1,30 +1,25 @@
-"""Results of windows in the making, column by column."""
+"""Results of windows in the making."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ottla.batch import Batch
+from ottla.batch import Batch, Rows
 from ottla.windows.definitions import Windowed
 
 
 class Results:
     """The results of one batch of events, in the order in which they are added."""
 
-    __slots__ = ("keys", "origins", "timestamps", "values")
+    __slots__ = ("_rows",)
 
     def __init__(self) -> None:
-        self.keys: list[Any] = []
-        self.values: list[Any] = []
-        self.timestamps: list[int] = []
-        self.origins: list[Any] = []
+        self._rows = Rows()
 
     def add(self, key: Any, start: int, end: int, value: Any, timestamp: int, batch: Batch | None, row: int) -> None:
         """A result, with the headers of the event in the row if one gave it, without if a window closed."""
-        self.keys.append(key)
-        self.values.append(Windowed(key, start, end, value))
-        self.timestamps.append(timestamp)
-        self.origins.append(None if batch is None else batch.origins[row])
+        origin = None if batch is None else batch.origins[row]
+        self._rows.add(key, Windowed(key, start, end, value), timestamp, origin)
 
     def batch(self) -> Batch:
-        return Batch(self.keys, self.values, self.timestamps, self.origins)
+        return self._rows.batch()

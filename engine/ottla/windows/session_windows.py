@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from ottla.agenda import Agenda
 from ottla.aggregations import Compiled, State
 from ottla.batch import Batch
 from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
+from ottla.slots import prefix, slot_spec
 from ottla.state.store import StoreSpec
 from ottla.windows.definitions import SessionWindow
 from ottla.windows.processor import Aggregate, WindowedAggregation
 from ottla.windows.results import Results
-from ottla.windows.slots import NEVER, prefix, slot_spec
 
 Session = tuple[int, State]
 """The time of a session's first event, and its state, whose first slot is the time of its last."""
@@ -47,7 +48,7 @@ class SessionAggregation(WindowedAggregation):
         assert aggregate.compiled.merge is not None, "sessions can only be of aggregations that merge"
         self._merge = aggregate.compiled.merge
         self._gap_ms = window.gap_ms
-        self._next_mark = self._first_mark(0)
+        self._marks = Agenda(self._store, self._grace_ms // 32)
 
     def aggregate(self, batch: Batch, out: Results, late: list[int]) -> None:
         for row, (key, value, timestamp) in enumerate(zip(batch.keys, batch.values, batch.timestamps, strict=True)):
@@ -79,7 +80,7 @@ class SessionAggregation(WindowedAggregation):
         start = min(timestamp, near[0][0]) if near else timestamp
         self._store.put(slot, [*sessions[:first], (start, merged), *sessions[end:]])
         if first == 0 and not near:
-            self._mark(merged[0], key)
+            self._marks.put(merged[0], key, _MARK)
         if self._on_close:
             return
         if (start, merged[0]) != (timestamp, timestamp):
@@ -99,15 +100,13 @@ class SessionAggregation(WindowedAggregation):
         return first, end
 
     def due(self, closing_time: int) -> bool:
-        return self._next_mark is not None and self._next_mark < closing_time
+        return self._marks.due(closing_time)
 
     def close_ended(self, closing_time: int, out: Results) -> None:
         """Closes the sessions in the order of their ends, starts and encoded keys."""
         store = self._store
         closed: list[tuple[int, int, bytes, Any, State]] = []
-        for slot, _ in list(store.range(prefix(0), prefix(closing_time))):
-            store.delete(slot)
-            key = slot[1]
+        for _, key, _ in list(self._marks.take(closing_time)):
             sessions: list[Session] = store.get((_SESSIONS, key)) or []
             still_open = [each for each in sessions if each[1][0] >= closing_time]
             ended = sessions[: len(sessions) - len(still_open)]
@@ -115,10 +114,9 @@ class SessionAggregation(WindowedAggregation):
             closed += [(state[0], start, encoded, key, state) for start, state in ended]
             if still_open:
                 store.put((_SESSIONS, key), still_open)
-                self._mark(still_open[0][1][0], key)
+                self._marks.put(still_open[0][1][0], key, _MARK)
             else:
                 store.delete((_SESSIONS, key))
-        self._next_mark = self._first_mark(closing_time)
         self._context.counts.windows_closed += len(closed)
         if self._on_close:
             for end, start, _, key, state in sorted(closed, key=lambda each: each[:3]):
@@ -127,12 +125,3 @@ class SessionAggregation(WindowedAggregation):
     def last_end(self) -> int:
         lists = (sessions for slot, sessions in self._store.range(prefix(_SESSIONS), prefix(_SESSIONS + 1)))
         return max((sessions[-1][1][0] + 1 for sessions in lists), default=-1)
-
-    def _mark(self, end: int, key: Any) -> None:
-        self._store.put((end, key), _MARK)
-        if self._next_mark is None or end < self._next_mark:
-            self._next_mark = end
-
-    def _first_mark(self, time: int) -> int | None:
-        first = next(self._store.range(prefix(time), NEVER), None)
-        return None if first is None else first[0][0]

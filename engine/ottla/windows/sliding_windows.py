@@ -18,15 +18,16 @@ from heapq import heapify, heappop, heappush
 from operator import itemgetter
 from typing import Any
 
+from ottla.agenda import Agenda
 from ottla.aggregations import Compiled, State
 from ottla.batch import Batch
 from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
+from ottla.slots import prefix, slot_spec
 from ottla.state.store import StoreSpec
 from ottla.windows.definitions import SlidingWindow
 from ottla.windows.processor import Aggregate, WindowedAggregation
 from ottla.windows.results import Results
-from ottla.windows.slots import NEVER, prefix, slot_spec
 
 Opened = tuple[int, State]
 """The start of a window, and its state, whose first slot is the newest time in it."""
@@ -57,7 +58,7 @@ class SlidingAggregation(WindowedAggregation):
     ) -> None:
         super().__init__(context, aggregate, window.grace_ms, window.idle_ms, late)
         self._difference_ms = window.difference_ms
-        self._next_mark = self._first_mark(0)
+        self._marks = Agenda(self._store, (window.difference_ms + window.grace_ms) // 32)
         self._stretches = self._stored_stretches()
         self._known_stretches = set(self._stretches)
 
@@ -183,27 +184,19 @@ class SlidingAggregation(WindowedAggregation):
             self._known_stretches.add(stretch)
             heappush(self._stretches, stretch)
         if self._on_close:
-            self._store.put((start, key), _MARK)
-            if self._next_mark is None or start < self._next_mark:
-                self._next_mark = start
+            self._marks.put(start, key, _MARK)
 
     def due(self, closing_time: int) -> bool:
-        if self._next_mark is not None and self._next_mark + self._difference_ms < closing_time:
+        if self._on_close and self._marks.due(closing_time - self._difference_ms):
             return True
         return bool(self._stretches) and self._forgettable(self._stretches[0], closing_time)
 
     def close_ended(self, closing_time: int, out: Results) -> None:
         """Closes the windows in the order of their starts and encoded keys, and forgets what no event needs."""
-        store, difference = self._store, self._difference_ms
-        ended = max(0, closing_time - difference)
-        for slot, _ in list(store.range(prefix(0), prefix(ended))):
-            start, key = slot
+        for start, key, _ in self._marks.take(closing_time - self._difference_ms):
             [(_, state)] = self._windows(key, start, start)
-            out.add(key, start, start + difference, self._compiled.result(state), state[0], None, 0)
-            store.delete(slot)
+            out.add(key, start, start + self._difference_ms, self._compiled.result(state), state[0], None, 0)
             self._context.counts.windows_closed += 1
-        if self._on_close:
-            self._next_mark = self._first_mark(ended)
         while self._stretches and self._forgettable(self._stretches[0], closing_time):
             self._forget(heappop(self._stretches))
 
@@ -229,10 +222,6 @@ class SlidingAggregation(WindowedAggregation):
             self._store.delete(slot)
             if not self._on_close:
                 self._context.counts.windows_closed += len(windows)
-
-    def _first_mark(self, time: int) -> int | None:
-        first = next(self._store.range(prefix(time), NEVER), None)
-        return None if first is None else first[0][0]
 
     def _stored_stretches(self) -> list[int]:
         """The stretches of a restored store as a heap: one seek for each, whatever keys they have."""
