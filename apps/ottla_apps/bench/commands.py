@@ -1,25 +1,32 @@
 """`ottla bench`: the figures that Ottla is held to, taken on this machine."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from ottla_apps.bench import engine as engine_bench
 from ottla_apps.bench import flights as flights_bench
-from ottla_apps.bench.broker.contenders import Contender, Peer, contenders
-from ottla_apps.bench.broker.rows import QUICK, Scale, choose, rows
+from ottla_apps.bench.broker.contenders import KAFKA_DIRECTORY, Peer, contenders
+from ottla_apps.bench.broker.rows import GOALS, QUICK, Scale, choose, rows
+from ottla_apps.bench.broker.rows import Row as BrokerRow
+from ottla_apps.bench.goals import Comparison, compare
 from ottla_apps.bench.processes import BrokerProcess
 from ottla_apps.bench.report import Report, Row, show
 from ottla_apps.bench.rounds import Measure, Turn, alternate
+from ottla_apps.cli.errors import CommandError
+from ottla_wire.errors import KafkaError
 
 app = typer.Typer(help="Measure Ottla, beside its peers where they do the same job.", no_args_is_help=True)
 console = Console(stderr=True)
@@ -40,34 +47,55 @@ RoundsOption = Annotated[int, typer.Option(min=1, max=100, help="Measured rounds
 def broker(
     output: FormatOption = Format.TABLE,
     rounds: RoundsOption = 3,
-    against: Annotated[list[Peer] | None, typer.Option(help="Measure this broker beside Ottla.")] = None,
+    against: Annotated[
+        list[Peer] | None,
+        typer.Option(
+            help="Measure this broker beside Ottla. Apache Kafka's jars are fetched from Maven Central by mvn, once, "
+            f"into {KAFKA_DIRECTORY} of the working directory."
+        ),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="ROW", help="Only rows whose name contains this; may be repeated.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A glance: little of everything, one round.")] = False,
+    names: Annotated[bool, typer.Option("--list", help="Print the names of the rows, and measure nothing.")] = False,
 ) -> None:
     """The broker: throughput, small requests, latency, start and memory, many topics, idle connections."""
     listed = rows(QUICK if quick else Scale())
     chosen = choose(listed, only)
     if not chosen:
         raise typer.BadParameter(f"no row is named so; there are: {'; '.join(row.name for row in listed)}")
-    rounds = 1 if quick else rounds
-    with ExitStack() as stack, console.status("") as status:
-        taking_part = [stack.enter_context(contender) for contender in _contenders(against or [])]
-        lines = []
+    if names:
         for row in chosen:
-            measures = {contender.name: partial(row.measure, contender) for contender in taking_part}
-            taken = alternate(measures, min(rounds, row.rounds), partial(_announce, status, row.name))
-            lines += [Row(row.name, contender, dict(figures)) for contender, figures in taken.items()]
-    show(Report("broker", lines, rounds), as_json=output is Format.JSON)
-
-
-def _contenders(peers: list[Peer]) -> list[Contender]:
+            typer.echo(row.name)
+        return
     try:
-        return contenders(peers, console.print)
-    except RuntimeError as error:
-        console.print(f"ottla bench: {error}")
+        report = measure_broker(chosen, against or [], 1 if quick else rounds)
+    except (RuntimeError, KafkaError, CommandError, OSError) as error:
+        typer.echo(f"ottla bench: {error}", err=True)
         raise typer.Exit(1) from None
+    show(report, as_json=output is Format.JSON)
+
+
+def measure_broker(chosen: list[BrokerRow], peers: list[Peer], rounds: int) -> Report:
+    """Measures rows for Ottla and its peers in turn, showing which is at work.
+
+    Raises RuntimeError, KafkaError, CommandError or OSError for what stands in the way of a figure.
+    """
+    lines: list[Row] = []
+    comparisons: list[Comparison] = []
+    with stopped_in_order(), ExitStack() as stack, console.status("") as status:
+        ottla, *others = taking_part = [
+            stack.enter_context(contender) for contender in contenders(peers, console.print)
+        ]
+        for number, row in enumerate(chosen, start=1):
+            announce = partial(_announce, status, f"[{number}/{len(chosen)}] {row.name}")
+            measures = {contender.name: partial(row.measure, contender) for contender in taking_part}
+            taken = alternate(measures, min(rounds, row.rounds), announce, warm_up=row.warm_up)
+            lines += [Row(row.name, contender, dict(figures)) for contender, figures in taken.items()]
+            for other in others:
+                comparisons += compare(row.name, taken[ottla.name], other.name, taken[other.name], GOALS)
+    return Report("broker", lines, rounds, comparisons)
 
 
 @app.command("engine")
@@ -81,7 +109,7 @@ def engine(
 ) -> None:
     """Events per second of a worker: consume to an agent, to a table with its changelog, to another topic."""
     python = engine_bench.peers_python(environment.absolute(), console.print) if peers else None
-    with temporary_directory() as directory, BrokerProcess(directory / "data") as process:
+    with stopped_in_order(), temporary_directory() as directory, BrokerProcess(directory / "data") as process:
         console.print(f"producing {events:,} events")
         engine_bench.load(process.address, events)
         jobs = {
@@ -107,7 +135,21 @@ def report(name: str, jobs: dict[str, dict[str, Measure]], rounds: int, output: 
 
 
 def _announce(status: Status, job: str, turn: Turn) -> None:
-    status.update(f"{job}: {turn}")
+    status.update(Text(f"{job}: {turn}"))
+
+
+@contextmanager
+def stopped_in_order() -> Iterator[None]:
+    """SIGTERM ends the measurement as Ctrl-C does: the processes that it started are stopped, its directories go."""
+    before = signal.signal(signal.SIGTERM, _exit)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _exit(signal_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + signal_number)
 
 
 @contextmanager

@@ -43,14 +43,11 @@ class ServerProcess:
         self._log = tempfile.TemporaryFile()
         begun = time.perf_counter()
         self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log)
-        while not self._is_ready():
-            ended = self._process.poll() is not None
-            if ended or time.perf_counter() - begun > START_TIMEOUT_S:
-                problem = "ended at its start" if ended else f"was not ready within {START_TIMEOUT_S:.0f} s"
-                said = self._said()
-                self.stop()
-                raise RuntimeError(f"the broker {problem}: {said}")
-            time.sleep(0.002)
+        try:
+            self._await_readiness(self._process, begun)
+        except BaseException:  # also when told to end meanwhile
+            self.stop()
+            raise
         self.start_s = time.perf_counter() - begun
         return self
 
@@ -81,6 +78,14 @@ class ServerProcess:
     def client(self) -> WireClient:
         """A client for administration."""
         return WireClient([("127.0.0.1", self._port)], START_TIMEOUT_S)
+
+    def _await_readiness(self, process: subprocess.Popen[bytes], begun: float) -> None:
+        while not self._is_ready():
+            ended = process.poll() is not None
+            if ended or time.perf_counter() - begun > START_TIMEOUT_S:
+                problem = "ended at its start" if ended else f"was not ready within {START_TIMEOUT_S:.0f} s"
+                raise RuntimeError(f"the broker {problem}: {self._said()}")
+            time.sleep(0.002)
 
     def _is_ready(self) -> bool:
         """Whether the broker names itself as a member of its cluster; a port that accepts says less."""

@@ -25,14 +25,16 @@ class Turn:
         return f"{self.contender}: {f'round {self.number} of {self.rounds}' if self.number else 'warm-up'}"
 
 
-def alternate(contenders: Mapping[str, Measure], rounds: int, announce: Callable[[Turn], None]) -> Results:
+def alternate(
+    contenders: Mapping[str, Measure], rounds: int, announce: Callable[[Turn], None], *, warm_up: bool = True
+) -> Results:
     """Measures all contenders in turn, `rounds` times after a warm-up; returns each one's median of every figure.
 
     `announce` is called before each turn. What a contender raises ends the measurement: a figure that was not taken
     is no figure.
     """
     taken: dict[str, list[Measurement]] = {name: [] for name in contenders}
-    for turn in _turns(contenders, rounds):
+    for turn in _turns(contenders, rounds, warm_up):
         announce(turn)
         measurement = contenders[turn.contender]()
         if turn.number:
@@ -45,7 +47,7 @@ def medians(measurements: list[Measurement]) -> Measurement:
     return {figure: statistics.median(m[figure] for m in measurements) for figure in measurements[0]}
 
 
-def _turns(contenders: Mapping[str, Measure], rounds: int) -> Iterator[Turn]:
-    for number in range(rounds + 1):
+def _turns(contenders: Mapping[str, Measure], rounds: int, warm_up: bool) -> Iterator[Turn]:
+    for number in range(0 if warm_up else 1, rounds + 1):
         for contender in contenders:
             yield Turn(contender, number, rounds)

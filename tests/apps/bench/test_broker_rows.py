@@ -1,13 +1,20 @@
 """The rows of the broker's benchmark, each run once against a broker, with next to nothing to do."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from typer.testing import CliRunner
 
 from ottla_apps.bench.broker import kafka
 from ottla_apps.bench.broker.contenders import Contender, contenders
 from ottla_apps.bench.broker.rows import Scale, choose, rows
+from ottla_apps.bench.commands import app
 from ottla_apps.bench.processes import BrokerProcess, ServerProcess
 
 TINY = Scale(megabytes=2, seconds=0.05, latency_s=0.1, topics=4, idle_connections=10)
@@ -88,3 +95,38 @@ def test_without_java_apache_kafka_is_not_run(monkeypatch: pytest.MonkeyPatch, t
 
     with pytest.raises(RuntimeError, match=r"needs 'java', which is not installed \(Debian: openjdk-17-jre-headless\)"):
         kafka.install(tmp_path / "kafka", print)
+
+
+def test_a_broker_that_cannot_be_measured_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    result = CliRunner().invoke(app, ["broker", "--against", "kafka", "--only", "start"])
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "ottla bench: Apache Kafka needs 'java', which is not installed (Debian: openjdk-17-jre-headless)\n"
+    )
+
+
+def test_rows_can_be_listed_and_a_wrong_name_names_them() -> None:
+    listed = CliRunner().invoke(app, ["broker", "--list", "--only", "1 kb, 6"])
+    wrong = CliRunner().invoke(app, ["broker", "--only", "speed"])
+
+    assert listed.stdout.splitlines()[0] == "1 KB, 6 partitions, none, acks 1"
+    assert len(listed.stdout.splitlines()) == 4
+    assert wrong.exit_code == 2
+    assert "there are: 100 B, 1 partition" in wrong.stderr
+
+
+def test_a_measurement_that_is_told_to_end_leaves_nothing_running(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ottla", "bench", "broker", "--only", "latency", "--rounds", "100"]
+    bench = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    process = psutil.Process(bench.pid)
+    while not (started := process.children()) or not started[0].net_connections():
+        assert bench.poll() is None
+
+    bench.terminate()
+
+    assert bench.wait(timeout=30) == 128 + signal.SIGTERM
+    assert not started[0].is_running()
+    assert list(tmp_path.iterdir()) == []

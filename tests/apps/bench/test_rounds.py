@@ -20,6 +20,15 @@ def test_contenders_take_turns_and_the_first_round_is_thrown_away() -> None:
     assert len(turns) == 8
 
 
+def test_without_a_warm_up_the_first_round_counts() -> None:
+    turns: list[str] = []
+
+    taken = alternate({"a": lambda: {"speed": 7.0}}, 1, lambda turn: turns.append(str(turn)), warm_up=False)
+
+    assert taken == {"a": {"speed": 7.0}}
+    assert turns == ["a: round 1 of 1"]
+
+
 def test_each_figure_has_its_own_median() -> None:
     assert medians([{"x": 1, "y": 9}, {"x": 2, "y": 7}, {"x": 9, "y": 8}]) == {"x": 2, "y": 8}
 
