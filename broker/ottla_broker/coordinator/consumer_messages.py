@@ -148,7 +148,7 @@ def described(group: ConsumerGroup, assignor: str, topics: Mapping[UUID, TopicSt
                 client_id=member.client_id,
                 client_host=member.client_host,
                 subscribed_topic_names=sorted(member.topic_names),
-                subscribed_topic_regex=member.topic_regex,
+                subscribed_topic_regex=member.topic_regex or "",
                 assignment=_described({*member.assigned, *member.revoking}, topics),
                 target_assignment=_described(group.target.get(member.member_id, NOTHING), topics),
                 member_type=CONSUMER_MEMBER if member.classic is None else CLASSIC_MEMBER,

@@ -22,6 +22,8 @@ async def consumer_group_describe(
     groups = [_describe(broker, group_id) for group_id in dict.fromkeys(request.group_ids)]
     if request.include_authorized_operations:
         for group in groups:
+            if group.error_code:
+                continue
             group.authorized_operations = GROUP_OPERATIONS
     return ConsumerGroupDescribeResponse(groups=groups)
 

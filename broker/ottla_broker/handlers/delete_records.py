@@ -1,6 +1,7 @@
 """DeleteRecords, versions 0-2: move the log start offset of partitions forward; -1 stands for the high watermark."""
 
 from ottla_broker.broker import Broker
+from ottla_broker.cluster.topics import is_internal
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.delete_records import (
@@ -34,6 +35,8 @@ async def delete_records(
 
 def _delete(broker: Broker, topic: str, index: int, offset: int) -> DeleteRecordsPartitionResult:
     try:
+        if is_internal(topic):
+            raise KafkaError(ErrorCode.INVALID_TOPIC_EXCEPTION, f"Records of {topic} are the broker's own")
         log = broker.partition(topic, index)
         if not log.config.delete:
             raise KafkaError(ErrorCode.POLICY_VIOLATION, f"The cleanup.policy of {topic} does not include delete")

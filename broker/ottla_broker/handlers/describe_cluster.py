@@ -14,7 +14,7 @@ from ottla_wire.messages.describe_cluster import (
     DescribeClusterResponse,
 )
 
-_BROKERS = 1
+_BROKERS, _CONTROLLERS = 1, 2
 
 
 @handles(DescribeClusterRequest, "0-2")
@@ -32,8 +32,14 @@ async def describe_cluster(
         ],
     )
     if request.endpoint_type != _BROKERS:
-        mismatch = KafkaError(
-            ErrorCode.MISMATCHED_ENDPOINT_TYPE, "The request was sent to an endpoint of the wrong type: a broker's"
+        mismatch = (
+            KafkaError(
+                ErrorCode.MISMATCHED_ENDPOINT_TYPE, "The request was sent to an endpoint of the wrong type: a broker's"
+            )
+            if request.endpoint_type == _CONTROLLERS
+            else KafkaError(
+                ErrorCode.UNSUPPORTED_ENDPOINT_TYPE, f"There are no endpoints of type {request.endpoint_type}"
+            )
         )
         return DescribeClusterResponse(
             error_code=mismatch.code,

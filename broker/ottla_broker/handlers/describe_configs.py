@@ -44,7 +44,7 @@ def _describe(
         result.error_code, result.error_message = error.code, error.message
         return result
     keys = resource.configuration_keys
-    result.configs = [_entry(request, setting) for setting in settings if keys is None or setting.name in keys]
+    result.configs = [_entry(request, setting) for setting in settings if not keys or setting.name in keys]
     return result
 
 

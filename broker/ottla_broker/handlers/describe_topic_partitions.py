@@ -4,10 +4,10 @@ import uuid
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.image import PartitionState
-from ottla_broker.cluster.topics import is_internal
+from ottla_broker.cluster.topics import is_internal, validate_name
 from ottla_broker.dispatch import RequestContext, handles
 from ottla_broker.operations import TOPIC_OPERATIONS
-from ottla_wire.errors import ErrorCode
+from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.describe_topic_partitions import (
     Cursor,
     DescribeTopicPartitionsRequest,
@@ -24,6 +24,8 @@ async def describe_topic_partitions(
     topics = broker.image.topics
     names = sorted({topic.name for topic in request.topics} if request.topics else topics)
     start = request.cursor
+    if start is not None and start.partition_index < 0:
+        return DescribeTopicPartitionsResponse(topics=[_refusal(name, ErrorCode.INVALID_REQUEST) for name in names])
     if start is not None:
         names = [name for name in names if name >= start.topic_name]
     room = max(1, min(request.response_partition_limit, broker.config.max_request_partition_size_limit))
@@ -34,11 +36,9 @@ async def describe_topic_partitions(
             break
         topic = topics.get(name)
         if topic is None:
-            response.topics.append(
-                DescribeTopicPartitionsResponseTopic(
-                    error_code=ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, name=name, topic_id=uuid.UUID(int=0), partitions=[]
-                )
-            )
+            refused = _refusal(name, _why_unknown(name))
+            refused.topic_authorized_operations = TOPIC_OPERATIONS
+            response.topics.append(refused)
             continue
         first = start.partition_index if start is not None and start.topic_name == name else 0
         page = topic.partitions[first : first + room]
@@ -56,6 +56,20 @@ async def describe_topic_partitions(
             response.next_cursor = Cursor(topic_name=name, partition_index=first + len(page))
             break
     return response
+
+
+def _refusal(name: str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic:
+    return DescribeTopicPartitionsResponseTopic(
+        error_code=code, name=name, topic_id=uuid.UUID(int=0), is_internal=is_internal(name), partitions=[]
+    )
+
+
+def _why_unknown(name: str) -> ErrorCode:
+    try:
+        validate_name(name)
+    except KafkaError as error:
+        return error.code
+    return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
 def _describe(broker: Broker, partition: PartitionState) -> DescribeTopicPartitionsResponsePartition:

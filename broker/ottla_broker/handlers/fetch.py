@@ -164,7 +164,7 @@ def _read(broker: Broker, request: FetchRequest, partitions: list[FetchPartition
                 partition_index=partition.index,
                 error_code=error.code,
                 high_watermark=_UNKNOWN,
-                aborted_transactions=None,
+                aborted_transactions=[],
                 records=b"",
             )
             read.urgent = True
@@ -195,7 +195,7 @@ def _read_partition(
 
 
 def _topic_name(broker: Broker, partition: FetchPartition) -> str:
-    return partition.topic if partition.topic_id == _NO_ID else broker.topic_name(partition.topic_id)
+    return partition.topic or broker.topic_name(partition.topic_id)
 
 
 def _data(partition: FetchPartition, found: Slice) -> PartitionData:

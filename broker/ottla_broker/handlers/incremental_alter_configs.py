@@ -1,5 +1,7 @@
 """IncrementalAlterConfigs, versions 0-1: set, delete, append to and subtract from settings (KIP-339)."""
 
+from collections import Counter
+
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import Alteration, Operation
 from ottla_broker.dispatch import RequestContext, handles
@@ -18,11 +20,14 @@ async def incremental_alter_configs(
     broker: Broker, _context: RequestContext, request: IncrementalAlterConfigsRequest
 ) -> IncrementalAlterConfigsResponse:
     responses = []
+    times = Counter((resource.resource_type, resource.resource_name) for resource in request.resources)
     for resource in request.resources:
         response = AlterConfigsResourceResponse(
             resource_type=resource.resource_type, resource_name=resource.resource_name
         )
         try:
+            if times[resource.resource_type, resource.resource_name] > 1:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "A resource is named more than once in one request")
             await broker.controller.alter_config(
                 resource_type(resource.resource_type),
                 resource.resource_name,

@@ -5,6 +5,7 @@ from 9 on -5 the latest in tiered storage, from 11 on -6 the earliest that is st
 last stable offset for clients that read committed records only. 4+: leader epochs.
 """
 
+from collections import Counter
 from enum import IntEnum
 
 from ottla_broker.broker import Broker
@@ -44,15 +45,21 @@ _NOTHING = TimestampedOffset(_UNKNOWN, _UNKNOWN, _UNKNOWN)
 
 @handles(ListOffsetsRequest, "1-11")
 async def list_offsets(broker: Broker, context: RequestContext, request: ListOffsetsRequest) -> ListOffsetsResponse:
-    return ListOffsetsResponse(
-        topics=[
-            ListOffsetsTopicResponse(
-                name=topic.name,
-                partitions=[_answer(broker, context, request, topic.name, asked) for asked in topic.partitions],
-            )
-            for topic in request.topics
+    response = ListOffsetsResponse(topics=[])
+    for topic in request.topics:
+        times = Counter(asked.partition_index for asked in topic.partitions)
+        partitions = [
+            _answer(broker, context, request, topic.name, asked)
+            for asked in topic.partitions
+            if times[asked.partition_index] == 1
         ]
-    )
+        partitions += [
+            ListOffsetsPartitionResponse(partition_index=index, error_code=ErrorCode.INVALID_REQUEST)
+            for index, asked in times.items()
+            if asked > 1
+        ]
+        response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=partitions))
+    return response
 
 
 def _answer(
@@ -62,7 +69,8 @@ def _answer(
         if context.version < _FIRST_VERSION.get(asked.timestamp, 0) or asked.timestamp < min(_Place):
             raise KafkaError(ErrorCode.UNSUPPORTED_VERSION)
         log = broker.partition(topic, asked.partition_index, current_leader_epoch=asked.current_leader_epoch)
-        found = _find(log, asked.timestamp, log.last_stable_offset if request.isolation_level else log.high_watermark)
+        readable = log.last_stable_offset if request.isolation_level else log.high_watermark
+        found = _find(log, asked.timestamp, readable, broker.leadership(log).leader_epoch)
     except KafkaError as error:
         return ListOffsetsPartitionResponse(partition_index=asked.partition_index, error_code=error.code)
     return ListOffsetsPartitionResponse(
@@ -73,13 +81,16 @@ def _answer(
     )
 
 
-def _find(log: PartitionLog, timestamp: int, readable: int) -> TimestampedOffset:
+def _find(log: PartitionLog, timestamp: int, readable: int, leader_epoch: int) -> TimestampedOffset:
     """The offset that a timestamp, or the number of a place, stands for below the first one that cannot be read."""
     match timestamp:
         case _Place.LATEST:
-            return TimestampedOffset(_UNKNOWN, readable, log.leader_epoch)
+            return TimestampedOffset(_UNKNOWN, readable, leader_epoch)
         case _Place.EARLIEST | _Place.EARLIEST_LOCAL:
-            return TimestampedOffset(_UNKNOWN, log.log_start_offset, log.epoch_at(log.log_start_offset))
+            start = log.log_start_offset
+            # What is yet to be written will be of the leader's epoch.
+            epoch = leader_epoch if start == log.log_end_offset else log.epoch_at(start)
+            return TimestampedOffset(_UNKNOWN, start, epoch)
         case _Place.LATEST_TIERED | _Place.EARLIEST_PENDING_UPLOAD:
             return _NOTHING
         case _Place.MAX_TIMESTAMP:

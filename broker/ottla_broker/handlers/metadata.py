@@ -22,10 +22,16 @@ from ottla_wire.messages.metadata import (
 )
 
 _NO_ID = uuid.UUID(int=0)
+# Requests have a place for ids two versions earlier, but no use for them.
+_FIRST_WITH_IDS = 12
 
 
 @handles(MetadataRequest, "0-13")
 async def metadata(broker: Broker, context: RequestContext, request: MetadataRequest) -> MetadataResponse:
+    if context.version < _FIRST_WITH_IDS and any(
+        asked.name is None or asked.topic_id != _NO_ID for asked in request.topics or ()
+    ):
+        return _refusal(request)
     image = broker.image
     if request.topics is None or (context.version == 0 and not request.topics):
         live = frozenset(image.live_brokers)
@@ -52,6 +58,19 @@ async def metadata(broker: Broker, context: RequestContext, request: MetadataReq
     if request.include_cluster_authorized_operations:
         response.cluster_authorized_operations = CLUSTER_OPERATIONS
     return response
+
+
+def _refusal(request: MetadataRequest) -> MetadataResponse:
+    return MetadataResponse(
+        brokers=[],
+        controller_id=-1,
+        topics=[
+            MetadataResponseTopic(
+                error_code=ErrorCode.INVALID_REQUEST, name=asked.name or "", topic_id=asked.topic_id, partitions=[]
+            )
+            for asked in request.topics or ()
+        ],
+    )
 
 
 def _find(image: ClusterImage, asked: MetadataRequestTopic, live: frozenset[int]) -> MetadataResponseTopic:

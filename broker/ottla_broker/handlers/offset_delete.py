@@ -28,6 +28,8 @@ async def offset_delete(broker: Broker, _context: RequestContext, request: Offse
         if missing:
             refused.append(_refuse(topic.name, missing))
     request.topics = known
+    if not request.group_id:
+        return OffsetDeleteResponse(error_code=ErrorCode.INVALID_GROUP_ID, topics=[])
     try:
         response = await broker.groups.delete_offsets(request)
     except KafkaError as error:

@@ -18,12 +18,14 @@ from ottla_broker.dispatch import RequestContext, handles, shortcut
 from ottla_broker.errors import ClosesConnection
 from ottla_broker.leaders import LeaderHints
 from ottla_broker.log.config import INT64_MAX
+from ottla_broker.log.errors import RefusedRecords
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.transactional_writes import admit_to_transaction
 from ottla_wire.chunks import Part
 from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError, UnsupportedCompression
 from ottla_wire.fields import Records
 from ottla_wire.messages.produce import (
+    BatchIndexAndErrorMessage,
     LeaderIdAndEpoch,
     NodeEndpoint,
     PartitionProduceResponse,
@@ -39,6 +41,14 @@ _FIRST_WITH_ZSTD = 7
 _FIRST_WITH_LEADERS = 10
 _FIRST_WITH_TOPIC_IDS = 13
 _NO_OFFSET = -1
+# With these refusals Kafka does not say where the log starts.
+_WITHOUT_START_OFFSET = (
+    ErrorCode.CORRUPT_MESSAGE,
+    ErrorCode.INVALID_RECORD,
+    ErrorCode.MESSAGE_TOO_LARGE,
+    ErrorCode.RECORD_LIST_TOO_LARGE,
+    ErrorCode.KAFKA_STORAGE_ERROR,
+)
 # The low byte of a batch's attributes, and the bit there that makes it part of a transaction.
 _ATTRIBUTES_AT, _TRANSACTIONAL = 22, 0x10
 # The one client that may write to internal topics, as Kafka has it (`AdminUtils.ADMIN_CLIENT_ID`).
@@ -54,6 +64,7 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
         answered = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=[])
         for data in topic.partition_data:
             name = topic.name
+            start_offset = _NO_OFFSET
             try:
                 if context.version >= _FIRST_WITH_TOPIC_IDS:
                     name = broker.topic_name(topic.topic_id)
@@ -63,13 +74,10 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                     if request.transactional_id is None:
                         raise KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
                     await admit_to_transaction(broker, request.transactional_id, log, records, context.version)
+                start_offset = log.log_start_offset
                 appended = broker.append(log, records)
             except KafkaError as error:
-                answered.partition_responses.append(
-                    PartitionProduceResponse(
-                        index=data.index, error_code=error.code, base_offset=_NO_OFFSET, error_message=error.message
-                    )
-                )
+                answered.partition_responses.append(_refusal(data.index, error, start_offset))
                 broker.count_failure(name, data.index, produce=True)
                 if error.code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
                     misdirected.append((name, answered.partition_responses[-1]))
@@ -134,6 +142,21 @@ def _check(
     if acks == _ACKS_ALL and not broker.leadership(log).has_min_isr(log.config.min_insync_replicas):
         raise KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS)
     return records
+
+
+def _refusal(index: int, error: KafkaError, start_offset: int) -> PartitionProduceResponse:
+    refused = error.indexes if isinstance(error, RefusedRecords) else []
+    return PartitionProduceResponse(
+        index=index,
+        error_code=error.code,
+        base_offset=_NO_OFFSET,
+        log_start_offset=_NO_OFFSET if error.code in _WITHOUT_START_OFFSET and not refused else start_offset,
+        record_errors=[
+            BatchIndexAndErrorMessage(batch_index=refused_index, batch_index_error_message=error.message)
+            for refused_index in refused
+        ],
+        error_message=error.message,
+    )
 
 
 def _name_leaders(

@@ -39,6 +39,8 @@ async def txn_offset_commit(
             refused.append(_refuse(topic.name, missing, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION))
     request.topics = known
     try:
+        if not request.group_id:
+            raise KafkaError(ErrorCode.INVALID_GROUP_ID)
         await _take_part(broker, context, request)
         response = await broker.groups.commit_in_transaction(request)
     except KafkaError as error:

@@ -4,6 +4,8 @@
     ├── DataDirectoryError          a data directory that cannot be used; the message tells the operator why
     │   └── DataDirectoryInUse      another process holds its lock
     └── CorruptFile                 a checkpoint, index or snapshot whose contents do not hold together
+    KafkaError
+    └── RefusedRecords              a batch that a client must change before it can be taken; says which records
 
 What a client or another broker must hear about is a `ottla_wire.errors.KafkaError`. A failing disk is an `OSError`
 inside this package and becomes `KafkaError(KAFKA_STORAGE_ERROR)` where a client waits for the answer
@@ -11,6 +13,16 @@ inside this package and becomes `KafkaError(KAFKA_STORAGE_ERROR)` where a client
 """
 
 # ruff: noqa: N818  the names say what happened, as those of the wire package do
+
+from ottla_wire.errors import ErrorCode, KafkaError
+
+
+class RefusedRecords(KafkaError):
+    """A batch refused for some of its records: their indexes within it, the first of many (KIP-467)."""
+
+    def __init__(self, code: ErrorCode, message: str, indexes: list[int]) -> None:
+        super().__init__(code, message)
+        self.indexes = indexes
 
 
 class LogError(Exception):

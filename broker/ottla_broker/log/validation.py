@@ -5,19 +5,25 @@ compacted topic, and to compress them anew where the topic's compression.type is
 """
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.errors import RefusedRecords
 from ottla_broker.log.producers import CLIENT, COORDINATOR, REPLICATION, Origin
-from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError
+from ottla_wire.errors import CorruptRecord, ErrorCode, InvalidRecord, KafkaError
 from ottla_wire.records import (
+    LOG_OVERHEAD,
     Compression,
     NewRecord,
+    Record,
     RecordBatch,
     build_batch,
     stamp_log_append_time,
 )
 
 Data = bytes | bytearray | memoryview
+
+_MAX_REPORTED = 100
 
 _COMPRESSION_TYPES = {
     "uncompressed": Compression.NONE,
@@ -37,7 +43,12 @@ _LEVELS: Mapping[Compression, Callable[[LogConfig], int | None]] = {
 
 def parse_batches(data: Data, origin: Origin) -> list[RecordBatch]:
     """The batches in `data`, which they must fill. Raises CorruptRecord, or InvalidRecord if a client sends several."""
-    batches = [RecordBatch(data, 0)]
+    try:
+        batches = [RecordBatch(data, 0)]
+    except CorruptRecord as error:
+        if origin is CLIENT and _is_cut(data):
+            raise InvalidRecord(f"A produce request must have one whole record batch per partition: {error}") from None
+        raise
     position, end = batches[0].size, len(data)
     while position < end:
         batches.append(RecordBatch(data, position))
@@ -45,6 +56,11 @@ def parse_batches(data: Data, origin: Origin) -> list[RecordBatch]:
     if origin is CLIENT and len(batches) > 1:
         raise InvalidRecord(f"A produce request must have exactly one record batch per partition, not {len(batches)}")
     return batches
+
+
+def _is_cut(data: Data) -> bool:
+    """Whether a batch begins here that may be whole but for its end, so that Kafka sees none at all."""
+    return len(data) < LOG_OVERHEAD or len(data) < LOG_OVERHEAD + int.from_bytes(data[8:12], "big", signed=True)
 
 
 def check_batch(batch: RecordBatch, config: LogConfig, origin: Origin, now_ms: int) -> None:
@@ -63,8 +79,9 @@ def check_batch(batch: RecordBatch, config: LogConfig, origin: Origin, now_ms: i
     batch.validate_produced()
     if config.message_timestamp_type == "CreateTime":
         _check_timestamps(batch, config, now_ms)
-    if config.compact and any(record.key is None for record in batch.records()):
-        raise InvalidRecord("Compacted topic cannot accept message without key")
+    if config.compact and (without_key := _indexes(batch, lambda record: record.key is None)):
+        message = "Compacted topic cannot accept message without key"
+        raise RefusedRecords(ErrorCode.INVALID_RECORD, message, without_key)
 
 
 def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> None:
@@ -73,15 +90,23 @@ def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> Non
     latest = now_ms + config.message_timestamp_after_max_ms
     earliest = now_ms - config.message_timestamp_before_max_ms
     if batch.max_timestamp > latest:
-        raise KafkaError(
+        raise RefusedRecords(
             ErrorCode.INVALID_TIMESTAMP,
             f"Timestamp {batch.max_timestamp} is after {latest}, the latest by message.timestamp.after.max.ms",
+            _indexes(batch, lambda record: record.timestamp > latest),
         )
     if 0 <= batch.base_timestamp < earliest:
-        raise KafkaError(
+        raise RefusedRecords(
             ErrorCode.INVALID_TIMESTAMP,
             f"Timestamp {batch.base_timestamp} is before {earliest}, the earliest by message.timestamp.before.max.ms",
+            _indexes(batch, lambda record: record.timestamp < earliest),
         )
+
+
+def _indexes(batch: RecordBatch, is_refused: Callable[[Record], bool]) -> list[int]:
+    """Which records of a batch are refused; the first ones suffice to find the others."""
+    refused = (index for index, record in enumerate(batch.records()) if is_refused(record))
+    return list(islice(refused, _MAX_REPORTED))
 
 
 def assign(

@@ -112,7 +112,7 @@ def test_settings_are_described_by_name_and_unknown_names_are_left_out(with_clie
     async def scenario(client: Any) -> None:
         result = await described(client, BROKER, "1", ["node.id", "no.such"])
         assert [each.name for each in result.configs] == ["node.id"]
-        assert (await described(client, BROKER, "1", [])).configs == []
+        assert len((await described(client, BROKER, "1", [])).configs) > 50, "no names are all names"
 
     with_client(scenario)
 
@@ -313,3 +313,19 @@ def test_a_group_is_described_with_what_its_brokers_say(with_client: Any) -> Non
         )
 
     with_client(scenario, group_consumer_session_timeout_ms=46_000)
+
+
+def test_a_resource_that_is_altered_twice_in_a_request_is_refused(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        change = incremental_alter_configs.AlterableConfig(name="retention.ms", config_operation=0, value="7")
+        resource = incremental_alter_configs.AlterConfigsResource(
+            resource_type=TOPIC, resource_name="t", configs=[change]
+        )
+        request = incremental_alter_configs.IncrementalAlterConfigsRequest(
+            resources=[resource, resource], validate_only=False
+        )
+        responses = (await client.ask(request, 1)).responses
+        assert [response.error_code for response in responses] == [ErrorCode.INVALID_REQUEST] * 2
+
+    with_client(scenario)

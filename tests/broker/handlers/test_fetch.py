@@ -385,3 +385,14 @@ def test_22_an_error_is_news_and_so_is_its_end(with_client: Any) -> None:
         assert indexes(await in_session(client, opened.session_id, 4, [])) == []
 
     with_client(scenario)
+
+
+def test_no_id_is_an_unknown_id(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        partition = FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=1000)
+        request = FetchRequest(max_wait_ms=0, min_bytes=1, topics=[FetchTopic(partitions=[partition])])
+        (answered,) = (await client.ask(request, 13)).responses[0].partitions
+        assert answered.error_code == ErrorCode.UNKNOWN_TOPIC_ID
+        assert answered.aborted_transactions == []
+
+    with_client(scenario)

@@ -8,6 +8,7 @@ import pytest
 
 from ottla_broker.coordinator.partitioner import partition_for
 from ottla_wire.errors import ErrorCode
+from ottla_wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
 from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 from ottla_wire.messages.describe_groups import DescribeGroupsRequest
 from ottla_wire.messages.find_coordinator import FindCoordinatorRequest
@@ -18,6 +19,7 @@ from ottla_wire.messages.offset_commit import (
     OffsetCommitRequestPartition,
     OffsetCommitRequestTopic,
 )
+from ottla_wire.messages.offset_delete import OffsetDeleteRequest
 from ottla_wire.messages.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
@@ -291,5 +293,49 @@ def test_a_member_is_shown_with_its_address_as_kafka_writes_it(with_client: Any)
         response = await client.ask(DescribeGroupsRequest(groups=["g"]), 5)
         ((member,),) = [group.members for group in response.groups]
         assert member.client_host == "/10.0.0.9"
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize(("version", "code"), [(4, ErrorCode.NONE), (5, ErrorCode.INCONSISTENT_GROUP_PROTOCOL)])
+def test_a_member_says_which_protocol_it_syncs_from_version_5(with_client: Any, version: int, code: ErrorCode) -> None:
+    async def scenario(client: Any) -> None:
+        joined = await settle(client)
+        request = SyncGroupRequest(
+            group_id="g", generation_id=joined.generation_id, member_id=joined.member_id, assignments=[]
+        )
+        assert (await client.ask(request, version)).error_code == code
+
+    with_client(scenario)
+
+
+def test_offsets_of_a_group_without_a_name_are_not_deleted(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await find(client)
+        response = await client.ask(OffsetDeleteRequest(group_id="", topics=[]), 0)
+        assert response.error_code == ErrorCode.INVALID_GROUP_ID
+
+    with_client(scenario)
+
+
+def test_operations_are_shown_for_consumer_groups_that_exist(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await find(client)
+        await client.ask(
+            ConsumerGroupHeartbeatRequest(
+                group_id="g",
+                member_id="AAAAAAAAAAAAAAAAAAAAAA",
+                member_epoch=0,
+                rebalance_timeout_ms=1000,
+                subscribed_topic_names=["t"],
+                topic_partitions=[],
+            ),
+            1,
+        )
+        request = ConsumerGroupDescribeRequest(group_ids=["g", "nowhere"], include_authorized_operations=True)
+        exists, missing = (await client.ask(request, 1)).groups
+        assert exists.authorized_operations > 0
+        assert exists.members[0].subscribed_topic_regex == ""
+        assert missing.authorized_operations == -(2**31)
 
     with_client(scenario)

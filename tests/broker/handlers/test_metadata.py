@@ -180,3 +180,47 @@ def test_eligible_leaders_are_listed_and_never_null(with_client: Any) -> None:
         assert (partition.eligible_leader_replicas, partition.last_known_elr) == ([], [])
 
     with_client(scenario)
+
+
+@pytest.mark.parametrize("version", [10, 11])
+def test_ids_are_no_use_before_version_12(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        topic_id = client.node.broker.image.topics["t"].id
+        request = MetadataRequest(topics=[MetadataRequestTopic(topic_id=topic_id, name=None)])
+        response = await client.ask(request, version)
+        assert [topic.error_code for topic in response.topics] == [ErrorCode.INVALID_REQUEST]
+        assert (response.brokers, response.controller_id) == ([], -1)
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(2, ErrorCode.MISMATCHED_ENDPOINT_TYPE), (7, ErrorCode.UNSUPPORTED_ENDPOINT_TYPE)]
+)
+def test_only_brokers_are_described(with_client: Any, kind: int, code: ErrorCode) -> None:
+    async def scenario(client: Any) -> None:
+        request = DescribeClusterRequest(include_cluster_authorized_operations=False, endpoint_type=kind)
+        response = await client.ask(request, 1)
+        assert (response.error_code, response.brokers) == (code, [])
+
+    with_client(scenario)
+
+
+def test_a_topic_that_cannot_exist_is_described_as_invalid(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        response = await client.ask(DescribeTopicPartitionsRequest(topics=[TopicRequest(name="no/such")]), 0)
+        assert response.topics[0].error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
+
+    with_client(scenario)
+
+
+def test_a_page_does_not_begin_before_the_first_partition(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        cursor = Cursor(topic_name="t", partition_index=-1)
+        request = DescribeTopicPartitionsRequest(topics=[TopicRequest(name="t")], cursor=cursor)
+        response = await client.ask(request, 0)
+        assert [topic.error_code for topic in response.topics] == [ErrorCode.INVALID_REQUEST]
+
+    with_client(scenario)

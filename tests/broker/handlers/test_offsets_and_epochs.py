@@ -121,3 +121,38 @@ def test_records_of_a_compacted_topic_are_not_deleted(with_client: Any) -> None:
         assert (await delete_before(client, 1)).error_code == ErrorCode.POLICY_VIOLATION
 
     with_client(scenario)
+
+
+@pytest.mark.parametrize("timestamp", [LATEST, EARLIEST])
+def test_an_empty_partition_has_the_epoch_of_its_leader(with_client: Any, timestamp: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        found = ListOffsetsPartition(partition_index=0, timestamp=timestamp)
+        request = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name="t", partitions=[found])])
+        (partition,) = (await client.ask(request, 7)).topics[0].partitions
+        assert (partition.offset, partition.leader_epoch) == (0, 0)
+
+    with_client(scenario)
+
+
+def test_a_partition_that_is_asked_for_twice_is_refused_once(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", partitions=2)
+        asked = [ListOffsetsPartition(partition_index=index, timestamp=LATEST) for index in (0, 1, 0)]
+        request = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name="t", partitions=asked)])
+        partitions = (await client.ask(request, 7)).topics[0].partitions
+        codes = {partition.partition_index: partition.error_code for partition in partitions}
+        assert len(partitions) == 2
+        assert codes == {0: ErrorCode.INVALID_REQUEST, 1: ErrorCode.NONE}
+
+    with_client(scenario)
+
+
+def test_records_of_internal_topics_are_not_deleted(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        partition = DeleteRecordsPartition(partition_index=0, offset=0)
+        topics = [DeleteRecordsTopic(name="__consumer_offsets", partitions=[partition])]
+        response = await client.ask(DeleteRecordsRequest(topics=topics, timeout_ms=1000), 2)
+        assert response.topics[0].partitions[0].error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
+
+    with_client(scenario)

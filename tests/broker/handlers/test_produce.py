@@ -87,7 +87,7 @@ def test_06_without_acknowledgement_there_is_no_response_and_an_error_closes(wit
         (b"", ErrorCode.INVALID_RECORD),
         (bytes(30), ErrorCode.CORRUPT_MESSAGE),
         (batch() + batch(), ErrorCode.INVALID_RECORD),
-        (batch()[:-1], ErrorCode.CORRUPT_MESSAGE),
+        (batch()[:-1], ErrorCode.INVALID_RECORD),
         (batch()[:-1] + b"?", ErrorCode.CORRUPT_MESSAGE),
         (batch(control=True), ErrorCode.INVALID_RECORD),
         (batch(producer_id=1, producer_epoch=0, base_sequence=0, transactional=True), 53),
@@ -208,5 +208,42 @@ def test_an_acknowledgement_waits_for_the_flush_that_flush_messages_asks_for(wit
         await client.produce("t", b"v")
         log = client.node.broker.partition("t", 0)
         assert log.recovery_point == 1
+
+    with_client(scenario)
+
+
+def test_which_records_are_refused_is_said_with_where_the_log_starts(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("compacted", cleanup_policy="compact")
+        await client.create("recent", message_timestamp_before_max_ms="1000")
+        without_key = build_batch([NewRecord(b"k", b"v", 1_000), NewRecord(None, b"v", 1_000)])
+        for name, records, indexes in (("compacted", without_key, [1]), ("recent", batch(), [0])):
+            response = await client.ask(request(records, topic=name), 9)
+            (partition,) = response.responses[0].partition_responses
+            assert [error.batch_index for error in partition.record_errors] == indexes
+            assert partition.record_errors[0].batch_index_error_message == partition.error_message
+            assert (partition.base_offset, partition.log_start_offset) == (-1, 0)
+
+    with_client(scenario)
+
+
+def test_a_producer_out_of_order_is_told_where_the_log_starts(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        for sequence in (0, 7):
+            records = batch(producer_id=5, producer_epoch=0, base_sequence=sequence)
+            response = await client.ask(request(records), 9)
+        (partition,) = response.responses[0].partition_responses
+        assert partition.error_code == ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+        assert partition.log_start_offset == 0
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize("size", [0, 5, 40, 61, 68])
+def test_a_batch_that_is_cut_is_no_batch(with_client: Any, size: int) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        assert await code_of(client, batch()[:size]) == ErrorCode.INVALID_RECORD
 
     with_client(scenario)

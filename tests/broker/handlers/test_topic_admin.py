@@ -205,3 +205,14 @@ def test_46_log_directories_are_described_with_the_real_sizes(with_client: Any, 
             assert one.total_bytes > one.usable_bytes > 0
 
     with_client(scenario)
+
+
+def test_a_topic_that_is_to_grow_twice_is_refused_once(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        topics = [create_partitions.CreatePartitionsTopic(name="t", count=count, assignments=None) for count in (2, 3)]
+        request = create_partitions.CreatePartitionsRequest(topics=topics, timeout_ms=1000, validate_only=False)
+        (result,) = (await client.ask(request, 3)).results
+        assert (result.name, result.error_code) == ("t", ErrorCode.INVALID_REQUEST)
+
+    with_client(scenario)

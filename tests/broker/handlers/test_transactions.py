@@ -429,3 +429,20 @@ def test_40_a_marker_of_an_older_coordinator_is_fenced(with_client: Any, version
         assert await mark(3) == 0
 
     with_client(scenario)
+
+
+def test_offsets_for_a_group_without_a_name_are_refused(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        partition = TxnOffsetCommitRequestPartition(partition_index=0, committed_offset=1, committed_metadata=None)
+        request = TxnOffsetCommitRequest(
+            transactional_id="x",
+            group_id="",
+            producer_id=1,
+            producer_epoch=0,
+            topics=[TxnOffsetCommitRequestTopic(name="t", partitions=[partition])],
+        )
+        response = await client.ask(request, 5)
+        assert response.topics[0].partitions[0].error_code == ErrorCode.INVALID_GROUP_ID
+
+    with_client(scenario)
