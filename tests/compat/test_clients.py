@@ -235,7 +235,7 @@ def test_offsets_are_committed_with_the_transaction_or_not_at_all(
     assert values(copied) == [f"commit value {index}" for index in range(4)]
 
 
-@families_with()
+@families_with("open transactions")
 def test_a_producer_is_fenced_by_its_successor(client: Client, new_topic: NewTopic, new_name: NewName) -> None:
     topic, identity = new_topic(), new_name("transactions")
     with client.producer(transactional_id=identity) as predecessor:
