@@ -58,7 +58,7 @@ _ADMIN_CLIENT_ID = "__admin_client"
 @handles(ProduceRequest, "3-13", advertised_from=0)
 async def produce(broker: Broker, context: RequestContext, request: ProduceRequest) -> ProduceResponse | None:
     response = ProduceResponse(responses=[])
-    unflushed: list[PartitionLog] = []
+    unflushed: list[tuple[PartitionLog, PartitionProduceResponse]] = []
     misdirected: list[tuple[str, PartitionProduceResponse]] = []
     for topic in request.topic_data:
         answered = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=[])
@@ -82,8 +82,6 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                 if error.code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
                     misdirected.append((name, answered.partition_responses[-1]))
                 continue
-            if appended.flush_due:
-                unflushed.append(log)
             answered.partition_responses.append(
                 PartitionProduceResponse(
                     index=data.index,
@@ -92,9 +90,11 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                     log_start_offset=appended.log_start_offset,
                 )
             )
+            if appended.flush_due:
+                unflushed.append((log, answered.partition_responses[-1]))
         response.responses.append(answered)
     if unflushed:
-        await asyncio.gather(*map(broker.logs.flush, unflushed))
+        await asyncio.gather(*(_flush(broker, log, partition) for log, partition in unflushed))
     if request.acks == _ACKS_NONE:
         _close_on_error(response)
         return None
@@ -157,6 +157,16 @@ def _refusal(index: int, error: KafkaError, start_offset: int) -> PartitionProdu
         ],
         error_message=error.message,
     )
+
+
+async def _flush(broker: Broker, log: PartitionLog, partition: PartitionProduceResponse) -> None:
+    """Hold an acknowledgement back until the device has what it is for; one that has failed takes its place."""
+    try:
+        await broker.logs.flush(log)
+    except KafkaError as error:
+        partition.error_code, partition.error_message = error.code, error.message
+        partition.base_offset = _NO_OFFSET
+        broker.count_failure(log.topic, log.index, produce=True)
 
 
 def _name_leaders(

@@ -6,10 +6,10 @@
 
 The rules are Kafka's (KIP-98, KIP-534):
 
-- What is open, unstable or too young is left alone; offsets never change, so gaps arise. - Records of aborted
-transactions go, and never hide an older record of their key. - A tombstone, and a marker whose transaction has no
-records left, stays for delete.retention.ms after the compaction that
-  found it so. When that ends is written into its batch: the delete horizon.
+- What is open, unstable or too young is left alone; offsets never change, so gaps arise.
+- Records of aborted transactions go, and never hide an older record of their key.
+- A tombstone, and a marker whose transaction has no records left, stays for delete.retention.ms after the compaction
+  that found it so. When that ends is written into its batch: the delete horizon.
 - The last batch of a producer that is still known stays, if need be empty, for the sake of its sequence number. So does
   the last batch of a round, so that the log's end does not move.
 """

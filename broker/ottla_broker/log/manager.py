@@ -39,6 +39,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _REMOVAL_INTERVAL_MS: Final = 1_000
+_CLOSED_FLUSH_INTERVAL_MS: Final = 1_000
+_REMOVAL_RETRY_MS: Final = 60_000
 _LONGEST_SLEEP_MS: Final = 86_400_000
 _LOGS_PER_TURN: Final = 100  # so many logs are looked at before others get the event loop
 
@@ -163,9 +165,17 @@ class LogManager:
         Raises KafkaError(KAFKA_STORAGE_ERROR) if that fails.
         """
         end = log.log_end_offset
-        async with self._flushes.setdefault(log, asyncio.Lock()):
+        async with self._flushing(log):
             if log.recovery_point < end:
                 await asyncio.to_thread(log.flush)
+
+    def _flushing(self, log: PartitionLog) -> asyncio.Lock:
+        """Held while a log is flushed in a thread, and by whatever must not happen meanwhile."""
+        return self._flushes.setdefault(log, asyncio.Lock())
+
+    def failures(self) -> list[str]:
+        """Why logs take no more appends, for each of which the device has failed; only a restart helps those."""
+        return [log.failure for log in self._logs.values() if log.failure is not None]
 
     async def close(self) -> None:
         """Flush and close all logs and release the directory. The next start needs no recovery if all went well."""
@@ -204,29 +214,37 @@ class LogManager:
         self._removals = [removal for removal in self._removals if removal[0] > now_ms]
         return due
 
-    def remove(self, paths: list[Path]) -> None:
-        """Remove files and partition directories. Runs in a thread."""
+    def remove(self, paths: list[Path]) -> list[Path]:
+        """Remove files and partition directories; those that cannot be removed now. Runs in a thread."""
+        left = []
         for path in paths:
-            if path.name.endswith(DELETE_SUFFIX):
-                self._disk.remove_tree(path)
-            elif self._disk.exists(path):  # it does not if its partition has been deleted since
-                self._disk.remove(path)
+            try:
+                if path.name.endswith(DELETE_SUFFIX):
+                    self._disk.remove_tree(path)
+                elif self._disk.exists(path):  # it does not if its partition has been deleted since
+                    self._disk.remove(path)
+            except OSError as error:
+                logger.error("%s cannot be removed and will be tried again: %s", path, error.strerror)
+                left.append(path)
+        return left
 
     # ---- the driver
 
     def start(self) -> None:
         """Begin the work that comes round."""
         loop = asyncio.get_running_loop()
+        each = self._for_each
         jobs: list[tuple[Callable[[LogManagerConfig], int], Callable[[], Awaitable[None]]]] = [
-            (lambda config: config.flush_scheduler_interval_ms, self._flush_due),
-            (lambda config: config.retention_check_interval_ms, self._retain),
+            (lambda config: config.flush_scheduler_interval_ms, each(self._flush_due)),
+            (lambda _config: _CLOSED_FLUSH_INTERVAL_MS, each(self._flush_closed)),
+            (lambda config: config.retention_check_interval_ms, each(self._retain)),
             (lambda config: config.flush_offset_checkpoint_interval_ms, self._checkpoint_recovery),
             (lambda config: config.flush_start_offset_checkpoint_interval_ms, self._checkpoint_starts),
-            (lambda config: config.producer_id_expiration_check_interval_ms, self._expire_producers),
+            (lambda config: config.producer_id_expiration_check_interval_ms, each(self._expire_producers)),
             (lambda _config: _REMOVAL_INTERVAL_MS, self._remove_due),
         ]
         if self._config.cleaner_enable:
-            jobs.append((lambda config: config.cleaner_backoff_ms, self._compact))
+            jobs.append((lambda config: config.cleaner_backoff_ms, each(self.compact)))
         for interval_ms, job in jobs:
             self._jobs.append(loop.create_task(self._every(interval_ms, job)))
 
@@ -235,33 +253,43 @@ class LogManager:
             await asyncio.sleep(min(interval_ms(self._config), _LONGEST_SLEEP_MS) / 1000)
             try:
                 await job()
-            except (OSError, KafkaError):
+            except OSError:
                 logger.exception("Work on the logs in %s has failed and will be tried again", self.path)
 
+    def _for_each(self, work: Callable[[PartitionLog], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+        """A job that does `work` for all logs that have not failed, whatever becomes of it for one of them."""
+
+        async def job() -> None:
+            async for log in self._in_turn():
+                try:
+                    await work(log)
+                except (OSError, KafkaError, CorruptFile) as error:
+                    logger.error("Work on %s has failed: %s", log, error)
+
+        return job
+
     async def _in_turn(self) -> AsyncIterator[PartitionLog]:
-        """All logs, with the event loop left to others now and then; not those that are deleted meanwhile."""
+        """All logs, with the event loop left to others now and then; not those that fail or are deleted meanwhile."""
         for number, (key, log) in enumerate(list(self._logs.items()), 1):
-            if self._logs.get(key) is log:
+            if self._logs.get(key) is log and log.failure is None:
                 yield log
             if number % _LOGS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def _flush_due(self) -> None:
-        async for log in self._in_turn():
-            if log.flush_is_due(self._clock()):
-                await self.flush(log)
+    async def _flush_due(self, log: PartitionLog) -> None:
+        if log.flush_is_due(self._clock()):
+            await self.flush(log)
 
-    async def _retain(self) -> None:
-        async for log in self._in_turn():
+    async def _flush_closed(self, log: PartitionLog) -> None:
+        """Segments that are no longer written to are flushed soon, so that a crash leaves little to check."""
+        if log.closed_segments_are_unflushed:
+            async with self._flushing(log):
+                await asyncio.to_thread(log.flush, closed_only=True)
+
+    async def _retain(self, log: PartitionLog) -> None:
+        async with self._flushing(log):
             if log is not self._compacting:
                 self.enforce_retention(log)
-
-    async def _compact(self) -> None:
-        async for log in self._in_turn():
-            try:
-                await self.compact(log)
-            except CorruptFile as error:
-                logger.error("Compaction of %s has failed: %s", log, error)
 
     async def compact(self, log: PartitionLog) -> None:
         """Compact a log if that is due by its settings. Raises OSError, KafkaError or CorruptFile if it fails."""
@@ -279,9 +307,8 @@ class LogManager:
         finally:
             self._compacting = None
 
-    async def _expire_producers(self) -> None:
-        async for log in self._in_turn():
-            log.expire_producers(self._clock(), self._config.producer_id_expiration_ms)
+    async def _expire_producers(self, log: PartitionLog) -> None:
+        log.expire_producers(self._clock(), self._config.producer_id_expiration_ms)
 
     async def _checkpoint_recovery(self) -> None:
         await self._checkpoint(RECOVERY_POINTS, HIGH_WATERMARKS, FIRST_DIRTY_OFFSETS)
@@ -300,7 +327,8 @@ class LogManager:
     async def _remove_due(self) -> None:
         paths = self.take_due_removals()
         if paths:
-            await asyncio.to_thread(self.remove, paths)
+            retry_ms = self._clock() + _REMOVAL_RETRY_MS
+            self._removals += [(retry_ms, path) for path in await asyncio.to_thread(self.remove, paths)]
 
 
 _CHECKPOINTED: Final[dict[str, Callable[[PartitionLog], int]]] = {

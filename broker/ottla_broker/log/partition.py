@@ -4,29 +4,29 @@ Everything here is synchronous and belongs to the event loop's thread, except `f
 while the log goes on. Nothing else waits for the device: an append is acknowledged when its bytes are in the page
 cache, as in Kafka.
 
-    offsets     log start <= last stable <= high watermark <= log end, and the recovery point, up to which all is
-    flushed segments    sorted; the last one is active (segment.py) producers   idempotence (producers.py), open and
-    aborted transactions (transactions.py)
+    offsets         log start <= last stable <= high watermark <= log end, and the recovery point: what is flushed
+    segments        sorted; the last one is active (segment.py)
+    producers       idempotence (producers.py), open and aborted transactions (transactions.py)
 
 The high watermark is moved by whoever replicates (on one node: right after the append), see `update_high_watermark`.
 """
 
+import errno
 import threading
 import uuid
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from ottla_broker.log import checkpoints
+from ottla_broker.log import checkpoints, flushing
 from ottla_broker.log.compaction import CompactionPlan, CompactionResult, compactable_segments
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX
-from ottla_broker.log.disk import Disk, LocalDisk, Rewrites, write_whole
+from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
 from ottla_broker.log.epochs import EpochEntry
 from ottla_broker.log.errors import LogError
 from ottla_broker.log.producers import CLIENT, REPLICATION, Origin, Producers, Stage
 from ottla_broker.log.recovery import RecoveredLog, load_producers, recover_log
+from ottla_broker.log.results import Appended, Slice
 from ottla_broker.log.retention import SegmentSummary, expired_segments
 from ottla_broker.log.segment import LOG_SUFFIX, Segment
 from ottla_broker.log.segments import Segments, TimestampedOffset
@@ -40,35 +40,7 @@ __all__ = ["Appended", "Origin", "PartitionLog", "Slice", "TimestampedOffset"]
 
 _NO_TOPIC_ID: Final = uuid.UUID(int=0)
 _LONGEST_NAME: Final = 255
-
-
-class Appended(msgspec.Struct, frozen=True, gc=False):
-    """The outcome of an append. `log_append_time_ms` is -1 unless the topic has LogAppendTime.
-
-    `duplicate`: the batch was there already, and the offsets are those of its first append. `flush_due`: flush.messages
-    is reached, so the acknowledgement must wait for a flush that begins after this (`LogManager.flush`).
-    """
-
-    base_offset: int
-    last_offset: int
-    log_append_time_ms: int
-    log_start_offset: int
-    duplicate: bool
-    flush_due: bool
-
-
-class Slice(msgspec.Struct, frozen=True):
-    """What a read returns; `region` is None if there is nothing to read (yet).
-
-    `aborted` is None unless only committed records were asked for; it is sorted by first offset.
-    """
-
-    region: FileRegion | None
-    size: int
-    high_watermark: int
-    last_stable_offset: int
-    log_start_offset: int
-    aborted: list[AbortedTransaction] | None
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PartitionLog:
@@ -198,6 +170,11 @@ class PartitionLog:
     @property
     def segments(self) -> Segments:
         return self._segments
+
+    @property
+    def failure(self) -> str | None:
+        """Why the log takes no more appends, if so: its device has failed, or it is closed."""
+        return self._failure
 
     @property
     def producers(self) -> Producers:
@@ -470,10 +447,6 @@ class PartitionLog:
         segments = compactable_segments(self._segments, self.config, self.first_dirty_offset, end_offset, now_ms)
         if not segments:
             return None
-        last_batches = {
-            state.producer_id: (state.batches[-1].last_offset if state.batches else -1, state.epoch)
-            for state in self._producers
-        }
         aborted = [entry for segment in segments for entry in segment.transaction_index]
         return CompactionPlan(
             disk=self._disk,
@@ -481,7 +454,7 @@ class PartitionLog:
             config=self.config,
             segments=segments,
             aborted=aborted,
-            last_batches=last_batches,
+            last_batches=self._producers.last_batches(),
             first_dirty=max(self.first_dirty_offset, self.log_start_offset),
             max_keys=max_keys,
             now_ms=now_ms,
@@ -519,41 +492,50 @@ class PartitionLog:
         waited = now_ms - self._unflushed_since_ms >= self.config.flush_ms
         return waited or self.log_end_offset - self.recovery_point >= self.config.flush_messages
 
-    def flush(self) -> None:
-        """Force to the device all that was appended before, and move the recovery point there.
+    @property
+    def closed_segments_are_unflushed(self) -> bool:
+        """Whether a start after a crash would have to check more than the active segment."""
+        return self._segments.active.base_offset > self.recovery_point and self._failure is None
 
-        May run in a thread while the log goes on. Raises KafkaError(KAFKA_STORAGE_ERROR) if that fails; the log then
-        takes no more appends, because what the failed call has dropped cannot be known.
+    def flush(self, *, closed_only: bool = False) -> None:
+        """Force to the device all that was appended before, and move the recovery point there; with `closed_only` all
+        but the active segment.
+
+        May run in a thread while the log goes on, but not while it gets shorter. Raises KafkaError(KAFKA_STORAGE_ERROR)
+        if that fails: without room for the indexes everything is as before; after a failure of the device the log takes
+        no more appends, because what the failed call has dropped cannot be known.
         """
         with self._flushing:
             if self._failure is not None:
                 raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
-            self._unflushed_since_ms = None
-            end = self.log_end_offset
+            since_ms = self._unflushed_since_ms
+            if not closed_only:
+                self._unflushed_since_ms = None
+            end, segments = self.log_end_offset, self._segments.copy()
             try:
-                self._sync(self._segments.copy())
+                flushing.store_indexes(segments[:-1])
+                flushing.store_epochs(self._disk, self._epochs_file, self._epochs)
             except OSError as error:
-                self._failure = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
-                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure) from error
+                self._unflushed_since_ms = since_ms
+                raise self._flush_failed(error, for_good=error.errno not in _NO_ROOM) from error
+            names, self._unsynced_names = self._unsynced_names, set()
+            if closed_only:
+                active = segments.pop()
+                end, name = active.base_offset, active.path(LOG_SUFFIX).name
+                if name in names:
+                    names.remove(name)
+                    self._unsynced_names.add(name)
+            try:
+                flushing.sync(self._disk, self.directory, segments, names)
+            except OSError as error:
+                raise self._flush_failed(error, for_good=True) from error
             self.recovery_point = max(self.recovery_point, end)
 
-    def _sync(self, segments: list[Segment]) -> None:
-        unsynced, self._unsynced_names = self._unsynced_names, set()
-        for name in unsynced:
-            if self._disk.exists(self.directory / name):
-                file = self._disk.open(self.directory / name)
-                file.sync()
-                file.close()
-        if unsynced:
-            self._disk.sync_directory(self.directory)
-        for segment in segments[:-1]:
-            if not segment.indexes_stored:
-                segment.store_indexes()
-        for segment in segments:
-            segment.sync()
-        if self._epochs.dirty:
-            self._epochs.dirty = False
-            write_whole(self._disk, self._epochs_file, checkpoints.encode_epochs(list(self._epochs)))
+    def _flush_failed(self, error: OSError, *, for_good: bool) -> KafkaError:
+        reason = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
+        if for_good:
+            self._failure = reason
+        return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, reason)
 
     def settle(self, rewrites: Rewrites) -> None:
         """Write what a clean stop leaves behind, except for what is there already. Nothing may be appended after.

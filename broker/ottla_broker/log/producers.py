@@ -240,6 +240,12 @@ class Producers:
         states.sort(key=lambda state: state.transaction_first_offset)
         return [(state.producer_id, state.transaction_first_offset) for state in states]
 
+    def last_batches(self) -> dict[int, tuple[int, int]]:
+        """The last offset of each producer's last batch (-1 if it has none), and the producer's epoch."""
+        return {
+            state.producer_id: (state.batches[-1].last_offset if state.batches else -1, state.epoch) for state in self
+        }
+
     def encode(self) -> bytes:
         """The contents of a snapshot file."""
         entries = bytearray(_SNAPSHOT_COUNT.pack(len(self._states)))

@@ -284,6 +284,93 @@ def test_the_driver_goes_by_settings_that_change(node: Node, one_batch: MakeBatc
     asyncio.run(scenario())
 
 
+def test_closed_segments_are_flushed_soon_so_that_a_crash_leaves_little_to_check(
+    node: Node, one_batch: MakeBatch
+) -> None:
+    async def scenario() -> None:
+        manager = node.open(BUSY)
+        log = manager.create("orders", TOPIC_ID, 0, CONFIG)
+        for _ in range(50):
+            node.append(log, one_batch())
+        assert len(log.segments) > 2
+        manager.start()
+        await until(lambda: log.recovery_point == log.segments.active.base_offset)
+        assert log.recovery_point < log.log_end_offset
+        await until(lambda: read_offsets(node.disk, DATA / RECOVERY_POINTS) == {("orders", 0): log.recovery_point})
+        assert all(segment.indexes_stored for segment in list(log.segments)[:-1]), "nor are indexes kept in memory"
+        await abandon(manager)
+
+        node.disk.crash()
+        manager = node.open()
+        await manager.load(lambda _: CONFIG)
+        recovered = manager.get("orders", 0)
+        assert recovered is not None
+        assert recovered.log_end_offset >= log.recovery_point
+        await manager.close()
+
+    asyncio.run(scenario())
+
+
+async def abandon(manager: LogManager) -> None:
+    """Stop what the manager does, as a crash would."""
+    for job in manager._jobs:
+        job.cancel()
+    await asyncio.gather(*manager._jobs, return_exceptions=True)
+
+
+def test_trouble_with_one_log_does_not_keep_the_others_from_their_turn(
+    node: Node, one_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rename = node.disk.rename
+
+    def refuse(source: Path, target: Path) -> None:
+        if source.parent.name == "orders-0":
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    async def scenario() -> None:
+        config = dataclasses.replace(CONFIG, retention_bytes=1000)
+        manager = node.open(BUSY)
+        logs = [manager.create("orders", TOPIC_ID, index, config) for index in range(2)]
+        for log in logs:
+            for _ in range(50):
+                node.append(log, one_batch())
+        monkeypatch.setattr(node.disk, "rename", refuse)
+        manager.start()
+        await until(lambda: logs[1].log_start_offset > 0)
+        monkeypatch.undo()
+        await until(lambda: logs[0].log_start_offset > 0)
+        await manager.close()
+
+    asyncio.run(scenario())
+    assert "orders-0" in caplog.text
+
+
+def test_what_cannot_be_removed_is_tried_again(
+    node: Node, one_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    async def scenario() -> None:
+        manager = node.open(BUSY)
+        for index in range(2):
+            node.append(manager.create("orders", TOPIC_ID, index, CONFIG), one_batch())
+            manager.delete("orders", index)
+        node.now_ms += CONFIG.file_delete_delay_ms
+        monkeypatch.setattr(node.disk, "remove_tree", refuse)
+        await manager._remove_due()
+        assert sum(name.endswith("-delete") for name in node.disk.list(DATA)) == 2
+        monkeypatch.undo()
+        node.now_ms += 60_000
+        await manager._remove_due()
+        assert not any(name.endswith("-delete") for name in node.disk.list(DATA))
+        await manager.close()
+
+    asyncio.run(scenario())
+    assert "will be tried again" in caplog.text
+
+
 def test_the_driver_compacts_and_remembers_how_far(node: Node, one_batch: MakeBatch) -> None:
     async def scenario() -> None:
         config = LogConfig(segment_bytes=1000, cleanup_policy=frozenset({"compact"}), file_delete_delay_ms=0)

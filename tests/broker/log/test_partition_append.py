@@ -303,6 +303,39 @@ def test_a_failed_flush_ends_the_appends(bench, one_batch: MakeBatch, read_all: 
     assert len(read_all(log)) == 1, "what is there can still be read"
 
 
+def test_without_room_for_an_index_a_flush_is_refused_and_the_next_one_succeeds(bench, one_batch: MakeBatch) -> None:
+    bench.config = LogConfig(segment_bytes=1000)
+    log = bench.open()
+    while len(log.segments) < 3:
+        bench.append(log, one_batch())
+    bench.disk.capacity = bench.disk.used()
+    with pytest.raises(KafkaError, match="No space left") as failure:
+        log.flush()
+    assert failure.value.code is ErrorCode.KAFKA_STORAGE_ERROR
+    assert (log.recovery_point, log.failure) == (0, None)
+    bench.disk.capacity = None
+    bench.append(log, one_batch())
+    log.flush()
+    end = log.recovery_point
+    assert end == log.log_end_offset
+    bench.disk.crash()
+    assert bench.open(clean=False, recovery_point=end).log_end_offset == end
+
+
+def test_closed_segments_can_be_flushed_without_the_active_one(bench, one_batch: MakeBatch) -> None:
+    bench.config = LogConfig(segment_bytes=1000)
+    log = bench.open()
+    while len(log.segments) < 3:
+        bench.append(log, one_batch())
+    closed = log.segments.active.base_offset
+    assert log.closed_segments_are_unflushed
+    log.flush(closed_only=True)
+    assert (log.recovery_point, log.closed_segments_are_unflushed) == (closed, False)
+    bench.append(log, one_batch())
+    bench.disk.crash()
+    assert bench.open(clean=False, recovery_point=closed).log_end_offset == closed
+
+
 def test_preallocate_reserves_the_segment_and_gives_the_rest_back(bench) -> None:
     bench.config = LogConfig(preallocate=True, segment_bytes=5000)
     log = bench.open()
