@@ -61,13 +61,16 @@ class Broker:
         """The log of a partition that this node leads.
 
         `current_leader_epoch` is what the client believes, if it believes anything. Raises KafkaError
-        UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH or UNKNOWN_LEADER_EPOCH.
+        UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, or
+        KAFKA_STORAGE_ERROR for a partition that the disk has not had room for so far.
         """
         state = self.image.partition(topic, index)
         if state is None:
             raise KafkaError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
         log = self.logs.get(topic, index)
         if log is None or state.leader != self.node_id:
+            if (topic, index) in self.logs.unmade:
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self.logs.unmade[topic, index])
             raise KafkaError(ErrorCode.NOT_LEADER_OR_FOLLOWER)
         if current_leader_epoch != NO_EPOCH and current_leader_epoch != state.leader_epoch:
             raise KafkaError(

@@ -72,6 +72,7 @@ def _node_metrics(node: "Node") -> Iterator[Metric]:
     logs = [log for log in broker.logs if log.topic != CLUSTER_METADATA]
     yield from _topic_metrics(broker, logs)
     yield from _log_metrics(logs)
+    yield from _disk_metrics(broker)
     yield from _replica_metrics(broker)
     yield from _controller_metrics(broker)
     yield from _coordinator_metrics(broker)
@@ -120,6 +121,15 @@ def _log_metrics(logs: Sequence[PartitionLog]) -> Iterator[Metric]:
     yield _gauge(
         "ottla_metrics_omitted_partitions", "Partitions without series of their own.", max(0, len(logs) - MAX_SERIES)
     )
+
+
+def _disk_metrics(broker: Broker) -> Iterator[Metric]:
+    failures = len(broker.logs.failures())
+    yield _gauge("kafka_server_replicamanager_offlinereplicacount", "Partitions that take no writes.", failures)
+    yield _gauge(
+        "kafka_log_logmanager_offlinelogdirectorycount", "1 where that is so for some partition.", failures > 0
+    )
+    yield _gauge("ottla_log_directory_free_bytes", "Room left on the disk.", broker.logs.free_bytes())
 
 
 def _replica_metrics(broker: Broker) -> Iterator[Metric]:

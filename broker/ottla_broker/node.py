@@ -44,6 +44,7 @@ _METADATA_CONFIG = LogConfig(cleanup_policy=frozenset(), max_message_bytes=2**31
 _PLAINTEXT = 0
 # So many logs are made or deleted before others get the event loop. The coordinators' topics are made in one go.
 _LOGS_PER_TURN = 50
+_MISSING_RETRY_S = 1.0
 
 
 def clock() -> int:
@@ -124,6 +125,8 @@ class Node:
         stops.push_async_callback(metadata.stop)
         await controller.register(self._registration())
         logs.start()
+        making = asyncio.get_running_loop().create_task(self._make_missing())
+        stops.callback(making.cancel)
         broker.groups.start()
         stops.push_async_callback(broker.groups.stop)
         broker.transactions.start()
@@ -149,14 +152,21 @@ class Node:
         """Why clients are not served, or not all of them; nothing if they are."""
         if self.phase is not Phase.RUNNING:
             return [f"the broker is {self.phase.name.lower()}"]
-        return [
-            f"{coordinator.loading} partitions of {topic} are being loaded"
-            for coordinator, topic in (
-                (self.broker.groups, CONSUMER_OFFSETS),
-                (self.broker.transactions, TRANSACTION_STATE),
-            )
-            if coordinator.loading
-        ]
+        reasons = []
+        for coordinator, topic in (
+            (self.broker.groups, CONSUMER_OFFSETS),
+            (self.broker.transactions, TRANSACTION_STATE),
+        ):
+            if coordinator.loading:
+                reasons.append(f"{coordinator.loading} partitions of {topic} are being loaded")
+            if coordinator.unloadable:
+                reasons.append(f"{coordinator.unloadable} partitions of {topic} could not be loaded")
+        if failures := self._logs.failures():
+            reasons.append(f"{len(failures)} partitions take no writes: {failures[0]}")
+        free, least = self._logs.free_bytes(), self.config.log_defaults.max_message_bytes
+        if free < least:
+            reasons.append(f"the disk of {self.config.data_directory} has {free} bytes left, a batch may have {least}")
+        return reasons
 
     def _registration(self) -> Registration:
         endpoints = [
@@ -185,8 +195,24 @@ class Node:
         return self.config.node_id in partition.replicas
 
     def _create_log(self, partition: PartitionState) -> None:
-        log = self._logs.create(partition.topic, partition.topic_id, partition.index, self._log_config(partition.topic))
+        """Make or open a partition's log; without room on the disk it is left to `_make_missing`."""
+        config = self._log_config(partition.topic)
+        try:
+            log = self._logs.create(partition.topic, partition.topic_id, partition.index, config)
+        except OSError as error:
+            name = f"{partition.topic}-{partition.index}"
+            logger.error("%s cannot be made and will be tried again: %s", name, error.strerror)
+            return
         self.broker.advance(log, partition)
+
+    async def _make_missing(self) -> None:
+        """Make the logs that there was no room for, once there is."""
+        while True:
+            await asyncio.sleep(_MISSING_RETRY_S)
+            for topic, index in list(self._logs.unmade):
+                partition = self._image.partition(topic, index)
+                if partition is not None:
+                    self._create_log(partition)
 
     def _reconcile(self) -> None:
         """Bring the logs on disk in line with the metadata: a crash may have come between the two."""
@@ -213,8 +239,7 @@ class Node:
             for partition in topic.partitions:
                 if partition.index and partition.index % _LOGS_PER_TURN == 0:
                     await asyncio.sleep(0)
-                if self._logs.get(topic.name, partition.index) is not None:
-                    self._logs.delete(topic.name, partition.index)
+                self._logs.delete(topic.name, partition.index)
                 self.broker.waits.wake(topic.name, partition.index)
             self.broker.groups.forget_topic(topic.name)
         if changes.brokers_configured:

@@ -195,6 +195,11 @@ class GroupCoordinator:
         """Partitions of `__consumer_offsets` that are still being loaded."""
         return self._runtime.loading
 
+    @property
+    def unloadable(self) -> int:
+        """Partitions that could not be loaded."""
+        return self._runtime.unloadable
+
     def count(self) -> Counter[tuple[str, str]]:
         """How many groups there are, by type and state."""
         return Counter(

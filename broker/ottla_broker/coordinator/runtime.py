@@ -216,6 +216,11 @@ class CoordinatorRuntime(Generic[C, K]):
         """Partitions that are still being loaded."""
         return sum(shard.status is _Status.LOADING for shard in self._shards.values())
 
+    @property
+    def unloadable(self) -> int:
+        """Partitions that could not be loaded; what they coordinate is not available."""
+        return sum(shard.status is _Status.FAILED for shard in self._shards.values())
+
     def active_cores(self) -> list[C]:
         """The cores that have been loaded."""
         return [shard.core for shard in self._shards.values() if shard.status is _Status.ACTIVE]

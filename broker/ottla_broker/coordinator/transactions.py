@@ -177,6 +177,11 @@ class TransactionCoordinator:
         """Partitions of `__transaction_state` that are still being loaded."""
         return self._runtime.loading
 
+    @property
+    def unloadable(self) -> int:
+        """Partitions that could not be loaded."""
+        return self._runtime.unloadable
+
     def count(self) -> Counter[str]:
         """How many transactional ids there are, by the state of their transaction."""
         return Counter(

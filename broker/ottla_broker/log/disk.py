@@ -91,6 +91,10 @@ class Disk(Protocol):
         """Return when everything in the filesystem that `path` is on has reached the device, names included."""
         ...
 
+    def free_bytes(self, path: Path) -> int:
+        """How much more fits on the filesystem that `path` is on."""
+        ...
+
     def lock(self, path: Path) -> Lock | None:
         """Take an exclusive lock on the file, making it; None if somebody else holds it."""
         ...
@@ -283,6 +287,10 @@ class LocalDisk:
         if _libc.syncfs(int(descriptor)) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(path))
+
+    def free_bytes(self, path: Path) -> int:
+        volume = os.statvfs(path)
+        return volume.f_bavail * volume.f_frsize
 
     def lock(self, path: Path) -> Lock | None:
         # flock(2) keeps out other brokers of ours, also in this process; fcntl(2) locks are what Apache Kafka takes.

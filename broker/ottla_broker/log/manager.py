@@ -63,6 +63,7 @@ class LogManager:
         self._checkpoints: dict[str, dict[TopicPartition, int]] = {}  # as they are on disk
         self._jobs: list[asyncio.Task[None]] = []
         self.retired = Traffic()  # of the partitions that were deleted
+        self.unmade: dict[TopicPartition, str] = {}  # logs that could not be created, and why; to be tried again
         self._compacting: PartitionLog | None = None  # its segments are being read in a thread
 
     @property
@@ -95,21 +96,31 @@ class LogManager:
     def create(self, topic: str, topic_id: uuid.UUID, index: int, config: LogConfig) -> PartitionLog:
         """The partition's log: the one that is open, else the one on disk, else a new one.
 
-        Raises OSError if the disk fails, LogError if the directory belongs to another topic of that name.
+        Raises OSError if the disk fails or is full, which `unmade` remembers, LogError if the directory belongs to
+        another topic of that name.
         """
         log = self._logs.get((topic, index))
         if log is None:
             path = self.path / f"{topic}-{index}"
-            if not self._disk.exists(path):
-                self._forget(topic, index)
-            log = self._logs[topic, index] = self._open(topic, index, path, config, topic_id)
+            try:
+                if not self._disk.exists(path):
+                    self._forget(topic, index)
+                log = self._open(topic, index, path, config, topic_id)
+            except OSError as error:
+                self.unmade[topic, index] = f"{path} cannot be made: {error.strerror}"
+                raise
+            self.unmade.pop((topic, index), None)
+            self._logs[topic, index] = log
         return log
 
     def _forget(self, topic: str, index: int) -> None:
         """What the checkpoints say of a deleted partition must never be taken for a new one's of the same name."""
+        key = topic, index
         for name, offsets in self._checkpoints.items():
-            if offsets.pop((topic, index), None) is not None:
-                self.directory.write_offsets(name, offsets)
+            if key in offsets:
+                remaining = {other: offset for other, offset in offsets.items() if other != key}
+                self.directory.write_offsets(name, remaining)
+                self._checkpoints[name] = remaining
 
     async def load(self, config_of: Callable[[str], LogConfig]) -> None:
         """Open all partitions that are on disk; `config_of` gives a topic's settings. Recovers them after a crash.
@@ -153,8 +164,11 @@ class LogManager:
         return log
 
     def delete(self, topic: str, index: int) -> None:
-        """Take a partition out of service at once; its files go after file.delete.delay.ms."""
-        log = self._logs.pop((topic, index))
+        """Take a partition out of service at once; its files go after file.delete.delay.ms. Fine if it has no log."""
+        self.unmade.pop((topic, index), None)
+        log = self._logs.pop((topic, index), None)
+        if log is None:
+            return
         self.retired.add(log.measure())
         self._flushes.pop(log, None)
         self._removals.append((self._clock() + log.config.file_delete_delay_ms, log.delete()))
@@ -174,8 +188,12 @@ class LogManager:
         return self._flushes.setdefault(log, asyncio.Lock())
 
     def failures(self) -> list[str]:
-        """Why logs take no more appends, for each of which the device has failed; only a restart helps those."""
-        return [log.failure for log in self._logs.values() if log.failure is not None]
+        """Why logs take no appends: one reason for each whose device has failed, or that could not be made."""
+        return [log.failure for log in self._logs.values() if log.failure is not None] + list(self.unmade.values())
+
+    def free_bytes(self) -> int:
+        """The room that is left on the disk of the data directory."""
+        return self._disk.free_bytes(self.path)
 
     async def close(self) -> None:
         """Flush and close all logs and release the directory. The next start needs no recovery if all went well."""
