@@ -13,6 +13,7 @@ from ottla.agent import Agent, AgentDecorator
 from ottla.deadletters import ErrorPolicy, OnError
 from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
+from ottla.jobs import DeclaresJobs
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
 from ottla.tables import Table, changelog_topic
@@ -65,7 +66,7 @@ class AppConfig:
         return f"{self.app_id}-dead-letter"
 
 
-class App:
+class App(DeclaresJobs):
     """A stream app. Its id names its consumer group, its transactions, its internal topics and its state on disk.
 
     `commit_interval` is how often outputs, state and offsets commit: under exactly once, results are seen that much
@@ -96,6 +97,7 @@ class App:
             ErrorPolicy(on_error, retries, duration_ms(retry_backoff, "retry_backoff") / 1000),
         )
         self._graph = Graph(id)
+        super().__init__(self._graph.lead)
 
     @property
     def id(self) -> str:
