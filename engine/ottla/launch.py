@@ -48,6 +48,7 @@ def run_worker(
             exactly_once=config.processing_guarantee == "exactly_once",
             # A transaction is open for a commit interval and the commit itself, which may outlast a broker's restart.
             transaction_timeout_ms=config.commit_interval_ms + 60_000,
+            options=config.broker_options,
         )
         stores = _open_stores(config, place.directory)
         try:
