@@ -297,6 +297,9 @@ class Worker:
         if not self._uncommitted:
             return
         began = time.perf_counter()
+        if self._config.processing_guarantee == "at_least_once":
+            # State must never say that a window was emitted, or an event counted, while the output is still on its way.
+            await self._transport.flush()
         now_ms = self._now_ms()
         offsets: dict[TopicPartition, int] = {}
         for task in self._tasks.values():

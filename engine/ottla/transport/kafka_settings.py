@@ -15,15 +15,38 @@ BrokerOptions = Mapping[str, str | int | float | bool]
 """Settings of librdkafka by name that a user adds: security and tuning."""
 
 _OWN = frozenset(
-    """
-    bootstrap.servers metadata.broker.list client.id allow.auto.create.topics metadata.recovery.strategy
-    group.id group.instance.id group.protocol group.remote.assignor partition.assignment.strategy
-    isolation.level auto.offset.reset enable.partition.eof
-    enable.auto.commit auto.commit.enable auto.commit.interval.ms enable.auto.offset.store
-    transactional.id transaction.timeout.ms enable.idempotence enable.gapless.guarantee acks request.required.acks
-    max.in.flight max.in.flight.requests.per.connection message.send.max.retries retries
-    delivery.timeout.ms message.timeout.ms partitioner
-    """.split()
+    {
+        "bootstrap.servers",
+        "metadata.broker.list",
+        "client.id",
+        "allow.auto.create.topics",
+        "metadata.recovery.strategy",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "group.remote.assignor",
+        "partition.assignment.strategy",
+        "isolation.level",
+        "auto.offset.reset",
+        "enable.partition.eof",
+        "enable.auto.commit",
+        "auto.commit.enable",
+        "auto.commit.interval.ms",
+        "enable.auto.offset.store",
+        "transactional.id",
+        "transaction.timeout.ms",
+        "enable.idempotence",
+        "enable.gapless.guarantee",
+        "acks",
+        "request.required.acks",
+        "max.in.flight",
+        "max.in.flight.requests.per.connection",
+        "message.send.max.retries",
+        "retries",
+        "delivery.timeout.ms",
+        "message.timeout.ms",
+        "partitioner",
+    }
 )
 """What exactly once, restoring and the assignment of tasks rest on: not for a user to change."""
 
