@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from ottla.discovery import tables_used_by
 from ottla.errors import DuplicateName, TopologyError
-from ottla.leader import leader_step
 from ottla.operators import Source
 from ottla.processor import Processor, TaskContext
 from ottla.state.store import StoreSpec
@@ -51,7 +50,6 @@ class Graph:
         self._topics: dict[str, Topic[Any, Any]] = {}
         self._tables: dict[str, Table[Any, Any]] = {}
         self._stores: dict[str, str] = {}
-        self._has_leader = False
 
     def unique(self, name: str) -> str:
         """The name, or the name with the number of its repetition: steps without a name of the user's own."""
@@ -137,21 +135,11 @@ class Graph:
             self.add(name, "source", lambda context, _: Source(context, topic), source=topic)
         return name
 
-    def lead(self) -> None:
-        """One of the app's workers at a time is to be its leader."""
-        self._has_leader = True
-
     def freeze(self, dead_letter: TopicSpec) -> Topology:
         """The topology of all that was declared. Raises `TopologyError` for a graph that cannot run."""
-        if not self._steps and not self._has_leader:
+        if not self._steps:
             raise TopologyError(f"app {self.app_id!r} has nothing to run: declare an agent or a stream")
         steps = [self._step(declared) for declared in self._steps.values()]
-        internal = [topic.spec for topic in self._topics.values() if topic.internal]
-        if self._has_leader:
-            # Last, so that no other sub-topology changes its number, by which its state is known.
-            leader, topic = leader_step(self.app_id)
-            steps.append(leader)
-            internal.append(topic)
         used = {spec.name for step in steps for spec in step.stores}
         unused = [name for name in self._tables if name not in used]
         if unused:
@@ -163,13 +151,16 @@ class Graph:
         parts = split([replace(step, record_by_record=step.name in alone) for step in steps])
         counts = {table.name: table.partitions for table in self._tables.values() if table.partitions is not None}
         topics = self._topics.values()
+        written = [self._topics[step.sink] for step in steps if step.sink is not None]
+        codecs = [codec for topic in written for codec in (topic.key_codec, topic.value_codec)]
         return Topology(
             self.app_id,
             parts,
             tuple(topic.spec for topic in topics if not topic.internal),
-            tuple(internal),
+            tuple(topic.spec for topic in topics if topic.internal),
             dead_letter,
             counts,
+            tuple({codec.prepare: None for codec in codecs if codec.prepare is not None}),
         )
 
     def _step(self, declared: _Declared) -> Step:

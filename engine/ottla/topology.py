@@ -81,7 +81,7 @@ class Topology:
     `topics` are those the user declared: one with a partition count is created when it is missing, one without must
     exist. `repartitions` are those through which events go to the partition of another key; one without a count has as
     many partitions as what writes it, or as the topics it meets. `table_partitions` are the counts declared for tables
-    by name.
+    by name. `preparations` are what the codecs of written topics ask for before the first event (`Codec.prepare`).
     """
 
     app_id: str
@@ -90,6 +90,7 @@ class Topology:
     repartitions: tuple[TopicSpec, ...]
     dead_letter: TopicSpec
     table_partitions: Mapping[str, int]
+    preparations: tuple[Callable[[], None], ...] = ()
 
     @property
     def input_topics(self) -> tuple[str, ...]:

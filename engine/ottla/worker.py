@@ -21,12 +21,8 @@ from ottla.app import AppConfig
 from ottla.assignment import AssignedTask, TaskMaker
 from ottla.endings import Endings
 from ottla.errors import Unavailable
-from ottla.jobs import Jobs
-from ottla.leader import LEADER_STORE
 from ottla.metrics import WorkerMetrics
-from ottla.outbox import Outbox
 from ottla.provisioning import provision_topics
-from ottla.services import Services
 from ottla.state.changelog import RestoreProgress, restore
 from ottla.state.store import KeyValueStore, Stores
 from ottla.topology import TaskId, Topology
@@ -38,8 +34,6 @@ log = logging.getLogger("ottla.worker")
 _MAX_POLL_MESSAGES = 10_000
 _FIRST_POLL_MESSAGES = 1_000
 _IDLE_POLL_S = 0.25
-_TICK_S = 0.1
-"""How often tasks that look at the clock are told the time, and the outbox is looked into, when no events come."""
 _BUSY_WAIT_S = 0.02
 _BUFFERED_HIGH = 20_000
 _BUFFERED_LOW = 10_000
@@ -74,7 +68,6 @@ class Worker:
         until_end: bool = False,
         metrics: WorkerMetrics | None = None,
         progress: RestoreProgress | None = None,
-        jobs: Jobs | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.metrics = metrics if metrics is not None else WorkerMetrics(config.app_id)
@@ -84,9 +77,6 @@ class Worker:
         self._progress = progress
         self._clock = clock
         self._maker = TaskMaker(topology, config, stores)
-        self._outbox = Outbox(self._now_ms)
-        self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
-        self._has_jobs = bool(jobs)
         self._endings = Endings(topology.subtopologies) if until_end else None
         self._tasks: dict[TaskId, AssignedTask] = {}
         self._owners: dict[TopicPartition, AssignedTask] = {}
@@ -106,13 +96,14 @@ class Worker:
         """Returns when the worker was stopped, or has come to the end of the input; all it did is committed then.
 
         Raises `TransportError` for a broker that cannot be reached or refuses, `TopologyError` and `ConfigError` for
-        topics that are not as declared, and `ProcessingFailed` when an event failed and the policy is to fail.
+        topics that are not as declared or schemas that are refused, and `ProcessingFailed` when an event failed and the
+        policy is to fail.
         """
         began = time.monotonic()
         try:
             await self._transport.start()
+            await self._prepare_codecs()
             await provision_topics(self._topology, self._transport)
-            await self._services.begin()
             await self._transport.subscribe(self._topology.input_topics, self)
             while not self._finished():
                 try:
@@ -129,6 +120,19 @@ class Worker:
         """Asks the worker to end: it finishes the batches it is at, commits and returns, within a bound."""
         self._stopping = True
 
+    async def _prepare_codecs(self) -> None:
+        """Lets the codecs of what is written make sure that they can write it; what they need is waited for."""
+        for prepare in self._topology.preparations:
+            attempts = 0
+            while not self._stopping:
+                try:
+                    await asyncio.to_thread(prepare)
+                    break
+                except Unavailable as error:
+                    attempts += 1
+                    log.warning("before the first event: %s", error)
+                    await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(attempts, _FAILED_COMMITS))
+
     # -- what the transport tells
 
     async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
@@ -144,16 +148,16 @@ class Worker:
             if await self._quiesce():
                 await self._settle()
             else:
-                await self._abort()
+                await self._transport.abort()
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit before a rebalance failed, its events go to other workers: %s", error)
-            await self._abort()
+            await self._transport.abort()
         await self._drop_tasks()
 
     async def lost(self, partitions: Sequence[TopicPartition]) -> None:
         log.warning("%d partitions went to other workers before this one could commit", len(partitions))
         await self._drop_tasks()
-        await self._abort()
+        await self._transport.abort()
 
     # -- one turn
 
@@ -170,7 +174,6 @@ class Worker:
 
     async def _turn(self) -> None:
         polled = await self._transport.poll(self._poll_messages, self._poll_timeout_s())
-        self._services.check()
         self._start_restored()
         for where in polled.messages.keys() | polled.ends.keys():
             if (owner := self._owners.get(where)) is not None:
@@ -178,7 +181,6 @@ class Worker:
         if not self._commit_is_due():
             self._start_processing()
         await self._collect(_BUSY_WAIT_S)
-        await self._send_outbox()
         self._hold_back()
         if self._endings is not None and not self._is_busy():
             await self._end_tasks(self._endings)
@@ -192,34 +194,18 @@ class Worker:
             return 0.0
         if self._restoring is not None or not self._assigned_once:
             return _BUSY_WAIT_S
-        idle_s = _TICK_S if self._has_jobs or any(task.task.timed for task in self._tasks.values()) else _IDLE_POLL_S
         if self._uncommitted:
-            return min(max(self._commit_at - time.monotonic(), 0.0), idle_s)
-        return idle_s
-
-    @property
-    def _leader(self) -> AssignedTask | None:
-        """The task whose holder is the leader, if this worker holds it."""
-        return next((task for task in self._tasks.values() if LEADER_STORE in task.caches), None)
-
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+            return min(max(self._commit_at - time.monotonic(), 0.0), _IDLE_POLL_S)
+        return _IDLE_POLL_S
 
     def _is_busy(self) -> bool:
         return any(task.running is not None for task in self._tasks.values())
 
     def _start_processing(self) -> None:
-        now = time.monotonic()
         for task in self._tasks.values():
-            ticks = task.task.timed and now >= task.tick_at and not task.ended
-            if task.running is None and (task.changed or ticks):
+            if task.changed and task.running is None:
                 task.changed = False
-                task.tick_at = now + _TICK_S
-                task.running = asyncio.create_task(self._work(task))
-
-    async def _work(self, task: AssignedTask) -> int:
-        await task.task.advance(self._now_ms())
-        return await task.task.process(task.caught_up)
+                task.running = asyncio.create_task(task.task.process(task.caught_up))
 
     async def _collect(self, timeout_s: float) -> None:
         """Waits a while for the tasks that are processing, and produces what the finished ones made."""
@@ -234,8 +220,6 @@ class Worker:
             task.running = None
             events += finished.result()
             await self._produce(task)
-            if task.has_changes:
-                self._note_uncommitted()
         if events:
             self._events += events
             self.metrics.events.inc(events)
@@ -248,14 +232,6 @@ class Worker:
     async def _produce(self, task: AssignedTask) -> None:
         records = task.task.drain()
         if records:
-            await self._transport.produce(records)
-            self.metrics.produced.inc(len(records))
-            self._note_uncommitted()
-
-    async def _send_outbox(self) -> None:
-        """Produces what timers and other code outside the tasks have sent."""
-        if self._outbox.has_waiting:
-            records = self._outbox.take()
             await self._transport.produce(records)
             self.metrics.produced.inc(len(records))
             self._note_uncommitted()
@@ -297,10 +273,7 @@ class Worker:
         if not self._uncommitted:
             return
         began = time.perf_counter()
-        if self._config.processing_guarantee == "at_least_once":
-            # State must never say that a window was emitted, or an event counted, while the output is still on its way.
-            await self._transport.flush()
-        now_ms = self._now_ms()
+        now_ms = int(self._clock() * 1000)
         offsets: dict[TopicPartition, int] = {}
         for task in self._tasks.values():
             changes = task.task.changes(now_ms)
@@ -308,13 +281,9 @@ class Worker:
             self.metrics.changes.inc(len(changes))
             offsets |= task.task.positions
         moved = {where: offset for where, offset in offsets.items() if self._committed.get(where) != offset}
-        if self._leader is not None:
-            # Its topic is empty. The offset makes the group check that this worker is still its owner (KIP-447).
-            moved |= dict.fromkeys(self._leader.inputs, 0)
         written = await self._transport.commit(moved)
         for task in self._tasks.values():
             task.task.committed(written)
-        self._outbox.committed()
         self._committed |= moved
         self._uncommitted = False
         self._failed_commits = 0
@@ -330,7 +299,7 @@ class Worker:
         if self._failed_commits > _FAILED_COMMITS and isinstance(error, TransportError):
             raise error
         log.warning("going back to the last commit: %s", error)
-        await self._abort()
+        await self._transport.abort()
         for task_id, task in self._tasks.items():
             await _cancel(task.running)
             self._tasks[task_id] = await self._maker.remake(task)
@@ -338,10 +307,6 @@ class Worker:
         self._uncommitted = False
         self._begin_tasks()
         await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
-
-    async def _abort(self) -> None:
-        await self._transport.abort()
-        self._outbox.aborted()
 
     # -- tasks come and go
 
@@ -378,7 +343,6 @@ class Worker:
         self._owners = {where: task for task in self._tasks.values() for where in task.inputs}
         self.metrics.tasks.set(len(self._tasks))
         self._transport.resume(self._owners)
-        self._services.ready(None if self._leader is None else self._leader.caches[LEADER_STORE])
 
     async def _stop_restoring(self) -> None:
         restoring, self._restoring = self._restoring, None
@@ -387,7 +351,6 @@ class Worker:
     async def _drop_tasks(self) -> None:
         """Ends all tasks as they are; what they did since the last commit is not committed here."""
         await self._stop_restoring()
-        self._services.follow()
         for task in self._tasks.values():
             await _cancel(task.running)
             await task.task.close()
@@ -408,7 +371,6 @@ class Worker:
 
     async def _finish(self) -> None:
         """The last commit. What cannot be committed any more is processed again by whoever comes next."""
-        await self._stop_services()
         try:
             if not await self._quiesce():
                 log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
@@ -416,14 +378,6 @@ class Worker:
             await self._settle()
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)
-
-    async def _stop_services(self) -> None:
-        try:
-            async with asyncio.timeout(_FINISH_TIMEOUT_S):
-                await self._services.stop()
-        except TimeoutError:
-            log.warning("what the app does at its end did not finish within %g s", _FINISH_TIMEOUT_S)
-        await self._send_outbox()
 
     # -- the end of a bounded run
 

@@ -1,9 +1,10 @@
 """Serdes: how keys and values become bytes, in topics and in state.
 
 A topic or table is given a type (`value=Order`, see `by_type`), a codec of this package (`value=LONG`), a serde of
-schemas (`value=Avro(Order, registry)`), one's own `Codec`, or the name of one (`value="json|gzip"`).
+schemas (`value=registry.avro(Order)`), one's own `Codec`, or the name of one (`value="json|gzip"`).
 """
 
+from ottla.serdes.avro import avro
 from ottla.serdes.builtin import (
     BOOLEAN,
     DOUBLE,
@@ -19,6 +20,8 @@ from ottla.serdes.by_type import codec_for, state_codec_for, state_key_codec_for
 from ottla.serdes.codec import Codec, Part, Serde
 from ottla.serdes.formats import JSON, MSGPACK, json, msgpack, type_name
 from ottla.serdes.names import named, register
+from ottla.serdes.protobuf import protobuf
+from ottla.serdes.registry import SchemaRegistry, record_name, topic_name, topic_record_name
 from ottla.serdes.transforms import BASE64, GZIP, LZ4, ZLIB, ZSTD
 from ottla.serdes.unsafe_pickle import UNSAFE_PICKLE
 
@@ -42,13 +45,19 @@ __all__ = [
     "ZSTD",
     "Codec",
     "Part",
+    "SchemaRegistry",
     "Serde",
+    "avro",
     "codec_for",
     "json",
     "msgpack",
     "named",
+    "protobuf",
+    "record_name",
     "register",
     "state_codec_for",
     "state_key_codec_for",
+    "topic_name",
+    "topic_record_name",
     "type_name",
 ]

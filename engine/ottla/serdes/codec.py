@@ -31,12 +31,16 @@ class Codec(Serde[T]):
     `decode` raises any exception for bytes that are no `T`, `encode` any for a value that cannot be written; the
     engine turns both into `DecodeError` and `EncodeError` for the event concerned. Neither ever sees None: a null key
     or value passes by the codec. Either may raise `Unavailable` for what may succeed later.
+
+    `prepare`, if there is one, is called before a worker that writes such a topic takes its first event, in a thread.
+    It raises `ConfigError` for what will never succeed, and `Unavailable`.
     """
 
     name: str
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
     type: Any = Any
+    prepare: Callable[[], None] | None = None
 
     def codec(self, topic: str, part: Part) -> Codec[T]:  # noqa: ARG002 - the same for all
         return self
@@ -48,6 +52,7 @@ class Codec(Serde[T]):
             lambda value: outer_encode(encode(value)),
             lambda data: decode(outer_decode(data)),
             self.type,
+            self.prepare,
         )
 
 

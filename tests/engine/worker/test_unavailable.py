@@ -99,3 +99,38 @@ def test_a_worker_that_waits_can_be_stopped(
         assert cluster.values("out") == []
 
     play(scenario)
+
+
+def test_what_is_written_is_prepared_before_the_first_event(
+    play: Callable[..., None], app: ottla.App, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = iter(range(100))
+
+    def prepare() -> None:
+        if next(attempts) < 3:
+            raise Unavailable("the registry is away")
+
+    prepared = Codec("prepared", str.encode, bytes.decode, str, prepare)
+    app.stream(app.topic("in", value=str, partitions=1)).to(app.topic("out", value=prepared, partitions=1))
+
+    async def scenario(cluster: Any) -> None:
+        with caplog.at_level(logging.WARNING):
+            await cluster.run_to_end(app)
+
+    play(scenario)
+    assert next(attempts) == 4
+    assert caplog.text.count("before the first event: the registry is away") == 3
+
+
+def test_a_worker_whose_schema_is_refused_does_not_start(play: Callable[..., None], app: ottla.App) -> None:
+    def prepare() -> None:
+        raise ottla.ConfigError("the schema is refused")
+
+    refused = Codec("refused", str.encode, bytes.decode, str, prepare)
+    app.stream(app.topic("in", value=str, partitions=1)).to(app.topic("out", value=refused, partitions=1))
+
+    async def scenario(cluster: Any) -> None:
+        with pytest.raises(ottla.ConfigError, match="the schema is refused"):
+            await cluster.run_to_end(app)
+
+    play(scenario)
