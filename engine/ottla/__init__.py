@@ -42,7 +42,7 @@ from ottla.errors import (
 from ottla.event import Event, Taken
 from ottla.serdes import Codec, Serde
 from ottla.stream import Stream
-from ottla.tables import Table
+from ottla.tables import GlobalTable, SetTable, Table, TableSet
 from ottla.topic import Topic
 from ottla.topology import Topology
 from ottla.windows import (
@@ -72,15 +72,18 @@ __all__ = [
     "EncodeError",
     "Event",
     "EventError",
+    "GlobalTable",
     "InvalidTimestamp",
     "NotInTask",
     "OttlaError",
     "ProcessingFailed",
     "Serde",
     "SessionWindow",
+    "SetTable",
     "SlidingWindow",
     "Stream",
     "Table",
+    "TableSet",
     "Taken",
     "Topic",
     "Topology",

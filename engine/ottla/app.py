@@ -15,7 +15,7 @@ from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
-from ottla.tables import Table, changelog_topic
+from ottla.tables import GlobalTable, SetTable, Table, changelog_topic
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
 from ottla.topology import Topology
@@ -228,6 +228,42 @@ class App:
             key_codec, value_codec = state_key_codec_for(key, changelog), state_codec_for(value_type, changelog)
         table: Table[Any, Any] = Table(
             self.id, name, key_codec, value_codec, default=default, source=source, partitions=partitions
+        )
+        self._graph.table(table)
+        return table
+
+    def GlobalTable(  # noqa: N802 - Faust's name
+        self, name: str, *, source: Topic[K, V], default: Callable[[], V] | None = None
+    ) -> GlobalTable[K, V]:
+        """Declares a table of which every worker holds all: the newest record of each key of a topic.
+
+        It can be looked up in any agent or operator, and joined by any key: `stream.join(table, joiner, key="owner")`.
+        Its topic needs no particular partition count. A worker reads it whole before it processes anything.
+        """
+        table = GlobalTable(name, source, default=default)
+        self._graph.global_table(table)
+        return table
+
+    @overload
+    def SetTable(self, name: str, *, key: type[K], value: type[V], partitions: int | None = None) -> SetTable[K, V]: ...
+    @overload
+    def SetTable(
+        self, name: str, *, key: Any = None, value: Any = None, partitions: int | None = None
+    ) -> SetTable[Any, Any]: ...
+    def SetTable(  # noqa: N802 - Faust's name
+        self, name: str, *, key: Any = None, value: Any = None, partitions: int | None = None
+    ) -> SetTable[Any, Any]:
+        """Declares a table whose values are sets of elements of type `value`: `members["red"].add("Ann")`.
+
+        Each element is an entry of its own, so that sets may be large.
+        """
+        changelog = changelog_topic(self.id, name)
+        table: SetTable[Any, Any] = SetTable(
+            self.id,
+            name,
+            state_key_codec_for(key, changelog),
+            state_key_codec_for(value, changelog),
+            partitions=partitions,
         )
         self._graph.table(table)
         return table

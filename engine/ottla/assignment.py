@@ -5,12 +5,13 @@ inputs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ottla.app import AppConfig
 from ottla.errors import OttlaError
 from ottla.state.cache import StoreCache
+from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores
 from ottla.task import Task
 from ottla.topology import Subtopology, TaskId, Topology
@@ -70,10 +71,13 @@ class AssignedTask:
 class TaskMaker:
     """Makes the tasks of a worker: first their stores, to be restored, then the tasks themselves."""
 
-    def __init__(self, topology: Topology, config: AppConfig, stores: Stores) -> None:
+    def __init__(
+        self, topology: Topology, config: AppConfig, stores: Stores, global_tables: Mapping[str, GlobalStore]
+    ) -> None:
         self._topology = topology
         self._config = config
         self._stores = stores
+        self._global_tables = global_tables
 
     def task_ids(self, partitions: Iterable[TopicPartition]) -> list[TaskId]:
         """The tasks whose inputs these are. Raises `OttlaError` when a task would lack one of its inputs."""
@@ -114,6 +118,7 @@ class TaskMaker:
             policy=config.errors,
             dead_letter_topic=config.dead_letter_topic,
             sleep=asyncio.sleep,
+            global_tables=self._global_tables,
         )
         return AssignedTask(task, part, stores, caches)
 

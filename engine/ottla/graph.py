@@ -15,7 +15,7 @@ from ottla.errors import DuplicateName, TopologyError
 from ottla.operators import Source
 from ottla.processor import Processor, TaskContext
 from ottla.state.store import StoreSpec
-from ottla.tables import Table, TableSource
+from ottla.tables import GlobalTable, Table, TableSource
 from ottla.topic import Topic
 from ottla.topology import Step, Topology, record_by_record, split
 from ottla.transport.contract import TopicSpec
@@ -49,6 +49,7 @@ class Graph:
         self._steps: dict[str, _Declared] = {}
         self._topics: dict[str, Topic[Any, Any]] = {}
         self._tables: dict[str, Table[Any, Any]] = {}
+        self._global_tables: dict[str, GlobalTable[Any, Any]] = {}
         self._stores: dict[str, str] = {}
 
     def unique(self, name: str) -> str:
@@ -112,7 +113,7 @@ class Graph:
         return _declared("topic", name, self._topics)
 
     def declared_table(self, name: str) -> Table[Any, Any]:
-        return _declared("table", name, self._tables)
+        return _declared("table", name, {**self._tables, **self._global_tables})
 
     def table(self, table: Table[Any, Any]) -> None:
         """Adds a table, and if it is read from a topic the steps that read it."""
@@ -127,6 +128,15 @@ class Graph:
                 parents=(self.source(table.source),),
                 tables=(table,),
             )
+
+    def global_table(self, table: GlobalTable[Any, Any]) -> None:
+        """Adds a table that every worker holds whole; no step reads its topic."""
+        self._claim(table.name, f"global table {table.name!r}")
+        self.topic(table.source)
+        for other in self._global_tables.values():
+            if other.source.name == table.source.name:
+                raise DuplicateName(f"topic {table.source.name!r} is global table {other.name!r} already: use that")
+        self._global_tables[table.name] = table
 
     def source(self, topic: Topic[Any, Any]) -> str:
         """The name of the step that reads the topic; all its readers share it."""
@@ -161,19 +171,20 @@ class Graph:
             dead_letter,
             counts,
             tuple({codec.prepare: None for codec in codecs if codec.prepare is not None}),
+            tuple(table.spec for table in self._global_tables.values()),
         )
 
     def _step(self, declared: _Declared) -> Step:
         tables = {table.name: table for table in (*declared.tables, *tables_used_by(declared.functions))}
         for table in tables.values():
-            if self._tables.get(table.name) is not table:
+            if table not in (self._tables.get(table.name), self._global_tables.get(table.name)):
                 raise TopologyError(f"{declared.kind} {declared.name!r} uses table {table.name!r} of another app")
         return Step(
             declared.name,
             declared.kind,
             lambda context: declared.build(context, declared.name),
             declared.parents,
-            (*declared.stores, *(table.spec for table in tables.values())),
+            (*declared.stores, *(table.spec for table in tables.values() if not isinstance(table, GlobalTable))),
             declared.source,
             declared.sink,
             declared.detail,
@@ -181,7 +192,7 @@ class Graph:
 
     def _claim(self, store: str, owner: str) -> None:
         known = self._stores.setdefault(store, owner)
-        if known != owner or store in self._tables:
+        if known != owner or store in self._tables or store in self._global_tables:
             raise DuplicateName(f"{owner} needs a name of its own: {known} has it already")
 
 

@@ -15,6 +15,7 @@ from ottla.batch import Batch
 from ottla.deadletters import ErrorPolicy, dead_letters, describe_error, describe_origin
 from ottla.errors import NotInTask, ProcessingFailed, Unavailable
 from ottla.state.cache import StoreCache
+from ottla.state.global_store import GlobalStore
 from ottla.transport.contract import OutputRecord
 
 
@@ -60,7 +61,7 @@ class TaskContext:
     `sleep` is how a retry waits: the worker passes `asyncio.sleep`, tests one that moves their clock. `cursor` is
     set while an agent runs. `journal` holds what the agent's current batch did, as (row, how to take it back), so
     that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last told, for waits
-    that no event ends.
+    that no event ends. `global_tables` belong to the worker; no task writes them.
     """
 
     task: str
@@ -73,6 +74,7 @@ class TaskContext:
     cursor: Cursor | None = None
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
     now_ms: int = 0
+    global_tables: Mapping[str, GlobalStore] = field(default_factory=dict)
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:
@@ -118,10 +120,8 @@ class TaskContext:
             _, store, key, value = journal.pop()
             if store is None:
                 self.outputs.pop()
-            elif value is None:
-                store.delete(key)
             else:
-                store.put(key, value)
+                store.take_back(key, value)
 
 
 current: ContextVar[TaskContext] = ContextVar("ottla.task")

@@ -14,7 +14,7 @@ from ottla.event import Event, Taken
 from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_stream import When, join_streams, join_window
-from ottla.joins.stream_table import StreamTableJoin
+from ottla.joins.stream_table import join_table
 from ottla.operators import Branch, Filter, FlatMap, KeyBy, Map, Pass, Sink
 from ottla.serdes import Codec, state_key_codec_for
 from ottla.tables import Table
@@ -160,7 +160,9 @@ class Stream(Generic[V]):
         return WindowedStream(self, window)
 
     @overload
-    def join(self, other: Table[Any, T], joiner: Callable[[V, T], R], *, type: Any = None) -> Stream[R]: ...
+    def join(
+        self, other: Table[Any, T], joiner: Callable[[V, T], R], *, key: Selector | None = None, type: Any = None
+    ) -> Stream[R]: ...
     @overload
     def join(
         self,
@@ -183,23 +185,29 @@ class Stream(Generic[V]):
         before: Duration | None = None,
         after: Duration | None = None,
         grace: Duration = 0,
+        key: Selector | None = None,
         name: str | None = None,
         type: Any = None,  # noqa: A002 - as in map
     ) -> Stream[R]:
         """`joiner(value, other)` for each pair of equal keys, and nothing for an event that meets none.
 
-        With a table: each event meets what the table holds for its key. With a stream: events meet that are `within` so
+        With a table: each event meets what the table holds for its key, or with a global table for the key that `key`
+        finds in its value (a field's name or a function). With a stream: events meet that are `within` so
         much time, or with the other up to `before` and `after` this one; `grace` is how much later they may come.
         `name` names the state of a join of streams, `type` is the type of the results where the joiner has no
         annotation.
         """
         if isinstance(other, Stream):
+            if key is not None:
+                raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
             window = join_window(within, before, after, grace)
             return join_streams(self, other, joiner, "inner", window, unmatched="close", name=name, type_=type)
-        return self._join_table(other, joiner, type, left=False)
+        return join_table(self, other, joiner, left=False, key=key, type_=type)
 
     @overload
-    def left_join(self, other: Table[Any, T], joiner: Callable[[V, T | None], R], *, type: Any = None) -> Stream[R]: ...
+    def left_join(
+        self, other: Table[Any, T], joiner: Callable[[V, T | None], R], *, key: Selector | None = None, type: Any = None
+    ) -> Stream[R]: ...
     @overload
     def left_join(
         self,
@@ -224,6 +232,7 @@ class Stream(Generic[V]):
         after: Duration | None = None,
         grace: Duration = 0,
         unmatched: When = "close",
+        key: Selector | None = None,
         name: str | None = None,
         type: Any = None,  # noqa: A002 - as in map
     ) -> Stream[R]:
@@ -233,9 +242,11 @@ class Stream(Generic[V]):
         emitted when the event comes, although a match may still follow.
         """
         if isinstance(other, Stream):
+            if key is not None:
+                raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
             window = join_window(within, before, after, grace)
             return join_streams(self, other, joiner, "left", window, unmatched=unmatched, name=name, type_=type)
-        return self._join_table(other, joiner, type, left=True)
+        return join_table(self, other, joiner, left=True, key=key, type_=type)
 
     def outer_join(
         self,
@@ -320,31 +331,13 @@ class Stream(Generic[V]):
             f"{self!r} is a step of the topology; only the stream that an agent is given can be iterated"
         )
 
-    def _join_table(
-        self, table: Table[Any, Any], joiner: Callable[[Any, Any], Any], type_: Any, *, left: bool
-    ) -> Stream[Any]:
-        kind = "left_join" if left else "join"
-        if table.source is not None:
-            self.check_meets(table, kind)
-        return self._then(
-            kind,
-            lambda context, name: StreamTableJoin(context, name, table.name, joiner, left=left),
-            joiner,
-            value_codec(type_ if type_ is not None else returned_type(joiner)),
-            named=table.name,
-            tables=(table,),
-        )
-
     def _then(
         self,
         kind: str,
         build: Callable[..., Any],
         function: Callable[..., Any],
         values: Codec[Any] | None,
-        *,
-        named: str | None = None,
-        tables: tuple[Table[Any, Any], ...] = (),
     ) -> Stream[Any]:
-        name = self.graph.unique(f"{self.step}.{kind}" if named is None else f"{self.step}.{kind}.{named}")
-        self.graph.add(name, kind, build, parents=(self.step,), functions=(function,), tables=tables)
+        name = self.graph.unique(f"{self.step}.{kind}")
+        self.graph.add(name, kind, build, parents=(self.step,), functions=(function,))
         return self.behind(name, values)

@@ -24,6 +24,7 @@ from ottla.inputs import Input, Run, next_run
 from ottla.operators import Source
 from ottla.processor import Processor, TaskContext, TaskCounts, current
 from ottla.state.cache import StoreCache
+from ottla.state.global_store import GlobalStore
 from ottla.topology import Subtopology, TaskId
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
 
@@ -32,6 +33,7 @@ class Task:
     """One partition of one sub-topology.
 
     `stores` holds a cache for each of `subtopology.stores`, restored. `sleep` is awaited between retries.
+    `global_tables` are the worker's, by name.
     """
 
     def __init__(
@@ -43,12 +45,13 @@ class Task:
         policy: ErrorPolicy,
         dead_letter_topic: str,
         sleep: Callable[[float], Awaitable[None]],
+        global_tables: Mapping[str, GlobalStore],
     ) -> None:
         self.id = task_id
         self.positions: dict[TopicPartition, int] = {}
         """The next offset to read of each input partition, for the next commit. Holds only inputs that were
         processed."""
-        self._context = TaskContext(str(task_id), stores, policy, dead_letter_topic, sleep)
+        self._context = TaskContext(str(task_id), stores, policy, dead_letter_topic, sleep, global_tables=global_tables)
         self._processors: dict[str, Processor] = {}
         inputs: dict[str, Input] = {}
         for step in subtopology.steps:

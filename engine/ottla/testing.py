@@ -24,8 +24,10 @@ from ottla.event import Event
 from ottla.processor import TaskCounts
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache
+from ottla.state.global_store import GlobalStore
 from ottla.state.memory import MemoryStores
-from ottla.tables import Table
+from ottla.state.store import Part
+from ottla.tables import GlobalTable, Table
 from ottla.task import Task
 from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.topic import Topic
@@ -57,6 +59,7 @@ class Driver:
         self._read: dict[TopicPartition, int] = {}
         self._tasks: dict[TaskId, Task] = {}
         self._caches: dict[TaskId, dict[str, StoreCache]] = {}
+        self._globals: dict[str, GlobalStore] = {}
         self._added: dict[TopicPartition, int] = {}
         self._ended = False
         for prepare in self._topology.preparations:
@@ -135,7 +138,8 @@ class Driver:
         """A table over all its partitions, to look at. A missing key has the table's default, if there is one."""
         self.run()
         found = self._app.declared_table(table) if isinstance(table, str) else table
-        return _View(found, [caches[found.name] for caches in self._caches.values() if found.name in caches])
+        parts: list[Part] = [caches[found.name] for caches in self._caches.values() if found.name in caches]
+        return _View(found, [self._globals[found.name]] if isinstance(found, GlobalTable) else parts)
 
     @property
     def counts(self) -> TaskCounts:
@@ -196,6 +200,10 @@ class Driver:
         self._caches.clear()
         self._added = dict(self._broker.groups[self._app.id].offsets)
         config = self._app.config
+        self._globals = {
+            spec.name: GlobalStore(spec, self._stores.open("global", spec.name))
+            for spec in self._topology.global_tables
+        }
         for task_id in self._plan.tasks:
             part = self._topology.subtopologies[task_id.subtopology]
             caches = {}
@@ -213,11 +221,16 @@ class Driver:
                 policy=config.errors,
                 dead_letter_topic=config.dead_letter_topic,
                 sleep=self._sleep,
+                global_tables=self._globals,
             )
 
     def _process(self) -> int:
         """Gives every task the time and what is new in its topics and lets it process. Returns how many events that
         were."""
+        for table in self._globals.values():
+            for number, log in enumerate(self._broker.topics[table.spec.changelog]):
+                if messages := log.messages(table.partition(number).offset or 0, len(log.entries)):
+                    table.apply(number, messages)
         processed = 0
         for task_id, task in self._tasks.items():
             self._runner.run(task.advance(self.now_ms))
@@ -255,13 +268,13 @@ class Driver:
 class _View(Mapping[K, V]):
     """A table over all partitions, read-only."""
 
-    def __init__(self, table: Table[K, V], caches: list[StoreCache]) -> None:
+    def __init__(self, table: Table[K, V], parts: list[Part]) -> None:
         self._table = table
-        self._caches = caches
+        self._parts = parts
 
     def __getitem__(self, key: K) -> V:
-        for cache in self._caches:
-            value: V | None = cache.get(key)
+        for part in self._parts:
+            value = self._table.lookup(part, key)
             if value is not None:
                 return value
         if self._table.default is None:
@@ -269,10 +282,10 @@ class _View(Mapping[K, V]):
         return self._table.default()
 
     def __contains__(self, key: object) -> bool:
-        return any(cache.get(key) is not None for cache in self._caches)
+        return any(self._table.lookup(part, key) is not None for part in self._parts)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[K]:
-        return (key for cache in self._caches for key, _ in cache.range())
+        return (key for part in self._parts for key, _ in self._table.entries(part))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

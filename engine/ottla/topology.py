@@ -82,6 +82,7 @@ class Topology:
     exist. `repartitions` are those through which events go to the partition of another key; one without a count has as
     many partitions as what writes it, or as the topics it meets. `table_partitions` are the counts declared for tables
     by name. `preparations` are what the codecs of written topics ask for before the first event (`Codec.prepare`).
+    `global_tables` are the stores that every worker holds whole; `changelog` is the topic each is read from.
     """
 
     app_id: str
@@ -91,6 +92,7 @@ class Topology:
     dead_letter: TopicSpec
     table_partitions: Mapping[str, int]
     preparations: tuple[Callable[[], None], ...] = ()
+    global_tables: tuple[StoreSpec, ...] = ()
 
     @property
     def input_topics(self) -> tuple[str, ...]:
@@ -128,6 +130,7 @@ class Topology:
                     lines.append(f"      state {', '.join(spec.name for spec in step.stores)}")
                 if step.record_by_record:
                     lines.append("      event by event, since its branches meet again")
+        lines += [f"  Global table {spec.name}: reads {spec.changelog} whole" for spec in self.global_tables]
         return "\n".join(lines) + "\n"
 
     def _with_repartitions(self, declared: Mapping[str, int]) -> dict[str, int]:

@@ -21,6 +21,7 @@ from ottla.app import AppConfig
 from ottla.assignment import AssignedTask, TaskMaker
 from ottla.endings import Endings
 from ottla.errors import Unavailable
+from ottla.global_tables import GlobalTables
 from ottla.metrics import WorkerMetrics
 from ottla.provisioning import provision_topics
 from ottla.state.changelog import RestoreProgress, restore
@@ -76,7 +77,8 @@ class Worker:
         self._transport = transport
         self._progress = progress
         self._clock = clock
-        self._maker = TaskMaker(topology, config, stores)
+        self._globals = GlobalTables(topology.global_tables, stores)
+        self._maker = TaskMaker(topology, config, stores, self._globals.tables)
         self._endings = Endings(topology.subtopologies) if until_end else None
         self._tasks: dict[TaskId, AssignedTask] = {}
         self._owners: dict[TopicPartition, AssignedTask] = {}
@@ -104,6 +106,7 @@ class Worker:
             await self._transport.start()
             await self._prepare_codecs()
             await provision_topics(self._topology, self._transport)
+            await self._globals.start(self._transport, self._progress, lambda: self._stopping)
             await self._transport.subscribe(self._topology.input_topics, self)
             while not self._finished():
                 try:
@@ -113,6 +116,7 @@ class Worker:
             await self._finish()
         finally:
             await self._drop_tasks()
+            await self._globals.close()
             await self._transport.stop()
         return WorkerSummary(self._events, time.monotonic() - began)
 
@@ -175,6 +179,7 @@ class Worker:
     async def _turn(self) -> None:
         polled = await self._transport.poll(self._poll_messages, self._poll_timeout_s())
         self._start_restored()
+        self._globals.check()
         for where in polled.messages.keys() | polled.ends.keys():
             if (owner := self._owners.get(where)) is not None:
                 owner.take(where, polled)

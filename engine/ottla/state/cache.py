@@ -95,6 +95,17 @@ class StoreCache:
             self._mark(key)
         self._entries[key] = _ABSENT
 
+    def stored(self, key: Any) -> Any:
+        """What `take_back` needs to know before the key is written."""
+        return StoreCache.get(self, key)
+
+    def take_back(self, key: Any, stored: Any) -> None:
+        """Makes the key again what `stored` said it was."""
+        if stored is None:
+            StoreCache.delete(self, key)
+        else:
+            StoreCache.put(self, key, stored)
+
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
         """The entries with start <= encoded key < end in the order of the encoded keys, uncommitted ones included.
 

@@ -27,6 +27,20 @@ class StoreSpec:
     decode_value: Callable[[bytes], Any]
 
 
+class Part(Protocol):
+    """What can be read of a table where it is: decoded, what is not committed yet included."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of the key, or `default`."""
+        ...
+
+    def __contains__(self, key: Any) -> bool: ...
+
+    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+        """The entries with start <= encoded key < end in the order of the encoded keys; None leaves a side open."""
+        ...
+
+
 class KeyValueStore(Protocol):
     """One store of one task. Keys are ordered as bytes; any key may be used, the empty one included."""
 

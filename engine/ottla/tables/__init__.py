@@ -1,6 +1,8 @@
 """Tables, as users declare and use them, and the step that keeps one that is read from a topic."""
 
+from ottla.tables.global_table import GlobalTable
+from ottla.tables.sets import SetTable, TableSet
 from ottla.tables.source import TableSource
-from ottla.tables.table import Table, table_spec
+from ottla.tables.table import Table, changelog_topic, table_spec
 
-__all__ = ["Table", "TableSource", "table_spec"]
+__all__ = ["GlobalTable", "SetTable", "Table", "TableSet", "TableSource", "changelog_topic", "table_spec"]

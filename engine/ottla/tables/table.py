@@ -7,14 +7,14 @@ runs: an event sees the keys of its own partition, as in Kafka Streams and Faust
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from typing import Any, Generic, TypeVar, overload
 
-from ottla.errors import NotInTask, TopologyError
-from ottla.processor import current
+from ottla.errors import ConfigError, NotInTask, TopologyError
+from ottla.processor import TaskContext, current
 from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
-from ottla.state.store import StoreSpec
+from ottla.state.store import Part, StoreSpec
 from ottla.topic import Topic
 
 K = TypeVar("K")
@@ -22,12 +22,16 @@ V = TypeVar("V")
 D = TypeVar("D")
 
 
-class Table(Generic[K, V]):
+class Table(MutableMapping[K, V], Generic[K, V]):
     """A table of keys `K` and values `V`. Made by `App.Table`.
 
     Inside an agent or operator it behaves as a dict of its task's part. `default` makes the value of a key that is
     missing (`int`, `list`, a lambda); it is not stored until it is assigned. Values are kept by reference: who
     changes one in place assigns it again. Assigning None deletes the key, as a null value does in a changelog.
+
+    Iteration goes in the order of the encoded keys, through memory and store together, and holds no more in memory
+    than what is not committed yet. Entries may be written meanwhile: a deletion ahead is seen, a new key may be missed.
+    `len` counts by going through all keys.
     """
 
     def __init__(
@@ -40,49 +44,45 @@ class Table(Generic[K, V]):
         default: Callable[[], V] | None = None,
         source: Topic[K, V] | None = None,
         partitions: int | None = None,
+        spec: StoreSpec | None = None,
     ) -> None:
         if default is not None and not callable(default):
             raise TopologyError(f"table {name!r}: default={default!r} must be callable, like int, list or a lambda")
         self.name = name
-        self.spec = table_spec(app_id, name, key_codec, value_codec)
+        self.spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec)
         self.key_codec = key_codec
         self.value_codec = value_codec
         self.default = default
         self.source = source
         self.partitions = partitions
 
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same table. Its content is in the tasks, not here."""
+        return self is other
+
     def __repr__(self) -> str:
         return f"<table {self.name}>"
+
+    # -- one key
 
     def __getitem__(self, key: K) -> V:
         try:
             value = current.get().stores[self.name].get(key)
         except LookupError:
-            value = self._store().get(key)
-        if value is None:
-            if self.default is None:
-                raise KeyError(key)
-            return self.default()
-        return value  # type: ignore[no-any-return]
+            value = self._part().get(key)
+        return self._or_default(key) if value is None else value
 
     def __setitem__(self, key: K, value: V | None) -> None:
         try:
             context = current.get()
             store = context.stores[self.name]
         except LookupError:
-            self._store()
+            self._part()
             raise
-        if self.source is not None:
-            raise TopologyError(
-                f"table {self.name!r} is read from topic {self.source.name!r}: send to the topic instead"
-            )
-        cursor = context.cursor
-        if cursor is not None:
-            context.journal.append((cursor.row, store, key, store.get(key)))
-        if value is None:
-            store.delete(key)
-        else:
-            store.put(key, value)
+        self.check_writable()
+        self._write(context, store, key, value)
 
     def __delitem__(self, key: K) -> None:
         if key not in self:
@@ -90,7 +90,7 @@ class Table(Generic[K, V]):
         self[key] = None
 
     def __contains__(self, key: object) -> bool:
-        return self._store().get(key) is not None
+        return self._part().get(key) is not None
 
     @overload
     def get(self, key: K) -> V | None: ...
@@ -98,39 +98,116 @@ class Table(Generic[K, V]):
     def get(self, key: K, default: D) -> V | D: ...
     def get(self, key: K, default: Any = None) -> Any:
         """The value of the key, or `default`; the table's own default is not used."""
-        return self._store().get(key, default)
+        return self._part().get(key, default)
 
     def pop(self, key: K, default: Any = None) -> Any:
         """Removes the key and returns its value, or `default`."""
-        value = self._store().get(key)
+        value = self._part().get(key)
         if value is None:
             return default
         self[key] = None
         return value
 
+    def setdefault(self, key: K, default: Any = None) -> Any:
+        """The value of the key. A key that is missing gets `default`, or else the table's default, and keeps it."""
+        value = self._part().get(key)
+        if value is None:
+            self[key] = value = self._or_default(key) if default is None else default
+        return value
+
+    # -- many keys
+
     def __iter__(self) -> Iterator[K]:
-        return (key for key, _ in self._store().range())
+        return (key for key, _ in self._entries())
 
-    def keys(self) -> Iterator[K]:
+    def __len__(self) -> int:
+        return sum(1 for _ in self._entries())
+
+    def __bool__(self) -> bool:
+        return any(True for _ in self._entries())
+
+    def keys(self) -> KeysView[K]:
         """The keys of this task's part, in the order of their encoded form."""
-        return iter(self)
+        return _Keys(self)
 
-    def values(self) -> Iterator[V]:
+    def values(self) -> ValuesView[V]:
         """The values of this task's part, in the order of their keys."""
-        return (value for _, value in self._store().range())
+        return _Values(self)
 
-    def items(self) -> Iterator[tuple[K, V]]:
+    def items(self) -> ItemsView[K, V]:
         """Keys and values of this task's part, in the order of the encoded keys."""
-        return self._store().range()
+        return _Items(self)
 
-    def _store(self) -> StoreCache:
-        try:
-            context = current.get()
-        except LookupError:
-            raise NotInTask(
-                f"table {self.name!r} can be used only in an agent or operator while its task runs; "
-                f"in tests read it with driver.table({self.name!r})"
-            ) from None
+    def range(self, start: K | None = None, end: K | None = None) -> Iterator[tuple[K, V]]:
+        """Keys and values with start <= key < end, by the order of the encoded keys; None leaves a side open.
+
+        That is the order of code points for `str`, of bytes for `bytes`, and of size for `int` that are not negative.
+        """
+        encode = self.key_codec.encode
+        return self._entries(None if start is None else encode(start), None if end is None else encode(end))
+
+    def prefix(self, prefix: K) -> Iterator[tuple[K, V]]:
+        """Keys and values of the keys that begin with the prefix, in order. For keys that are `str` or `bytes`."""
+        if not isinstance(prefix, (str, bytes)):
+            raise ConfigError(f"table {self.name!r}: a prefix of keys is str or bytes, not {prefix!r}")
+        encoded = self.key_codec.encode(prefix)
+        if encoded != (prefix if isinstance(prefix, bytes) else prefix.encode()):
+            raise ConfigError(
+                f"table {self.name!r} has keys of {self.key_codec.name}, whose bytes do not begin as the keys do; "
+                "declare it with key=str or key=bytes to look for prefixes"
+            )
+        return self._entries(encoded, behind_prefix(encoded))
+
+    def clear(self) -> None:
+        """Deletes all keys of this task's part."""
+        for key in self:
+            self[key] = None
+
+    # -- a part of it, for whoever holds one: tests, queries from outside, joins
+
+    def part_in(self, context: TaskContext) -> Part:
+        """The part of one task."""
+        return self._store(context)
+
+    def lookup(self, part: Part, key: K) -> V | None:
+        """The value of the key in one part, or None."""
+        value: V | None = part.get(key)
+        return value
+
+    def entries(self, part: Part, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, V]]:
+        """Keys and values of one part with start <= encoded key < end, in order."""
+        return part.range(start, end)
+
+    def check_writable(self) -> None:
+        """Raises `TopologyError` if only a topic may write the table."""
+        if self.source is not None:
+            raise TopologyError(
+                f"table {self.name!r} is read from topic {self.source.name!r}: send to the topic instead"
+            )
+
+    def _write(self, context: TaskContext, store: StoreCache, key: Any, value: Any) -> None:
+        """Sets or deletes, so that it can be taken back when the event fails."""
+        cursor = context.cursor
+        if cursor is not None:
+            context.journal.append((cursor.row, store, key, store.stored(key)))
+        if value is None:
+            store.delete(key)
+        else:
+            store.put(key, value)
+
+    def _entries(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, V]]:
+        return self.entries(self._part(), start, end)
+
+    def _or_default(self, key: Any) -> V:
+        if self.default is None:
+            raise KeyError(key)
+        return self.default()
+
+    def _part(self) -> Part:
+        """The part of the task that is running."""
+        return self.part_in(self._context())
+
+    def _store(self, context: TaskContext) -> StoreCache:
         try:
             return context.stores[self.name]
         except KeyError:
@@ -138,6 +215,42 @@ class Table(Generic[K, V]):
                 f"task {context.task} holds no part of table {self.name!r}: its use was not seen in the code; "
                 f"name it, as in @app.agent(..., uses=[{self.name}])"
             ) from None
+
+    def _context(self) -> TaskContext:
+        try:
+            return current.get()
+        except LookupError:
+            raise NotInTask(
+                f"table {self.name!r} can be used only in an agent or operator while its task runs; "
+                f"in tests read it with driver.table({self.name!r})"
+            ) from None
+
+
+class _Keys(KeysView[K]):
+    _mapping: Table[K, Any]
+
+
+class _Values(ValuesView[V]):
+    _mapping: Table[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return (value for _, value in self._mapping.range())
+
+    def __contains__(self, value: object) -> bool:
+        return any(value == each for each in self)
+
+
+class _Items(ItemsView[K, V]):
+    _mapping: Table[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return self._mapping.range()
+
+
+def behind_prefix(prefix: bytes) -> bytes | None:
+    """The first bytes behind all that begin with the prefix; None if nothing can be behind them."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
 
 
 def changelog_topic(app_id: str, table: str) -> str:

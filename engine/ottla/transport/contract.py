@@ -9,7 +9,7 @@ a bound.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -161,5 +161,13 @@ class Transport(Protocol):
 
         For restoring state. Ends when every partition was read to its end, for which it waits until transactions that
         are open there are decided; batches are bounded.
+        """
+        ...
+
+    def follow(self, positions: Mapping[TopicPartition, int]) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
+        """Reads the committed messages of these partitions from the positions on, outside the group, and goes on as
+        more are written.
+
+        For copies that are kept up to date. Never ends by itself: whoever iterates closes it. Batches are bounded.
         """
         ...

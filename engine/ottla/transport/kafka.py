@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -32,7 +32,7 @@ from ottla.transport.contract import (
 from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
-from ottla.transport.kafka_reader import read_ranges
+from ottla.transport.kafka_reader import follow, read_ranges
 from ottla.transport.kafka_settings import KafkaSettings, Settings
 
 log = logging.getLogger("ottla.kafka")
@@ -207,6 +207,9 @@ class KafkaTransport:
 
     def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
         return read_ranges(self._settings, ranges)
+
+    def follow(self, positions: Mapping[TopicPartition, int]) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
+        return follow(self._settings, positions)
 
     async def rewind(self) -> None:
         await self._consumer_calls.run(self._stop_reading)

@@ -1,8 +1,10 @@
-"""Reading many partitions once from an offset to an offset, outside the consumer group: how state is restored."""
+"""Reading many partitions outside the consumer group: once from an offset to an offset, which is how state is restored,
+or from an offset on, which is how copies are kept up to date.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaException
@@ -16,6 +18,7 @@ from ottla.transport.kafka_settings import KafkaSettings
 
 _BATCH_MESSAGES = 10_000
 _MARGIN_S = 30.0
+_FOLLOW_TAKE_S = 0.25
 
 
 async def read_ranges(
@@ -57,6 +60,24 @@ async def read_ranges(
                 consumer.incremental_unassign([confluent_kafka.TopicPartition(*where) for where in finished])
                 for where in finished:
                     del ends[where]
+    finally:
+        await calls.run(consumer.close)
+        await calls.stop()
+
+
+async def follow(
+    settings: KafkaSettings, positions: Mapping[TopicPartition, int]
+) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
+    """See `Transport.follow`. Raises `TransportError` for what does not pass by itself."""
+    # Whoever follows does so for as long as the worker lives: fetches may wait, as the worker's own do.
+    consumer = Consumer({**settings.reader(), "fetch.wait.max.ms": 100, **settings.options}, logger=ClientLog())
+    calls = CallThread("ottla-follow")
+    try:
+        consumer.assign([confluent_kafka.TopicPartition(*where, start) for where, start in positions.items()])
+        while True:
+            # A call that is under way cannot be taken back: it is short, so that closing need not wait for long.
+            if messages := sort_messages(await calls.run(_take, consumer, _FOLLOW_TAKE_S)).messages:
+                yield messages
     finally:
         await calls.run(consumer.close)
         await calls.stop()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ottla.transport.contract import (
@@ -29,6 +29,7 @@ from ottla.transport.errors import FatalTransportError, TransportError
 from ottla.transport.partitioner import partition_for_key
 
 _READ_BATCH = 1_000
+_FOLLOW_WAIT_S = 60.0
 
 
 class MemoryMessage:
@@ -274,6 +275,22 @@ class MemoryTransport:
                 await asyncio.sleep(0)
                 if messages := self._broker.partition(where).messages(position, min(position + _READ_BATCH, end)):
                     yield {where: messages}
+
+    async def follow(
+        self, positions: Mapping[TopicPartition, int]
+    ) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
+        position = dict(positions)
+        while True:
+            batch: dict[TopicPartition, list[Message]] = {}
+            for where, start in position.items():
+                log = self._broker.partition(where)
+                end = position[where] = min(max(start, log.start) + _READ_BATCH, len(log.entries))
+                if messages := log.messages(max(start, log.start), end):
+                    batch[where] = messages
+            if batch:
+                yield batch
+            else:
+                await self._broker.wait(_FOLLOW_WAIT_S)
 
     async def _follow_group(self) -> None:
         """Gives up and takes partitions as the group's generation asks."""

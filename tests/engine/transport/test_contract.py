@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -393,6 +393,30 @@ def test_reading_waits_until_a_transaction_that_is_open_is_decided(play: Callabl
         found = [message.value() for message in await reading]
         # Whether the reader found the records at the end, and had to wait, is up to when they were sent.
         assert found in ([b"1"], [b"1", b"2", b"3"])
+
+    play(scenario)
+
+
+def test_following_goes_on_as_more_is_committed(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=2)
+        await bench.fill(outside, range(5), partition=0)
+        await bench.fill(outside, [20], partition=1)
+        writer = await bench.start()
+        found: list[int] = []
+        positions = {TopicPartition(bench.source, 0): 3, TopicPartition(bench.source, 1): 0}
+        async with asyncio.timeout(DEADLINE_S), aclosing(outside.follow(positions)) as batches:
+            async for batch in batches:
+                found += [int(message.value() or b"") for messages in batch.values() for message in messages]
+                if len(found) == 3:
+                    assert sorted(found) == [3, 4, 20]
+                    await writer.produce([bench.record(number) for number in (5, 6)])
+                    await writer.abort()
+                    await writer.produce([bench.record(number) for number in (7, 8)])
+                    await writer.commit({})
+                if len(found) == 5:
+                    break
+        assert found[3:] == [7, 8]
 
     play(scenario)
 

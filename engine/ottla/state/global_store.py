@@ -1,0 +1,126 @@
+"""The copy of a whole topic that a global table is: all its partitions in one store, each with an offset of its own.
+
+In the store a key is kept behind one byte, and so is the offset of a partition:
+
+    k KEY            -> the newest value of the key
+    o PARTITION      -> the next offset to read of it, 8 bytes
+
+A batch of messages and the offset behind them are written together, so that a crash leaves the copy exact for its
+offsets, as it does every other store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from ottla.errors import DecodeError, Unavailable
+from ottla.state.store import KeyValueStore, StoreSpec
+from ottla.transport.contract import Message, OffsetRange
+
+_KEYS, _BEHIND_KEYS, _OFFSETS = b"k", b"l", b"o"
+_UNKNOWN: Final = object()
+
+
+class GlobalPartition:
+    """What came from one partition, as a `KeyValueStore` to restore. Reading it gives what came from all."""
+
+    def __init__(self, store: KeyValueStore, partition: int) -> None:
+        self._store = store
+        self._offset_key = _OFFSETS + partition.to_bytes(4, "big")
+
+    @property
+    def offset(self) -> int | None:
+        stored = self._store.get(self._offset_key)
+        return None if stored is None else int.from_bytes(stored, "big")
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._store.get(_KEYS + key)
+
+    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        first = _KEYS if start is None else _KEYS + start
+        last = _BEHIND_KEYS if end is None else _KEYS + end
+        return ((key[1:], value) for key, value in self._store.range(first, last))
+
+    def write_batch(self, changes: Iterable[tuple[bytes | None, bytes | None]], offset: int | None) -> None:
+        # Who restores from a topic of any origin meets records without a key, which belong to no entry.
+        prefixed = [(_KEYS + key, value) for key, value in changes if key is not None]
+        if offset is not None:
+            prefixed.append((self._offset_key, offset.to_bytes(8, "big")))
+        self._store.write_batch(prefixed, None)
+
+    def clear(self) -> None:
+        self._store.clear()
+
+    def close(self) -> None:
+        """The store is closed by whoever opened it."""
+
+
+class GlobalStore:
+    """A global table as a worker holds it: read by all its tasks, written by nobody but its topic.
+
+    `spec.changelog` names the topic. Up to `capacity` entries are kept decoded.
+    """
+
+    def __init__(self, spec: StoreSpec, store: KeyValueStore, *, capacity: int = 100_000) -> None:
+        self.spec = spec
+        self._store = store
+        self._all = GlobalPartition(store, 0)
+        self._capacity = capacity
+        self._decoded: dict[bytes, Any] = {}
+
+    def partition(self, number: int) -> GlobalPartition:
+        """The part that is restored from one partition of the topic."""
+        return GlobalPartition(self._store, number)
+
+    def check_offsets(self, ranges: Mapping[int, OffsetRange]) -> None:
+        """Empties the store if a partition lacks what lies between its offset and now (records were deleted, the topic
+        was made anew): what was missed cannot be known. `ranges` are what the partitions hold, by number."""
+        for number, held in ranges.items():
+            offset = self.partition(number).offset
+            if offset is not None and not held.start <= offset <= held.end:
+                self._store.clear()
+                self._decoded.clear()
+                return
+
+    def apply(self, partition: int, messages: Sequence[Message]) -> None:
+        """Takes what came after: the newest record of a key is its value, a null value deletes it."""
+        changes = [(key, message.value()) for message in messages if (key := message.key()) is not None]
+        self.partition(partition).write_batch(changes, messages[-1].offset() + 1)
+        for key, _ in changes:
+            self._decoded.pop(key, None)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of the key, or `default`. Raises `DecodeError` for a record that is not as declared."""
+        encoded = self.spec.encode_key(key)
+        value = self._decoded.get(encoded, _UNKNOWN)
+        if value is _UNKNOWN:
+            value = self._load(key, encoded)
+        return default if value is None else value
+
+    def __contains__(self, key: Any) -> bool:
+        return self._all.get(self.spec.encode_key(key)) is not None
+
+    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+        """The entries with start <= encoded key < end in the order of the encoded keys."""
+        for key, value in self._all.range(start, end):
+            yield self.spec.decode_key(key), self.spec.decode_value(value)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _load(self, key: Any, encoded: bytes) -> Any:
+        data = self._all.get(encoded)
+        try:
+            value = None if data is None else self.spec.decode_value(data)
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise DecodeError(
+                f"global table {self.spec.name!r} cannot decode what topic {self.spec.changelog!r} has for "
+                f"key {key!r}: {error}"
+            ) from error
+        if len(self._decoded) >= self._capacity:
+            self._decoded.clear()
+        self._decoded[encoded] = value
+        return value

@@ -1,0 +1,51 @@
+"""Global tables: a topic's newest values, whole on every worker, to be looked up whatever the key of the event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ottla.errors import NotInTask
+from ottla.processor import TaskContext
+from ottla.state.store import Part, StoreSpec
+from ottla.tables.table import Table
+from ottla.topic import Topic
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class GlobalTable(Table[K, V]):
+    """A table of which every worker has all. Made by `App.GlobalTable`.
+
+    It holds the newest record of each key of all partitions of its topic; a null value deletes the key. It is read
+    before the worker processes anything, and kept up to date as the topic is written, without regard to event time
+    (Kafka Streams' `GlobalKTable`). It cannot be written: send to the topic instead.
+    """
+
+    source: Topic[K, V]
+
+    def __init__(self, name: str, source: Topic[K, V], *, default: Callable[[], V] | None = None) -> None:
+        spec = StoreSpec(
+            name=name,
+            changelog=source.name,
+            encode_key=source.key_codec.encode,
+            decode_key=source.key_codec.decode,
+            encode_value=source.value_codec.encode,
+            decode_value=source.value_codec.decode,
+        )
+        super().__init__("", name, source.key_codec, source.value_codec, default=default, source=source, spec=spec)
+
+    def __getitem__(self, key: K) -> V:
+        value = self._part().get(key)
+        return self._or_default(key) if value is None else value
+
+    def __setitem__(self, key: K, value: V | None) -> None:
+        self._context()
+        self.check_writable()
+
+    def part_in(self, context: TaskContext) -> Part:
+        try:
+            return context.global_tables[self.name]
+        except KeyError:
+            raise NotInTask(f"global table {self.name!r} is not of this app") from None
