@@ -13,6 +13,7 @@ from ottla.agent import Agent, AgentDecorator
 from ottla.deadletters import ErrorPolicy, OnError
 from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
+from ottla.jobs import DeclaresJobs
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, changelog_topic
@@ -20,6 +21,7 @@ from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
 from ottla.topology import Topology
 from ottla.transport.contract import TopicSpec
+from ottla.transport.kafka_settings import BrokerOptions, checked_options
 
 if TYPE_CHECKING:
     from ottla.testing import Driver
@@ -46,6 +48,7 @@ class AppConfig:
     store: StoreKind = "rocksdb"
     commit_interval_ms: int = 100
     errors: ErrorPolicy = field(default_factory=ErrorPolicy)
+    broker_options: BrokerOptions = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _APP_ID.fullmatch(self.app_id):
@@ -59,18 +62,22 @@ class AppConfig:
         _one_of("store", self.store, ("rocksdb", "memory"))
         if self.commit_interval_ms < 1:
             raise ConfigError("commit_interval must be at least a millisecond")
+        checked_options(self.broker_options)
 
     @property
     def dead_letter_topic(self) -> str:
         return f"{self.app_id}-dead-letter"
 
 
-class App:
+class App(DeclaresJobs):
     """A stream app. Its id names its consumer group, its transactions, its internal topics and its state on disk.
 
     `commit_interval` is how often outputs, state and offsets commit: under exactly once, results are seen that much
-    later. `on_error`, `retries` and `retry_backoff` say what becomes of an event that fails (`ErrorPolicy`). Raises
-    `ConfigError` for an option out of range.
+    later. `on_error`, `retries` and `retry_backoff` say what becomes of an event that fails (`ErrorPolicy`).
+
+    `broker_options` are librdkafka's settings by their own names, for TLS, SASL and tuning, such as
+    `{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ..., "sasl.password": ...}`;
+    those that Ottla's guarantees rest on are refused. Raises `ConfigError` for an option out of range.
     """
 
     def __init__(
@@ -85,6 +92,7 @@ class App:
         on_error: OnError = "dead_letter",
         retries: int = 0,
         retry_backoff: Duration = timedelta(milliseconds=100),
+        broker_options: BrokerOptions | None = None,
     ) -> None:
         self.config = AppConfig(
             id,
@@ -94,8 +102,10 @@ class App:
             store,
             duration_ms(commit_interval, "commit_interval"),
             ErrorPolicy(on_error, retries, duration_ms(retry_backoff, "retry_backoff") / 1000),
+            broker_options=dict(broker_options or {}),
         )
         self._graph = Graph(id)
+        super().__init__(self._graph.lead)
 
     @property
     def id(self) -> str:

@@ -27,7 +27,8 @@ class AssignedTask:
 
     `caught_up` are the inputs that were read to their end, `paused` those of which too much is buffered, `seen` has the
     next offset of each input as far as polls told. `running` is the processing under way; `changed` says that there is
-    something new since it began. A task that `ended` takes nothing any more.
+    something new since it began, `tick_at` when it is to be told the time at the latest. A task that `ended` takes
+    nothing any more.
     """
 
     task: Task
@@ -39,11 +40,17 @@ class AssignedTask:
     paused: set[str] = field(default_factory=set)
     running: asyncio.Task[int] | None = None
     changed: bool = False
+    tick_at: float = 0.0
     ended: bool = False
 
     @property
     def inputs(self) -> list[TopicPartition]:
         return [TopicPartition(topic, self.task.id.partition) for topic in self.subtopology.inputs]
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether state was written since the last commit."""
+        return any(cache.dirty_count for cache in self.caches.values())
 
     @property
     def cache_is_full(self) -> bool:

@@ -113,7 +113,14 @@ def worker(
         metrics = WorkerMetrics(config.app_id)
         if metrics_port is not None:
             metrics.serve(metrics_port)
-        summary = run_worker(loaded.topology, config, until_end=until_end, metrics=metrics, progress=restore_progress())
+        summary = run_worker(
+            loaded.topology,
+            config,
+            until_end=until_end,
+            metrics=metrics,
+            progress=restore_progress(),
+            jobs=loaded.jobs,
+        )
     except (ConfigError, TopologyError) as error:
         _refuse(str(error), USAGE_ERROR)
     except OttlaError as error:

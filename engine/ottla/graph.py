@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ottla.discovery import tables_used_by
 from ottla.errors import DuplicateName, TopologyError
+from ottla.leader import leader_step
 from ottla.operators import Source
 from ottla.processor import Processor, TaskContext
 from ottla.state.store import StoreSpec
@@ -51,6 +52,7 @@ class Graph:
         self._tables: dict[str, Table[Any, Any]] = {}
         self._global_tables: dict[str, GlobalTable[Any, Any]] = {}
         self._stores: dict[str, str] = {}
+        self._has_leader = False
 
     def unique(self, name: str) -> str:
         """The name, or the name with the number of its repetition: steps without a name of the user's own."""
@@ -145,11 +147,21 @@ class Graph:
             self.add(name, "source", lambda context, _: Source(context, topic), source=topic)
         return name
 
+    def lead(self) -> None:
+        """One of the app's workers at a time is to be its leader."""
+        self._has_leader = True
+
     def freeze(self, dead_letter: TopicSpec) -> Topology:
         """The topology of all that was declared. Raises `TopologyError` for a graph that cannot run."""
-        if not self._steps:
+        if not self._steps and not self._has_leader:
             raise TopologyError(f"app {self.app_id!r} has nothing to run: declare an agent or a stream")
         steps = [self._step(declared) for declared in self._steps.values()]
+        internal = [topic.spec for topic in self._topics.values() if topic.internal]
+        if self._has_leader:
+            # Last, so that no other sub-topology changes its number, by which its state is known.
+            leader, topic = leader_step(self.app_id)
+            steps.append(leader)
+            internal.append(topic)
         used = {spec.name for step in steps for spec in step.stores}
         unused = [name for name in self._tables if name not in used]
         if unused:
@@ -167,7 +179,7 @@ class Graph:
             self.app_id,
             parts,
             tuple(topic.spec for topic in topics if not topic.internal),
-            tuple(topic.spec for topic in topics if topic.internal),
+            tuple(internal),
             dead_letter,
             counts,
             tuple({codec.prepare: None for codec in codecs if codec.prepare is not None}),

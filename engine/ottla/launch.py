@@ -12,6 +12,7 @@ import uvloop
 from ottla.app import AppConfig
 from ottla.embedded import serving
 from ottla.identity import worker_place
+from ottla.jobs import Jobs
 from ottla.metrics import WorkerMetrics
 from ottla.state.changelog import RestoreProgress
 from ottla.state.memory import MemoryStores
@@ -31,6 +32,7 @@ def run_worker(
     until_end: bool = False,
     metrics: WorkerMetrics | None = None,
     progress: RestoreProgress | None = None,
+    jobs: Jobs | None = None,
 ) -> WorkerSummary:
     """Runs a worker in this thread until SIGTERM or SIGINT, or until the end of the input.
 
@@ -46,6 +48,7 @@ def run_worker(
             exactly_once=config.processing_guarantee == "exactly_once",
             # A transaction is open for a commit interval and the commit itself, which may outlast a broker's restart.
             transaction_timeout_ms=config.commit_interval_ms + 60_000,
+            options=config.broker_options,
         )
         stores = _open_stores(config, place.directory)
         try:
@@ -57,6 +60,7 @@ def run_worker(
                 until_end=until_end,
                 metrics=metrics,
                 progress=progress,
+                jobs=jobs,
             )
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(_run_until_signalled(worker))

@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 
 from ottla.app import App
-from ottla.errors import ConfigError
+from ottla.errors import ConfigError, OttlaError
 
 
 def load_app(target: str) -> App:
@@ -41,6 +41,9 @@ def load_app(target: str) -> App:
 
 def _import_failure(module_name: str, error: Exception) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    if isinstance(error, OttlaError):  # the line of the app that made the mistake, not the one of ours that noticed
+        ours = Path(__file__).parent
+        frames = [each for each in frames if each.filename[0] != "<" and ours not in Path(each.filename).parents]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"importing {module_name!r} failed{where}: {type(error).__name__}: {error}"
 

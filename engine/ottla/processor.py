@@ -128,17 +128,6 @@ current: ContextVar[TaskContext] = ContextVar("ottla.task")
 """The context of the task that is running."""
 
 
-def current_task(what: str) -> TaskContext:
-    """The context of the task that is running. Raises `NotInTask`, naming what was tried."""
-    try:
-        return current.get()
-    except LookupError:
-        raise NotInTask(
-            f"{what} works only in an agent or operator while its task runs, where it joins the transaction; "
-            "elsewhere use a Kafka client, or app.test() in tests"
-        ) from None
-
-
 class Processor:
     """A step at work in one task."""
 

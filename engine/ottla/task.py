@@ -65,6 +65,11 @@ class Task:
         self._timed = [each for each in self._processors.values() if type(each).advance is not Processor.advance]
 
     @property
+    def timed(self) -> bool:
+        """Whether anything here looks at the clock, so that it must be told the time when no events come."""
+        return bool(self._timed)
+
+    @property
     def counts(self) -> TaskCounts:
         """What became of the events so far."""
         return self._context.counts

@@ -15,12 +15,14 @@ order and committed at once, as a worker would that just polled it. There are no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ottla.errors import OttlaError
 from ottla.event import Event
+from ottla.jobs import Driven, call
+from ottla.outlet import Collected, outlet
 from ottla.processor import TaskCounts
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 class Driver:
@@ -68,7 +71,10 @@ class Driver:
         self._plan = self._topology.plan(counts)
         for spec in self._plan.internal_topics:
             self._broker.create_topic(spec)
+        self._jobs = Driven(app.jobs, now_ms)
         self._start()
+        for function in app.jobs.on_start:
+            self.call(function)
 
     def __enter__(self) -> Self:
         return self
@@ -79,8 +85,10 @@ class Driver:
         self.close()
 
     def close(self) -> None:
-        """Ends the agents. What was sent and not looked at is not processed."""
+        """Ends the agents, and calls what `on_stop` registered. What was sent and not looked at is not processed."""
         with self._runner:
+            for function in self._app.jobs.on_stop:
+                self.call(function)
             for task in self._tasks.values():
                 self._runner.run(task.close())
             self._tasks.clear()
@@ -147,13 +155,31 @@ class Driver:
         self.run()
         return TaskCounts.total(task.counts for task in self._tasks.values())
 
+    def call(self, function: Callable[[], Awaitable[T] | T]) -> T:
+        """Calls a function of no arguments, async or not, as a worker calls a task of the app: what it sends is
+        written. Background tasks do not run by themselves here."""
+        result: T = self._runner.run(self._call(function))
+        return result
+
+    async def _call(self, function: Callable[[], Any]) -> Any:
+        collected = Collected(_Onward(self._broker, self.now_ms))
+        token = outlet.set(collected)
+        try:
+            result = await call(function)
+        finally:
+            outlet.reset(token)
+        self._broker.append(collected.records)
+        return result
+
     def advance(self, seconds: Duration) -> None:
-        """Moves the clock on, in one step. What was sent before happened before."""
+        """Moves the clock on, in one step: what is due by then is done once. What was sent before happened before."""
         self.run()
         self.now_ms += duration_ms(seconds, "advance(seconds=)")
 
     def run(self) -> None:
         """Does what is due at this time, processes all that was sent, and what that leads to, and commits."""
+        for job in self._jobs.take(self.now_ms):
+            self.call(job.call)
         busy = True
         while busy:
             busy = self._process() > 0
@@ -263,6 +289,23 @@ class Driver:
             where = TopicPartition(topic, partition)
             yield from log.messages(self._read.get(where, 0), len(log.entries))
             self._read[where] = len(log.entries)
+
+
+class _Onward:
+    """An `Outlet` to a broker in memory."""
+
+    def __init__(self, broker: MemoryBroker, now_ms: int) -> None:
+        self._broker = broker
+        self._now_ms = now_ms
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    async def send(self, records: Sequence[OutputRecord]) -> None:
+        self._broker.append(records)
+
+    async def request(self, records: Sequence[OutputRecord]) -> None:
+        self._broker.append(records)
 
 
 class _View(Mapping[K, V]):

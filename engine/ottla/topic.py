@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from ottla.errors import ConfigError, EncodeError, Unavailable
-from ottla.processor import current_task
+from ottla.outlet import current_outlet
+from ottla.processor import current
 from ottla.serdes import Codec
 from ottla.time import Extractor, checked_timestamp, timestamp_extractor
 from ottla.transport.contract import Headers, OutputRecord, TopicSpec
@@ -61,19 +62,22 @@ class Topic(Generic[K, V]):
         headers: Headers | None = None,
         partition: int | None = None,
     ) -> None:
-        """Sends an event from inside an agent. It becomes visible with the commit that covers the event being
-        processed.
+        """Sends an event. In an agent it becomes visible with the commit that covers the event being processed; in a
+        timer or cron job with the one that covers the run; under `app.client()` it is written when this returns.
 
-        `timestamp` is in milliseconds since the epoch; without one it is the time of the event being processed. Raises
-        `NotInTask` outside an agent, and `EncodeError` for a key or value that is not of the topic's type.
+        `timestamp` is in milliseconds since the epoch; without one it is the time of the event being processed, outside
+        agents now. Raises `NotInTask` where there is neither, and `EncodeError` for a key or value that is not of the
+        topic's type.
         """
-        context = current_task(f"sending to topic {self.name!r}")
-        if timestamp is None:
-            timestamp = context.event_time()
         encoded_key, encoded_value = self.encode(key, value)
-        context.emit(
-            OutputRecord(self.name, encoded_key, encoded_value, checked_timestamp(timestamp), headers, partition)
-        )
+        context = current.get(None)
+        if context is not None:
+            time = context.event_time() if timestamp is None else checked_timestamp(timestamp)
+            context.emit(OutputRecord(self.name, encoded_key, encoded_value, time, headers, partition))
+            return
+        out = current_outlet(f"sending to topic {self.name!r}")
+        time = out.now_ms() if timestamp is None else checked_timestamp(timestamp)
+        await out.send([OutputRecord(self.name, encoded_key, encoded_value, time, headers, partition)])
 
     def encode(self, key: K | None, value: V | None) -> tuple[bytes | None, bytes | None]:
         """The bytes of a key and a value; None stays None. Raises `EncodeError`."""

@@ -22,8 +22,12 @@ from ottla.assignment import AssignedTask, TaskMaker
 from ottla.endings import Endings
 from ottla.errors import Unavailable
 from ottla.global_tables import GlobalTables
+from ottla.jobs import Jobs
+from ottla.leader import LEADER_STORE
 from ottla.metrics import WorkerMetrics
+from ottla.outbox import Outbox
 from ottla.provisioning import provision_topics
+from ottla.services import Services
 from ottla.state.changelog import RestoreProgress, restore
 from ottla.state.store import KeyValueStore, Stores
 from ottla.topology import TaskId, Topology
@@ -35,6 +39,8 @@ log = logging.getLogger("ottla.worker")
 _MAX_POLL_MESSAGES = 10_000
 _FIRST_POLL_MESSAGES = 1_000
 _IDLE_POLL_S = 0.25
+_TICK_S = 0.1
+"""How often tasks that look at the clock are told the time, and the outbox is looked into, when no events come."""
 _BUSY_WAIT_S = 0.02
 _BUFFERED_HIGH = 20_000
 _BUFFERED_LOW = 10_000
@@ -69,6 +75,7 @@ class Worker:
         until_end: bool = False,
         metrics: WorkerMetrics | None = None,
         progress: RestoreProgress | None = None,
+        jobs: Jobs | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.metrics = metrics if metrics is not None else WorkerMetrics(config.app_id)
@@ -79,6 +86,9 @@ class Worker:
         self._clock = clock
         self._globals = GlobalTables(topology.global_tables, stores)
         self._maker = TaskMaker(topology, config, stores, self._globals.tables)
+        self._outbox = Outbox(self._now_ms)
+        self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
+        self._has_jobs = bool(jobs)
         self._endings = Endings(topology.subtopologies) if until_end else None
         self._tasks: dict[TaskId, AssignedTask] = {}
         self._owners: dict[TopicPartition, AssignedTask] = {}
@@ -107,6 +117,7 @@ class Worker:
             await self._prepare_codecs()
             await provision_topics(self._topology, self._transport)
             await self._globals.start(self._transport, self._progress, lambda: self._stopping)
+            await self._services.begin()
             await self._transport.subscribe(self._topology.input_topics, self)
             while not self._finished():
                 try:
@@ -152,16 +163,16 @@ class Worker:
             if await self._quiesce():
                 await self._settle()
             else:
-                await self._transport.abort()
+                await self._abort()
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit before a rebalance failed, its events go to other workers: %s", error)
-            await self._transport.abort()
+            await self._abort()
         await self._drop_tasks()
 
     async def lost(self, partitions: Sequence[TopicPartition]) -> None:
         log.warning("%d partitions went to other workers before this one could commit", len(partitions))
         await self._drop_tasks()
-        await self._transport.abort()
+        await self._abort()
 
     # -- one turn
 
@@ -178,6 +189,7 @@ class Worker:
 
     async def _turn(self) -> None:
         polled = await self._transport.poll(self._poll_messages, self._poll_timeout_s())
+        self._services.check()
         self._start_restored()
         self._globals.check()
         for where in polled.messages.keys() | polled.ends.keys():
@@ -186,6 +198,7 @@ class Worker:
         if not self._commit_is_due():
             self._start_processing()
         await self._collect(_BUSY_WAIT_S)
+        await self._send_outbox()
         self._hold_back()
         if self._endings is not None and not self._is_busy():
             await self._end_tasks(self._endings)
@@ -199,18 +212,34 @@ class Worker:
             return 0.0
         if self._restoring is not None or not self._assigned_once:
             return _BUSY_WAIT_S
+        idle_s = _TICK_S if self._has_jobs or any(task.task.timed for task in self._tasks.values()) else _IDLE_POLL_S
         if self._uncommitted:
-            return min(max(self._commit_at - time.monotonic(), 0.0), _IDLE_POLL_S)
-        return _IDLE_POLL_S
+            return min(max(self._commit_at - time.monotonic(), 0.0), idle_s)
+        return idle_s
+
+    @property
+    def _leader(self) -> AssignedTask | None:
+        """The task whose holder is the leader, if this worker holds it."""
+        return next((task for task in self._tasks.values() if LEADER_STORE in task.caches), None)
+
+    def _now_ms(self) -> int:
+        return int(self._clock() * 1000)
 
     def _is_busy(self) -> bool:
         return any(task.running is not None for task in self._tasks.values())
 
     def _start_processing(self) -> None:
+        now = time.monotonic()
         for task in self._tasks.values():
-            if task.changed and task.running is None:
+            ticks = task.task.timed and now >= task.tick_at and not task.ended
+            if task.running is None and (task.changed or ticks):
                 task.changed = False
-                task.running = asyncio.create_task(task.task.process(task.caught_up))
+                task.tick_at = now + _TICK_S
+                task.running = asyncio.create_task(self._work(task))
+
+    async def _work(self, task: AssignedTask) -> int:
+        await task.task.advance(self._now_ms())
+        return await task.task.process(task.caught_up)
 
     async def _collect(self, timeout_s: float) -> None:
         """Waits a while for the tasks that are processing, and produces what the finished ones made."""
@@ -225,6 +254,8 @@ class Worker:
             task.running = None
             events += finished.result()
             await self._produce(task)
+            if task.has_changes:
+                self._note_uncommitted()
         if events:
             self._events += events
             self.metrics.events.inc(events)
@@ -237,6 +268,14 @@ class Worker:
     async def _produce(self, task: AssignedTask) -> None:
         records = task.task.drain()
         if records:
+            await self._transport.produce(records)
+            self.metrics.produced.inc(len(records))
+            self._note_uncommitted()
+
+    async def _send_outbox(self) -> None:
+        """Produces what timers and other code outside the tasks have sent."""
+        if self._outbox.has_waiting:
+            records = self._outbox.take()
             await self._transport.produce(records)
             self.metrics.produced.inc(len(records))
             self._note_uncommitted()
@@ -278,7 +317,10 @@ class Worker:
         if not self._uncommitted:
             return
         began = time.perf_counter()
-        now_ms = int(self._clock() * 1000)
+        if self._config.processing_guarantee == "at_least_once":
+            # State must never say that a window was emitted, or an event counted, while the output is still on its way.
+            await self._transport.flush()
+        now_ms = self._now_ms()
         offsets: dict[TopicPartition, int] = {}
         for task in self._tasks.values():
             changes = task.task.changes(now_ms)
@@ -286,9 +328,13 @@ class Worker:
             self.metrics.changes.inc(len(changes))
             offsets |= task.task.positions
         moved = {where: offset for where, offset in offsets.items() if self._committed.get(where) != offset}
+        if self._leader is not None:
+            # Its topic is empty. The offset makes the group check that this worker is still its owner (KIP-447).
+            moved |= dict.fromkeys(self._leader.inputs, 0)
         written = await self._transport.commit(moved)
         for task in self._tasks.values():
             task.task.committed(written)
+        self._outbox.committed()
         self._committed |= moved
         self._uncommitted = False
         self._failed_commits = 0
@@ -304,7 +350,7 @@ class Worker:
         if self._failed_commits > _FAILED_COMMITS and isinstance(error, TransportError):
             raise error
         log.warning("going back to the last commit: %s", error)
-        await self._transport.abort()
+        await self._abort()
         for task_id, task in self._tasks.items():
             await _cancel(task.running)
             self._tasks[task_id] = await self._maker.remake(task)
@@ -312,6 +358,10 @@ class Worker:
         self._uncommitted = False
         self._begin_tasks()
         await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
+
+    async def _abort(self) -> None:
+        await self._transport.abort()
+        self._outbox.aborted()
 
     # -- tasks come and go
 
@@ -348,6 +398,7 @@ class Worker:
         self._owners = {where: task for task in self._tasks.values() for where in task.inputs}
         self.metrics.tasks.set(len(self._tasks))
         self._transport.resume(self._owners)
+        self._services.ready(None if self._leader is None else self._leader.caches[LEADER_STORE])
 
     async def _stop_restoring(self) -> None:
         restoring, self._restoring = self._restoring, None
@@ -356,6 +407,7 @@ class Worker:
     async def _drop_tasks(self) -> None:
         """Ends all tasks as they are; what they did since the last commit is not committed here."""
         await self._stop_restoring()
+        self._services.follow()
         for task in self._tasks.values():
             await _cancel(task.running)
             await task.task.close()
@@ -376,6 +428,7 @@ class Worker:
 
     async def _finish(self) -> None:
         """The last commit. What cannot be committed any more is processed again by whoever comes next."""
+        await self._stop_services()
         try:
             if not await self._quiesce():
                 log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
@@ -383,6 +436,14 @@ class Worker:
             await self._settle()
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)
+
+    async def _stop_services(self) -> None:
+        try:
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
+                await self._services.stop()
+        except TimeoutError:
+            log.warning("what the app does at its end did not finish within %g s", _FINISH_TIMEOUT_S)
+        await self._send_outbox()
 
     # -- the end of a bounded run
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -129,6 +130,22 @@ def test_readers_do_not_stop_the_sink(path: Path) -> None:
 
     assert reader.execute("SELECT COUNT(*) FROM rows").fetchone() == (1,), "the reader keeps what it saw"
     reader.close()
+
+
+def test_a_sink_waits_for_whoever_writes_while_it_opens_the_file(path: Path) -> None:
+    writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    writer.execute("CREATE TABLE others (a)")
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("INSERT INTO others VALUES (1)")
+    release = threading.Timer(0.2, writer.execute, ("COMMIT",))
+    release.start()
+    try:
+        write(path, [Hour("AA", 1, 2.0)], row_type=f"{__name__}:Hour")
+    finally:
+        release.join()
+        writer.close()
+
+    assert select(path, "SELECT carrier FROM rows") == [("AA",)]
 
 
 @pytest.mark.parametrize(

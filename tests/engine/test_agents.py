@@ -388,5 +388,5 @@ def test_an_agent_reads_a_stream_of_operators(app: ottla.App) -> None:
 
 
 def test_sending_outside_a_task_is_refused(app: ottla.App) -> None:
-    with pytest.raises(ottla.NotInTask, match="sending to topic 'numbers' works only in an agent"):
+    with pytest.raises(ottla.NotInTask, match="sending to topic 'numbers' works in an agent"):
         asyncio.run(app.topic("numbers", value=int).send(value=1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -16,6 +18,7 @@ from ottla_connectors.row_types import ColumnType, resolve_row_type
 from ottla_connectors.sql.sink import Mode, SqlSink
 
 _BUSY_TIMEOUT_MS = 10_000
+_WAL_RETRY_S = 0.01
 
 
 class SqliteConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,13 +89,29 @@ class SqliteDialect:
 def _set_up(connection: Any, _record: Any) -> None:
     # Python's driver begins transactions late, and never before DDL or reads; `_begin` does it in time instead.
     connection.isolation_level = None
+    _switch_to_wal(connection)
     for pragma in (
-        "journal_mode = WAL",  # readers do not stop the sink, nor the sink its readers
         # Power loss may take the last commits, rows and positions alike, and they are read from the topic again.
         "synchronous = NORMAL",
         f"busy_timeout = {_BUSY_TIMEOUT_MS}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _switch_to_wal(connection: Any) -> None:
+    """Readers then do not stop the sink, nor the sink its readers.
+
+    The switch is the one statement that SQLite refuses at once, whatever the busy timeout, while anyone else writes.
+    """
+    deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").close()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(_WAL_RETRY_S)
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -130,6 +130,11 @@ class Transport(Protocol):
     async def produce(self, records: Sequence[OutputRecord]) -> None:
         """Hands records to the producer. Waits for room when its queue is full; delivery is settled by `commit`."""
 
+    async def flush(self) -> None:
+        """Waits until every record produced so far is written. Raises `DeliveryError` (at least once) for one that is
+        not.
+        """
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Settles every record produced since the last commit together with the next offsets to read.
 

@@ -101,7 +101,7 @@ class KafkaTransport:
             return
         self._stopped, self._listener = True, None
         await self._producer_calls.run(self._close_producer)
-        await self._consumer_calls.run(self._consumer.close)
+        await self._consumer_calls.run(self._leave)
         await self._consumer_calls.stop()
         await self._producer_calls.stop()
 
@@ -114,6 +114,18 @@ class KafkaTransport:
         except KafkaException as failure:
             # An open transaction is aborted by the next producer of this id as well, or by its timeout.
             log.warning("closing the producer: %s", kafka_error(failure).str())
+
+    def _leave(self) -> None:
+        """Leaves the group, so that others have the partitions at once, and closes the consumer.
+
+        Closing alone would not do: a static member (KIP-345) that closes is expected back within its session timeout.
+        One that gives up its subscription before leaves.
+        """
+        self._consumer.unsubscribe()
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while self._assigned and time.monotonic() < deadline:
+            self._consumer.poll(0.05)
+        self._consumer.close()
 
     # -- topics
 
@@ -308,6 +320,9 @@ class KafkaTransport:
             self._in_transaction = True
 
     # -- committing
+
+    async def flush(self) -> None:
+        await self._producer_calls.run(self._settle_deliveries)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         positions = _kafka_partitions(offsets, offsets)

@@ -11,6 +11,60 @@ from ottla.errors import ConfigError
 Settings = dict[str, Any]
 """librdkafka's configuration by name; values are str, int, float or bool."""
 
+BrokerOptions = Mapping[str, str | int | float | bool]
+"""Settings of librdkafka by name that a user adds: security and tuning."""
+
+_OWN = frozenset(
+    {
+        "bootstrap.servers",
+        "metadata.broker.list",
+        "client.id",
+        "allow.auto.create.topics",
+        "metadata.recovery.strategy",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "group.remote.assignor",
+        "partition.assignment.strategy",
+        "isolation.level",
+        "auto.offset.reset",
+        "enable.partition.eof",
+        "enable.auto.commit",
+        "auto.commit.enable",
+        "auto.commit.interval.ms",
+        "enable.auto.offset.store",
+        "transactional.id",
+        "transaction.timeout.ms",
+        "enable.idempotence",
+        "enable.gapless.guarantee",
+        "acks",
+        "request.required.acks",
+        "max.in.flight",
+        "max.in.flight.requests.per.connection",
+        "message.send.max.retries",
+        "retries",
+        "delivery.timeout.ms",
+        "message.timeout.ms",
+        "partitioner",
+    }
+)
+"""What exactly once, restoring and the assignment of tasks rest on: not for a user to change."""
+
+
+def checked_options(options: BrokerOptions) -> BrokerOptions:
+    """The options, as they may be given to every client. Raises `ConfigError` for one that is Ottla's own to set."""
+    for name, value in options.items():
+        if name in _OWN:
+            raise ConfigError(
+                f"broker_options: {name!r} is set by Ottla, since its guarantees depend on it; leave it out"
+            )
+        if not isinstance(value, str | int | float):
+            raise ConfigError(
+                f"broker_options: {name!r} is {value!r}, of type {type(value).__name__}; "
+                "librdkafka takes text, numbers and booleans"
+            )
+    return options
+
 
 def bootstrap_servers(url: str) -> str:
     """The `bootstrap.servers` of a `kafka://HOST:PORT[,HOST:PORT...]` URL. Raises `ConfigError` for anything else."""
@@ -28,7 +82,7 @@ def bootstrap_servers(url: str) -> str:
 class KafkaSettings:
     """How a worker meets its cluster.
 
-    `options` are librdkafka's own settings by name, for security and tuning; they go to every client and win over ours.
+    `options` are librdkafka's own settings by name (`checked_options`); they go to every client and win over ours.
     """
 
     bootstrap: str
@@ -38,7 +92,7 @@ class KafkaSettings:
     transaction_timeout_ms: int = 60_000
     session_timeout_ms: int = 10_000
     connect_timeout_s: float = 5.0
-    options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    options: BrokerOptions = field(default_factory=dict)
 
     @property
     def transactional_id(self) -> str:

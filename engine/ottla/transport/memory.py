@@ -238,6 +238,9 @@ class MemoryTransport:
         else:
             self._written |= self._broker.append(records)
 
+    async def flush(self) -> None:
+        """What is produced is written at once, or with its transaction."""
+
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         if self._exactly_once and self._epoch != self._broker.producer_epochs[self._transactional_id]:
             raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")

@@ -1,7 +1,7 @@
-"""The app that is killed: a table written by an agent, windows that close, and a join."""
+"""The app that is killed, under either guarantee: a table written by an agent, windows that close, and a join."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,29 +34,33 @@ class Summed(msgspec.Struct):
     place: str
 
 
-app = ottla.App("chaos")
-places = app.Table("places", source=app.topic("places", key=str, value=str, partitions=PARTITIONS))
-readings = app.topic("readings", key=str, value=Reading, partitions=PARTITIONS, config=KEEP)
-counted = app.topic("counted", key=str, value=Counted, partitions=PARTITIONS, config=KEEP)
-summed = app.topic("summed", key=str, value=Summed, partitions=PARTITIONS, config=KEEP)
-seen = app.Table("seen", key=str, default=int)
-
-
-@app.agent(readings, sink=[counted])
-async def count(stream: ottla.Stream[Reading]) -> AsyncIterator[Counted]:
-    async for reading in stream:
-        seen[reading.sensor] += 1
-        yield Counted(reading.sensor, reading.number, seen[reading.sensor])
-
-
 def place(window: ottla.Windowed[str, Any], where: str) -> Summed:
     return Summed(window.key, window.start, window.value.readings, window.value.total, where)
 
 
-(
-    app.stream(readings)
-    .window(ottla.tumbling(seconds=10))
-    .aggregate("sums", readings=ottla.count(), total=ottla.sum("number"))
-    .join(places, place)
-    .to(summed)
-)
+def chaos(guarantee: Literal["exactly_once", "at_least_once"]) -> ottla.App:
+    app = ottla.App("chaos", processing_guarantee=guarantee)
+    places = app.Table("places", source=app.topic("places", key=str, value=str, partitions=PARTITIONS))
+    readings = app.topic("readings", key=str, value=Reading, partitions=PARTITIONS, config=KEEP)
+    counted = app.topic("counted", key=str, value=Counted, partitions=PARTITIONS, config=KEEP)
+    summed = app.topic("summed", key=str, value=Summed, partitions=PARTITIONS, config=KEEP)
+    seen = app.Table("seen", key=str, default=int)
+
+    @app.agent(readings, sink=[counted])
+    async def count(stream: ottla.Stream[Reading]) -> AsyncIterator[Counted]:
+        async for reading in stream:
+            seen[reading.sensor] += 1
+            yield Counted(reading.sensor, reading.number, seen[reading.sensor])
+
+    (
+        app.stream(readings)
+        .window(ottla.tumbling(seconds=10))
+        .aggregate("sums", readings=ottla.count(), total=ottla.sum("number"))
+        .join(places, place)
+        .to(summed)
+    )
+    return app
+
+
+exactly_once = chaos("exactly_once")
+at_least_once = chaos("at_least_once")

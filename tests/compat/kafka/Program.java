@@ -25,6 +25,7 @@ public final class Program {
         new Producers(new Consumers(verbs), verbs);
         new Administration(verbs);
         new Tools(verbs);
+        Streams.addTo(verbs);
         BufferedReader requests = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = requests.readLine(); line != null; line = requests.readLine()) {
             replies.println(JSON.writeValueAsString(reply(verbs, JSON.readTree(line))));

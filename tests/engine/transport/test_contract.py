@@ -20,6 +20,7 @@ from ottla.transport.contract import (
 from ottla.transport.errors import FatalTransportError, TransportError
 
 DEADLINE_S = 30.0
+SESSION_TIMEOUT_S = 6.0
 # A cluster deletes records that are older than its retention, and refuses those from the future.
 NOW_MS = int(time.time() * 1000) - 60_000
 
@@ -359,6 +360,25 @@ def test_partitions_are_shared_and_handed_over_after_the_last_commit(play: Calla
         assert new.partitions == [(bench.source, 1)]
         await until(first, lambda: old.partitions == [(bench.source, 0)])
         assert [entry for entry, _ in old.diary] == ["assigned", "revoked", "assigned"]
+
+    play(scenario)
+
+
+def test_the_partitions_of_a_stopped_worker_go_to_others_at_once(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.topics()
+        first, old = await bench.reader("w0")
+        await until(first, lambda: bool(old.partitions))
+        second, new = await bench.reader("w1")
+        # Both take part in the rebalance; then the one that stops has the only partition.
+        async with asyncio.timeout(DEADLINE_S):
+            while len([entry for entry, _ in old.diary if entry == "assigned"]) < 2 or not new.diary:
+                await asyncio.gather(first.poll(10, 0.05), second.poll(10, 0.05))
+        assert (len(old.partitions), len(new.partitions)) == (1, 0)
+        began = time.monotonic()
+        await first.stop()
+        await until(second, lambda: bool(new.partitions))
+        assert time.monotonic() - began < SESSION_TIMEOUT_S / 2
 
     play(scenario)
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+import ottla
 from ottla.errors import ConfigError
-from ottla.transport.kafka_settings import KafkaSettings, bootstrap_servers
+from ottla.transport.kafka_settings import KafkaSettings, bootstrap_servers, checked_options
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,32 @@ def test_a_users_options_win_for_every_client() -> None:
     clients = settings.admin(), settings.consumer(), settings.reader(), settings.producer()
     assert {client["security.protocol"] for client in clients} == {"SSL"}
     assert settings.consumer()["fetch.queue.backoff.ms"] == 9
+
+
+def test_an_apps_broker_options_are_librdkafkas() -> None:
+    options = {
+        "security.protocol": "SASL_SSL",
+        "sasl.username": "ann",
+        "linger.ms": 20,
+        "enable.ssl.certificate.verification": True,
+    }
+    assert ottla.App("app", broker_options=options).config.broker_options == options
+
+
+@pytest.mark.parametrize("name", ["group.id", "transactional.id", "isolation.level", "acks", "bootstrap.servers"])
+def test_what_guarantees_depend_on_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{name}' is set by Ottla"):
+        ottla.App("app", broker_options={name: "x"})
+
+
+def test_every_setting_that_guarantees_depend_on_is_ours() -> None:
+    settings = KafkaSettings("h:1", "app", "w0")
+    for ours in ("group.instance.id", "enable.auto.commit", "partition.assignment.strategy"):
+        assert ours in settings.consumer()
+        with pytest.raises(ConfigError):
+            checked_options({ours: "x"})
+
+
+def test_an_option_that_is_no_setting_is_refused_with_its_type() -> None:
+    with pytest.raises(ConfigError, match=r"'ssl.ca.location' is .*list"):
+        ottla.App("app", broker_options={"ssl.ca.location": ["a"]})  # type: ignore[dict-item]

@@ -29,7 +29,7 @@ class Cluster:
         stores = self.stores.setdefault((app.id, worker_id), MemoryStores())
         exactly_once = app.config.processing_guarantee == "exactly_once"
         transport = MemoryTransport(self.broker, app.id, worker_id, exactly_once=exactly_once)
-        return Worker(app.topology, app.config, transport, stores, **options)
+        return Worker(app.topology, app.config, transport, stores, jobs=app.jobs, **options)
 
     async def run_to_end(self, app: ottla.App, worker_id: str = "w0", **options: Any) -> WorkerSummary:
         return await self.worker(app, worker_id, until_end=True, **options).run()

@@ -14,11 +14,12 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working directory with modules, none of which outlives the test."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for name in ("shop_app", "shop_broken", "shop_lacking"):
+    for name in ("shop_app", "shop_broken", "shop_lacking", "shop_misconfigured"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "shop_app.py").write_text('import ottla\napp = ottla.App("shop")\nnumber = 5\n')
     (tmp_path / "shop_broken.py").write_text("\n1 / 0\n")
     (tmp_path / "shop_lacking.py").write_text("import nothing_of_that_name\n")
+    (tmp_path / "shop_misconfigured.py").write_text("import ottla\napp = ottla.App('x', store='paper')\n")
 
 
 def test_an_app_is_found_in_the_working_directory() -> None:
@@ -38,6 +39,7 @@ def test_an_app_is_found_in_the_working_directory() -> None:
             "shop_broken:app",
             "importing 'shop_broken' failed at .*shop_broken.py:2: ZeroDivisionError: division by zero",
         ),
+        ("shop_misconfigured:app", "failed at .*shop_misconfigured.py:2: ConfigError: store='paper' is unknown"),
         ("shop_lacking:app", "importing 'shop_lacking' failed at .*shop_lacking.py:1: ModuleNotFoundError: No module"),
     ],
 )

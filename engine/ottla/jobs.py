@@ -1,0 +1,242 @@
+"""What an app runs besides its streams: timers, cron jobs, background tasks, and what its start and end call for.
+
+These are the declarations, and when each is due. A worker runs them (`services.py`), `app.test()` does by its own
+clock.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Literal, overload
+
+from croniter import croniter
+
+from ottla.errors import ConfigError, DuplicateName, TopologyError
+from ottla.time import Duration, duration_ms
+
+JobFunction = Callable[..., Awaitable[Any] | Any]
+"""A function, async or not, of nothing or of the app."""
+
+Missed = Literal["run", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Runs every `interval_ms`, for the first time an interval after its worker is ready."""
+
+    name: str
+    call: Callable[[], Any]
+    interval_ms: int
+    on_leader: bool
+
+    def first_due(self, now_ms: int) -> int:
+        return now_ms + self.interval_ms
+
+    def next_due(self, due_ms: int, now_ms: int) -> int:
+        """On the beat of the first run, whatever the runs took; beats that are over already are left out."""
+        return due_ms + self.interval_ms * max((now_ms - due_ms) // self.interval_ms + 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class CronJob:
+    """Runs whenever the clock of a time zone shows what the expression says, in croniter's notation.
+
+    `missed` says what becomes of times that passed while there was no leader: all of them together are one late run, or
+    none.
+    """
+
+    name: str
+    call: Callable[[], Any]
+    expression: str
+    timezone: tzinfo
+    on_leader: bool
+    missed: Missed
+
+    def first_due(self, now_ms: int) -> int:
+        """The next such time after this one."""
+        after = datetime.fromtimestamp(now_ms / 1000, self.timezone)
+        return round(croniter(self.expression, after).get_next(float) * 1000)
+
+    def next_due(self, due_ms: int, now_ms: int) -> int:
+        """Times that passed during a run are left out: a job never runs beside itself."""
+        return self.first_due(max(due_ms, now_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Runs from the moment its worker is ready, as long as it likes."""
+
+    name: str
+    call: Callable[[], Any]
+    on_leader: bool
+
+
+@dataclass(slots=True)
+class Jobs:
+    """All that an app declares of them. Names are unique, since they are what a leader's notes go by."""
+
+    timers: dict[str, Timer] = field(default_factory=dict)
+    cron: dict[str, CronJob] = field(default_factory=dict)
+    background: dict[str, Background] = field(default_factory=dict)
+    on_start: list[Callable[[], Any]] = field(default_factory=list)
+    on_stop: list[Callable[[], Any]] = field(default_factory=list)
+
+    @property
+    def scheduled(self) -> list[Timer | CronJob]:
+        return [*self.timers.values(), *self.cron.values()]
+
+    @property
+    def needs_leader(self) -> bool:
+        return any(job.on_leader for job in (*self.scheduled, *self.background.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self.timers or self.cron or self.background or self.on_start or self.on_stop)
+
+    def claim(self, name: str) -> str:
+        """The name, if no job has it yet. Raises `DuplicateName`."""
+        if name in self.timers or name in self.cron or name in self.background:
+            raise DuplicateName(f"there are two timers, cron jobs or tasks named {name!r}; give one of them name=")
+        return name
+
+
+class DeclaresJobs:
+    """The part of an `App` by which its jobs are declared: mixed into it."""
+
+    def __init__(self, lead: Callable[[], None]) -> None:
+        self.jobs = Jobs()
+        self._lead = lead
+
+    def timer(
+        self, interval: Duration, *, on_leader: bool = False, name: str | None = None
+    ) -> Callable[[JobFunction], JobFunction]:
+        """Declares the function below as one that every worker calls every `interval`, or with `on_leader` only one.
+
+        It may be async, and takes nothing or the app. The first call comes an interval after the worker is ready; a
+        call that takes longer than an interval leaves out those that it misses. What a call sends commits together when
+        it has returned. One that raises has sent nothing: it is logged, or with `on_error="fail"` stops the worker.
+        """
+        interval_ms = duration_ms(interval, "timer(interval)")
+        if interval_ms < 1:
+            raise ConfigError("timer(interval) must be at least a millisecond")
+
+        def declare(function: JobFunction) -> JobFunction:
+            label = self.jobs.claim(name or function.__name__)
+            self.jobs.timers[label] = Timer(label, bound(function, self, "timer"), interval_ms, on_leader)
+            self._lead_if(on_leader)
+            return function
+
+        return declare
+
+    def crontab(
+        self,
+        expression: str,
+        *,
+        timezone: tzinfo | None = None,
+        on_leader: bool = True,
+        missed: Missed = "run",
+        name: str | None = None,
+    ) -> Callable[[JobFunction], JobFunction]:
+        """Declares the function below as one that is called at the times of a cron expression, on one worker.
+
+        The times are those of `timezone`, UTC by default, and the expression is croniter's. A call never begins while
+        the one before goes on. Times that passed while no worker ran are made up for by one call, or with
+        `missed="skip"` by none. What a call sends commits together with the note that the time was dealt with, so that
+        each time is dealt with once, whatever crashes. With `on_leader=False` every worker calls it, and nothing is
+        noted.
+        """
+        checked, zone = checked_cron(expression, timezone)
+        if missed not in ("run", "skip"):
+            raise ConfigError(f'crontab(missed={missed!r}) is unknown; it is "run" or "skip"')
+
+        def declare(function: JobFunction) -> JobFunction:
+            label = self.jobs.claim(name or function.__name__)
+            self.jobs.cron[label] = CronJob(label, bound(function, self, "cron job"), checked, zone, on_leader, missed)
+            self._lead_if(on_leader)
+            return function
+
+        return declare
+
+    @overload
+    def task(self, function: JobFunction) -> JobFunction: ...
+    @overload
+    def task(self, *, on_leader: bool = False, name: str | None = None) -> Callable[[JobFunction], JobFunction]: ...
+    def task(
+        self, function: JobFunction | None = None, *, on_leader: bool = False, name: str | None = None
+    ) -> JobFunction | Callable[[JobFunction], JobFunction]:
+        """Declares the function below as one that every worker calls when it is ready, or with `on_leader` only one.
+
+        It may go on as long as the worker does, and is cancelled when that stops. What it sends commits soon after. If
+        it raises, the worker stops.
+        """
+
+        def declare(function: JobFunction) -> JobFunction:
+            label = self.jobs.claim(name or function.__name__)
+            self.jobs.background[label] = Background(label, bound(function, self, "task"), on_leader)
+            self._lead_if(on_leader)
+            return function
+
+        return declare if function is None else declare(function)
+
+    def on_start(self, function: JobFunction) -> JobFunction:
+        """Declares the function below as one that a worker calls before it reads its first event, and waits for."""
+        self.jobs.on_start.append(bound(function, self, "on_start"))
+        return function
+
+    def on_stop(self, function: JobFunction) -> JobFunction:
+        """Declares the function below as one that a worker calls before its last commit, which has what it sends."""
+        self.jobs.on_stop.append(bound(function, self, "on_stop"))
+        return function
+
+    def _lead_if(self, on_leader: bool) -> None:
+        if on_leader:
+            self._lead()
+
+
+def bound(function: JobFunction, app: object, what: str) -> Callable[[], Any]:
+    """The function as one of no arguments; one that takes an argument gets the app. Raises `TopologyError`."""
+    needed = [
+        each
+        for each in inspect.signature(function).parameters.values()
+        if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise TopologyError(f"{what} {function.__name__!r} must take nothing or the app, not {len(needed)} arguments")
+    return (lambda: function(app)) if needed else function
+
+
+def checked_cron(expression: str, timezone: tzinfo | None) -> tuple[str, tzinfo]:
+    """The expression, if croniter understands it, and the time zone, UTC for none. Raises `ConfigError`."""
+    if not croniter.is_valid(expression):
+        raise ConfigError(
+            f"crontab({expression!r}) is not understood; it is five fields, minute hour day month weekday, "
+            'such as "*/15 8-17 * * mon-fri"'
+        )
+    if timezone is not None and not isinstance(timezone, tzinfo):
+        raise ConfigError(f'crontab(timezone={timezone!r}) must be a tzinfo, such as zoneinfo.ZoneInfo("Europe/Paris")')
+    return expression, timezone or UTC
+
+
+class Driven:
+    """The timers and cron jobs of an app by a clock that only moves when told, on the only worker there is."""
+
+    def __init__(self, jobs: Jobs, now_ms: int) -> None:
+        self._due = {job.name: (job, job.first_due(now_ms)) for job in jobs.scheduled}
+
+    def take(self, now_ms: int) -> list[Timer | CronJob]:
+        """The jobs that are due, in the order of their times, each once however long the step of the clock was."""
+        due = sorted((due_ms, name) for name, (_, due_ms) in self._due.items() if due_ms <= now_ms)
+        jobs = []
+        for due_ms, name in due:
+            job = self._due[name][0]
+            self._due[name] = job, job.next_due(due_ms, now_ms)
+            jobs.append(job)
+        return jobs
+
+
+async def call(function: Callable[[], Any]) -> Any:
+    """Calls a function that may be async, and returns what it returns."""
+    result = function()
+    return await result if inspect.isawaitable(result) else result

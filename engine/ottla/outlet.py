@@ -1,0 +1,61 @@
+"""Where records go that are sent outside a task: by a timer, a cron job, a background task, a channel's agent, a
+client.
+
+Inside a task, what is sent joins the task's outputs. Outside, whoever runs the code names an `Outlet`: the worker its
+`Outbox`, whose records join the worker's next commit; `app.client()` a producer of its own; `app.test()` its broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from typing import Protocol
+
+from ottla.errors import NotInTask
+from ottla.transport.contract import OutputRecord
+
+
+class Outlet(Protocol):
+    """Takes records from code that runs outside tasks."""
+
+    def now_ms(self) -> int:
+        """The time of a record that is sent without one."""
+        ...
+
+    async def send(self, records: Sequence[OutputRecord]) -> None:
+        """Takes the records, in order. Waits for room; raises `TransportError` when they cannot be delivered."""
+
+    async def request(self, records: Sequence[OutputRecord]) -> None:
+        """As `send`, for records whose answer is waited for: they must not wait for the end of the code that sends."""
+
+
+outlet: ContextVar[Outlet] = ContextVar("ottla.outlet")
+"""The outlet of the code that is running."""
+
+
+def current_outlet(what: str) -> Outlet:
+    """The outlet of the code that is running. Raises `NotInTask`, naming what was tried."""
+    try:
+        return outlet.get()
+    except LookupError:
+        raise NotInTask(
+            f"{what} works in an agent or operator, where it joins the transaction of its task, in the app's timers, "
+            "cron jobs and tasks, and under `async with app.client()`; in tests use app.test()"
+        ) from None
+
+
+class Collected:
+    """An `Outlet` that keeps what is sent until the code that sends has done its work. Requests go on at once."""
+
+    def __init__(self, onward: Outlet) -> None:
+        self.records: list[OutputRecord] = []
+        self._onward = onward
+
+    def now_ms(self) -> int:
+        return self._onward.now_ms()
+
+    async def send(self, records: Sequence[OutputRecord]) -> None:
+        self.records += records
+
+    async def request(self, records: Sequence[OutputRecord]) -> None:
+        await self._onward.request(records)

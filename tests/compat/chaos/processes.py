@@ -1,0 +1,134 @@
+"""What the chaos tests kill and start again: workers, and a broker of either kind on a port that it keeps."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ..brokers import SETTINGS
+from ..programs import JAVA, KAFKA_CLASSPATH
+
+HERE = Path(__file__).parent
+
+
+class Process:
+    """A process that is killed and started again. Its output goes to a file, which a failing test shows.
+
+    It may end by itself with `excuse` as its last words only; then it is started again, as a supervisor would.
+    """
+
+    def __init__(
+        self, command: list[str], log: Path, started: Callable[[], object] = lambda: None, excuse: str = ""
+    ) -> None:
+        self._command, self._log, self._started, self._excuse = command, log, started, excuse
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, cwd=HERE, stdout=log, stderr=log)
+        self._started()
+
+    def supervise(self) -> None:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            output = self._log.read_text()
+            excused = self._excuse and self._excuse in output.splitlines()[-1]
+            assert excused, f"it ended by itself:\n{output[-4000:]}"
+            self.start()
+
+    def kill(self) -> None:
+        self.supervise()
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def end(self) -> None:
+        """Stops it as an operator would. One that does not stop within 30 s is killed, and fails the test."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                pytest.fail(f"it did not stop within 30 s:\n{self._log.read_text()[-4000:]}")
+
+
+@contextmanager
+def ottla(directory: Path) -> Iterator[tuple[Process, str]]:
+    """An Ottla broker and its address."""
+    directory.mkdir()
+    address_file = directory / "broker.address"
+    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
+    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(address_file.exists, 20))
+    process.start()
+    try:
+        address = address_file.read_text().strip()
+        command[-1] = address
+        yield process, address
+    finally:
+        process.end()
+
+
+@contextmanager
+def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
+    """A single node of Apache Kafka and its address."""
+    directory.mkdir()
+    port, controller = _free_port(), _free_port()
+    address = f"127.0.0.1:{port}"
+    properties = directory / "server.properties"
+    settings = {
+        **SETTINGS,
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller}",
+        "log.dirs": str(directory / "data"),
+    }
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    java = [*JAVA, KAFKA_CLASSPATH]
+    formatting = [*java, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", str(properties)]
+    subprocess.run(formatting, check=True, capture_output=True, timeout=60)
+    process = Process(
+        [*java, "kafka.Kafka", str(properties)],
+        directory.with_suffix(".log"),
+        lambda: wait_until(lambda: _accepts(port), 60),
+    )
+    process.start()
+    try:
+        yield process, address
+    finally:
+        process.end()
+
+
+def worker(address: str, directory: Path, guarantee: str) -> Process:
+    command = [sys.executable, "-m", "ottla", "worker", f"readings:{guarantee}", "--broker", f"kafka://{address}"]
+    command += ["--state-dir", str(directory)]
+    # One that starts while the broker is away for longer than a few seconds says so and ends.
+    return Process(command, directory.with_suffix(".log"), excuse="no Kafka broker answers")
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as opened:
+        return int(opened.getsockname()[1])
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

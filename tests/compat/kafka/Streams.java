@@ -1,0 +1,201 @@
+import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.function.Function;
+import org.apache.kafka.common.serialization.Serdes;
+import org.apache.kafka.common.serialization.StringDeserializer;
+import org.apache.kafka.common.serialization.StringSerializer;
+import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.streams.KeyValue;
+import org.apache.kafka.streams.StreamsBuilder;
+import org.apache.kafka.streams.StreamsConfig;
+import org.apache.kafka.streams.TestInputTopic;
+import org.apache.kafka.streams.TestOutputTopic;
+import org.apache.kafka.streams.TopologyTestDriver;
+import org.apache.kafka.streams.kstream.EmitStrategy;
+import org.apache.kafka.streams.kstream.JoinWindows;
+import org.apache.kafka.streams.kstream.KGroupedStream;
+import org.apache.kafka.streams.kstream.KStream;
+import org.apache.kafka.streams.kstream.KTable;
+import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.kstream.SessionWindows;
+import org.apache.kafka.streams.kstream.SlidingWindows;
+import org.apache.kafka.streams.kstream.TimeWindows;
+import org.apache.kafka.streams.kstream.ValueJoiner;
+import org.apache.kafka.streams.kstream.Windowed;
+import org.apache.kafka.streams.state.WindowStore;
+import org.apache.kafka.streams.test.TestRecord;
+
+/**
+ * Kafka Streams as the reference: a topology given as a list of steps, and what it emits for each record it is given.
+ *
+ * <p>All keys and values are text, tables are materialized. A step is {"step": KIND, "name": NAME, "of": NAME of the step before, ...}; joins add
+ * "with" and "how". test_streams.py declares the same steps for Ottla.
+ */
+final class Streams {
+    private static final ValueJoiner<String, String, String> PAIR = (left, right) -> left + "+" + right;
+
+    /** Far more than size and grace: what is older than retention would not be emitted when its window closes. */
+    private static final Duration RETENTION = Duration.ofDays(1);
+
+    private final StreamsBuilder builder = new StreamsBuilder();
+    private final Map<String, KStream<String, String>> streams = new HashMap<>();
+    private final Map<String, KTable<String, String>> tables = new HashMap<>();
+    private final List<String> outputs = new ArrayList<>();
+
+    private Streams(JsonNode steps) {
+        steps.forEach(this::add);
+    }
+
+    static void addTo(Map<String, Program.Verb> verbs) {
+        verbs.put("run_topology", Streams::run);
+    }
+
+    /** Returns, for each record, the list of what it made the topology write: topic, key, value and timestamp. */
+    private static Object run(JsonNode request) throws Exception {
+        Streams topology = new Streams(request.get("steps"));
+        Path state = Files.createTempDirectory("streams");
+        Properties config = new Properties();
+        config.put(StreamsConfig.APPLICATION_ID_CONFIG, "reference");
+        config.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, "nowhere:1");
+        config.put(StreamsConfig.STATE_DIR_CONFIG, state.toString());
+        config.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
+        config.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
+        config.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0L);
+        // Nothing is held back by the clock, which stands still here.
+        config.put(StreamsConfig.InternalConfig.EMIT_INTERVAL_MS_KSTREAMS_OUTER_JOIN_SPURIOUS_RESULTS_FIX, 0L);
+        config.put(StreamsConfig.InternalConfig.EMIT_INTERVAL_MS_KSTREAMS_WINDOWED_AGGREGATION, 0L);
+        List<Object> emitted = new ArrayList<>();
+        try (TopologyTestDriver driver = new TopologyTestDriver(topology.builder.build(), config, Instant.EPOCH)) {
+            Map<String, TestInputTopic<String, String>> inputs = new HashMap<>();
+            Map<String, TestOutputTopic<String, String>> outputs = new HashMap<>();
+            for (JsonNode record : request.get("records")) {
+                String topic = record.get(0).asText();
+                inputs.computeIfAbsent(
+                                topic,
+                                name -> driver.createInputTopic(name, new StringSerializer(), new StringSerializer()))
+                        .pipeInput(text(record.get(1)), text(record.get(2)), record.get(3).asLong());
+                List<Object> made = new ArrayList<>();
+                for (String name : topology.outputs) {
+                    TestOutputTopic<String, String> output = outputs.computeIfAbsent(
+                            name, each -> driver.createOutputTopic(each, new StringDeserializer(), new StringDeserializer()));
+                    for (TestRecord<String, String> out : output.readRecordsToList()) {
+                        made.add(Arrays.asList(name, out.key(), out.value(), out.timestamp()));
+                    }
+                }
+                emitted.add(made);
+            }
+        } finally {
+            Files.deleteIfExists(state.resolve("reference"));
+            Files.deleteIfExists(state);
+        }
+        return emitted;
+    }
+
+    private void add(JsonNode step) {
+        String name = step.path("name").asText();
+        String of = step.path("of").asText();
+        switch (step.get("step").asText()) {
+            case "stream" -> streams.put(name, builder.stream(step.get("topic").asText()));
+            case "table" -> tables.put(name, builder.table(step.get("topic").asText(), Materialized.as(name)));
+            case "to_table" -> tables.put(name, streams.get(of).toTable(Materialized.as(name)));
+            case "to_stream" -> streams.put(name, tables.get(of).toStream());
+            case "filter" -> tables.put(name, tables.get(of).filter((key, value) -> value.compareTo(least(step)) >= 0));
+            case "map_values" -> tables.put(name, tables.get(of).mapValues(value -> "<" + value + ">"));
+            case "stream_join" -> streams.put(name, joinStreams(step, streams.get(of), streams.get(with(step))));
+            case "stream_table_join" -> streams.put(name, joinTable(step, streams.get(of), tables.get(with(step))));
+            case "table_join" -> tables.put(name, joinTables(step, tables.get(of), tables.get(with(step))));
+            case "foreign_key_join" -> tables.put(name, joinForeign(step, tables.get(of), tables.get(with(step))));
+            case "count" -> streams.put(name, count(step, streams.get(of).groupByKey()));
+            case "to" -> {
+                String topic = step.get("topic").asText();
+                outputs.add(topic);
+                streams.get(of).to(topic);
+            }
+            default -> throw new IllegalArgumentException("there is no step " + step);
+        }
+    }
+
+    private static String least(JsonNode step) {
+        return step.get("least").asText();
+    }
+
+    private static String with(JsonNode step) {
+        return step.get("with").asText();
+    }
+
+    private static String text(JsonNode node) {
+        return node.isNull() ? null : node.asText();
+    }
+
+    private static Duration duration(JsonNode step, String field) {
+        return Duration.ofMillis(step.get(field).asLong());
+    }
+
+    private static KStream<String, String> joinStreams(
+            JsonNode step, KStream<String, String> left, KStream<String, String> right) {
+        JoinWindows window = JoinWindows.ofTimeDifferenceAndGrace(duration(step, "after"), duration(step, "grace"))
+                .before(duration(step, "before"));
+        return switch (step.get("how").asText()) {
+            case "inner" -> left.join(right, PAIR, window);
+            case "left" -> left.leftJoin(right, PAIR, window);
+            default -> left.outerJoin(right, PAIR, window);
+        };
+    }
+
+    private static KStream<String, String> joinTable(
+            JsonNode step, KStream<String, String> left, KTable<String, String> right) {
+        return step.get("how").asText().equals("inner") ? left.join(right, PAIR) : left.leftJoin(right, PAIR);
+    }
+
+    private static KTable<String, String> joinTables(
+            JsonNode step, KTable<String, String> left, KTable<String, String> right) {
+        return switch (step.get("how").asText()) {
+            case "inner" -> left.join(right, PAIR);
+            case "left" -> left.leftJoin(right, PAIR);
+            default -> left.outerJoin(right, PAIR);
+        };
+    }
+
+    /** The foreign key is the value's first letter, none if that is a dash. */
+    private static KTable<String, String> joinForeign(
+            JsonNode step, KTable<String, String> left, KTable<String, String> right) {
+        Function<String, String> key = value -> value.startsWith("-") ? null : value.substring(0, 1);
+        return step.get("how").asText().equals("inner")
+                ? left.join(right, key, PAIR)
+                : left.leftJoin(right, key, PAIR);
+    }
+
+    /** Counts by key and window, as the values KEY@START-END=COUNT under the events' own keys. */
+    private static KStream<String, String> count(JsonNode step, KGroupedStream<String, String> grouped) {
+        EmitStrategy emit =
+                step.get("emit").asText().equals("close") ? EmitStrategy.onWindowClose() : EmitStrategy.onWindowUpdate();
+        Duration grace = duration(step, "grace");
+        KTable<Windowed<String>, Long> counts = switch (step.get("window").asText()) {
+            case "hopping" -> grouped.windowedBy(
+                            TimeWindows.ofSizeAndGrace(duration(step, "size"), grace).advanceBy(duration(step, "advance")))
+                    .emitStrategy(emit)
+                    .count(Materialized.<String, Long, WindowStore<Bytes, byte[]>>as("counts").withRetention(RETENTION));
+            case "sliding" -> grouped.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(duration(step, "size"), grace))
+                    .emitStrategy(emit)
+                    .count();
+            default -> grouped.windowedBy(SessionWindows.ofInactivityGapAndGrace(duration(step, "size"), grace))
+                    .emitStrategy(emit)
+                    .count();
+        };
+        return counts.toStream()
+                .map((windowed, count) -> KeyValue.pair(
+                        windowed.key(),
+                        String.format(
+                                "%s@%d-%d=%s",
+                                windowed.key(), windowed.window().start(), windowed.window().end(), count)));
+    }
+}

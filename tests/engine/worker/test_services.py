@@ -1,0 +1,191 @@
+"""Timers, cron jobs and tasks in workers: what commits, who leads, and what a worker that takes over makes up for."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import ottla
+from ottla.transport.errors import TransactionAbortedError
+
+Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
+Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
+TICK = timedelta(milliseconds=5)
+YEARLY = "0 0 1 1 *"
+JANUARY_2020_S = 1_577_836_800.0
+
+
+def app_with_beats(**options: Any) -> tuple[ottla.App, ottla.Topic[str, str]]:
+    app = ottla.App("beating", commit_interval=timedelta(milliseconds=5), **options)
+    beats = app.topic("beats", value=str, partitions=1)
+    app.stream(beats)
+    return app, beats
+
+
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_what_timers_and_tasks_send_is_committed(play: Play, eventually: Eventually, guarantee: Any) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, beats = app_with_beats(processing_guarantee=guarantee)
+
+        @app.timer(TICK)
+        async def tick() -> None:
+            await beats.send(value="tick")
+
+        @app.task
+        async def once() -> None:
+            await beats.send(value="once")
+            await asyncio.Event().wait()
+
+        @app.on_start
+        async def begin() -> None:
+            await beats.send(value="begin")
+
+        @app.on_stop
+        async def end() -> None:
+            await beats.send(value="end")
+
+        async with cluster.running(app):
+            await eventually(lambda: cluster.values("beats").count("tick") >= 3)
+        values = cluster.values("beats")
+        assert (values[0], values[-1]) == ("begin", "end")
+        assert values.count("once") == 1
+
+    play(scenario)
+
+
+def test_a_commit_that_fails_takes_nothing_of_what_a_timer_sent(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, beats = app_with_beats()
+        runs: list[int] = []
+
+        @app.timer(TICK)
+        async def tick() -> None:
+            if len(runs) < 3:
+                runs.append(len(runs))
+                await beats.send(value=f"{runs[-1]} first")
+                await beats.send(value=f"{runs[-1]} second")
+
+        cluster.broker.fail_next_commits(TransactionAbortedError("lost"))
+        async with cluster.running(app):
+            await eventually(lambda: len(cluster.values("beats")) == 6)
+        assert cluster.values("beats") == [f"{run} {which}" for run in range(3) for which in ("first", "second")]
+
+    play(scenario)
+
+
+def test_a_timer_that_raises_is_logged_and_runs_again(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, beats = app_with_beats()
+        runs: list[int] = []
+
+        @app.timer(TICK)
+        async def tick() -> None:
+            runs.append(1)
+            await beats.send(value=str(len(runs)))
+            if len(runs) == 1:
+                raise ValueError("not yet")
+
+        async with cluster.running(app):
+            await eventually(lambda: len(cluster.values("beats")) >= 1)
+        assert cluster.values("beats")[0] == "2"
+
+    with caplog.at_level(logging.ERROR):
+        play(scenario)
+    assert "tick failed; what it sent is dropped" in caplog.text
+
+
+def test_a_task_that_raises_stops_the_worker(play: Play) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, _ = app_with_beats()
+
+        @app.task
+        async def broken() -> None:
+            raise ValueError("no")
+
+        with pytest.raises(ottla.ProcessingFailed, match="broken failed: ValueError: no"):
+            await cluster.worker(app).run()
+
+    play(scenario)
+
+
+def test_one_worker_leads_and_another_takes_over(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, beats = app_with_beats()
+
+        @app.timer(TICK, on_leader=True)
+        async def lead() -> None:
+            await beats.send(value="led")
+
+        async with cluster.running(app, "second"):
+            async with cluster.running(app, "first"):
+                await eventually(lambda: len(cluster.values("beats")) >= 3)
+            count = len(cluster.values("beats"))
+            await eventually(lambda: len(cluster.values("beats")) >= count + 3)
+
+    play(scenario)
+
+
+def cron_app(**options: Any) -> ottla.App:
+    app, beats = app_with_beats()
+
+    @app.crontab(YEARLY, **options)
+    async def new_year() -> None:
+        await beats.send(value="happy new year")
+
+    return app
+
+
+def test_a_time_that_passed_without_a_leader_is_made_up_for_once(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        changelog = "beating-_leader-changelog"
+
+        def notes() -> int:
+            return len(cluster.broker.messages(changelog))
+
+        # Given a leader that has noted a time, and was not there at the next ones
+        async with cluster.running(cron_app(), clock=lambda: JANUARY_2020_S + 1):
+            await eventually(lambda: notes() == 1)
+        assert cluster.values("beats") == []
+        # When there is one again, on another machine
+        async with cluster.running(cron_app(), "other", clock=lambda: JANUARY_2020_S + 3 * 366 * 86_400):
+            await eventually(lambda: notes() == 2)
+        # Then it runs once for them
+        assert cluster.values("beats") == ["happy new year"]
+        async with cluster.running(cron_app(), clock=lambda: JANUARY_2020_S + 3 * 366 * 86_400 + 1):
+            await asyncio.sleep(0.03)
+        assert cluster.values("beats") == ["happy new year"]
+
+    play(scenario)
+
+
+def test_missed_times_can_be_skipped(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(cron_app(missed="skip"), clock=lambda: JANUARY_2020_S + 1):
+            await eventually(lambda: len(cluster.broker.messages("beating-_leader-changelog")) == 1)
+        async with cluster.running(cron_app(missed="skip"), clock=lambda: JANUARY_2020_S + 900 * 86_400):
+            await asyncio.sleep(0.05)
+        assert cluster.values("beats") == []
+
+    play(scenario)
+
+
+def test_a_list_whose_time_is_over_goes_on_although_nothing_comes(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        app = ottla.App("taking", commit_interval=timedelta(milliseconds=5))
+
+        @app.agent(app.topic("in", value=str, partitions=1), sink=[app.topic("out", value=list[str], partitions=1)])
+        async def lists(stream: ottla.Stream[str]) -> AsyncIterator[list[str]]:
+            async for values in stream.take(100, within=0.05):
+                yield list(values)
+
+        async with cluster.running(app):
+            await eventually(lambda: "in" in cluster.broker.topics)
+            cluster.send("in", ("k", "a"), ("k", "b"))
+            await eventually(lambda: cluster.values("out") == ['["a","b"]'])
+
+    play(scenario)
