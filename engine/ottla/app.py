@@ -185,9 +185,11 @@ class App(DeclaresJobs):
         return self._graph.topic(topic)
 
     @overload
-    def Table(self, name: str, *, source: Topic[K, V]) -> Table[K, V]: ...
+    def Table(self, name: str, *, source: Topic[K, V], ttl: Duration | None = None) -> Table[K, V]: ...
     @overload
-    def Table(self, name: str, *, key: type[K], value: type[V], source: Topic[K, V]) -> Table[K, V]: ...
+    def Table(
+        self, name: str, *, key: type[K], value: type[V], source: Topic[K, V], ttl: Duration | None = None
+    ) -> Table[K, V]: ...
     @overload
     def Table(
         self,
@@ -197,20 +199,42 @@ class App(DeclaresJobs):
         value: type[V],
         default: Callable[[], V] | None = None,
         partitions: int | None = None,
+        ttl: Duration | None = None,
     ) -> Table[K, V]: ...
     @overload
     def Table(
-        self, name: str, *, value: type[V], default: Callable[[], V] | None = None, partitions: int | None = None
+        self,
+        name: str,
+        *,
+        value: type[V],
+        default: Callable[[], V] | None = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
     ) -> Table[Any, V]: ...
     @overload
     def Table(
-        self, name: str, *, key: type[K], default: Callable[[], V], partitions: int | None = None
+        self,
+        name: str,
+        *,
+        key: type[K],
+        default: Callable[[], V],
+        partitions: int | None = None,
+        ttl: Duration | None = None,
     ) -> Table[K, V]: ...
     @overload
-    def Table(self, name: str, *, default: Callable[[], V], partitions: int | None = None) -> Table[Any, V]: ...
+    def Table(
+        self, name: str, *, default: Callable[[], V], partitions: int | None = None, ttl: Duration | None = None
+    ) -> Table[Any, V]: ...
     @overload
     def Table(
-        self, name: str, *, key: Any = None, value: Any = None, default: Any = None, partitions: int | None = None
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        default: Any = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
     ) -> Table[Any, Any]: ...
     def Table(  # noqa: N802 - Faust's name
         self,
@@ -221,13 +245,15 @@ class App(DeclaresJobs):
         default: Callable[[], Any] | None = None,
         source: Topic[Any, Any] | None = None,
         partitions: int | None = None,
+        ttl: Duration | None = None,
     ) -> Table[Any, Any]:
         """Declares a table: written by agents and backed by a changelog, or read from the topic `source`.
 
         `key` and `value` are types, serdes or names of codecs. Without `value` it is the type that `default` is, if
         that is one (`int`).
         `partitions` states how many parts the table has; it has as many as the inputs of the agents that use it, and an
-        app whose counts differ is refused at start.
+        app whose counts differ is refused at start. With `ttl` an entry ends when stream time is that much past the
+        event that wrote it last: it is neither read nor iterated any more, and is deleted in time.
         """
         if source is not None:
             _same_types(name, source, key, value)
@@ -237,7 +263,14 @@ class App(DeclaresJobs):
             changelog = changelog_topic(self.id, name)
             key_codec, value_codec = state_key_codec_for(key, changelog), state_codec_for(value_type, changelog)
         table: Table[Any, Any] = Table(
-            self.id, name, key_codec, value_codec, default=default, source=source, partitions=partitions
+            self.id,
+            name,
+            key_codec,
+            value_codec,
+            default=default,
+            source=source,
+            partitions=partitions,
+            ttl_ms=_ttl_ms(name, ttl),
         )
         self._graph.table(table)
         return table
@@ -255,17 +288,37 @@ class App(DeclaresJobs):
         return table
 
     @overload
-    def SetTable(self, name: str, *, key: type[K], value: type[V], partitions: int | None = None) -> SetTable[K, V]: ...
+    def SetTable(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+    ) -> SetTable[K, V]: ...
     @overload
     def SetTable(
-        self, name: str, *, key: Any = None, value: Any = None, partitions: int | None = None
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
     ) -> SetTable[Any, Any]: ...
     def SetTable(  # noqa: N802 - Faust's name
-        self, name: str, *, key: Any = None, value: Any = None, partitions: int | None = None
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
     ) -> SetTable[Any, Any]:
         """Declares a table whose values are sets of elements of type `value`: `members["red"].add("Ann")`.
 
-        Each element is an entry of its own, so that sets may be large.
+        Each element is an entry of its own, so that sets may be large, and with `ttl` has a time to live of its own.
         """
         changelog = changelog_topic(self.id, name)
         table: SetTable[Any, Any] = SetTable(
@@ -274,6 +327,7 @@ class App(DeclaresJobs):
             state_key_codec_for(key, changelog),
             state_key_codec_for(value, changelog),
             partitions=partitions,
+            ttl_ms=_ttl_ms(name, ttl),
         )
         self._graph.table(table)
         return table
@@ -328,6 +382,15 @@ class App(DeclaresJobs):
 def _one_of(option: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise ConfigError(f"{option}={value!r} is unknown; it is one of {', '.join(map(repr, known))}")
+
+
+def _ttl_ms(table: str, ttl: Duration | None) -> int | None:
+    if ttl is None:
+        return None
+    milliseconds = duration_ms(ttl, f"table {table!r}: ttl")
+    if milliseconds == 0:
+        raise ConfigError(f"table {table!r}: ttl must be positive, or no entry would ever be there")
+    return milliseconds
 
 
 def _same_types(name: str, source: Topic[Any, Any], key: Any, value: Any) -> None:

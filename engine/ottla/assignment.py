@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ottla.app import AppConfig
 from ottla.errors import OttlaError
-from ottla.state.cache import StoreCache
+from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores
 from ottla.task import Task
@@ -113,7 +113,7 @@ class TaskMaker:
         """The task on its restored stores, with nothing processed yet."""
         part, config = self._topology.subtopologies[task_id.subtopology], self._config
         caches = {
-            spec.name: StoreCache(
+            spec.name: open_cache(
                 spec, stores[TopicPartition(spec.changelog, task_id.partition)], capacity=CACHE_ENTRIES
             )
             for spec in part.stores

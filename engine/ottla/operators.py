@@ -32,21 +32,39 @@ def call(
     results: list[Any] = []
     calls = map(function, *columns)
     failed = False
-    while True:
-        try:
-            # On an error `extend` keeps what came before it, and `map` goes on behind it.
-            results.extend(calls)
-            if len(results) == len(batch):
-                break
-            raise RuntimeError(f"{step} raised StopIteration")
-        except Exception as error:
-            context.reject(step, error, batch, len(results))
-            results.append(_FAILED)
-            failed = True
+    outer, context.called_for = context.called_for, _Calling(batch, results)
+    try:
+        while True:
+            try:
+                # On an error `extend` keeps what came before it, and `map` goes on behind it.
+                results.extend(calls)
+                if len(results) == len(batch):
+                    break
+                raise RuntimeError(f"{step} raised StopIteration")
+            except Exception as error:
+                context.reject(step, error, batch, len(results))
+                results.append(_FAILED)
+                failed = True
+    finally:
+        context.called_for = outer
     if not failed:
         return batch, results
     kept = [result is not _FAILED for result in results]
     return batch.where(kept), list(compress(results, kept))
+
+
+class _Calling:
+    """The row that a function is called for: the one behind the results so far, which grow call by call."""
+
+    __slots__ = ("_results", "batch")
+
+    def __init__(self, batch: Batch, results: list[Any]) -> None:
+        self.batch = batch
+        self._results = results
+
+    @property
+    def row(self) -> int:
+        return len(self._results)
 
 
 class Source(Processor):

@@ -40,10 +40,12 @@ class TaskCounts:
 
 
 class Cursor(Protocol):
-    """The event an agent is at: a row of its current batch."""
+    """The event that an agent or operator is at: a row of its current batch."""
 
-    batch: Batch
-    row: int
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def row(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -59,9 +61,10 @@ class TaskContext:
     """What the processors of one task share.
 
     `sleep` is how a retry waits: the worker passes `asyncio.sleep`, tests one that moves their clock. `cursor` is
-    set while an agent runs. `journal` holds what the agent's current batch did, as (row, how to take it back), so
-    that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last told, for waits
-    that no event ends. `global_tables` belong to the worker; no task writes them.
+    set while an agent runs, `called_for` while an operator calls a function for each row of a batch. `journal` holds
+    what the agent's current batch did, as (row, how to take it back), so that an event whose processing raised leaves
+    no trace. `now_ms` is the wall clock as it was last told, for waits that no event ends. `global_tables` belong to
+    the worker; no task writes them.
     """
 
     task: str
@@ -72,6 +75,7 @@ class TaskContext:
     outputs: list[OutputRecord] = field(default_factory=list)
     counts: TaskCounts = field(default_factory=TaskCounts)
     cursor: Cursor | None = None
+    called_for: Cursor | None = None
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
     now_ms: int = 0
     global_tables: Mapping[str, GlobalStore] = field(default_factory=dict)
@@ -100,6 +104,11 @@ class TaskContext:
         letters = dead_letters(self.dead_letter_topic, step, error, batch, row)
         self.counts.dead_lettered += len(letters)
         self.outputs += letters
+
+    def now(self) -> int | None:
+        """The time of the event at hand: the one an agent is at, or for which an operator calls its function."""
+        at = self.cursor if self.cursor is not None else self.called_for
+        return None if at is None or not at.batch.timestamps else at.batch.timestamps[max(at.row, 0)]
 
     def event_time(self) -> int:
         """The time of the event that an agent is processing. Raises `NotInTask` between events."""

@@ -52,6 +52,8 @@ class Task:
         """The next offset to read of each input partition, for the next commit. Holds only inputs that were
         processed."""
         self._context = TaskContext(str(task_id), stores, policy, dead_letter_topic, sleep, global_tables=global_tables)
+        for store in stores.values():
+            store.use_clock(self._context.now)
         self._processors: dict[str, Processor] = {}
         inputs: dict[str, Input] = {}
         for step in subtopology.steps:

@@ -25,7 +25,7 @@ from ottla.jobs import Driven, call
 from ottla.outlet import Collected, outlet
 from ottla.processor import TaskCounts
 from ottla.serdes import RAW
-from ottla.state.cache import StoreCache
+from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Part
@@ -238,7 +238,7 @@ class Driver:
                 log = self._broker.partition(TopicPartition(spec.changelog, task_id.partition))
                 missing = log.messages(store.offset or 0, len(log.entries))
                 store.write_batch([(each.key() or b"", each.value()) for each in missing], len(log.entries))
-                caches[spec.name] = StoreCache(spec, store)
+                caches[spec.name] = open_cache(spec, store)
             self._caches[task_id] = caches
             self._tasks[task_id] = Task(
                 part,

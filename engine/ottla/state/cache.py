@@ -12,7 +12,7 @@ Uncommitted state never reaches the store, so that a crash needs no wipe: the st
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import itemgetter
 from typing import Any, Final
@@ -24,6 +24,12 @@ _ABSENT: Final = object()
 """Stands in the cache for the value of a key that is known not to exist."""
 
 _encoded = itemgetter(0)
+
+
+def open_cache(spec: StoreSpec, store: KeyValueStore, *, capacity: int = 100_000) -> StoreCache:
+    """The cache before a store, of the kind that its spec asks for."""
+    cache: StoreCache = (spec.cache or StoreCache)(spec, store, capacity=capacity)
+    return cache
 
 
 class StoreCache:
@@ -94,6 +100,9 @@ class StoreCache:
         if key not in self._dirty:
             self._mark(key)
         self._entries[key] = _ABSENT
+
+    def use_clock(self, clock: Callable[[], int | None]) -> None:
+        """Says where the time of the event at hand comes from, for the kinds of cache that have to do with time."""
 
     def stored(self, key: Any) -> Any:
         """What `take_back` needs to know before the key is written."""

@@ -16,7 +16,7 @@ class StoreSpec:
     """A store that a sub-topology needs; every task of the sub-topology gets one.
 
     `changelog` names the topic from which the store can be built again. The order of `encode_key`'s bytes is the order
-    of `StoreCache.range`.
+    of `StoreCache.range`. `cache` makes the kind of `StoreCache` that tasks see, where it is not just that.
     """
 
     name: str
@@ -25,6 +25,7 @@ class StoreSpec:
     decode_key: Callable[[bytes], Any]
     encode_value: Callable[[Any], bytes]
     decode_value: Callable[[bytes], Any]
+    cache: Callable[..., Any] | None = None
 
 
 class Part(Protocol):

@@ -39,8 +39,9 @@ class SetTable(Table[K, "TableSet[E]"], Generic[K, E]):
         element_codec: Codec[E],
         *,
         partitions: int | None = None,
+        ttl_ms: int | None = None,
     ) -> None:
-        spec = table_spec(app_id, name, pair_codec(key_codec, element_codec), _PRESENT)
+        spec = table_spec(app_id, name, pair_codec(key_codec, element_codec), _PRESENT, ttl_ms)
         sets: Codec[Any] = Codec(f"set[{element_codec.name}]", _no_bytes, _no_bytes, set)
         super().__init__(app_id, name, key_codec, sets, partitions=partitions, spec=spec)
 

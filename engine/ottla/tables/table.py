@@ -14,6 +14,7 @@ from ottla.errors import ConfigError, NotInTask, TopologyError
 from ottla.processor import TaskContext, current
 from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
+from ottla.state.expiring import expiring_spec
 from ottla.state.store import Part, StoreSpec
 from ottla.topic import Topic
 
@@ -27,7 +28,8 @@ class Table(MutableMapping[K, V], Generic[K, V]):
 
     Inside an agent or operator it behaves as a dict of its task's part. `default` makes the value of a key that is
     missing (`int`, `list`, a lambda); it is not stored until it is assigned. Values are kept by reference: who
-    changes one in place assigns it again. Assigning None deletes the key, as a null value does in a changelog.
+    changes one in place assigns it again. Assigning None deletes the key, as a null value does in a changelog. With
+    `ttl_ms` an entry ends when stream time is so much past the event that wrote it last.
 
     Iteration goes in the order of the encoded keys, through memory and store together, and holds no more in memory
     than what is not committed yet. Entries may be written meanwhile: a deletion ahead is seen, a new key may be missed.
@@ -44,12 +46,13 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         default: Callable[[], V] | None = None,
         source: Topic[K, V] | None = None,
         partitions: int | None = None,
+        ttl_ms: int | None = None,
         spec: StoreSpec | None = None,
     ) -> None:
         if default is not None and not callable(default):
             raise TopologyError(f"table {name!r}: default={default!r} must be callable, like int, list or a lambda")
         self.name = name
-        self.spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec)
+        self.spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec, ttl_ms)
         self.key_codec = key_codec
         self.value_codec = value_codec
         self.default = default
@@ -258,8 +261,10 @@ def changelog_topic(app_id: str, table: str) -> str:
     return f"{app_id}-{table}-changelog"
 
 
-def table_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> StoreSpec:
-    """The store behind a table."""
+def table_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any], ttl_ms: int | None = None) -> StoreSpec:
+    """The store behind a table, whose entries may have a time to live."""
+    if ttl_ms is not None:
+        return expiring_spec(name, changelog_topic(app_id, name), key, value, ttl_ms)
     return StoreSpec(
         name=name,
         changelog=changelog_topic(app_id, name),
