@@ -11,7 +11,7 @@
 What is exported here is the public API; everything else may change.
 """
 
-from ottla.agent import Agent
+from ottla.agent import Agent, current_event
 from ottla.aggregations import (
     Aggregation,
     collect,
@@ -95,6 +95,7 @@ __all__ = [
     "collect",
     "count",
     "counting",
+    "current_event",
     "first",
     "hopping",
     "last",

@@ -347,17 +347,34 @@ class App(DeclaresJobs):
         *,
         name: str | None = None,
         uses: Sequence[AnyTable] = (),
-        sink: Sequence[Topic[Any, Any]] = (),
+        sink: Sequence[Topic[Any, Any] | Agent[Any, Any] | Callable[[Any], Any]] = (),
+        batch: bool = False,
+        concurrency: int = 1,
     ) -> AgentDecorator[V]:
-        """Declares the async function below as an agent over a topic or stream.
+        """Declares the function below as an agent over a topic or stream.
 
-        It is called once per task with its `Stream` and runs as long as the task; what it yields is a stream of its own
-        (`app.stream(agent)`) and goes to the topics in `sink`. Its name is the function's, or `name`. Tables it
-        uses are found in its code; `uses` names those that cannot be seen there.
+        - An **async** function is called once per task with its `Stream` and runs as long as the task; what it yields
+          are its results.
+        - A **plain** function is called with each value. What it returns is a result, unless that is None; what it
+          yields always is.
+        - With **batch=True** either gets whole batches, lists of values as they were polled (`Taken`: `events` has
+          their contexts), and gives lists with a result for each, None for none. It is the fastest way.
+
+        Results are a stream of their own (`app.stream(agent)`) and go to each `sink`: a topic, an agent's topic, a
+        function, async or not, of the value.
+
+        With **concurrency=N** a task has N instances of an async function, for agents that wait for other services.
+        They share each batch by key: events of one key stay in order and meet one instance, and results go on in the
+        order of the events. A batch is acknowledged when all of it is done.
+
+        The agent's name is the function's, or `name`. Tables it uses are found in its code; `uses` names those that
+        cannot be seen there.
         """
         stream = source if isinstance(source, Stream) else self.stream(source)
         topic = source if isinstance(source, Topic) else None
-        return AgentDecorator(self._graph, stream, topic, name, uses, sink)
+        return AgentDecorator(
+            self._graph, stream, topic, name=name, uses=uses, sink=sink, batch=batch, concurrency=concurrency
+        )
 
     def declared_topic(self, name: str) -> Topic[Any, Any]:
         """The topic declared under this name. Raises `TopologyError` if there is none."""

@@ -8,12 +8,13 @@ function is called twice for an event, and events that fail cost nothing to thos
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from inspect import isawaitable
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 from ottla.batch import Batch
 from ottla.errors import DecodeError, Unavailable
-from ottla.event import Event, event_at
+from ottla.event import event_at
 from ottla.processor import Place, Processor, TaskContext
 from ottla.time import checked_timestamp
 from ottla.transport.contract import Message, OutputRecord
@@ -226,15 +227,20 @@ class Branch(Processor):
 
 
 class Handle(Processor):
-    """Calls a function, async or not, with each event, and hands nothing on."""
+    """Calls a function, async or not, with each event or value, and hands nothing on."""
 
     def __init__(
-        self, context: TaskContext, name: str, function: Callable[[Event[Any]], Awaitable[None] | None]
+        self,
+        context: TaskContext,
+        name: str,
+        function: Callable[[Any], Awaitable[object] | object],
+        argument: Callable[[Batch, int], Any] = event_at,
     ) -> None:
         super().__init__()
         self._context = context
         self._name = name
         self._function = function
+        self._argument = argument
 
     async def receive(self, batch: Batch) -> None:
         outer = self._context.cursor
@@ -248,12 +254,17 @@ class Handle(Processor):
 
     async def _handle(self, batch: Batch, row: int) -> None:
         try:
-            done = self._function(event_at(batch, row))
-            if done is not None:
+            done = self._function(self._argument(batch, row))
+            if isawaitable(done):
                 await done
         except Exception as error:
             self._context.take_back(row)
             self._context.reject(self._name, error, batch, row)
+
+
+def value_at(batch: Batch, row: int) -> Any:
+    """A row of a batch as its value alone."""
+    return batch.values[row]
 
 
 class Sink(Processor):

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ottla.batch import Batch
 from ottla.deadletters import ErrorPolicy, dead_letters, describe_error, describe_origin
 from ottla.errors import NotInTask, ProcessingFailed, Unavailable
+from ottla.event import Event, event_at
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.transport.contract import OutputRecord
@@ -116,21 +117,51 @@ class TaskContext:
             raise NotInTask("no event is being processed, so there is no time to take: give timestamp=")
         return self.cursor.batch.timestamps[max(self.cursor.row, 0)]
 
+    def event(self) -> Event[Any] | None:
+        """The event that an agent is processing, if it is at one."""
+        at = self.cursor
+        return event_at(at.batch, at.row) if at is not None and 0 <= at.row < len(at.batch) else None
+
     def emit(self, record: OutputRecord) -> None:
         """Adds a record that a user's code sent to the task's outputs."""
         if self.cursor is not None:
-            self.journal.append((self.cursor.row, None, None, None))
+            self.journal.append((self.cursor.row, None, record, None))
         self.outputs.append(record)
 
-    def take_back(self, row: int) -> None:
-        """Undoes the table writes and sends of the row, the newest first."""
+    def take_back(self, row: int, *, shared: bool = False) -> None:
+        """Undoes the table writes and sends of the row, the newest first.
+
+        Where instances of an agent share the batch, others may have written since. What they wrote stays: the value
+        from before this row becomes what is restored if they fail in their turn.
+        """
         journal = self.journal
-        while journal and journal[-1][0] == row:
-            _, store, key, value = journal.pop()
-            if store is None:
-                self.outputs.pop()
+        others: list[tuple[int, StoreCache | None, Any, Any]] = []
+        while journal and (shared or journal[-1][0] == row):
+            entry = journal.pop()
+            of_row, store, key, before = entry
+            if of_row != row:
+                others.append(entry)
+            elif store is None:
+                _remove(self.outputs, key)
+            elif (later := _oldest(others, store, key)) is not None:
+                others[later] = others[later][0], store, key, before
             else:
-                store.take_back(key, value)
+                store.take_back(key, before)
+        journal += reversed(others)
+
+
+def _oldest(entries: list[tuple[int, StoreCache | None, Any, Any]], store: StoreCache, key: Any) -> int | None:
+    """Where the oldest write of that key is among entries that go from new to old."""
+    found = (place for place in reversed(range(len(entries))) if entries[place][1:3] == (store, key))
+    return next(found, None)
+
+
+def _remove(records: list[OutputRecord], record: OutputRecord) -> None:
+    """Removes that very record, which is among the last."""
+    for place in reversed(range(len(records))):
+        if records[place] is record:
+            del records[place]
+            return
 
 
 current: ContextVar[TaskContext] = ContextVar("ottla.task")

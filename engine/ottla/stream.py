@@ -6,7 +6,7 @@ The stream that an agent is given is the same type, bound to a running task: it 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar, overload
 
 from ottla.errors import TopologyError
@@ -15,7 +15,7 @@ from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_stream import When, join_streams, join_window
 from ottla.joins.stream_table import join_table
-from ottla.operators import Branch, Filter, FlatMap, KeyBy, Map, Pass, Sink
+from ottla.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.serdes import Codec, state_key_codec_for
 from ottla.tables import Table
 from ottla.take import Take, checked_take, take_spec
@@ -273,6 +273,16 @@ class Stream(Generic[V]):
             lambda context, name: Sink(context, name, topic),
             parents=(self.step,),
             sink=topic,
+        )
+
+    def call(self, function: Callable[[V], Awaitable[object] | object]) -> None:
+        """Calls a function, async or not, with each value, in order. What it sends joins the event's commit."""
+        self.graph.add(
+            self.graph.unique(f"{self.step}.call.{getattr(function, '__name__', 'function')}"),
+            "call",
+            lambda context, name: Handle(context, name, function, value_at),
+            parents=(self.step,),
+            functions=(function,),
         )
 
     def echo(self, *topics: Topic[Any, V]) -> Stream[V]:

@@ -12,7 +12,7 @@ import msgspec
 
 from ottla.batch import Batch, Rows
 from ottla.errors import TopologyError
-from ottla.event import Taken, event_at
+from ottla.event import Taken
 from ottla.origins import KeptMessage, StoredOrigin, joined_origin, stored_origin
 from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec
@@ -140,8 +140,7 @@ def _batch(lists: list[list[_Held]]) -> Batch:
     rows = Rows()
     for held in lists:
         keys, values, timestamps, origins = map(list, zip(*held, strict=True))
-        events = Batch(keys, values, timestamps, origins)
-        taken = Taken(event_at(events, row) for row in range(len(events)))
+        taken: Taken[Any] = Taken(Batch(keys, values, timestamps, origins))
         rows.add(keys[-1], taken, timestamps[-1], joined_origin(origins))
     return rows.batch()
 

@@ -347,13 +347,6 @@ def test_an_agent_can_clean_up_when_its_task_ends(app: ottla.App) -> None:
     assert closed == ["work"]
 
 
-def test_what_is_no_async_function_is_refused(app: ottla.App) -> None:
-    with pytest.raises(ottla.TopologyError, match="agent 'work' must be an async function"):
-
-        @app.agent(app.topic("numbers", value=int))  # type: ignore[arg-type]
-        def work(stream: Stream[int]) -> None: ...
-
-
 def test_a_stream_of_the_topology_cannot_be_iterated(app: ottla.App) -> None:
     stream = app.stream(app.topic("numbers", value=int))
     with pytest.raises(ottla.TopologyError, match="only the stream that an agent is given can be iterated"):

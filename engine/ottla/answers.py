@@ -1,0 +1,102 @@
+"""Answers to `agent.ask`: which events of a batch are requests, and the records that answer them.
+
+A request is an event with two headers, a reply topic and the request's id. Its answer is the first thing that the agent
+yields for it, null if it yields nothing, or the error with which it failed; a record in the reply topic, with the id in
+a header. It is part of the task's outputs, so it is there when what the request did has been committed.
+
+    ottla.reply.to      the topic for the answer             on requests
+    ottla.reply.id      which request                        on requests and answers
+    ottla.reply.error   the error's type and text            on answers, in the place of a value
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ottla.batch import Batch
+from ottla.deadletters import describe_error
+from ottla.errors import EncodeError
+from ottla.origins import JoinedMessages
+from ottla.processor import TaskContext
+from ottla.serdes import Codec
+from ottla.transport.contract import Headers, Message, OutputRecord
+
+REPLY_TO = "ottla.reply.to"
+REPLY_ID = "ottla.reply.id"
+REPLY_ERROR = "ottla.reply.error"
+
+
+class _Request(NamedTuple):
+    topic: str
+    id: bytes
+    place: int
+    """Which of the events that were joined to one."""
+
+
+class Answers:
+    """Answers the requests among the events of one agent in one task.
+
+    With `each`, events are joined to lists for which the agent gives lists of results: each request gets its own.
+    """
+
+    def __init__(self, context: TaskContext, codec: Codec[Any], *, each: bool = False) -> None:
+        self._context = context
+        self._codec = codec
+        self._each = each
+        self._batch = Batch([], [], [], [])
+        self._requests: dict[int, list[_Request]] = {}
+
+    def begin(self, batch: Batch) -> None:
+        """Looks for the requests of a batch. Those of the one before that were not answered yet get none."""
+        self._batch = batch
+        self._requests = {}
+        for row, origin in enumerate(batch.origins):
+            # Most messages have no headers: nothing else is done for them.
+            if origin is None or not (origin.headers() or isinstance(origin, JoinedMessages)):
+                continue
+            if requests := _requests_of(origin):
+                self._requests[row] = requests
+
+    def failed(self, row: int, error: BaseException) -> None:
+        """Answers with the error."""
+        for request in self._requests.pop(row, ()):
+            reason = describe_error(error).encode(errors="replace")
+            self._answer(request, row, None, [(REPLY_ERROR, reason)])
+
+    def done(self, rows: Sequence[int], values: Sequence[Any]) -> None:
+        """All of the batch is processed, and these are the results."""
+        if not self._requests:
+            return
+        requests, self._requests = self._requests, {}
+        first = dict(zip(reversed(rows), reversed(values), strict=True))
+        for row, asked in requests.items():
+            result = first.get(row)
+            for request in asked:
+                value = result[request.place] if self._each and result is not None else result
+                try:
+                    encoded = None if value is None else self._codec.encode(value)
+                except Exception as error:
+                    failure = EncodeError(f"{value!r:.200} cannot be an answer ({self._codec.name}): {error}")
+                    self._answer(request, row, None, [(REPLY_ERROR, describe_error(failure).encode(errors="replace"))])
+                else:
+                    self._answer(request, row, encoded, [])
+
+    def _answer(self, request: _Request, row: int, value: bytes | None, headers: Headers) -> None:
+        headers = [(REPLY_ID, request.id), *headers]
+        self._context.outputs.append(
+            OutputRecord(request.topic, None, value, self._batch.timestamps[row], headers, None)
+        )
+
+
+def _requests_of(origin: Message) -> list[_Request]:
+    messages = origin.messages if isinstance(origin, JoinedMessages) else (origin,)
+    found = []
+    for place, message in enumerate(messages):
+        headers = None if message is None else message.headers()
+        if headers:
+            named = dict(headers)
+            topic, request_id = named.get(REPLY_TO), named.get(REPLY_ID)
+            if topic is not None and request_id is not None:
+                found.append(_Request(topic.decode(errors="replace"), request_id, place))
+    return found
