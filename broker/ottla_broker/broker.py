@@ -56,6 +56,7 @@ class Broker:
         self.waits = Waits()
         self.fetch_sessions = FetchSessions(config.max_incremental_fetch_session_cache_slots)
         self.random = random.Random()
+        self._alone = (config.node_id,)
 
     def partition(self, topic: str, index: int, *, current_leader_epoch: int = NO_EPOCH) -> PartitionLog:
         """The log of a partition that this node leads.
@@ -102,11 +103,12 @@ class Broker:
         """
         state = self.leadership(log)
         appended = log.append(data, leader_epoch=state.leader_epoch, now_ms=self.clock(), origin=origin)
+        size = len(data)
         if self.advance(log, state):
-            self.waits.advanced(log.topic, log.index, len(data))
+            self.waits.advanced(log.topic, log.index, size)
         traffic = log.traffic
         traffic.produces += 1
-        traffic.bytes_in += len(data)
+        traffic.bytes_in += size
         return appended
 
     def advance(self, log: PartitionLog, state: PartitionState) -> bool:
@@ -115,11 +117,13 @@ class Broker:
         It stays where it is while fewer of them are in sync than min.insync.replicas asks for: what readers have seen
         would hang on too few copies (KIP-966).
         """
-        if state.isr != (self.node_id,) or not state.has_min_isr(log.config.min_insync_replicas):
+        if state.isr != self._alone or not state.has_min_isr(log.config.min_insync_replicas):
             return False
-        before = log.high_watermark
-        log.update_high_watermark(log.log_end_offset)
-        return log.high_watermark > before
+        end = log.log_end_offset
+        if log.high_watermark == end:
+            return False
+        log.update_high_watermark(end)
+        return True
 
     def count_failure(self, topic: str, index: int, *, produce: bool) -> None:
         """Note that a partition of a Produce or Fetch was refused; those that are not here count together."""

@@ -164,7 +164,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         if peer:
             self.connection.host, self.connection.port = peer[:2]
         sock: socket.socket = transport.get_extra_info("socket")
-        self._writer = SocketWriter(self._loop, sock.fileno(), self._serve, self.abort)
+        self._writer = SocketWriter(self._loop, sock.fileno(), self._drained, self.abort)
         reason = self._server.admit(self)
         if reason is not None:
             logger.warning("refusing %s: %s", self.connection, reason)
@@ -192,11 +192,12 @@ class ClientProtocol(asyncio.BufferedProtocol):
         return self._scratch if direct is None else direct
 
     def buffer_updated(self, count: int) -> None:
+        reader = self._reader
         try:
-            if self._reader.takes_direct:
-                self._reader.direct_received(count)
+            if reader.takes_direct:
+                reader.direct_received(count)
             else:
-                self._reader.receive_data(self._scratch[:count])
+                reader.receive_data(self._scratch[:count])
         except WireError as error:
             self._serve()
             self._refuse(error)
@@ -210,19 +211,17 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _serve(self) -> None:
         """Start the requests that have arrived, as far as the connection's limits allow, and send what is ready."""
-        connection, reader, writer = self.connection, self._reader, self._writer
-        self._note_output()
-        now_ms = int(self._loop.time() * 1000)
-        while connection.takes_requests:
-            frame = reader.next_frame()
-            if frame is None:
-                break
-            self._start(frame, now_ms)
-            if writer.pending_bytes > MAX_OUTPUT_BYTES:
-                self._flush()
+        connection, writer, frames = self.connection, self._writer, self._reader.frames
+        if frames:
+            now_ms = int(self._loop.time() * 1000)
+            while frames and connection.takes_requests:
+                self._start(frames.popleft(), now_ms)
+                if writer.pending_bytes > MAX_OUTPUT_BYTES:
+                    self._flush()
         if writer.pending_bytes:
             self._flush()
-        self._regulate()
+        if connection.throttle_ms or connection.takes_requests is self._paused:
+            self._regulate()
 
     def _start(self, frame: bytearray | memoryview, now_ms: int) -> asyncio.Task[list[Part]] | None:
         """Start a request; its task if it has to wait for something."""
@@ -266,12 +265,14 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self.abort()  # the peer has gone; nothing to say about that
         except OSError as error:
             self._refuse(error)
-        self._note_output()
-
-    def _note_output(self) -> None:
         full = self._writer.pending_bytes > MAX_OUTPUT_BYTES
         if full is not self.connection.output_full:
             self.connection.output_full = full
+
+    def _drained(self) -> None:
+        """All that waited for the peer has left."""
+        self.connection.output_full = False
+        self._serve()
 
     def _regulate(self) -> None:
         """Read only while what is read can be served."""

@@ -133,22 +133,24 @@ class SocketWriter:
 
     def _send_buffers(self) -> None:
         """Send the buffers that the queue begins with, as far as one call takes them."""
-        queue = self._queue
-        buffers: list[Any] = list(islice(queue, _MAX_BUFFERS_PER_WRITE))
-        if self._regions:
-            buffers = list(takewhile(lambda part: not isinstance(part, _Region), buffers))
-        sent = os.writev(self._fd, buffers)
+        queue: deque[Any] = self._queue
+        if len(queue) == 1:
+            sent = os.write(self._fd, queue[0])
+        else:
+            buffers = list(islice(queue, _MAX_BUFFERS_PER_WRITE))
+            if self._regions:
+                buffers = list(takewhile(lambda part: not isinstance(part, _Region), buffers))
+            sent = os.writev(self._fd, buffers)
         self.pending_bytes -= sent
         if not self.pending_bytes:
             queue.clear()
             return
-        for buffer in buffers:
+        while sent:
+            buffer = queue.popleft()
             if sent < len(buffer):
-                if sent:
-                    queue[0] = memoryview(buffer)[sent:]
-                break
+                queue.appendleft(memoryview(buffer)[sent:])
+                return
             sent -= len(buffer)
-            queue.popleft()
 
 
 def _read(region: FileRegion) -> bytes:

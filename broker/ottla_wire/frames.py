@@ -68,14 +68,15 @@ _spares = SpareBuffers(limit=32 * 1024 * 1024)
 class FrameReader:
     """Cuts the bytes of one connection into frames.
 
-    Feed it with `receive_data`, or read straight into `direct_buffer` while that offers one, then take frames with
-    `next_frame` until it returns None. After FrameTooLarge the connection is lost: nothing tells where frames begin.
+    Feed it with `receive_data`, or read straight into `direct_buffer` while that offers one, and take the whole frames
+    off the left of `frames`. They come without their length field, are writable, and stay valid for as long as they are
+    referred to. After FrameTooLarge the connection is lost: nothing tells where frames begin.
     """
 
     def __init__(self, max_size: int, spares: SpareBuffers = _spares) -> None:
         self._max_size = max_size
         self._spares = spares
-        self._ready: deque[bytearray | memoryview] = deque()
+        self.frames: deque[bytearray | memoryview] = deque()
         self.takes_direct = False  # whether `direct_buffer` offers one
         self._length = bytearray()  # the part of a length field that has arrived
         self._size = 0  # of the frame being assembled
@@ -111,17 +112,10 @@ class FrameReader:
             if not 0 <= size <= self._max_size:
                 raise self._refusal(size)
             if size <= SMALL_FRAME and size <= end - position:
-                self._ready.append(bytearray(view[position : position + size]))
+                self.frames.append(bytearray(view[position : position + size]))
                 position += size
             else:
                 self._begin(size)
-
-    def next_frame(self) -> bytearray | memoryview | None:
-        """The next whole frame, without its length field, or None until more bytes arrive.
-
-        A frame is writable and stays valid for as long as it is referred to.
-        """
-        return self._ready.popleft() if self._ready else None
 
     def direct_buffer(self) -> memoryview | None:
         """Where the next bytes of a large frame belong, or None when bytes are to go through `receive_data`.
@@ -170,10 +164,10 @@ class FrameReader:
             body, self._body = self._body, None
             if self.takes_direct:
                 self.takes_direct = False
-                self._ready.append(memoryview(body)[: self._size])
+                self.frames.append(memoryview(body)[: self._size])
                 self._spares.put(body)
             else:
-                self._ready.append(body)
+                self.frames.append(body)
 
 
 def _is_free(buffer: bytearray) -> bool:

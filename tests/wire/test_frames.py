@@ -18,9 +18,8 @@ def framed(*bodies: bytes) -> bytes:
 
 
 def taken(reader: FrameReader) -> list[bytes]:
-    frames = []
-    while (frame := reader.next_frame()) is not None:
-        frames.append(bytes(frame))
+    frames = [bytes(frame) for frame in reader.frames]
+    reader.frames.clear()
     return frames
 
 
@@ -111,29 +110,28 @@ def test_a_frame_stays_as_it_is_while_it_is_held() -> None:
     reader = FrameReader(MAX_SIZE)
     first, second = patterned(200_000), bytes(200_000)
     reader.receive_data(framed(first))
-    held = reader.next_frame()
+    held = reader.frames.popleft()
     reader.receive_data(framed(second))
     assert taken(reader) == [second]
-    assert held is not None
     assert bytes(held) == first
 
 
 def test_the_buffer_of_a_large_frame_is_reused_once_it_is_let_go() -> None:
     reader = FrameReader(MAX_SIZE, SpareBuffers(1_000_000))
     reader.receive_data(framed(bytes(200_000)))
-    frame = reader.next_frame()
+    frame = reader.frames.popleft()
     assert isinstance(frame, memoryview)
     buffer = frame.obj
     part = frame[10:20]
     del frame
     reader.receive_data(framed(bytes(200_000)))
-    frame = reader.next_frame()
+    frame = reader.frames.popleft()
     assert isinstance(frame, memoryview)
     assert frame.obj is not buffer  # a part of it was still held
     other = frame.obj
     del part, frame
     reader.receive_data(framed(bytes(150_000)))
-    frame = reader.next_frame()
+    frame = reader.frames.popleft()
     assert isinstance(frame, memoryview)
     assert frame.obj is buffer or frame.obj is other
     assert len(frame) == 150_000
@@ -161,8 +159,7 @@ def test_frames_are_writable() -> None:
     reader = FrameReader(MAX_SIZE)
     reader.receive_data(framed(b"small", bytes(50_000)))
     for _ in range(2):
-        frame = reader.next_frame()
-        assert frame is not None
+        frame = reader.frames.popleft()
         frame[0:1] = b"X"
         assert bytes(frame[:1]) == b"X"
 

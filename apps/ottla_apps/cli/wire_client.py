@@ -189,7 +189,7 @@ class _Link:
         self._name = f"{address[0]}:{address[1]}"
         self._timeout_s = timeout_s
         self._correlation_id = 0
-        self._frames = FrameReader(MAX_RESPONSE_SIZE)
+        self._reader = FrameReader(MAX_RESPONSE_SIZE)
         try:
             self._socket = socket.create_connection(address, timeout=_until(deadline))
         except TimeoutError:
@@ -246,19 +246,19 @@ class _Link:
         try:
             self._socket.settimeout(_until(deadline))
             self._socket.sendall(data)
-            while (frame := self._frames.next_frame()) is None:
+            while not self._reader.frames:
                 self._socket.settimeout(_until(deadline))
                 received = self._socket.recv(65536)
                 if not received:
                     raise Unreachable(f"{self._name} closed the connection: is it a Kafka broker's plain listener?")
-                self._frames.receive_data(received)
+                self._reader.receive_data(received)
         except TimeoutError:
             raise Unreachable(f"{self._name} did not answer within {self._timeout_s:g} s.") from None
         except FrameTooLarge:
             raise Unreachable(f"{self._name} does not speak the Kafka protocol.") from None
         except OSError as error:
             raise Unreachable(f"The connection to {self._name} broke: {_reason(error)}.") from None
-        return frame
+        return self._reader.frames.popleft()
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -65,7 +65,8 @@ class PartitionState(msgspec.Struct, frozen=True):
 
     def has_min_isr(self, min_insync_replicas: int) -> bool:
         """Whether enough replicas are in sync; no more are ever asked for than the partition has."""
-        return len(self.isr) >= min(min_insync_replicas, len(self.replicas))
+        in_sync = len(self.isr)
+        return in_sync >= min_insync_replicas or in_sync >= len(self.replicas)
 
 
 class TopicState(msgspec.Struct, frozen=True):
