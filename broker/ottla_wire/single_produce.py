@@ -101,7 +101,7 @@ def read_single_produce(frame: bytearray | memoryview, version: int) -> tuple[Pr
     except (IndexError, MalformedMessage):
         return None
     records_end = position + size - 1
-    if size <= 1 or frame[records_end:] != _NO_TAGS:
+    if size <= 1 or bytes(frame[records_end:]) != _NO_TAGS:
         return None
     key = bytes(frame[_AFTER_CORRELATION_ID:end])
     head = heads.get(key)

@@ -32,7 +32,7 @@ from ottla_broker.log.segment import LOG_SUFFIX, Segment
 from ottla_broker.log.segments import Segments, TimestampedOffset
 from ottla_broker.log.traffic import Traffic
 from ottla_broker.log.transactions import AbortedTransaction
-from ottla_broker.log.validation import Data, assign, check_batch, check_offsets, parse_batches
+from ottla_broker.log.validation import Data, assign, check_offsets, read_batches
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.records import FileRegion, RecordBatch
 
@@ -205,9 +205,7 @@ class PartitionLog:
         if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
             data = bytearray(data)
         config = self.config
-        batches = parse_batches(data, origin)
-        for batch in batches:
-            check_batch(batch, config, origin, now_ms)
+        batches = read_batches(data, config, origin, now_ms)
         if origin is CLIENT and batches[0].producer_id >= 0:
             duplicate = self._find_duplicate(batches[0])
             if duplicate is not None:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.errors import RefusedRecords
-from ottla_broker.log.producers import CLIENT, COORDINATOR, REPLICATION, Origin
+from ottla_broker.log.producers import CLIENT, COORDINATOR, Origin
 from ottla_wire.errors import CorruptRecord, ErrorCode, InvalidRecord, KafkaError
 from ottla_wire.records import (
     LOG_OVERHEAD,
@@ -41,21 +41,49 @@ _LEVELS: Mapping[Compression, Callable[[LogConfig], int | None]] = {
 }
 
 
-def parse_batches(data: Data, origin: Origin) -> list[RecordBatch]:
-    """The batches in `data`, which they must fill. Raises CorruptRecord, or InvalidRecord if a client sends several."""
-    try:
-        batches = [RecordBatch(data, 0)]
-    except CorruptRecord as error:
-        if origin is CLIENT and _is_cut(data):
-            raise InvalidRecord(f"A produce request must have one whole record batch per partition: {error}") from None
-        raise
+def read_batches(data: Data, config: LogConfig, origin: Origin, now_ms: int) -> list[RecordBatch]:
+    """The batches in `data`, which they must fill; a client may send only one.
+
+    Raises KafkaError CORRUPT_MESSAGE or INVALID_RECORD to refuse them, from clients and coordinators MESSAGE_TOO_LARGE,
+    from clients INVALID_TIMESTAMP.
+    """
+    if origin is CLIENT:
+        return [_read_produced(data, config, now_ms)]
+    batches = _parse(data)
+    for batch in batches:
+        if origin is COORDINATOR:
+            _check_size(batch, config)
+        batch.validate()
+    return batches
+
+
+def _parse(data: Data) -> list[RecordBatch]:
+    batches = [RecordBatch(data)]
     position, end = batches[0].size, len(data)
     while position < end:
         batches.append(RecordBatch(data, position))
         position += batches[-1].size
-    if origin is CLIENT and len(batches) > 1:
-        raise InvalidRecord(f"A produce request must have exactly one record batch per partition, not {len(batches)}")
     return batches
+
+
+def _read_produced(data: Data, config: LogConfig, now_ms: int) -> RecordBatch:
+    try:
+        batch = RecordBatch(data)
+    except CorruptRecord as error:
+        if _is_cut(data):
+            raise InvalidRecord(f"A produce request must have one whole record batch per partition: {error}") from None
+        raise
+    if batch.size != len(data):
+        count = len(_parse(data))
+        raise InvalidRecord(f"A produce request must have exactly one record batch per partition, not {count}")
+    _check_size(batch, config)
+    batch.validate_produced()
+    if config.message_timestamp_type == "CreateTime":
+        _check_timestamps(batch, config, now_ms)
+    if config.compact and (without_key := _indexes(batch, lambda record: record.key is None)):
+        message = "Compacted topic cannot accept message without key"
+        raise RefusedRecords(ErrorCode.INVALID_RECORD, message, without_key)
+    return batch
 
 
 def _is_cut(data: Data) -> bool:
@@ -63,25 +91,12 @@ def _is_cut(data: Data) -> bool:
     return len(data) < LOG_OVERHEAD or len(data) < LOG_OVERHEAD + int.from_bytes(data[8:12], "big", signed=True)
 
 
-def check_batch(batch: RecordBatch, config: LogConfig, origin: Origin, now_ms: int) -> None:
-    """Raise KafkaError MESSAGE_TOO_LARGE, CORRUPT_MESSAGE, INVALID_RECORD or INVALID_TIMESTAMP to refuse a batch."""
-    if origin is REPLICATION:
-        batch.validate()
-        return
+def _check_size(batch: RecordBatch, config: LogConfig) -> None:
     if batch.size > config.max_message_bytes:
         raise KafkaError(
             ErrorCode.MESSAGE_TOO_LARGE,
             f"The record batch has {batch.size} bytes, max.message.bytes is {config.max_message_bytes}",
         )
-    if origin is COORDINATOR:
-        batch.validate()
-        return
-    batch.validate_produced()
-    if config.message_timestamp_type == "CreateTime":
-        _check_timestamps(batch, config, now_ms)
-    if config.compact and (without_key := _indexes(batch, lambda record: record.key is None)):
-        message = "Compacted topic cannot accept message without key"
-        raise RefusedRecords(ErrorCode.INVALID_RECORD, message, without_key)
 
 
 def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> None:
@@ -119,7 +134,7 @@ def assign(
     if config.compression_type != "producer":
         batches = [_compress(batch, config) for batch in batches]
         data = bytearray().join(batch.buffer for batch in batches)
-        batches = parse_batches(data, COORDINATOR)
+        batches = _parse(data)
     if config.message_timestamp_type == "LogAppendTime":
         for batch in batches:
             stamp_log_append_time(batch.buffer, 0, now_ms)
