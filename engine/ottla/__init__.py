@@ -25,6 +25,7 @@ from ottla.aggregations import (
     sum,  # noqa: A004
 )
 from ottla.app import App
+from ottla.deadletters import Decision, Failure
 from ottla.errors import (
     ConfigError,
     CopartitionError,
@@ -36,6 +37,7 @@ from ottla.errors import (
     NotInTask,
     OttlaError,
     ProcessingFailed,
+    RecordTooLarge,
     TopologyError,
     Unavailable,
 )
@@ -67,16 +69,19 @@ __all__ = [
     "ConfigError",
     "CopartitionError",
     "CountWindow",
+    "Decision",
     "DecodeError",
     "DuplicateName",
     "EncodeError",
     "Event",
     "EventError",
+    "Failure",
     "GlobalTable",
     "InvalidTimestamp",
     "NotInTask",
     "OttlaError",
     "ProcessingFailed",
+    "RecordTooLarge",
     "Serde",
     "SessionWindow",
     "SetTable",

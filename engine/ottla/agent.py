@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any, Generic, TypeVar, get_args, overload
 
 from ottla.agent_processor import AgentProcessor, Check, FunctionProcessor, WholeBatches
+from ottla.deadletters import StepPolicy
 from ottla.discovery import names_in
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken
@@ -95,6 +96,7 @@ class AgentDecorator(Generic[V]):
         sink: Sequence[Any] = (),
         batch: bool = False,
         concurrency: int = 1,
+        errors: StepPolicy | None = None,
     ) -> None:
         self._graph = graph
         self._source = source
@@ -104,6 +106,7 @@ class AgentDecorator(Generic[V]):
         self._sink = sink
         self._batch = batch
         self._concurrency = concurrency
+        self._errors = errors
 
     @overload
     def __call__(self, function: Callable[[Stream[V]], AsyncIterator[R]]) -> Agent[V, R]: ...
@@ -157,6 +160,8 @@ class AgentDecorator(Generic[V]):
             tables=tuple(self._uses),
             detail="whole batches" if whole else f"{self._concurrency} at once" if self._concurrency > 1 else "",
         )
+        if self._errors is not None:
+            graph.errors_at(name, self._errors)
         stream: Stream[Any] = Stream(graph, name, source.key_codec, value_codec(result))
         for sink in self._sink:
             _sink(stream, name, sink)

@@ -47,8 +47,9 @@ class _Closed(BaseException):
 class Attempts:
     """Whether an event that failed is tried again; waits for that."""
 
-    def __init__(self, context: TaskContext) -> None:
+    def __init__(self, context: TaskContext, step: str) -> None:
         self._context = context
+        self._policy = context.policy_at(step)
         self._row = -1
         self._failures = 0
 
@@ -59,10 +60,10 @@ class Attempts:
     async def again(self, row: int) -> bool:
         self._failures = self._failures + 1 if row == self._row else 1
         self._row = row
-        if self._failures > self._context.policy.retries:
+        if self._failures > self._policy.retries:
             return False
         self._context.counts.retried += 1
-        await self._context.sleep(self._context.policy.backoff_before(self._failures))
+        await self._context.sleep(self._policy.backoff_before(self._failures))
         return True
 
 
@@ -92,7 +93,7 @@ class Instance:
         self._answers = answers
         self._check = check
         self._stream: Stream[Any] = _Running(source, self)
-        self._attempts = Attempts(context)
+        self._attempts = Attempts(context, name)
         self._coroutine: Any = None
         self._ended = False
         self._yielded: list[Any] = []

@@ -159,7 +159,7 @@ class FunctionProcessor(Processor):
         self._name = name
         self._function = function
         self._answers = Answers(context, codec, each=each)
-        self._attempts = Attempts(context)
+        self._attempts = Attempts(context, name)
         self._check = check
         self._add = self._add_yielded if yields else self._add_returned
 

@@ -10,17 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ottla.agent import Agent, AgentDecorator
-from ottla.deadletters import ErrorPolicy, OnError
+from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
+from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
 from ottla.jobs import DeclaresJobs
+from ottla.processor import MAX_RECORD_BYTES
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, changelog_topic
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
 from ottla.topology import Topology
-from ottla.transport.contract import TopicSpec
 from ottla.transport.kafka_settings import BrokerOptions, checked_options
 
 if TYPE_CHECKING:
@@ -65,6 +66,11 @@ class AppConfig:
         checked_options(self.broker_options)
 
     @property
+    def max_record_bytes(self) -> int:
+        """How large a record may be that the app writes."""
+        return int(self.broker_options.get("message.max.bytes", MAX_RECORD_BYTES))
+
+    @property
     def dead_letter_topic(self) -> str:
         return f"{self.app_id}-dead-letter"
 
@@ -73,7 +79,8 @@ class App(DeclaresJobs):
     """A stream app. Its id names its consumer group, its transactions, its internal topics and its state on disk.
 
     `commit_interval` is how often outputs, state and offsets commit: under exactly once, results are seen that much
-    later. `on_error`, `retries` and `retry_backoff` say what becomes of an event that fails (`ErrorPolicy`).
+    later. `on_error`, `retries` and `retry_backoff` say what becomes of an event that fails (`ErrorPolicy`), and
+    `on_deserialization_error` and `on_production_error` of one that cannot be read or written, where that differs.
 
     `broker_options` are librdkafka's settings by their own names, for TLS, SASL and tuning, such as
     `{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ..., "sasl.password": ...}`;
@@ -90,6 +97,8 @@ class App(DeclaresJobs):
         store: StoreKind = "rocksdb",
         commit_interval: Duration = timedelta(milliseconds=100),
         on_error: OnError = "dead_letter",
+        on_deserialization_error: OnError | None = None,
+        on_production_error: OnError | None = None,
         retries: int = 0,
         retry_backoff: Duration = timedelta(milliseconds=100),
         broker_options: BrokerOptions | None = None,
@@ -101,7 +110,13 @@ class App(DeclaresJobs):
             Path(state_dir),
             store,
             duration_ms(commit_interval, "commit_interval"),
-            ErrorPolicy(on_error, retries, duration_ms(retry_backoff, "retry_backoff") / 1000),
+            ErrorPolicy(
+                on_error,
+                retries,
+                duration_ms(retry_backoff, "retry_backoff") / 1000,
+                on_deserialization_error,
+                on_production_error,
+            ),
             broker_options=dict(broker_options or {}),
         )
         self._graph = Graph(id)
@@ -350,6 +365,9 @@ class App(DeclaresJobs):
         sink: Sequence[Topic[Any, Any] | Agent[Any, Any] | Callable[[Any], Any]] = (),
         batch: bool = False,
         concurrency: int = 1,
+        on_error: OnError | None = None,
+        retries: int | None = None,
+        retry_backoff: Duration | None = None,
     ) -> AgentDecorator[V]:
         """Declares the function below as an agent over a topic or stream.
 
@@ -367,13 +385,23 @@ class App(DeclaresJobs):
         They share each batch by key: events of one key stay in order and meet one instance, and results go on in the
         order of the events. A batch is acknowledged when all of it is done.
 
+        `on_error`, `retries` and `retry_backoff` are the app's unless the agent has its own.
+
         The agent's name is the function's, or `name`. Tables it uses are found in its code; `uses` names those that
         cannot be seen there.
         """
         stream = source if isinstance(source, Stream) else self.stream(source)
         topic = source if isinstance(source, Topic) else None
         return AgentDecorator(
-            self._graph, stream, topic, name=name, uses=uses, sink=sink, batch=batch, concurrency=concurrency
+            self._graph,
+            stream,
+            topic,
+            name=name,
+            uses=uses,
+            sink=sink,
+            batch=batch,
+            concurrency=concurrency,
+            errors=StepPolicy(on_error, retries, retry_backoff),
         )
 
     def declared_topic(self, name: str) -> Topic[Any, Any]:
@@ -387,7 +415,7 @@ class App(DeclaresJobs):
     @property
     def topology(self) -> Topology:
         """The graph of all that is declared so far. Raises `TopologyError` if it cannot run."""
-        return self._graph.freeze(TopicSpec(self.config.dead_letter_topic, 1))
+        return self._graph.freeze(dead_letter_topic(self.config.dead_letter_topic))
 
     def test(self) -> Driver:
         """This app on memory instead of a broker, with a clock that only moves when told: see `testing.py`."""

@@ -5,6 +5,7 @@ inputs.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -123,8 +124,9 @@ class TaskMaker:
             task_id,
             caches,
             policy=config.errors,
+            max_record_bytes=config.max_record_bytes,
             dead_letter_topic=config.dead_letter_topic,
-            sleep=asyncio.sleep,
+            sleep=_sleep_with_jitter,
             global_tables=self._global_tables,
         )
         return AssignedTask(task, part, stores, caches)
@@ -133,3 +135,8 @@ class TaskMaker:
         """The task as it was after the last commit: agents hold state of their own, so it is thrown away."""
         await assigned.task.close()
         return self.make(assigned.task.id, assigned.stores)
+
+
+async def _sleep_with_jitter(seconds: float) -> None:
+    """Sleeps between half that time and all of it, so that tasks that failed together do not try again together."""
+    await asyncio.sleep(seconds * random.uniform(0.5, 1.0))

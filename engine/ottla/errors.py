@@ -9,6 +9,7 @@
     ├── EventError               one event cannot be taken through; dead-lettered, skipped or fatal as the app says
     │   ├── DecodeError          its key or value is not what the topic declares
     │   ├── EncodeError          what a step made of it cannot be written as the topic declares
+    │   │   └── RecordTooLarge   ... nor can it be smaller
     │   └── InvalidTimestamp     its event time is missing, negative or no integer
     ├── ProcessingFailed         `on_error="fail"`: an event failed, the worker stops
     ├── Unavailable              what an event needs is away for now: the worker tries again, the event is not at fault
@@ -55,6 +56,10 @@ class DecodeError(EventError):
 
 class EncodeError(EventError):
     """A key or value cannot be written as the topic or table declares it."""
+
+
+class RecordTooLarge(EncodeError):  # noqa: N818
+    """A record is larger than the producer may send: `message.max.bytes`, about a megabyte unless it is set."""
 
 
 class InvalidTimestamp(EventError):  # noqa: N818

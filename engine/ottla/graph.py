@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ottla.deadletters import ErrorPolicy, StepPolicy
 from ottla.discovery import tables_used_by
 from ottla.errors import DuplicateName, TopologyError
 from ottla.leader import leader_step
@@ -52,6 +53,7 @@ class Graph:
         self._tables: dict[str, Table[Any, Any]] = {}
         self._global_tables: dict[str, GlobalTable[Any, Any]] = {}
         self._stores: dict[str, str] = {}
+        self._errors: dict[str, StepPolicy] = {}
         self._has_leader = False
 
     def unique(self, name: str) -> str:
@@ -102,6 +104,11 @@ class Graph:
             detail,
         )
 
+    def errors_at(self, step: str, policy: StepPolicy) -> None:
+        """Says what becomes of the events that a step fails on. Raises `ConfigError`."""
+        ErrorPolicy().at(policy)
+        self._errors[step] = policy
+
     def topic(self, topic: Topic[Any, Any]) -> Topic[Any, Any]:
         """The topic, or the equal one that was declared before. Raises `DuplicateName` if they differ."""
         known = self._topics.setdefault(topic.name, topic)
@@ -144,7 +151,7 @@ class Graph:
         """The name of the step that reads the topic; all its readers share it."""
         name = f"topic.{topic.name}"
         if name not in self._steps:
-            self.add(name, "source", lambda context, _: Source(context, topic), source=topic)
+            self.add(name, "source", lambda context, step: Source(context, step, topic), source=topic)
         return name
 
     def lead(self) -> None:
@@ -200,6 +207,7 @@ class Graph:
             declared.source,
             declared.sink,
             declared.detail,
+            errors=self._errors.get(declared.name),
         )
 
     def _claim(self, store: str, owner: str) -> None:

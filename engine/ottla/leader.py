@@ -20,9 +20,8 @@ def leader_step(app_id: str) -> tuple[Step, TopicSpec]:
     """The source whose task makes its holder the leader, and its topic."""
     topic = Topic(f"{app_id}-leader", RAW, RAW, partitions=1, internal=True)
     store = StoreSpec(LEADER_STORE, f"{app_id}-{LEADER_STORE}-changelog", TEXT.encode, TEXT.decode, _encode, _decode)
-    step = Step(
-        f"topic.{topic.name}", "leader", lambda context: Source(context, topic), stores=(store,), source=topic.name
-    )
+    name = f"topic.{topic.name}"
+    step = Step(name, "leader", lambda context: Source(context, name, topic), stores=(store,), source=topic.name)
     return step, topic.spec
 
 

@@ -13,9 +13,9 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 from ottla.batch import Batch
-from ottla.errors import DecodeError, Unavailable
+from ottla.errors import DecodeError, RecordTooLarge, Unavailable
 from ottla.event import event_at
-from ottla.processor import Place, Processor, TaskContext
+from ottla.processor import Place, Processor, TaskContext, check_size
 from ottla.time import checked_timestamp
 from ottla.transport.contract import Message, OutputRecord
 
@@ -71,11 +71,11 @@ class _Calling:
 class Source(Processor):
     """Decodes the messages of one topic, and hands their events on."""
 
-    def __init__(self, context: TaskContext, topic: Topic[Any, Any]) -> None:
+    def __init__(self, context: TaskContext, step: str, topic: Topic[Any, Any]) -> None:
         super().__init__()
         self._context = context
+        self._step = step
         self._topic = topic
-        self._name = topic.name
         self._decode_key = topic.key_codec.decode
         self._decode_value = topic.value_codec.decode
         self._extract = topic.extract_timestamp
@@ -145,7 +145,7 @@ class Source(Processor):
 
     def reject(self, batch: Batch, row: int, error: Exception) -> None:
         """Deals with a row that could not be decoded, in its turn."""
-        self._context.reject(self._name, error, batch, row)
+        self._context.reject(self._step, error, batch, row, kind="deserialization")
 
     async def receive(self, batch: Batch) -> None:
         await self.forward(batch)
@@ -285,8 +285,24 @@ class Sink(Processor):
         except Exception:
             batch, pairs = call(self._context, self._name, topic.encode, batch, batch.keys, batch.values)
             keys, values = [key for key, _ in pairs], [value for _, value in pairs]
-        name = topic.name
+        name, most = topic.name, self._context.max_record_bytes
+        if max(map(len, filter(None, values)), default=0) + max(map(len, filter(None, keys)), default=0) > most:
+            batch, keys, values = self._without_too_large(batch, keys, values)
         self._context.outputs += [
             OutputRecord(name, key, value, timestamp, None if origin is None else origin.headers())
             for key, value, timestamp, origin in zip(keys, values, batch.timestamps, batch.origins, strict=True)
         ]
+
+    def _without_too_large(
+        self, batch: Batch, keys: list[bytes | None], values: list[bytes | None]
+    ) -> tuple[Batch, list[bytes | None], list[bytes | None]]:
+        """Rejects the rows that cannot be written for their size, while it is known what they were made of."""
+        kept = []
+        for row, (key, value) in enumerate(zip(keys, values, strict=True)):
+            try:
+                check_size(OutputRecord(self._topic.name, key, value, 0), self._context.max_record_bytes)
+                kept.append(True)
+            except RecordTooLarge as error:
+                self._context.reject(self._name, error, batch, row)
+                kept.append(False)
+        return batch.where(kept), list(compress(keys, kept)), list(compress(values, kept))

@@ -12,12 +12,23 @@ from dataclasses import astuple, dataclass, field
 from typing import Any, Protocol
 
 from ottla.batch import Batch
-from ottla.deadletters import ErrorPolicy, dead_letters, describe_error, describe_origin
-from ottla.errors import NotInTask, ProcessingFailed, Unavailable
+from ottla.deadletters import (
+    ErrorPolicy,
+    Failure,
+    FailureKind,
+    StepPolicy,
+    dead_letters,
+    describe_error,
+    describe_origin,
+)
+from ottla.errors import EncodeError, NotInTask, ProcessingFailed, RecordTooLarge, Unavailable
 from ottla.event import Event, event_at
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.transport.contract import OutputRecord
+
+MAX_RECORD_BYTES = 1_000_000
+"""What librdkafka sends at most in one record, as long as `message.max.bytes` is not set."""
 
 
 @dataclass(slots=True)
@@ -65,7 +76,8 @@ class TaskContext:
     set while an agent runs, `called_for` while an operator calls a function for each row of a batch. `journal` holds
     what the agent's current batch did, as (row, how to take it back), so that an event whose processing raised leaves
     no trace. `now_ms` is the wall clock as it was last told, for waits that no event ends. `global_tables` belong to
-    the worker; no task writes them.
+    the worker; no task writes them. `policy` is the app's, `step_policies` what single steps do otherwise. A record of
+    more than `max_record_bytes` is not sent.
     """
 
     task: str
@@ -80,6 +92,8 @@ class TaskContext:
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
     now_ms: int = 0
     global_tables: Mapping[str, GlobalStore] = field(default_factory=dict)
+    step_policies: Mapping[str, StepPolicy] = field(default_factory=dict)
+    max_record_bytes: int = MAX_RECORD_BYTES
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:
@@ -88,21 +102,31 @@ class TaskContext:
             self._shared[store] = make(self.stores[store])
         return self._shared[store]
 
-    def reject(self, step: str, error: BaseException, batch: Batch, row: int) -> None:
+    def policy_at(self, step: str) -> ErrorPolicy:
+        """What becomes of the events that a step fails on."""
+        return self.policy.at(self.step_policies.get(step))
+
+    def reject(
+        self, step: str, error: BaseException, batch: Batch, row: int, *, kind: FailureKind | None = None
+    ) -> None:
         """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`.
 
-        An event that failed because something was `Unavailable` is not at fault: that is raised on.
+        Without `kind` the event failed at being processed, or for an `EncodeError` at being written. One that failed
+        because something was `Unavailable` is not at fault: that is raised on.
         """
         if isinstance(error, Unavailable):
             raise error
-        if self.policy.on_error == "fail":
+        if kind is None:
+            kind = "production" if isinstance(error, EncodeError) else "processing"
+        decision = self.policy_at(step).decide(kind, lambda: _failure(kind, step, error, batch, row))
+        if decision == "fail":
             raise ProcessingFailed(
                 f"{step} failed on {describe_origin(batch, row)}: {describe_error(error)}"
             ) from error
-        if self.policy.on_error == "skip":
+        if decision == "skip":
             self.counts.skipped += 1
             return
-        letters = dead_letters(self.dead_letter_topic, step, error, batch, row)
+        letters = dead_letters(self.dead_letter_topic, kind, step, error, batch, row, now_ms=self.now_ms)
         self.counts.dead_lettered += len(letters)
         self.outputs += letters
 
@@ -123,7 +147,8 @@ class TaskContext:
         return event_at(at.batch, at.row) if at is not None and 0 <= at.row < len(at.batch) else None
 
     def emit(self, record: OutputRecord) -> None:
-        """Adds a record that a user's code sent to the task's outputs."""
+        """Adds a record that a user's code sent to the task's outputs. Raises `RecordTooLarge`."""
+        check_size(record, self.max_record_bytes)
         if self.cursor is not None:
             self.journal.append((self.cursor.row, None, record, None))
         self.outputs.append(record)
@@ -162,6 +187,22 @@ def _remove(records: list[OutputRecord], record: OutputRecord) -> None:
         if records[place] is record:
             del records[place]
             return
+
+
+def check_size(record: OutputRecord, most: int) -> None:
+    """Raises `RecordTooLarge` for a record of more bytes."""
+    size = len(record.key or b"") + len(record.value or b"")
+    if size > most:
+        raise RecordTooLarge(
+            f"a record of {size} bytes for topic {record.topic!r} is larger than {most}, which is message.max.bytes: "
+            "raise it in broker_options, and max.message.bytes of the topic, or make the value smaller"
+        )
+
+
+def _failure(kind: FailureKind, step: str, error: BaseException, batch: Batch, row: int) -> Failure:
+    origin = batch.origins[row]
+    raw_key, raw_value = (None, None) if origin is None else (origin.key(), origin.value())
+    return Failure(kind, step, error, event_at(batch, row), raw_key, raw_value)
 
 
 current: ContextVar[TaskContext] = ContextVar("ottla.task")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar, overload
 
+from ottla.deadletters import OnError, StepPolicy
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken
 from ottla.graph import Graph
@@ -265,10 +266,25 @@ class Stream(Generic[V]):
         window = join_window(within, before, after, grace)
         return join_streams(self, other, joiner, "outer", window, unmatched=unmatched, name=name, type_=type)
 
-    def to(self, topic: Topic[Any, V]) -> None:
-        """Writes the events to a topic, with their keys, times and headers."""
+    def on_error(self, on_error: OnError) -> Stream[V]:
+        """What becomes of the events that the step before fails on: "dead_letter", "skip", "fail", or a function of the
+        `Failure` that returns one of them. Other steps keep what the app says.
+
+        Behind `app.stream(topic)` it is about the topic's events that cannot be decoded. Agents have `on_error=`.
+        """
+        self.graph.errors_at(self.step, StepPolicy(on_error))
+        return self
+
+    def to(self, topic: Topic[Any, V], *, on_error: OnError | None = None) -> None:
+        """Writes the events to a topic, with their keys, times and headers.
+
+        `on_error` is about those that cannot be written, because they cannot be encoded or are too large.
+        """
+        step = self.graph.unique(f"{self.step}.to.{topic.name}")
+        if on_error is not None:
+            self.graph.errors_at(step, StepPolicy(on_error))
         self.graph.add(
-            self.graph.unique(f"{self.step}.to.{topic.name}"),
+            step,
             "sink",
             lambda context, name: Sink(context, name, topic),
             parents=(self.step,),

@@ -22,7 +22,7 @@ from ottla.deadletters import ErrorPolicy
 from ottla.errors import EncodeError
 from ottla.inputs import Input, Run, next_run
 from ottla.operators import Source
-from ottla.processor import Processor, TaskContext, TaskCounts, current
+from ottla.processor import MAX_RECORD_BYTES, Processor, TaskContext, TaskCounts, current
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.topology import Subtopology, TaskId
@@ -46,12 +46,22 @@ class Task:
         dead_letter_topic: str,
         sleep: Callable[[float], Awaitable[None]],
         global_tables: Mapping[str, GlobalStore],
+        max_record_bytes: int = MAX_RECORD_BYTES,
     ) -> None:
         self.id = task_id
         self.positions: dict[TopicPartition, int] = {}
         """The next offset to read of each input partition, for the next commit. Holds only inputs that were
         processed."""
-        self._context = TaskContext(str(task_id), stores, policy, dead_letter_topic, sleep, global_tables=global_tables)
+        self._context = TaskContext(
+            str(task_id),
+            stores,
+            policy,
+            dead_letter_topic,
+            sleep,
+            global_tables=global_tables,
+            step_policies={step.name: step.errors for step in subtopology.steps if step.errors is not None},
+            max_record_bytes=max_record_bytes,
+        )
         for store in stores.values():
             store.use_clock(self._context.now)
         self._processors: dict[str, Processor] = {}

@@ -245,6 +245,7 @@ class Driver:
                 task_id,
                 caches,
                 policy=config.errors,
+                max_record_bytes=config.max_record_bytes,
                 dead_letter_topic=config.dead_letter_topic,
                 sleep=self._sleep,
                 global_tables=self._globals,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ottla.deadletters import StepPolicy
 from ottla.errors import CopartitionError, TopologyError
 from ottla.processor import Processor, TaskContext
 from ottla.state.store import StoreSpec
@@ -32,7 +33,8 @@ class Step:
     """One step of the graph. `build` makes its processor for a task.
 
     `source` and `sink` name the topic of a step that reads or writes one. `detail` is what `describe` adds. A
-    source whose events must go through the graph one by one, and not batch by batch, is `record_by_record`.
+    source whose events must go through the graph one by one, and not batch by batch, is `record_by_record`. `errors` is
+    what becomes of events that it fails on, where that is not what the app says.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Step:
     sink: str | None = None
     detail: str = ""
     record_by_record: bool = False
+    errors: StepPolicy | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

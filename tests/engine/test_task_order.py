@@ -37,6 +37,7 @@ def merging_task() -> tuple[Task, list[tuple[str, int]]]:
         policy=ErrorPolicy(),
         dead_letter_topic="dead",
         sleep=asyncio.sleep,
+        global_tables={},
     )
     return task, taken
 

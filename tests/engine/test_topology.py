@@ -8,6 +8,7 @@ import pytest
 
 import ottla
 from ottla import Stream, Topology
+from ottla.deadletters.letters import dead_letter_topic
 from ottla.topology import TaskId
 from ottla.transport.contract import TopicSpec
 
@@ -83,7 +84,7 @@ def test_a_plan_has_a_task_for_each_partition_and_the_internal_topics() -> None:
         TopicSpec("flights-airlines-changelog", 6, compacted),
         TopicSpec("flights-cancelled-changelog", 6, compacted),
         TopicSpec("flights-hourly-changelog", 6, compacted),
-        TopicSpec("flights-dead-letter", 1),
+        dead_letter_topic("flights-dead-letter"),
     )
 
 
