@@ -27,6 +27,7 @@ from ottla.aggregations import (
 from ottla.app import App
 from ottla.deadletters import Decision, Failure
 from ottla.errors import (
+    AgentFailed,
     ConfigError,
     CopartitionError,
     DecodeError,
@@ -34,6 +35,7 @@ from ottla.errors import (
     EncodeError,
     EventError,
     InvalidTimestamp,
+    NoAnswer,
     NotInTask,
     OttlaError,
     ProcessingFailed,
@@ -63,6 +65,7 @@ from ottla.windows import (
 
 __all__ = [
     "Agent",
+    "AgentFailed",
     "Aggregation",
     "App",
     "Codec",
@@ -78,6 +81,7 @@ __all__ = [
     "Failure",
     "GlobalTable",
     "InvalidTimestamp",
+    "NoAnswer",
     "NotInTask",
     "OttlaError",
     "ProcessingFailed",

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any, Generic, TypeVar, get_args, overload
 
 from ottla.agent_processor import AgentProcessor, Check, FunctionProcessor, WholeBatches
+from ottla.asking import Asking, reply_headers
 from ottla.deadletters import StepPolicy
 from ottla.discovery import names_in
 from ottla.errors import TopologyError
@@ -28,7 +29,7 @@ V = TypeVar("V")
 R = TypeVar("R")
 
 
-class Agent(Generic[V, R]):
+class Agent(Asking[V, R]):
     """A user's function over a stream of `V`, whose results are a stream of `R`. Made by `@app.agent`."""
 
     def __init__(
@@ -63,8 +64,12 @@ class Agent(Generic[V, R]):
         timestamp: int | None = None,
         headers: Headers | None = None,
         partition: int | None = None,
+        reply_to: Topic[Any, R] | Agent[R, Any] | str | None = None,
     ) -> None:
-        """Sends an event to the agent's topic, as `Topic.send` does."""
+        """Sends an event to the agent's topic, as `Topic.send` does. What the agent yields for it first goes to
+        `reply_to`, under the same key, if that is given."""
+        if reply_to is not None:
+            headers = [*(headers or ()), *reply_headers(self.name, reply_to)]
         await self.inbox("sent to").send(
             key=key, value=value, timestamp=timestamp, headers=headers, partition=partition
         )

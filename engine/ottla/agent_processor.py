@@ -48,7 +48,7 @@ class AgentProcessor(Processor):
         super().__init__()
         self._context = context
         self._name = name
-        self._answers = Answers(context, codec, each=each)
+        self._answers = Answers(context, name, codec, each=each)
         self._instances = [
             Instance(context, name, function, source, self._answers, self._begin_taking, check)
             for _ in range(concurrency)
@@ -158,7 +158,7 @@ class FunctionProcessor(Processor):
         self._context = context
         self._name = name
         self._function = function
-        self._answers = Answers(context, codec, each=each)
+        self._answers = Answers(context, name, codec, each=each)
         self._attempts = Attempts(context, name)
         self._check = check
         self._add = self._add_yielded if yields else self._add_returned

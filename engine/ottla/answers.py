@@ -22,14 +22,17 @@ from ottla.processor import TaskContext
 from ottla.serdes import Codec
 from ottla.transport.contract import Headers, Message, OutputRecord
 
+REPLY_AGENT = "ottla.reply.agent"
 REPLY_TO = "ottla.reply.to"
+REPLY_PARTITION = "ottla.reply.partition"
 REPLY_ID = "ottla.reply.id"
 REPLY_ERROR = "ottla.reply.error"
 
 
 class _Request(NamedTuple):
     topic: str
-    id: bytes
+    partition: int | None
+    id: bytes | None
     place: int
     """Which of the events that were joined to one."""
 
@@ -40,8 +43,9 @@ class Answers:
     With `each`, events are joined to lists for which the agent gives lists of results: each request gets its own.
     """
 
-    def __init__(self, context: TaskContext, codec: Codec[Any], *, each: bool = False) -> None:
+    def __init__(self, context: TaskContext, agent: str, codec: Codec[Any], *, each: bool = False) -> None:
         self._context = context
+        self._agent = agent.encode()
         self._codec = codec
         self._each = each
         self._batch = Batch([], [], [], [])
@@ -55,7 +59,7 @@ class Answers:
             # Most messages have no headers: nothing else is done for them.
             if origin is None or not (origin.headers() or isinstance(origin, JoinedMessages)):
                 continue
-            if requests := _requests_of(origin):
+            if requests := self._requests_of(origin):
                 self._requests[row] = requests
 
     def failed(self, row: int, error: BaseException) -> None:
@@ -83,20 +87,25 @@ class Answers:
                     self._answer(request, row, encoded, [])
 
     def _answer(self, request: _Request, row: int, value: bytes | None, headers: Headers) -> None:
-        headers = [(REPLY_ID, request.id), *headers]
+        if request.id is not None:
+            headers = [(REPLY_ID, request.id), *headers]
+        time = self._batch.timestamps[row]
         self._context.outputs.append(
-            OutputRecord(request.topic, None, value, self._batch.timestamps[row], headers, None)
+            OutputRecord(request.topic, self._raw_key(row), value, time, headers, request.partition)
         )
 
+    def _raw_key(self, row: int) -> bytes | None:
+        origin = self._batch.origins[row]
+        return None if origin is None else origin.key()
 
-def _requests_of(origin: Message) -> list[_Request]:
-    messages = origin.messages if isinstance(origin, JoinedMessages) else (origin,)
-    found = []
-    for place, message in enumerate(messages):
-        headers = None if message is None else message.headers()
-        if headers:
-            named = dict(headers)
-            topic, request_id = named.get(REPLY_TO), named.get(REPLY_ID)
-            if topic is not None and request_id is not None:
-                found.append(_Request(topic.decode(errors="replace"), request_id, place))
-    return found
+    def _requests_of(self, origin: Message) -> list[_Request]:
+        messages = origin.messages if isinstance(origin, JoinedMessages) else (origin,)
+        found = []
+        for place, message in enumerate(messages):
+            headers = None if message is None else message.headers()
+            named = dict(headers) if headers else {}
+            topic, partition = named.get(REPLY_TO), named.get(REPLY_PARTITION)
+            if topic is not None and named.get(REPLY_AGENT) == self._agent:
+                number = int(partition) if partition is not None and partition.isdigit() else None
+                found.append(_Request(topic.decode(errors="replace"), number, named.get(REPLY_ID), place))
+        return found

@@ -25,6 +25,7 @@ from ottla.topology import Topology
 from ottla.transport.kafka_settings import BrokerOptions, checked_options
 
 if TYPE_CHECKING:
+    from ottla.client import Client
     from ottla.testing import Driver
 
 K = TypeVar("K")
@@ -416,6 +417,12 @@ class App(DeclaresJobs):
     def topology(self) -> Topology:
         """The graph of all that is declared so far. Raises `TopologyError` if it cannot run."""
         return self._graph.freeze(dead_letter_topic(self.config.dead_letter_topic))
+
+    def client(self) -> Client:
+        """For programs that are no worker: `async with app.client():` makes `send` and `ask` work in its block."""
+        from ottla.client import Client
+
+        return Client(self.config)
 
     def test(self) -> Driver:
         """This app on memory instead of a broker, with a clock that only moves when told: see `testing.py`."""

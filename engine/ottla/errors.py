@@ -11,6 +11,8 @@
     │   ├── EncodeError          what a step made of it cannot be written as the topic declares
     │   │   └── RecordTooLarge   ... nor can it be smaller
     │   └── InvalidTimestamp     its event time is missing, negative or no integer
+    ├── NoAnswer                 an agent that was asked did not answer in time
+    ├── AgentFailed              an agent that was asked failed on the request
     ├── ProcessingFailed         `on_error="fail"`: an event failed, the worker stops
     ├── Unavailable              what an event needs is away for now: the worker tries again, the event is not at fault
     ├── StateError               the state directory cannot be used
@@ -44,6 +46,14 @@ class CopartitionError(TopologyError):
 
 class NotInTask(OttlaError, RuntimeError):  # noqa: N818
     """A table was read or a topic written outside an agent or operator, where there is no transaction to join."""
+
+
+class NoAnswer(OttlaError, TimeoutError):  # noqa: N818
+    """An agent that was asked did not answer in time. Whether it processed the request is not known."""
+
+
+class AgentFailed(OttlaError):  # noqa: N818
+    """An agent that was asked failed on the request, which went where the app's `on_error` says."""
 
 
 class EventError(OttlaError, ValueError):

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ottla.replies import Replies
 from ottla.transport.contract import OutputRecord
 
 _MOST_RECORDS = 10_000
@@ -30,8 +31,9 @@ class Outbox:
     so many records are uncommitted that a broker which is away would fill the memory.
     """
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], replies: Replies) -> None:
         self._now_ms = now_ms
+        self._replies = replies
         self._waiting: deque[_Bundle] = deque()
         self._in_flight: list[_Bundle] = []
         self._uncommitted = 0
@@ -47,6 +49,9 @@ class Outbox:
 
     async def request(self, records: Sequence[OutputRecord]) -> None:
         await self.send(records)
+
+    async def replies(self) -> Replies:
+        return self._replies
 
     def put(self, records: Sequence[OutputRecord], still_ours: Callable[[], bool] | None = None) -> None:
         """Adds records that commit together, without waiting.

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ottla.errors import NotInTask
 from ottla.transport.contract import OutputRecord
+
+if TYPE_CHECKING:
+    from ottla.replies import Replies
 
 
 class Outlet(Protocol):
@@ -27,6 +30,10 @@ class Outlet(Protocol):
 
     async def request(self, records: Sequence[OutputRecord]) -> None:
         """As `send`, for records whose answer is waited for: they must not wait for the end of the code that sends."""
+
+    async def replies(self) -> Replies:
+        """Where the answers to such requests arrive."""
+        ...
 
 
 outlet: ContextVar[Outlet] = ContextVar("ottla.outlet")
@@ -59,3 +66,6 @@ class Collected:
 
     async def request(self, records: Sequence[OutputRecord]) -> None:
         await self._onward.request(records)
+
+    async def replies(self) -> Replies:
+        return await self._onward.replies()

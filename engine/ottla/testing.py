@@ -19,11 +19,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from ottla.agent import Agent
 from ottla.errors import OttlaError
 from ottla.event import Event
 from ottla.jobs import Driven, call
 from ottla.outlet import Collected, outlet
 from ottla.processor import TaskCounts
+from ottla.replies import Replies
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
@@ -35,7 +37,7 @@ from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.topic import Topic
 from ottla.topology import TaskId
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
-from ottla.transport.memory import MemoryBroker
+from ottla.transport.memory import MemoryBroker, MemoryTransport
 
 if TYPE_CHECKING:
     from ottla.app import App
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Driver:
@@ -59,6 +62,7 @@ class Driver:
         self._broker = MemoryBroker()
         self._stores = MemoryStores()
         self._runner = asyncio.Runner()
+        self._processing = asyncio.Lock()
         self._read: dict[TopicPartition, int] = {}
         self._tasks: dict[TaskId, Task] = {}
         self._caches: dict[TaskId, dict[str, StoreCache]] = {}
@@ -72,6 +76,7 @@ class Driver:
         for spec in self._plan.internal_topics:
             self._broker.create_topic(spec)
         self._jobs = Driven(app.jobs, now_ms)
+        self._outlet = _Onward(self, self._broker, app.id, self._settle)
         self._start()
         for function in app.jobs.on_start:
             self.call(function)
@@ -91,6 +96,7 @@ class Driver:
                 self.call(function)
             for task in self._tasks.values():
                 self._runner.run(task.close())
+            self._runner.run(self._outlet.close())
             self._tasks.clear()
 
     def send(
@@ -161,8 +167,13 @@ class Driver:
         result: T = self._runner.run(self._call(function))
         return result
 
+    def ask(self, agent: Agent[V, R], value: V | None = None, *, key: Any = None) -> R | None:
+        """Asks an agent as `Agent.ask` does."""
+        answer: R | None = self._runner.run(self._call(lambda: agent.ask(value, key=key)))
+        return answer
+
     async def _call(self, function: Callable[[], Any]) -> Any:
-        collected = Collected(_Onward(self._broker, self.now_ms))
+        collected = Collected(self._outlet)
         token = outlet.set(collected)
         try:
             result = await call(function)
@@ -178,12 +189,16 @@ class Driver:
 
     def run(self) -> None:
         """Does what is due at this time, processes all that was sent, and what that leads to, and commits."""
+        self._runner.run(self._settle())
+
+    async def _settle(self) -> None:
         for job in self._jobs.take(self.now_ms):
-            self.call(job.call)
-        busy = True
-        while busy:
-            busy = self._process() > 0
-            self._commit()
+            await self._call(job.call)
+        async with self._processing:
+            busy = True
+            while busy:
+                busy = await self._process() > 0
+                self._commit()
 
     def end_of_input(self) -> None:
         """Nothing will be sent any more: agents see the end of their stream, all windows close, and all of it
@@ -200,7 +215,7 @@ class Driver:
 
         With `lose_state` the local stores are gone too, and are restored from the changelogs.
         """
-        self._process()
+        self._runner.run(self._process())
         for task in self._tasks.values():
             self._runner.run(task.close())
         if lose_state:
@@ -251,7 +266,7 @@ class Driver:
                 global_tables=self._globals,
             )
 
-    def _process(self) -> int:
+    async def _process(self) -> int:
         """Gives every task the time and what is new in its topics and lets it process. Returns how many events that
         were."""
         for table in self._globals.values():
@@ -260,14 +275,14 @@ class Driver:
                     table.apply(number, messages)
         processed = 0
         for task_id, task in self._tasks.items():
-            self._runner.run(task.advance(self.now_ms))
+            await task.advance(self.now_ms)
             topics = self._topology.subtopologies[task_id.subtopology].inputs
             for topic in topics:
                 where = TopicPartition(topic, task_id.partition)
                 log = self._broker.partition(where)
                 task.add(topic, log.messages(self._added.get(where, 0), len(log.entries)))
                 self._added[where] = len(log.entries)
-            processed += self._runner.run(task.process(caught_up=topics))
+            processed += await task.process(caught_up=topics)
         return processed
 
     def _commit(self) -> None:
@@ -293,20 +308,31 @@ class Driver:
 
 
 class _Onward:
-    """An `Outlet` to a broker in memory."""
+    """An `Outlet` to a driver's broker. A request is processed at once, so that its answer is there."""
 
-    def __init__(self, broker: MemoryBroker, now_ms: int) -> None:
+    def __init__(
+        self, driver: Driver, broker: MemoryBroker, app_id: str, settle: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._driver = driver
         self._broker = broker
-        self._now_ms = now_ms
+        self._settle = settle
+        self._replies = Replies(MemoryTransport(broker, app_id, "test"), app_id)
 
     def now_ms(self) -> int:
-        return self._now_ms
+        return self._driver.now_ms
 
     async def send(self, records: Sequence[OutputRecord]) -> None:
         self._broker.append(records)
 
     async def request(self, records: Sequence[OutputRecord]) -> None:
         self._broker.append(records)
+        await self._settle()
+
+    async def replies(self) -> Replies:
+        return self._replies
+
+    async def close(self) -> None:
+        await self._replies.close()
 
 
 class _View(Mapping[K, V]):

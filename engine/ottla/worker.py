@@ -27,6 +27,7 @@ from ottla.leader import LEADER_STORE
 from ottla.metrics import WorkerMetrics
 from ottla.outbox import Outbox
 from ottla.provisioning import provision_topics
+from ottla.replies import Replies
 from ottla.services import Services
 from ottla.state.changelog import RestoreProgress, restore
 from ottla.state.store import KeyValueStore, Stores
@@ -86,7 +87,8 @@ class Worker:
         self._clock = clock
         self._globals = GlobalTables(topology.global_tables, stores)
         self._maker = TaskMaker(topology, config, stores, self._globals.tables)
-        self._outbox = Outbox(self._now_ms)
+        self._replies = Replies(transport, config.app_id)
+        self._outbox = Outbox(self._now_ms, self._replies)
         self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
         self._endings = Endings(topology.subtopologies) if until_end else None
