@@ -45,8 +45,9 @@ from ottla.errors import (
 )
 from ottla.event import Event, Taken
 from ottla.serdes import Codec, Serde
+from ottla.state.versioned import Version
 from ottla.stream import Stream
-from ottla.tables import GlobalTable, SetTable, Table, TableSet
+from ottla.tables import GlobalTable, SetTable, Table, TableSet, VersionedTable
 from ottla.topic import Topic
 from ottla.topology import Topology
 from ottla.windows import (
@@ -98,6 +99,8 @@ __all__ = [
     "Topology",
     "TopologyError",
     "Unavailable",
+    "Version",
+    "VersionedTable",
     "Window",
     "Windowed",
     "WindowedStream",

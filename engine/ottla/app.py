@@ -18,7 +18,7 @@ from ottla.jobs import DeclaresJobs
 from ottla.processor import MAX_RECORD_BYTES
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
-from ottla.tables import GlobalTable, SetTable, Table, changelog_topic
+from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
 from ottla.topology import Topology
@@ -201,6 +201,26 @@ class App(DeclaresJobs):
         return self._graph.topic(topic)
 
     @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        source: Topic[K, V],
+        default: Callable[[], V] | None = None,
+        versioned: Duration,
+    ) -> VersionedTable[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        default: Callable[[], V] | None = None,
+        partitions: int | None = None,
+        versioned: Duration,
+    ) -> VersionedTable[K, V]: ...
+    @overload
     def Table(self, name: str, *, source: Topic[K, V], ttl: Duration | None = None) -> Table[K, V]: ...
     @overload
     def Table(
@@ -262,6 +282,7 @@ class App(DeclaresJobs):
         source: Topic[Any, Any] | None = None,
         partitions: int | None = None,
         ttl: Duration | None = None,
+        versioned: Duration | None = None,
     ) -> Table[Any, Any]:
         """Declares a table: written by agents and backed by a changelog, or read from the topic `source`.
 
@@ -270,6 +291,7 @@ class App(DeclaresJobs):
         `partitions` states how many parts the table has; it has as many as the inputs of the agents that use it, and an
         app whose counts differ is refused at start. With `ttl` an entry ends when stream time is that much past the
         event that wrote it last: it is neither read nor iterated any more, and is deleted in time.
+        With `versioned` the table also knows what its values were, for that long (`VersionedTable`).
         """
         if source is not None:
             _same_types(name, source, key, value)
@@ -278,16 +300,31 @@ class App(DeclaresJobs):
             value_type = value if value is not None else default if isinstance(default, type) else Any
             changelog = changelog_topic(self.id, name)
             key_codec, value_codec = state_key_codec_for(key, changelog), state_codec_for(value_type, changelog)
-        table: Table[Any, Any] = Table(
-            self.id,
-            name,
-            key_codec,
-            value_codec,
-            default=default,
-            source=source,
-            partitions=partitions,
-            ttl_ms=_ttl_ms(name, ttl),
-        )
+        table: Table[Any, Any]
+        if versioned is not None:
+            if ttl is not None:
+                raise ConfigError(f"table {name!r} has ttl= and versioned=: values either end or become the past")
+            table = VersionedTable(
+                self.id,
+                name,
+                key_codec,
+                value_codec,
+                retention_ms=_positive_ms(f"table {name!r}: versioned", versioned),
+                default=default,
+                source=source,
+                partitions=partitions,
+            )
+        else:
+            table = Table(
+                self.id,
+                name,
+                key_codec,
+                value_codec,
+                default=default,
+                source=source,
+                partitions=partitions,
+                ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
+            )
         self._graph.table(table)
         return table
 
@@ -343,7 +380,7 @@ class App(DeclaresJobs):
             state_key_codec_for(key, changelog),
             state_key_codec_for(value, changelog),
             partitions=partitions,
-            ttl_ms=_ttl_ms(name, ttl),
+            ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
         )
         self._graph.table(table)
         return table
@@ -436,12 +473,10 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> None:
         raise ConfigError(f"{option}={value!r} is unknown; it is one of {', '.join(map(repr, known))}")
 
 
-def _ttl_ms(table: str, ttl: Duration | None) -> int | None:
-    if ttl is None:
-        return None
-    milliseconds = duration_ms(ttl, f"table {table!r}: ttl")
+def _positive_ms(what: str, duration: Duration) -> int:
+    milliseconds = duration_ms(duration, what)
     if milliseconds == 0:
-        raise ConfigError(f"table {table!r}: ttl must be positive, or no entry would ever be there")
+        raise ConfigError(f"{what} must be positive, or nothing would ever be there")
     return milliseconds
 
 

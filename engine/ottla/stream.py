@@ -7,6 +7,7 @@ The stream that an agent is given is the same type, bound to a running task: it 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from ottla.deadletters import OnError, StepPolicy
@@ -15,7 +16,7 @@ from ottla.event import Event, Taken
 from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_stream import When, join_streams, join_window
-from ottla.joins.stream_table import join_table
+from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.serdes import Codec, state_key_codec_for
 from ottla.tables import Table
@@ -162,7 +163,14 @@ class Stream(Generic[V]):
 
     @overload
     def join(
-        self, other: Table[Any, T], joiner: Callable[[V, T], R], *, key: Selector | None = None, type: Any = None
+        self,
+        other: Table[Any, T],
+        joiner: Callable[[V, T], R],
+        *,
+        key: Selector | None = None,
+        grace: Duration = 0,
+        name: str | None = None,
+        type: Any = None,
     ) -> Stream[R]: ...
     @overload
     def join(
@@ -193,21 +201,28 @@ class Stream(Generic[V]):
         """`joiner(value, other)` for each pair of equal keys, and nothing for an event that meets none.
 
         With a table: each event meets what the table holds for its key, or with a global table for the key that `key`
-        finds in its value (a field's name or a function). With a stream: events meet that are `within` so
-        much time, or with the other up to `before` and `after` this one; `grace` is how much later they may come.
-        `name` names the state of a join of streams, `type` is the type of the results where the joiner has no
-        annotation.
+        finds in its value (a field's name or a function). With a versioned table it meets what was valid at its time,
+        and with `grace` it waits that long for changes of the table that come late. With a stream: events meet that are
+        `within` so much time, or with the other up to `before` and `after` this one; `grace` is how much later they may
+        come. `name` names the step and its state, `type` is the type of the results where the joiner has no annotation.
         """
         if isinstance(other, Stream):
             if key is not None:
                 raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
             window = join_window(within, before, after, grace)
             return join_streams(self, other, joiner, "inner", window, unmatched="close", name=name, type_=type)
-        return join_table(self, other, joiner, left=False, key=key, type_=type)
+        return join_table(self, other, joiner, left=False, key=key, grace=grace, name=name, type_=type)
 
     @overload
     def left_join(
-        self, other: Table[Any, T], joiner: Callable[[V, T | None], R], *, key: Selector | None = None, type: Any = None
+        self,
+        other: Table[Any, T],
+        joiner: Callable[[V, T | None], R],
+        *,
+        key: Selector | None = None,
+        grace: Duration = 0,
+        name: str | None = None,
+        type: Any = None,
     ) -> Stream[R]: ...
     @overload
     def left_join(
@@ -247,7 +262,7 @@ class Stream(Generic[V]):
                 raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
             window = join_window(within, before, after, grace)
             return join_streams(self, other, joiner, "left", window, unmatched=unmatched, name=name, type_=type)
-        return join_table(self, other, joiner, left=True, key=key, type_=type)
+        return join_table(self, other, joiner, left=True, key=key, grace=grace, name=name, type_=type)
 
     def outer_join(
         self,
@@ -265,6 +280,40 @@ class Stream(Generic[V]):
         """As `left_join` of two streams, and `joiner(None, other)` for an event of the other that meets none."""
         window = join_window(within, before, after, grace)
         return join_streams(self, other, joiner, "outer", window, unmatched=unmatched, name=name, type_=type)
+
+    def join_asof(
+        self,
+        other: Stream[T] | Table[Any, T],
+        joiner: Callable[[V, T], R] | Callable[[V, T | None], R],
+        *,
+        how: How = "inner",
+        tolerance: Duration | None = None,
+        allow_exact_matches: bool = True,
+        grace: Duration = 0,
+        retention: Duration = timedelta(days=1),
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - as in map
+    ) -> Stream[R]:
+        """`joiner(value, other)` for each event, with the latest value of its key in the other at or before its time.
+
+        The other is a versioned table, or a stream whose values are kept for `retention` of its time. As pandas'
+        `merge_asof`: `tolerance` is how old the value may be, and without `allow_exact_matches` it must be older than
+        the event. An event that finds none gives nothing, or `joiner(value, None)` with `how="left"`. With `grace` an
+        event waits that long, by the time of this stream, for values of the other that come late. `name` names the
+        state.
+        """
+        return join_as_of(
+            self,
+            other,
+            joiner,
+            how=how,
+            tolerance=tolerance,
+            allow_exact_matches=allow_exact_matches,
+            grace=grace,
+            retention=retention,
+            name=name,
+            type_=type,
+        )
 
     def on_error(self, on_error: OnError) -> Stream[V]:
         """What becomes of the events that the step before fails on: "dead_letter", "skip", "fail", or a function of the

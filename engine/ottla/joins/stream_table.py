@@ -1,8 +1,10 @@
-"""A stream-table join looks each event up in the table as it is when the event is taken.
+"""A stream-table join looks each event up in the table as it is when the event is taken, or as it was at its time.
 
 Kafka Streams' rules, record by record (`KStreamKTableJoinProcessor`): a change of the table emits nothing; the
 result has the key, time and headers of the stream's event; an event with a null value is dropped, and one without a
 key to look up too, unless the join is a left join and the event's own key is null as well, which then finds nothing.
+In a versioned table an event finds what was valid at its time (KIP-914); with a grace it waits for that long, by the
+stream's time, so that changes of the table that come late are found too (KIP-923).
 """
 
 from __future__ import annotations
@@ -10,64 +12,33 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ottla.batch import Batch
-from ottla.errors import TopologyError
-from ottla.hints import Selector, returned_type, selected, value_codec
+from ottla.batch import Batch, Rows
+from ottla.joins.waiting import WaitingEvents
 from ottla.operators import call
 from ottla.processor import Processor, TaskContext
-from ottla.tables import GlobalTable, Table
-
-if TYPE_CHECKING:
-    from ottla.stream import Stream
+from ottla.tables import Table, VersionedTable
 
 Joiner = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class TableJoin:
-    """A join as declared. `key` finds the key to look up in an event's value; without it, it is the event's own."""
+    """A join as declared. `key` finds the key to look up in an event's value; without it, it is the event's own.
+
+    In a versioned table `tolerance_ms` is how old the value may be, and `exact` says whether one of the event's own
+    time counts. `waiting` is the store of the events that wait for `grace_ms`, if they do.
+    """
 
     table: Table[Any, Any]
     joiner: Joiner
     left: bool
-    key: Callable[[Any], Any] | None
-
-
-def join_table(
-    stream: Stream[Any],
-    table: Table[Any, Any],
-    joiner: Joiner,
-    *,
-    left: bool,
-    key: Selector | None,
-    type_: Any,
-) -> Stream[Any]:
-    """Adds the step of a join and returns the stream of its results."""
-    kind = "left_join" if left else "join"
-    if isinstance(table, GlobalTable):
-        if key is None:
-            stream.check_meets(table, kind)
-    elif key is not None:
-        raise TopologyError(
-            f"{kind} with {table!r}: only a global table can be joined by another key than the event's, for it is on "
-            f"every worker; declare it as one, or give the events that key first: .group_by({key!r})"
-        )
-    elif table.source is not None:
-        stream.check_meets(table, kind)
-    join = TableJoin(table, joiner, left, None if key is None else selected(key))
-    graph = stream.graph
-    step = graph.unique(f"{stream.step}.{kind}.{table.name}")
-    graph.add(
-        step,
-        kind,
-        lambda context, name: StreamTableJoin(context, name, join),
-        parents=(stream.step,),
-        functions=(joiner,) if join.key is None else (joiner, join.key),
-        tables=(table,),
-    )
-    return stream.behind(step, value_codec(type_ if type_ is not None else returned_type(joiner)))
+    key: Callable[[Any], Any] | None = None
+    tolerance_ms: int | None = None
+    exact: bool = True
+    waiting: str | None = None
+    grace_ms: int = 0
 
 
 class StreamTableJoin(Processor):
@@ -78,18 +49,31 @@ class StreamTableJoin(Processor):
         self._context = context
         self._name = name
         self._join = join
-        self._part = join.table.part_in(context)
-        get = self._part.get
-        self._look_up = (lambda key: None if key is None else get(key)) if join.left else get
+        self._timed = isinstance(join.table, VersionedTable)
+        self._look_up = _as_of(context, join) if self._timed else _newest(context, join)
+        self._waiting = None if join.waiting is None else WaitingEvents(context.stores[join.waiting], join.grace_ms)
 
     async def receive(self, batch: Batch) -> None:
         batch, keys = self._joinable(batch)
-        batch, rights = call(self._context, self._name, self._look_up, batch, keys)
+        if self._waiting is not None:
+            batch = self._wait(batch, self._waiting)
+            keys = batch.keys
+        await self._emit(batch, keys)
+
+    async def end_of_input(self) -> None:
+        if self._waiting is not None:
+            batch = self._waiting.rest()
+            await self._emit(batch, batch.keys)
+
+    async def _emit(self, batch: Batch, keys: Sequence[Any]) -> None:
+        context, name = self._context, self._name
+        columns = (keys, batch.timestamps) if self._timed else (keys,)
+        batch, rights = call(context, name, self._look_up, batch, *columns)
         if not self._join.left:
             found = [right is not None for right in rights]
             if not all(found):
                 batch, rights = batch.where(found), list(compress(rights, found))
-        batch, results = call(self._context, self._name, self._join.joiner, batch, batch.values, rights)
+        batch, results = call(context, name, self._join.joiner, batch, batch.values, rights)
         await self.forward(batch.with_values(results))
 
     def _joinable(self, batch: Batch) -> tuple[Batch, Sequence[Any]]:
@@ -110,3 +94,36 @@ class StreamTableJoin(Processor):
             counts.null_key_dropped += len(kept) - sum(kept)
             batch, keys = batch.where(kept), list(compress(keys, kept))
         return batch, keys
+
+    def _wait(self, batch: Batch, waiting: WaitingEvents) -> Batch:
+        """Takes the events in. Gives those that have waited long enough, and those that must not or need not wait."""
+        ready = Rows()
+        for row, key in enumerate(batch.keys):
+            if key is not None and waiting.put(batch, row):
+                for event in waiting.due():
+                    ready.add(*event)
+            else:
+                ready.add(key, batch.values[row], batch.timestamps[row], batch.origins[row])
+        return ready.batch()
+
+
+def _newest(context: TaskContext, join: TableJoin) -> Callable[[Any], Any]:
+    """What finds the table's value for a key; for no key it is None."""
+    get = join.table.part_in(context).get
+    return (lambda key: None if key is None else get(key)) if join.left else get
+
+
+def _as_of(context: TaskContext, join: TableJoin) -> Callable[[Any, int], Any]:
+    """What finds the value that a versioned table had for a key at a time; for no key it is None."""
+    assert isinstance(join.table, VersionedTable)
+    find = join.table.part_in(context).find
+    tolerance_ms = join.tolerance_ms
+    sooner = 0 if join.exact else 1
+
+    def look_up(key: Any, timestamp: int) -> Any:
+        found = None if key is None else find(key, timestamp - sooner)
+        if found is None or (tolerance_ms is not None and timestamp - found[0] > tolerance_ms):
+            return None
+        return found[1]
+
+    return look_up

@@ -28,7 +28,7 @@ class ExpiringCache(TimedCache):
         self._ttl_ms = ttl_ms
 
     def get(self, key: Any, default: Any = None) -> Any:
-        self.now()
+        self.advance(self.time())
         entry = StoreCache.get(self, key)
         return default if entry is None or entry[0] <= self.stream_time - self._ttl_ms else entry[1]
 
@@ -36,12 +36,13 @@ class ExpiringCache(TimedCache):
         return self.get(key) is not None
 
     def put(self, key: Any, value: Any) -> None:
-        time = self.now()
+        time = self.time()
+        self.advance(time)
         entry = StoreCache.get(self, key)
         StoreCache.put(self, key, (time if entry is None else max(time, entry[0]), value))
 
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-        self.now()
+        self.advance(self.time())
         for key, (time, value) in self.kept(start, end):
             if time > self.stream_time - self._ttl_ms:
                 yield key, value

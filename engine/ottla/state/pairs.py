@@ -21,6 +21,12 @@ def first_of(first: bytes) -> bytes:
     return first.replace(b"\x00", b"\x00\xff") + _END
 
 
+def behind_prefix(prefix: bytes) -> bytes | None:
+    """The first bytes behind all that begin with the prefix; None if nothing can be behind them."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
+
+
 def pair_codec(first: Codec[Any], second: Codec[Any]) -> Codec[tuple[Any, Any]]:
     """The codec of pairs of which each part has a codec."""
     encode_first, encode_second = first.encode, second.encode

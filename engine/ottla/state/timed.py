@@ -3,7 +3,7 @@
 Stream time is the newest time of the events that used the store, and part of its state, so that a restart changes
 nothing. What is over is neither read nor iterated from that moment on. It is deleted later and bit by bit: each commit
 goes on through the store where the last one stopped and looks at a bounded number of entries, so that none takes long.
-A new round begins when stream time has gone on by `pace_ms`.
+A new round begins when stream time has gone on by the store's pace.
 
     k KEY  -> an entry        t  -> stream time
 """
@@ -26,14 +26,14 @@ Entry = tuple[Any, ...]
 
 
 class TimedCache(StoreCache):
-    """A `StoreCache` that has a stream time. `clock` gives the time of the event that is being processed."""
+    """A `StoreCache` that has a stream time. `use_clock` says what gives the time of the event at hand."""
 
-    __slots__ = ("_moved", "_position", "_round_at", "clock", "pace_ms", "stream_time")
+    __slots__ = ("_clock", "_moved", "_pace_ms", "_position", "_round_at", "stream_time")
 
     def __init__(self, spec: StoreSpec, store: KeyValueStore, *, capacity: int, pace_ms: int) -> None:
         super().__init__(spec, store, capacity=capacity)
-        self.clock: Callable[[], int | None] = lambda: None
-        self.pace_ms = pace_ms
+        self._clock: Callable[[], int | None] = lambda: None
+        self._pace_ms = pace_ms
         self.stream_time = self._stored_time()
         self._moved = False
         # Where the round under way goes on, and the stream time from which on the next one may begin.
@@ -41,17 +41,18 @@ class TimedCache(StoreCache):
         self._round_at = -1
 
     def use_clock(self, clock: Callable[[], int | None]) -> None:
-        self.clock = clock
+        self._clock = clock
 
-    def now(self) -> int:
-        """The time of the event at hand, which stream time follows; stream time where no event is at hand."""
-        time = self.clock()
-        if time is None:
-            return self.stream_time
+    def time(self) -> int:
+        """The time of the event at hand; stream time where none is."""
+        time = self._clock()
+        return max(self.stream_time, 0) if time is None else time
+
+    def advance(self, time: int) -> None:
+        """Stream time is at least this."""
         if time > self.stream_time:
             self.stream_time = time
             self._moved = True
-        return time
 
     def changes(self) -> list[tuple[bytes, bytes | None]]:
         if self._moved:
@@ -86,7 +87,7 @@ class TimedCache(StoreCache):
             if delete:
                 StoreCache.delete(self, key)
         self._position = None
-        self._round_at = self.stream_time + self.pace_ms
+        self._round_at = self.stream_time + self._pace_ms
 
     def _stored_time(self) -> int:
         data = self.store.get(_TIME)

@@ -4,5 +4,15 @@ from ottla.tables.global_table import GlobalTable
 from ottla.tables.sets import SetTable, TableSet
 from ottla.tables.source import TableSource
 from ottla.tables.table import Table, changelog_topic, table_spec
+from ottla.tables.versioned import VersionedTable
 
-__all__ = ["GlobalTable", "SetTable", "Table", "TableSet", "TableSource", "changelog_topic", "table_spec"]
+__all__ = [
+    "GlobalTable",
+    "SetTable",
+    "Table",
+    "TableSet",
+    "TableSource",
+    "VersionedTable",
+    "changelog_topic",
+    "table_spec",
+]

@@ -13,9 +13,9 @@ from typing import Any, Generic, TypeVar
 
 from ottla.errors import ConfigError
 from ottla.serdes import Codec
-from ottla.state.pairs import first_of, pair_codec
+from ottla.state.pairs import behind_prefix, first_of, pair_codec
 from ottla.state.store import Part
-from ottla.tables.table import Table, behind_prefix, table_spec
+from ottla.tables.table import Table, table_spec
 
 K = TypeVar("K")
 E = TypeVar("E")

@@ -15,6 +15,7 @@ from ottla.processor import TaskContext, current
 from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
+from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
 from ottla.topic import Topic
 
@@ -248,12 +249,6 @@ class _Items(ItemsView[K, V]):
 
     def __iter__(self) -> Iterator[tuple[K, V]]:
         return self._mapping.range()
-
-
-def behind_prefix(prefix: bytes) -> bytes | None:
-    """The first bytes behind all that begin with the prefix; None if nothing can be behind them."""
-    kept = prefix.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
 
 
 def changelog_topic(app_id: str, table: str) -> str:
