@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ROOMS := engine broker connectors apps
 ARGS ?=
+SECONDS ?= 60
 
-.PHONY: demo test lint format compat bench docs clean
+.PHONY: demo test lint format compat fuzz bench docs clean
 
 demo: $(VENV)/installed  ## real flights through the broker, windows and a join, into SQLite
 	$(BIN)/ottla flights $(ARGS)
@@ -21,6 +22,9 @@ lint: $(VENV)/installed-dev  ## ruff and strict mypy over all rooms
 compat: $(VENV)/installed-compat  ## real clients and peers, which it installs by name
 	tests/compat/install
 	OTTLA_KAFKA_CLASSPATH="$(CURDIR)/.compat/kafka/*" $(BIN)/pytest tests/compat $(ARGS)
+
+fuzz: $(VENV)/installed-dev  ## every decoder, the log and a whole broker against bent bytes, SECONDS=60 for each kind
+	OTTLA_FUZZ_SECONDS=$(SECONDS) $(BIN)/pytest tests/fuzz --timeout 0 --show-capture no -rP $(ARGS)
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix $(ROOMS) tests

@@ -2,8 +2,9 @@
 position after it.
 
 Adjacent fields of constant size, with the length of a string or array that follows them, are read by one `struct` call.
-Every length is held against the bytes that remain before anything is sliced or allocated. Reads past the end raise
-struct.error or IndexError, which `Message.decode` turns into MalformedMessage.
+Every length is held against the bytes that remain before anything is sliced or allocated, and the elements of all
+arrays of a request against `MAX_ELEMENTS`: a structure of a few bytes takes forty times as many in memory. Reads past
+the end raise struct.error or IndexError, which `Message.decode` turns into MalformedMessage.
 """
 
 import struct
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ottla_wire.message import Message
 
 Decoder: TypeAlias = Callable[[bytes | bytearray | memoryview, int], "tuple[Message, int]"]
+
+# How many elements the arrays of one request may have together. Responses come from those that we have asked.
+MAX_ELEMENTS = 200_000
 
 # The first byte of an unsigned varint, read as part of a run; completed afterwards where it says so.
 _VARINT_START = Fixed("B", 1)
@@ -58,6 +62,10 @@ def overrun(field: str, claimed: int, remaining: int) -> MalformedMessage:
     return MalformedMessage(f"{field} claims a length of {claimed}, but {max(remaining, 0)} bytes remain")
 
 
+def too_many(field: str) -> MalformedMessage:
+    return MalformedMessage(f"{field} brings the elements of the request's arrays to more than {MAX_ELEMENTS}")
+
+
 def skip_tagged(data: bytes | bytearray | memoryview, position: int, count: int) -> int:
     """Skip `count` tagged fields, none of which the structure knows; return the position after them."""
     size = len(data)
@@ -90,9 +98,11 @@ def wrong_tagged_size(field: str) -> MalformedMessage:
 
 def compile_decoder(cls: "type[Message]", version: int, flexible: bool) -> Decoder:
     """Make the decoder of a message class for a version that it has."""
-    generator = _Generator(version, flexible)
+    generator = _Generator(version, flexible, bounded=cls.is_request)
     source = generator.source
     source.line("size = len(data)")
+    if cls.is_request:
+        source.line(f"left = {MAX_ELEMENTS}")
     instance = generator.struct(cls)
     generator.flush()
     source.line(f"return {instance}, pos")
@@ -102,13 +112,14 @@ def compile_decoder(cls: "type[Message]", version: int, flexible: bool) -> Decod
 class _Generator:
     """Walks the fields of a class, gathering what one `unpack` can read until a length or branch intervenes."""
 
-    def __init__(self, version: int, flexible: bool) -> None:
+    def __init__(self, version: int, flexible: bool, *, bounded: bool) -> None:
         self.source = Source()
         self.source.names.update(
             _new=object.__new__,
             _uuids=_uuids,
             _continue=continue_uvarint,
             _overrun=overrun,
+            _too_many=too_many,
             _skip_tagged=skip_tagged,
             _tagged_header=tagged_header,
             _wrong_tagged_size=wrong_tagged_size,
@@ -116,6 +127,7 @@ class _Generator:
         )
         self._version = version
         self._flexible = flexible
+        self._bounded = bounded
         self._run: list[tuple[Fixed, str]] = []  # types and targets that one `unpack` will read
         self._afterwards: list[str] = []  # lines that follow it
 
@@ -280,6 +292,9 @@ class _Generator:
             source.indent()
         fits = f"0 <= {count} <= (size - pos) // {least}"
         source.line(f"if not {fits}: raise _overrun({path!r}, {count}, size - pos)")
+        if self._bounded:
+            source.line(f"left -= {count}")
+            source.line(f"if left < 0: raise _too_many({path!r})")
         if isinstance(element, Fixed) and element != UUID:
             unpackers = _array_unpackers.setdefault(element, _ArrayUnpackers(element))
             name = source.name("_unpack_array", unpackers)

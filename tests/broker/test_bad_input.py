@@ -110,6 +110,24 @@ def test_a_peer_that_does_not_read_its_responses_costs_bounded_memory(broker: An
         assert broker.resident_bytes - before < SPIKE_BYTES
 
 
+def test_a_request_of_too_many_elements_is_refused_before_they_take_memory(broker: Any) -> None:
+    head = ProduceRequest(acks=1, timeout_ms=1000, topic_data=[]).encode(9)[:-2]
+    many = 10_000_000
+    varint = b""
+    left = many + 1
+    while left > 127:
+        varint += bytes([left & 0x7F | 0x80])
+        left >>= 7
+    body = head + varint + bytes([left]) + b"\x01\x01\x00" * many  # topics without a name and without partitions
+    before = broker.resident_bytes
+    with connect(broker) as connection:
+        connection.sendall(request(0, 9, body))
+        assert receive(connection) == b""
+    assert "ProduceRequest.topic_data brings the elements of the request's arrays to more than 200000" in broker.log
+    assert broker.resident_bytes - before < len(body) + SPIKE_BYTES
+    assert is_served(broker)
+
+
 def test_a_request_in_single_bytes_is_served(broker: Any) -> None:
     with connect(broker) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

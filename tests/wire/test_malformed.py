@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ottla_wire.decoding import MAX_ELEMENTS
 from ottla_wire.errors import MalformedMessage
 from ottla_wire.message import Message
+from ottla_wire.messages.describe_log_dirs import DescribeLogDirsRequest
 from ottla_wire.messages.metadata import MetadataRequest, MetadataResponse
 
 # Lengths and counts that a hostile peer might claim, as int32, int16 and unsigned varints.
@@ -103,6 +105,21 @@ def test_absurd_lengths_allocate_nothing(message: type[Message]) -> None:
 def test_the_error_says_what_is_wrong_and_where(data: bytes, version: int, complaint: str) -> None:
     with pytest.raises(MalformedMessage, match=re.escape(complaint)):
         MetadataRequest.decode(data, version)
+
+
+def test_the_elements_of_all_arrays_of_a_request_count_together() -> None:
+    # An array in each of many structures: a topic name of two bytes, its array of partitions with 99 of them.
+    topic = b"\x00\x00" + struct.pack(">i", 99) + bytes(4 * 99)
+    fits, too_many = MAX_ELEMENTS // 100, MAX_ELEMENTS // 100 + 1
+    for count in (fits, too_many):
+        data = struct.pack(">i", count) + topic * count
+        if count == fits:
+            request, _ = DescribeLogDirsRequest.decode(data, 1)
+            assert request.topics is not None
+            assert len(request.topics) == fits
+        else:
+            with pytest.raises(MalformedMessage, match=f"more than {MAX_ELEMENTS}"):
+                DescribeLogDirsRequest.decode(data, 1)
 
 
 def test_memory_stays_in_proportion_to_the_frame() -> None:

@@ -27,8 +27,12 @@ async def describe_configs(
     broker: Broker, _context: RequestContext, request: DescribeConfigsRequest
 ) -> DescribeConfigsResponse:
     describer = Describer(broker.image, broker.config)
+    distinct = {
+        (resource.resource_type, resource.resource_name, frozenset(resource.configuration_keys or ())): resource
+        for resource in request.resources
+    }
     return DescribeConfigsResponse(
-        results=[_describe(broker, describer, request, resource) for resource in request.resources]
+        results=[_describe(broker, describer, request, resource) for resource in distinct.values()]
     )
 
 
@@ -43,7 +47,7 @@ def _describe(
     except KafkaError as error:
         result.error_code, result.error_message = error.code, error.message
         return result
-    keys = resource.configuration_keys
+    keys = frozenset(resource.configuration_keys or ())
     result.configs = [_entry(request, setting) for setting in settings if not keys or setting.name in keys]
     return result
 

@@ -15,7 +15,7 @@ from ottla_wire.messages.describe_groups import DescribedGroup, DescribeGroupsRe
 async def describe_groups(
     broker: Broker, context: RequestContext, request: DescribeGroupsRequest
 ) -> DescribeGroupsResponse:
-    groups = [_describe(broker, context, group_id) for group_id in request.groups]
+    groups = [_describe(broker, context, group_id) for group_id in dict.fromkeys(request.groups)]
     if request.include_authorized_operations:
         for group in groups:
             group.authorized_operations = GROUP_OPERATIONS

@@ -17,13 +17,13 @@ from ottla_wire.messages.describe_producers import (
 async def describe_producers(
     broker: Broker, _context: RequestContext, request: DescribeProducersRequest
 ) -> DescribeProducersResponse:
+    wanted: dict[str, dict[int, None]] = {}
+    for topic in request.topics:
+        wanted.setdefault(topic.name, {}).update(dict.fromkeys(topic.partition_indexes))
     return DescribeProducersResponse(
         topics=[
-            TopicResponse(
-                name=topic.name,
-                partitions=[_describe(broker, topic.name, index) for index in topic.partition_indexes],
-            )
-            for topic in request.topics
+            TopicResponse(name=name, partitions=[_describe(broker, name, index) for index in indexes])
+            for name, indexes in wanted.items()
         ]
     )
 

@@ -16,7 +16,9 @@ async def describe_transactions(
     broker: Broker, _context: RequestContext, request: DescribeTransactionsRequest
 ) -> DescribeTransactionsResponse:
     return DescribeTransactionsResponse(
-        transaction_states=[_describe(broker, transactional_id) for transactional_id in request.transactional_ids]
+        transaction_states=[
+            _describe(broker, transactional_id) for transactional_id in dict.fromkeys(request.transactional_ids)
+        ]
     )
 
 

@@ -42,7 +42,8 @@ async def metadata(broker: Broker, context: RequestContext, request: MetadataReq
                 dict.fromkeys(asked.name for asked in request.topics if asked.name and asked.topic_id == _NO_ID)
             )
         live = frozenset(image.live_brokers)
-        topics = [_find(image, asked, live) for asked in request.topics]
+        distinct = {(asked.topic_id, asked.name): asked for asked in request.topics}
+        topics = [_find(image, asked, live) for asked in distinct.values()]
     if request.include_topic_authorized_operations:
         for topic in topics:
             topic.topic_authorized_operations = TOPIC_OPERATIONS

@@ -23,12 +23,11 @@ from ottla_wire.messages.offset_fetch import (
 
 @handles(OffsetFetchRequest, "1-10")
 async def offset_fetch(broker: Broker, context: RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse:
+    groups = _distinct(request.groups)
     if context.version >= 10:
-        return OffsetFetchResponse(
-            groups=[_fetch_by_id(broker, group, request.require_stable) for group in request.groups]
-        )
+        return OffsetFetchResponse(groups=[_fetch_by_id(broker, group, request.require_stable) for group in groups])
     if context.version >= 8:
-        return OffsetFetchResponse(groups=[_fetch(broker, group, request.require_stable) for group in request.groups])
+        return OffsetFetchResponse(groups=[_fetch(broker, group, request.require_stable) for group in groups])
     topics = None
     if request.topics is not None:
         topics = [
@@ -37,6 +36,12 @@ async def offset_fetch(broker: Broker, context: RequestContext, request: OffsetF
         ]
     group = OffsetFetchRequestGroup(group_id=request.group_id, topics=topics)
     return _one_group(_fetch(broker, group, request.require_stable), context.version)
+
+
+def _distinct(groups: list[OffsetFetchRequestGroup]) -> list[OffsetFetchRequestGroup]:
+    """The groups without repeated requests for all that one has."""
+    whole = {group.group_id: group for group in groups if group.topics is None}
+    return [group for group in groups if group.topics is not None or whole[group.group_id] is group]
 
 
 def _fetch(broker: Broker, group: OffsetFetchRequestGroup, require_stable: bool) -> OffsetFetchResponseGroup:

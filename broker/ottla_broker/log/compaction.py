@@ -81,6 +81,8 @@ class CompactionPlan:
                     transactions.discards_marker(batch, None)
                 elif not transactions.discards(batch):
                     for record in batch.records():
+                        if not batch.base_offset <= record.offset <= batch.last_offset:
+                            raise CorruptFile(f"{batch.base_offset} begins a batch with a record {record.offset}")
                         if not offsets.put(record):
                             return offsets
                 offsets.end = max(offsets.end, batch.next_offset)

@@ -62,7 +62,7 @@ class LeaderEpochs:
         That is the log end offset for the newest epoch, the first known start for an epoch older than all, and (-1,
         -1) for one newer than all (OffsetForLeaderEpoch).
         """
-        if epoch == UNDEFINED_EPOCH or epoch > self.latest:
+        if epoch < 0 or epoch > self.latest:
             return EpochEntry(UNDEFINED_EPOCH, UNDEFINED_OFFSET)
         if epoch == self.latest:
             return EpochEntry(epoch, log_end_offset)

@@ -349,8 +349,10 @@ class Segment:
 
         That is what an append that has failed may leave, if its removal was not flushed before the segment was rolled.
         """
-        offset_index = self.offset_index
-        end = offset_index.entry(len(offset_index) - 1)[1] if len(offset_index) else 0
+        end = self._last_indexed()
+        if end is None:
+            self.rebuild_indexes(LogConfig().index_interval_bytes)
+            end = 0
         for position, header in scan_headers(self.file, end, self.size):
             if header.last_offset >= self.next_offset:
                 break
@@ -382,8 +384,11 @@ class Segment:
 
     def _resume(self, index_interval_bytes: int) -> None:
         """Walk from the last index entry to the end of the file, and cut off what is no whole batch."""
-        offset_index = self.offset_index
-        position = offset_index.entry(len(offset_index) - 1)[1] if len(offset_index) else 0
+        position = self._last_indexed()
+        if position is None:
+            self._offset_index, self._time_index = OffsetIndex(self.base_offset), TimeIndex(self.base_offset)
+            self.max_timestamp, self.max_timestamp_offset = NO_TIMESTAMP, self.base_offset
+            position = 0
         self._reset_tail()
         self._bytes_since_index = 0
         self.next_offset = self.base_offset
@@ -393,6 +398,19 @@ class Segment:
         if position != self.size:
             self._cut_off(position)
         self.indexes_stored = False
+
+    def _last_indexed(self) -> int | None:
+        """Where the last entry of the offset index says that a batch begins, 0 without entries; None if it is wrong.
+
+        What lies behind is cut off, so an index that was damaged must not be believed.
+        """
+        if not len(self.offset_index):
+            return 0
+        offset, position = self.offset_index.entry(len(self.offset_index) - 1)
+        _, header = next(scan_headers(self.file, position, self.size), (0, None))
+        if header is None or not self.base_offset <= header.base_offset <= header.last_offset <= offset:
+            return None
+        return position
 
     def newest_timestamp(self) -> tuple[int, int]:
         """The largest timestamp and the last offset of its batch, (-1, ...) if no record has a timestamp."""
@@ -454,13 +472,21 @@ class Segment:
         positions = self._recent_positions
         if positions and end >= positions[0]:
             return positions[bisect_right(positions, end) - 1]
-        position = max(start, self.offset_index.boundary(end))
+        found = self._cut(max(start, self.offset_index.boundary(end)), end)
+        if found is None:
+            self.rebuild_indexes(LogConfig().index_interval_bytes)
+            found = self._cut(start, end)
+        return start if found is None else found
+
+    def _cut(self, position: int, end: int) -> int | None:
+        """`cut` from a boundary on; None if no batch begins there, because the index has led astray."""
+        found = None
         for at, header in scan_headers(self.file, position, self.size):
             if at + header.size > end:
                 self._remember(header.base_offset, at)
                 return at
-            position = at + header.size
-        return position
+            found = at + header.size
+        return found
 
     def batch_end(self, position: int) -> int:
         """Where the batch at `position` ends."""

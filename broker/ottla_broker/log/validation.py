@@ -80,9 +80,8 @@ def _read_produced(data: Data, config: LogConfig, now_ms: int) -> RecordBatch:
     batch.validate_produced()
     if config.message_timestamp_type == "CreateTime":
         _check_timestamps(batch, config, now_ms)
-    if config.compact and (without_key := _indexes(batch, lambda record: record.key is None)):
-        message = "Compacted topic cannot accept message without key"
-        raise RefusedRecords(ErrorCode.INVALID_RECORD, message, without_key)
+    if config.compact:
+        _check_records(batch)
     return batch
 
 
@@ -97,6 +96,19 @@ def _check_size(batch: RecordBatch, config: LogConfig) -> None:
             ErrorCode.MESSAGE_TOO_LARGE,
             f"The record batch has {batch.size} bytes, max.message.bytes is {config.max_message_bytes}",
         )
+
+
+def _check_records(batch: RecordBatch) -> None:
+    """What compaction relies on: a key, and offsets one after the other."""
+    without_key = []
+    for index, record in enumerate(batch.records()):
+        if record.offset != batch.base_offset + index:
+            raise InvalidRecord(f"Record {index} of a batch has the offset delta {record.offset - batch.base_offset}")
+        if record.key is None and len(without_key) < _MAX_REPORTED:
+            without_key.append(index)
+    if without_key:
+        message = "Compacted topic cannot accept message without key"
+        raise RefusedRecords(ErrorCode.INVALID_RECORD, message, without_key)
 
 
 def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> None:

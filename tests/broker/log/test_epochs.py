@@ -23,12 +23,18 @@ def epochs() -> LeaderEpochs:
         (5, (5, 42)),
         (6, (-1, -1)),
         (-1, (-1, -1)),
+        (-5, (-1, -1)),
     ],
 )
 def test_27_end_offset_is_the_next_epochs_start_or_the_log_end(
     epochs: LeaderEpochs, asked: int, answer: tuple[int, int]
 ) -> None:
     assert epochs.end_offset(asked, 42) == answer
+
+
+def test_before_the_first_record_there_is_no_epoch() -> None:
+    for asked in (-2, -1, 0):
+        assert LeaderEpochs().end_offset(asked, 0) == (-1, -1)
 
 
 def test_an_epoch_older_than_all_ends_where_the_first_known_one_starts() -> None:

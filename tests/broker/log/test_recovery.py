@@ -211,6 +211,23 @@ def test_a_clean_restart_reads_no_batches_that_the_index_covers(bench, monkeypat
     assert sum(read) < 12_000
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_wrong_index_never_shortens_a_segment(bench, read_all, clean: bool) -> None:
+    bench.config = LogConfig(index_interval_bytes=200, segment_bytes=5_000)
+    log = bench.open()
+    bench.fill(log, 100)
+    end = log.log_end_offset
+    bench.close(log)
+    for name in bench.disk.list(bench.directory):
+        if name.endswith(".index"):
+            file = bench.disk.open(bench.directory / name)
+            (last,) = file.read(1, file.size() - 1)
+            file.write(bytes([last ^ 2]), file.size() - 1)
+    log = bench.open(clean=clean, recovery_point=end)
+    assert log.log_end_offset == end
+    assert [batch.base_offset for batch in read_all(log)] == list(range(end))
+
+
 def test_the_five_batches_window_survives_a_crash(bench, one_batch) -> None:
     log = bench.open()
     batches = [one_batch(producer_id=3, producer_epoch=0, base_sequence=sequence) for sequence in range(7)]
