@@ -85,8 +85,8 @@ def _survives_framing(given: tuple[list[int], bytes]) -> None:
                 else:
                     reader.receive_data(piece)
                     piece = b""
-                while (frame := reader.next_frame()) is not None:
-                    RequestHeader.decode(frame)
+                while reader.frames:
+                    RequestHeader.decode(reader.frames.popleft())
     except WireError:
         return
 

@@ -100,7 +100,7 @@ def _check_size(batch: RecordBatch, config: LogConfig) -> None:
 
 def _check_records(batch: RecordBatch) -> None:
     """What compaction relies on: a key, and offsets one after the other."""
-    without_key = []
+    without_key: list[int] = []
     for index, record in enumerate(batch.records()):
         if record.offset != batch.base_offset + index:
             raise InvalidRecord(f"Record {index} of a batch has the offset delta {record.offset - batch.base_offset}")
