@@ -16,6 +16,7 @@ from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
 from ottla.jobs import DeclaresJobs
 from ottla.processor import MAX_RECORD_BYTES
+from ottla.punctuators import PunctuationTime, add_punctuator
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+F = TypeVar("F", bound=Callable[..., Any])
 
 ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
 StoreKind = Literal["rocksdb", "memory"]
@@ -441,6 +443,33 @@ class App(DeclaresJobs):
             concurrency=concurrency,
             errors=StepPolicy(on_error, retries, retry_backoff),
         )
+
+    def punctuate(
+        self,
+        source: Topic[Any, Any] | Agent[Any, Any] | Stream[Any] | None = None,
+        *,
+        every: Duration,
+        time: PunctuationTime = "stream",
+        uses: Sequence[AnyTable] = (),
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """Declares the function below as one that each task calls as time goes on, with its part of the tables at hand;
+        what it writes and sends is in the task's transaction.
+
+        It may be async, and takes nothing or the time in milliseconds. By `time="stream"` it is called with the first
+        event and then whenever event time reaches a multiple of `every`, after the event that did; by `"wall"` every
+        `every` on the clock. However far time jumps, it is one call.
+
+        It runs in the tasks that hold the tables it uses; `source` names a topic, agent or stream in whose tasks it
+        runs if it uses none.
+        """
+        after = None if source is None else (source if isinstance(source, Stream) else self.stream(source)).step
+
+        def declare(function: F) -> F:
+            add_punctuator(self._graph, function, every, time, after=after, name=name, uses=uses)
+            return function
+
+        return declare
 
     def declared_topic(self, name: str) -> Topic[Any, Any]:
         """The topic declared under this name. Raises `TopologyError` if there is none."""

@@ -176,6 +176,12 @@ class Graph:
                 f"table {unused[0]!r} is used by no agent or operator as far as their code shows; "
                 f"name it, as in @app.agent(..., uses=[{unused[0]}]), or remove it"
             )
+        for step in steps:
+            if not step.parents and not step.stores and step.source is None:
+                raise TopologyError(
+                    f"{step.kind} {step.name!r} uses no table as far as its code shows, so it is not known in "
+                    "which tasks it runs: name a topic or agent of theirs, or its tables with uses="
+                )
         alone = record_by_record(steps)
         parts = split([replace(step, record_by_record=step.name in alone) for step in steps])
         counts = {table.name: table.partitions for table in self._tables.values() if table.partitions is not None}

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
+from ottla.batch import Batch
 from ottla.deadletters import ErrorPolicy
 from ottla.errors import EncodeError
 from ottla.inputs import Input, Run, next_run
 from ottla.operators import Source
 from ottla.processor import MAX_RECORD_BYTES, Processor, TaskContext, TaskCounts, current
+from ottla.punctuators import StreamTimePunctuator
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.topology import Subtopology, TaskId
@@ -73,6 +75,9 @@ class Task:
             if isinstance(processor, Source) and step.source is not None:
                 inputs[step.source] = Input(step.source, processor, record_by_record=step.record_by_record)
         self._inputs = {topic: inputs[topic] for topic in subtopology.inputs}
+        self._punctuators = [each for each in self._processors.values() if isinstance(each, StreamTimePunctuator)]
+        self._stream_time_ms = -1
+        self._knows_time = False
         # Most steps do not look at the clock; those that do not are not asked.
         self._timed = [each for each in self._processors.values() if type(each).advance is not Processor.advance]
 
@@ -118,8 +123,9 @@ class Task:
         What that writes is drained and committed as after `process`. A clock that goes back counts as one that stands
         still. Raises what `process` does.
         """
-        if now_ms <= self._context.now_ms:
+        if self._knows_time and now_ms <= self._context.now_ms:
             return
+        self._knows_time = True
         self._context.now_ms = now_ms
         entered = current.set(self._context)
         try:
@@ -180,11 +186,28 @@ class Task:
             source.reject(batch, row, error)
         if run.failures:
             batch = batch.where([row not in run.failures for row in range(len(batch))])
-        if run.input.record_by_record:
-            for row in range(len(batch)):
-                await source.forward(batch.slice(row, row + 1))
-        else:
-            await source.forward(batch)
+        start = 0
+        while start < len(batch):
+            end = start + 1 if run.input.record_by_record else self._until_punctuation(batch, start)
+            part = batch.slice(start, end)
+            await source.forward(part)
+            await self._punctuate(part)
+            start = end
         self._context.counts.processed += len(run.batch)
         assert last is not None, "a source's events have origins"
         self.positions[TopicPartition(run.input.topic, self.id.partition)] = last.offset() + 1
+
+    def _until_punctuation(self, batch: Batch, start: int) -> int:
+        """The row behind the first event, from `start` on, with which stream time reaches a punctuator's."""
+        due_ms = min((each.due_ms for each in self._punctuators), default=None)
+        if due_ms is not None:
+            for row in range(start, len(batch)):
+                if batch.timestamps[row] >= due_ms:
+                    return row + 1
+        return len(batch)
+
+    async def _punctuate(self, batch: Batch) -> None:
+        if self._punctuators:
+            self._stream_time_ms = max(self._stream_time_ms, *batch.timestamps)
+            for each in self._punctuators:
+                await each.reached(self._stream_time_ms)

@@ -202,8 +202,11 @@ def _describe_mismatch(counts: Mapping[str, int]) -> str:
 def record_by_record(steps: Iterable[Step]) -> set[str]:
     """The sources whose events must be taken one by one: from them, two steps that share a store or a topic, or two
     branches that meet again, can be reached. Batch by batch the second would see what the first made of later
-    events."""
-    steps = list(steps)
+    events.
+
+    Punctuators do not count: a task cuts its batches where they are due.
+    """
+    steps = [step for step in steps if step.kind != "punctuator"]
     children: dict[str, list[Step]] = {}
     for step in steps:
         for parent in step.parents:
