@@ -106,6 +106,11 @@ class DeadLetter:
     value: bytes | None
     headers: Headers
 
+    @property
+    def number(self) -> tuple[int, int]:
+        """By which it is called: its partition and offset in the dead-letter topic."""
+        return self.partition, self.offset
+
 
 def read_letter(message: Message) -> DeadLetter | None:
     """The letter that a message of a dead-letter topic is; None for what is none."""
