@@ -25,6 +25,7 @@ from ottla.aggregations import (
     sum,  # noqa: A004
 )
 from ottla.app import App
+from ottla.channels import Channel, ChannelAgent
 from ottla.deadletters import Decision, Failure
 from ottla.errors import (
     AgentFailed,
@@ -69,6 +70,8 @@ __all__ = [
     "AgentFailed",
     "Aggregation",
     "App",
+    "Channel",
+    "ChannelAgent",
     "Codec",
     "ConfigError",
     "CopartitionError",
