@@ -25,7 +25,6 @@ from ottla.aggregations import (
     sum,  # noqa: A004
 )
 from ottla.app import App
-from ottla.channels import Channel, ChannelAgent
 from ottla.deadletters import Decision, Failure
 from ottla.errors import (
     AgentFailed,
@@ -70,8 +69,6 @@ __all__ = [
     "AgentFailed",
     "Aggregation",
     "App",
-    "Channel",
-    "ChannelAgent",
     "Codec",
     "ConfigError",
     "CopartitionError",

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ottla.agent import Agent, AgentDecorator
-from ottla.channels import Channel, ChannelAgent, ChannelAgentDecorator
 from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
-from ottla.errors import ConfigError, DuplicateName, TopologyError
+from ottla.errors import ConfigError, TopologyError
 from ottla.graph import Graph
 from ottla.jobs import DeclaresJobs
 from ottla.processor import MAX_RECORD_BYTES
@@ -38,7 +37,6 @@ ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
 StoreKind = Literal["rocksdb", "memory"]
 
 AnyTable = Table[Any, Any]
-AnySink = Topic[Any, Any] | Agent[Any, Any] | Channel[Any] | ChannelAgent[Any, Any] | Callable[[Any], Any]
 
 _APP_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}")
 
@@ -55,6 +53,7 @@ class AppConfig:
     commit_interval_ms: int = 100
     errors: ErrorPolicy = field(default_factory=ErrorPolicy)
     broker_options: BrokerOptions = field(default_factory=dict)
+    standbys: int = 0
 
     def __post_init__(self) -> None:
         if not _APP_ID.fullmatch(self.app_id):
@@ -69,6 +68,8 @@ class AppConfig:
         if self.commit_interval_ms < 1:
             raise ConfigError("commit_interval must be at least a millisecond")
         checked_options(self.broker_options)
+        if self.standbys < 0:
+            raise ConfigError(f"standbys={self.standbys} must be 0 or more")
 
     @property
     def max_record_bytes(self) -> int:
@@ -89,7 +90,9 @@ class App(DeclaresJobs):
 
     `broker_options` are librdkafka's settings by their own names, for TLS, SASL and tuning, such as
     `{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ..., "sasl.password": ...}`;
-    those that Ottla's guarantees rest on are refused. Raises `ConfigError` for an option out of range.
+    those that Ottla's guarantees rest on are refused. `standbys` is on how many other workers a copy of each task's
+    state is kept up, so that one of them takes the task over without restoring. Raises `ConfigError` for an option
+    out of range.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class App(DeclaresJobs):
         retries: int = 0,
         retry_backoff: Duration = timedelta(milliseconds=100),
         broker_options: BrokerOptions | None = None,
+        standbys: int = 0,
     ) -> None:
         self.config = AppConfig(
             id,
@@ -123,9 +127,9 @@ class App(DeclaresJobs):
                 on_production_error,
             ),
             broker_options=dict(broker_options or {}),
+            standbys=standbys,
         )
         self._graph = Graph(id)
-        self.commands: dict[str, Callable[..., Any]] = {}
         super().__init__(self._graph.lead)
 
     @property
@@ -399,37 +403,19 @@ class App(DeclaresJobs):
             return Stream(self._graph, self._graph.source(source), source.key_codec, source.value_codec)
         raise TopologyError(f"app.stream() takes a topic or an agent, not {source!r}")
 
-    @overload
     def agent(
         self,
         source: Topic[Any, V] | Agent[Any, V] | Stream[V],
         *,
         name: str | None = None,
         uses: Sequence[AnyTable] = (),
-        sink: Sequence[AnySink] = (),
+        sink: Sequence[Topic[Any, Any] | Agent[Any, Any] | Callable[[Any], Any]] = (),
         batch: bool = False,
         concurrency: int = 1,
         on_error: OnError | None = None,
         retries: int | None = None,
         retry_backoff: Duration | None = None,
-    ) -> AgentDecorator[V]: ...
-    @overload
-    def agent(
-        self, source: Channel[V], *, name: str | None = None, sink: Sequence[AnySink] = (), concurrency: int = 1
-    ) -> ChannelAgentDecorator[V]: ...
-    def agent(
-        self,
-        source: Topic[Any, V] | Agent[Any, V] | Stream[V] | Channel[V],
-        *,
-        name: str | None = None,
-        uses: Sequence[AnyTable] = (),
-        sink: Sequence[AnySink] = (),
-        batch: bool = False,
-        concurrency: int = 1,
-        on_error: OnError | None = None,
-        retries: int | None = None,
-        retry_backoff: Duration | None = None,
-    ) -> AgentDecorator[V] | ChannelAgentDecorator[V]:
+    ) -> AgentDecorator[V]:
         """Declares the function below as an agent over a topic or stream.
 
         - An **async** function is called once per task with its `Stream` and runs as long as the task; what it yields
@@ -450,19 +436,7 @@ class App(DeclaresJobs):
 
         The agent's name is the function's, or `name`. Tables it uses are found in its code; `uses` names those that
         cannot be seen there.
-
-        An agent over a channel runs in the worker, outside the tasks: see `channels.py`.
         """
-        if isinstance(source, Channel):
-            if uses or batch or retries or retry_backoff or on_error:
-                raise TopologyError("an agent over a channel takes name=, sink= and concurrency= only: it is no task")
-            return ChannelAgentDecorator(
-                source,
-                lambda agent: self.jobs.add_channel_agent(agent, concurrency),
-                name=name,
-                sink=sink,
-                fail=self.config.errors.on_error == "fail",
-            )
         stream = source if isinstance(source, Stream) else self.stream(source)
         topic = source if isinstance(source, Topic) else None
         return AgentDecorator(
@@ -476,11 +450,6 @@ class App(DeclaresJobs):
             concurrency=concurrency,
             errors=StepPolicy(on_error, retries, retry_backoff),
         )
-
-    def channel(self, *, maxsize: int = 1_000) -> Channel[Any]:
-        """A stream within the process, in memory, outside transactions. Sending to it waits while `maxsize` events
-        wait."""
-        return Channel(maxsize)
 
     def punctuate(
         self,
@@ -509,29 +478,6 @@ class App(DeclaresJobs):
 
         return declare
 
-    @overload
-    def command(self, function: F) -> F: ...
-    @overload
-    def command(self, *, name: str | None = None) -> Callable[[F], F]: ...
-    def command(self, function: F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
-        """Declares the function below, async or not, as a command of the app: its parameters are what it takes on the
-        command line, by their annotations (typer). It runs under `app.client()`, so it may send and ask."""
-
-        def declare(function: F) -> F:
-            label = (name or function.__name__).replace("_", "-")
-            if label in self.commands:
-                raise DuplicateName(f"there are two commands named {label!r}; give one of them name=")
-            self.commands[label] = function
-            return function
-
-        return declare if function is None else declare(function)
-
-    def main(self) -> None:
-        """Runs what the command line says, `worker` or a command of the app, and exits: the last line of a script."""
-        from ottla.app_commands import run_main
-
-        run_main(self)
-
     def declared_topic(self, name: str) -> Topic[Any, Any]:
         """The topic declared under this name. Raises `TopologyError` if there is none."""
         return self._graph.declared_topic(name)
@@ -543,8 +489,6 @@ class App(DeclaresJobs):
     @property
     def topology(self) -> Topology:
         """The graph of all that is declared so far. Raises `TopologyError` if it cannot run."""
-        if self.jobs and self._graph.is_empty:
-            self._graph.lead()  # A worker reads something, and be it the leader's empty topic.
         return self._graph.freeze(dead_letter_topic(self.config.dead_letter_topic))
 
     def client(self) -> Client:

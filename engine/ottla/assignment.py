@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ottla.app import AppConfig
-from ottla.errors import OttlaError
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores
@@ -87,19 +86,28 @@ class TaskMaker:
         self._stores = stores
         self._global_tables = global_tables
 
-    def task_ids(self, partitions: Iterable[TopicPartition]) -> list[TaskId]:
-        """The tasks whose inputs these are. Raises `OttlaError` when a task would lack one of its inputs."""
-        assigned = set(partitions)
-        found = []
-        for part in self._topology.subtopologies:
-            for number in sorted({where.partition for where in assigned if where.topic in part.inputs}):
-                lacking = [topic for topic in part.inputs if TopicPartition(topic, number) not in assigned]
-                if lacking:
-                    raise OttlaError(
-                        f"partition {number} of topic {lacking[0]!r} was assigned to another worker than its fellows; "
-                        "every worker of an app must run the same topology"
-                    )
-                found.append(TaskId(part.index, number))
+    def inputs(self, task_id: TaskId) -> list[TopicPartition]:
+        """The partitions that the task reads."""
+        part = self._topology.subtopologies[task_id.subtopology]
+        return [TopicPartition(topic, task_id.partition) for topic in part.inputs]
+
+    def changelogs(self, task_id: TaskId) -> list[TopicPartition]:
+        """The changelog partitions of the task's stores."""
+        part = self._topology.subtopologies[task_id.subtopology]
+        return [TopicPartition(spec.changelog, task_id.partition) for spec in part.stores]
+
+    def stateful(self, task_ids: Iterable[TaskId]) -> set[TaskId]:
+        """Those of the tasks that have stores."""
+        return {task_id for task_id in task_ids if self._topology.subtopologies[task_id.subtopology].stores}
+
+    def offsets(self, task_ids: Iterable[TaskId]) -> dict[TaskId, int]:
+        """The sum of the changelog offsets at which the state of each task is, if there is any here."""
+        found = {}
+        for task_id in task_ids:
+            part = self._topology.subtopologies[task_id.subtopology]
+            offsets = [self._stores.offset(str(task_id), spec.name) for spec in part.stores]
+            if any(offset is not None for offset in offsets):
+                found[task_id] = sum(offset or 0 for offset in offsets)
         return found
 
     def open_stores(self, task_id: TaskId) -> dict[TopicPartition, KeyValueStore]:

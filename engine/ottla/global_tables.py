@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
 
 from ottla.state.changelog import RestoreProgress, restore
 from ottla.state.global_store import GlobalStore
@@ -18,6 +17,7 @@ from ottla.state.store import Stores, StoreSpec
 from ottla.transport.contract import TopicPartition, Transport
 
 _STOP_CHECK_S = 0.05
+_POLL_S = 0.25
 
 
 class GlobalTables:
@@ -81,7 +81,11 @@ class GlobalTables:
 
     async def _follow(self, transport: Transport) -> None:
         positions = {where: table.partition(where.partition).offset or 0 for where, table in self._parts.items()}
-        async with aclosing(transport.follow(positions)) as batches:
-            async for batch in batches:
-                for where, messages in batch.items():
+        follower = transport.follower()
+        try:
+            follower.add(positions)
+            while True:
+                for where, messages in (await follower.poll(_POLL_S)).messages.items():
                     self._parts[where].apply(where.partition, messages)
+        finally:
+            await follower.close()

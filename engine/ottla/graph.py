@@ -154,10 +154,6 @@ class Graph:
             self.add(name, "source", lambda context, step: Source(context, step, topic), source=topic)
         return name
 
-    @property
-    def is_empty(self) -> bool:
-        return not self._steps
-
     def lead(self) -> None:
         """One of the app's workers at a time is to be its leader."""
         self._has_leader = True
@@ -206,7 +202,7 @@ class Graph:
     def _step(self, declared: _Declared) -> Step:
         tables = {table.name: table for table in (*declared.tables, *tables_used_by(declared.functions))}
         for table in tables.values():
-            if table.declared not in (self._tables.get(table.name), self._global_tables.get(table.name)):
+            if table not in (self._tables.get(table.name), self._global_tables.get(table.name)):
                 raise TopologyError(f"{declared.kind} {declared.name!r} uses table {table.name!r} of another app")
         return Step(
             declared.name,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ottla.cluster.records import control_topic
 from ottla.errors import TopologyError
-from ottla.topology import Topology
+from ottla.topology import Plan, Topology
 from ottla.transport.contract import TopicSpec, Transport
 
 
-async def provision_topics(topology: Topology, transport: Transport) -> None:
-    """Makes sure that every topic of the app can be used.
+async def provision_topics(topology: Topology, transport: Transport) -> Plan:
+    """Makes sure that every topic of the app can be used, and returns what there is to run.
 
     Raises `TopologyError` for a topic without a declared partition count that does not exist, and for one whose count
     is not the declared one; `CopartitionError` where the inputs of a task differ.
     """
     counts = await _provide(topology.topics, transport)
     plan = topology.plan(counts)
-    await _provide(plan.internal_topics, transport)
+    await _provide([*plan.internal_topics, control_topic(topology.app_id)], transport)
+    return plan
 
 
 async def _provide(specs: Iterable[TopicSpec], transport: Transport) -> dict[str, int]:

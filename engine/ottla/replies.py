@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 import uuid
-from contextlib import aclosing
 from typing import NamedTuple
 
 from ottla.answers import REPLY_ID
@@ -22,6 +21,7 @@ log = logging.getLogger("ottla.replies")
 _MOST_REQUESTS = 100_000
 _PARTITIONS = 8
 _RETENTION_MS = 3_600_000
+_POLL_S = 0.25
 
 
 class Request(NamedTuple):
@@ -85,14 +85,17 @@ class Replies:
         self._reading = asyncio.create_task(self._read(ends[self._where].end))
 
     async def _read(self, start: int) -> None:
+        follower = self._transport.follower()
         try:
-            async with aclosing(self._transport.follow({self._where: start})) as batches:
-                async for batch in batches:
-                    for messages in batch.values():
-                        for message in messages:
-                            self.deliver(message)
+            follower.add({self._where: start})
+            while True:
+                for messages in (await follower.poll(_POLL_S)).messages.values():
+                    for message in messages:
+                        self.deliver(message)
         except Exception as error:
             log.exception("answers can be read no more")
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(error)
+        finally:
+            await follower.close()

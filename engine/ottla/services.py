@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ottla.errors import ProcessingFailed
@@ -55,7 +55,7 @@ class Services:
         self._notes = notes
         for job in (*self._jobs.scheduled, *self._jobs.background.values()):
             if job.name not in self._running and (notes is not None or not job.on_leader):
-                self._running[job.name] = asyncio.create_task(self._guard(job.name, self._life(job)))
+                self._running[job.name] = asyncio.create_task(self._guard(job))
 
     def follow(self) -> None:
         """This worker leads no more: runs of the leader's jobs end here and have sent nothing."""
@@ -87,11 +87,11 @@ class Services:
             if (task := self._running.pop(name, None)) is not None:
                 task.cancel()
 
-    async def _guard(self, name: str, life: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, job: Timer | CronJob | Background) -> None:
         try:
-            await life
+            await self._life(job)
         except Exception as error:
-            self._failure = ProcessingFailed(f"{name} failed: {type(error).__name__}: {error}")
+            self._failure = ProcessingFailed(f"{job.name} failed: {type(error).__name__}: {error}")
             self._failure.__cause__ = error
 
     async def _life(self, job: Timer | CronJob | Background) -> None:

@@ -13,12 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ottla.app import AppConfig
 from ottla.assignment import AssignedTask, TaskMaker
+from ottla.cluster.member import Member
+from ottla.cluster.records import control_topic
+from ottla.cluster.standby import Standbys
 from ottla.endings import Endings
 from ottla.errors import Unavailable
 from ottla.global_tables import GlobalTables
@@ -29,9 +32,10 @@ from ottla.outbox import Outbox
 from ottla.provisioning import provision_topics
 from ottla.replies import Replies
 from ottla.services import Services
-from ottla.state.changelog import RestoreProgress, restore
-from ottla.state.store import KeyValueStore, Stores
-from ottla.topology import TaskId, Topology
+from ottla.state.changelog import RestoreProgress
+from ottla.state.store import Stores
+from ottla.takeover import Takeover
+from ottla.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
 
@@ -62,7 +66,7 @@ class WorkerSummary:
 class Worker:
     """Runs an app's tasks on one transport until it is stopped, or until the end of the input if that was asked for.
 
-    It is the transport's assignment listener. `clock` gives seconds since the epoch. One worker per event loop and
+    It is the transport's group listener. `clock` gives seconds since the epoch. One worker per event loop and
     transport; `run` may be called once.
     """
 
@@ -88,19 +92,24 @@ class Worker:
         self._globals = GlobalTables(topology.global_tables, stores)
         self._maker = TaskMaker(topology, config, stores, self._globals.tables)
         self._replies = Replies(transport, config.app_id)
+        self._standbys = Standbys(transport, self._maker.open_stores)
+        self._takeover = Takeover(self._maker, transport, self._standbys, self.metrics, progress)
         self._outbox = Outbox(self._now_ms, self._replies)
         self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
         self._endings = Endings(topology.subtopologies) if until_end else None
         self._tasks: dict[TaskId, AssignedTask] = {}
         self._owners: dict[TopicPartition, AssignedTask] = {}
-        self._restoring: asyncio.Task[None] | None = None
+        self._member: Member
+        # The tasks that this worker was given and has acted on, each with the number of the assignment that gave it.
+        self._granted: dict[TaskId, int] | None = None
         self._stopping = False
-        self._assigned_once = False
         self._poll_messages = _FIRST_POLL_MESSAGES
         self._events = 0
-        # Whether something was processed since the last commit, and when the next one is due (monotonic seconds).
+        # Whether something was processed since the last commit, whether records were written, and when the next one is
+        # due (monotonic seconds).
         self._uncommitted = False
+        self._wrote = False
         self._commit_at = 0.0
         self._committed: dict[TopicPartition, int] = {}
         self._failed_commits = 0
@@ -117,10 +126,14 @@ class Worker:
         try:
             await self._transport.start()
             await self._prepare_codecs()
-            await provision_topics(self._topology, self._transport)
+            plan = await provision_topics(self._topology, self._transport)
+            self._member = self._make_member(plan)
             await self._globals.start(self._transport, self._progress, lambda: self._stopping)
             await self._services.begin()
-            await self._transport.subscribe(self._topology.input_topics, self)
+            # The inputs are subscribed to although it is not the group that assigns them: brokers expire committed
+            # offsets of topics that a group's members do not subscribe to.
+            control = control_topic(self._config.app_id).name
+            await self._transport.subscribe([control, *self._topology.input_topics], self)
             while not self._finished():
                 try:
                     await self._turn()
@@ -128,7 +141,9 @@ class Worker:
                     await self._go_back(error)
             await self._finish()
         finally:
-            await self._drop_tasks()
+            await self._takeover.cancel()
+            await self._drop(self._tasks)
+            await self._standbys.close()
             await self._globals.close()
             await self._transport.stop()
         return WorkerSummary(self._events, time.monotonic() - began)
@@ -152,28 +167,15 @@ class Worker:
 
     # -- what the transport tells
 
-    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        task_ids = self._maker.task_ids(partitions)
-        log.info("assigned %d tasks: %s", len(task_ids), " ".join(map(str, task_ids)))
-        self._assigned_once = True
-        self._restoring = asyncio.create_task(self._restore(task_ids))
+    async def joined(self, partitions: Sequence[TopicPartition]) -> None:
+        await self._member.joined(partitions)
 
-    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        log.info("%d partitions are revoked", len(partitions))
-        await self._stop_restoring()
-        try:
-            if await self._quiesce():
-                await self._settle()
-            else:
-                await self._abort()
-        except (TransactionAbortedError, DeliveryError, Unavailable) as error:
-            log.warning("the last commit before a rebalance failed, its events go to other workers: %s", error)
-            await self._abort()
-        await self._drop_tasks()
-
-    async def lost(self, partitions: Sequence[TopicPartition]) -> None:
-        log.warning("%d partitions went to other workers before this one could commit", len(partitions))
-        await self._drop_tasks()
+    async def lost(self) -> None:
+        log.warning("the group went on without this worker; its %d tasks go to others", len(self._tasks))
+        self._member.lost()
+        await self._takeover.cancel()
+        await self._drop(self._tasks)
+        self._granted = None
         await self._abort()
 
     # -- one turn
@@ -183,8 +185,9 @@ class Worker:
             return True
         return (
             self._endings is not None
-            and self._assigned_once
-            and self._restoring is None
+            and self._member.is_placed
+            and self._granted == self._member.grants()
+            and not self._takeover.under_way
             and not self._uncommitted
             and all(task.ended for task in self._tasks.values())
         )
@@ -192,8 +195,10 @@ class Worker:
     async def _turn(self) -> None:
         polled = await self._transport.poll(self._poll_messages, self._poll_timeout_s())
         self._services.check()
-        self._start_restored()
         self._globals.check()
+        self._standbys.check()
+        self._member.take(polled)
+        self._start_restored()
         for where in polled.messages.keys() | polled.ends.keys():
             if (owner := self._owners.get(where)) is not None:
                 owner.take(where, polled)
@@ -204,15 +209,17 @@ class Worker:
         self._hold_back()
         if self._endings is not None and not self._is_busy():
             await self._end_tasks(self._endings)
-        if self._commit_is_due() and not self._is_busy():
+        if self._commit_is_due() and not self._is_busy() and await self._member.may_commit():
             await self._settle()
+        if await self._member.verify():
+            await self._follow_assignment()
         if time.monotonic() >= self._lag_at:
             await self._measure_lag()
 
     def _poll_timeout_s(self) -> float:
         if self._is_busy() or any(task.changed for task in self._tasks.values()):
             return 0.0
-        if self._restoring is not None or not self._assigned_once:
+        if self._takeover.under_way or self._member.membership is None:
             return _BUSY_WAIT_S
         idle_s = _TICK_S if self._has_jobs or any(task.task.timed for task in self._tasks.values()) else _IDLE_POLL_S
         if self._uncommitted:
@@ -272,6 +279,7 @@ class Worker:
         if records:
             await self._transport.produce(records)
             self.metrics.produced.inc(len(records))
+            self._wrote = True
             self._note_uncommitted()
 
     async def _send_outbox(self) -> None:
@@ -280,6 +288,7 @@ class Worker:
             records = self._outbox.take()
             await self._transport.produce(records)
             self.metrics.produced.inc(len(records))
+            self._wrote = True
             self._note_uncommitted()
 
     def _adapt(self, events: int, seconds: float) -> None:
@@ -327,18 +336,20 @@ class Worker:
         for task in self._tasks.values():
             changes = task.task.changes(now_ms)
             await self._transport.produce(changes)
+            self._wrote = self._wrote or bool(changes)
             self.metrics.changes.inc(len(changes))
             offsets |= task.task.positions
         moved = {where: offset for where, offset in offsets.items() if self._committed.get(where) != offset}
-        if self._leader is not None:
-            # Its topic is empty. The offset makes the group check that this worker is still its owner (KIP-447).
-            moved |= dict.fromkeys(self._leader.inputs, 0)
-        written = await self._transport.commit(moved)
+        if self._wrote and not moved and self._owners:
+            # What timers and the leader wrote comes with no offset. One makes the group check the membership (KIP-447).
+            where = next(iter(self._owners))
+            moved[where] = self._committed.get(where, 0)
+        written = await self._transport.commit(moved, self._member.membership)
         for task in self._tasks.values():
             task.task.committed(written)
         self._outbox.committed()
         self._committed |= moved
-        self._uncommitted = False
+        self._uncommitted = self._wrote = False
         self._failed_commits = 0
         self.metrics.commit_seconds.observe(time.perf_counter() - began)
 
@@ -352,14 +363,18 @@ class Worker:
         if self._failed_commits > _FAILED_COMMITS and isinstance(error, TransportError):
             raise error
         log.warning("going back to the last commit: %s", error)
+        await self._undo()
+        await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
+
+    async def _undo(self) -> None:
+        """Makes all that was done since the last commit undone: tasks begin anew there."""
         await self._abort()
         for task_id, task in self._tasks.items():
             await _cancel(task.running)
             self._tasks[task_id] = await self._maker.remake(task)
-        await self._transport.rewind()
-        self._uncommitted = False
-        self._begin_tasks()
-        await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
+        self._transport.stop_reading(list(self._owners))
+        self._uncommitted = self._wrote = False
+        self._begin(self._tasks)
 
     async def _abort(self) -> None:
         await self._transport.abort()
@@ -367,58 +382,91 @@ class Worker:
 
     # -- tasks come and go
 
-    async def _restore(self, task_ids: Sequence[TaskId]) -> None:
-        began = time.perf_counter()
-        opened: dict[TaskId, dict[TopicPartition, KeyValueStore]] = {}
+    def _make_member(self, plan: Plan) -> Member:
+        control = TopicPartition(control_topic(self._config.app_id).name, 0)
+        changelogs = {task: found for task in plan.tasks if (found := self._maker.changelogs(task))}
+        return Member(
+            self._transport,
+            control,
+            plan.tasks,
+            changelogs,
+            standbys=self._config.standbys,
+            address=None,
+            offsets=lambda: self._maker.offsets(changelogs),
+            now_ms=self._now_ms,
+        )
+
+    async def _follow_assignment(self) -> None:
+        """Lets go of the tasks that are to be others', takes those that are to be this worker's, and says so."""
+        member = self._member
+        grants = member.grants()
+        if grants != self._granted:
+            had = self._granted or {}
+            await self._let_go({task for task, since in had.items() if grants.get(task) != since})
+            log.info("assigned %d tasks: %s", len(grants), " ".join(map(str, sorted(grants))))
+            self._granted = grants
+            await self._takeover.begin(set(grants) - self._tasks.keys())
+            self._begin(())
+        copies = member.copies() - grants.keys()
+        if copies != self._standbys.tasks:
+            await self._standbys.keep(copies)
+        member.acted(self._maker.stateful(self._tasks) | self._standbys.warm)
+        if member.has_news and not self._is_busy() and await member.may_commit():
+            await self._settle()
+            await member.speak()
+
+    async def _let_go(self, tasks: set[TaskId]) -> None:
+        """Ends tasks: after a last commit if they were asked for, without if they were given away meanwhile."""
+        await self._takeover.cancel()
+        running = tasks & self._tasks.keys()
+        if not running:
+            return
+        if not tasks <= self._member.asked_back():
+            log.warning("tasks went to others while the group did not hear of this worker; going back")
+            await self._drop(running)
+            await self._undo()
+            return
         try:
-            for task_id in task_ids:
-                opened[task_id] = self._maker.open_stores(task_id)
-            stores = {where: store for each in opened.values() for where, store in each.items()}
-            if stores:
-                records = await restore(self._transport, stores, self._progress)
-                self.metrics.restored.inc(records)
-                self.metrics.restore_seconds.observe(time.perf_counter() - began)
-            tasks = {task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}
-            self._committed = await self._transport.committed(
-                [where for task in tasks.values() for where in task.inputs]
-            )
-            self._tasks = tasks
-        except BaseException:
-            for each in opened.values():
-                for store in each.values():
-                    store.close()
-            raise
+            if await self._quiesce():
+                await self._settle()
+            else:
+                await self._undo()
+        except (TransactionAbortedError, DeliveryError, Unavailable) as error:
+            log.warning("the last commit of tasks failed, their events go to other workers: %s", error)
+            await self._undo()
+        await self._drop(running)
 
     def _start_restored(self) -> None:
-        if self._restoring is not None and self._restoring.done():
-            restoring, self._restoring = self._restoring, None
-            restoring.result()
-            self._begin_tasks()
+        if (restored := self._takeover.finished()) is not None:
+            self._tasks |= restored.tasks
+            self._committed |= restored.committed
+            self._begin(restored.tasks)
 
-    def _begin_tasks(self) -> None:
-        """Reads the inputs of new tasks from the committed offsets on."""
-        self._owners = {where: task for task in self._tasks.values() for where in task.inputs}
+    def _begin(self, tasks: Iterable[TaskId]) -> None:
+        """Reads the inputs of tasks from the committed offsets on."""
+        inputs = {where: self._tasks[task_id] for task_id in tasks for where in self._tasks[task_id].inputs}
+        self._owners |= inputs
+        self._transport.start_reading({where: self._committed.get(where, 0) for where in inputs})
         self.metrics.tasks.set(len(self._tasks))
-        self._transport.resume(self._owners)
         self._services.ready(None if self._leader is None else self._leader.caches[LEADER_STORE])
 
-    async def _stop_restoring(self) -> None:
-        restoring, self._restoring = self._restoring, None
-        await _cancel(restoring)
-
-    async def _drop_tasks(self) -> None:
-        """Ends all tasks as they are; what they did since the last commit is not committed here."""
-        await self._stop_restoring()
-        self._services.follow()
-        for task in self._tasks.values():
+    async def _drop(self, task_ids: Iterable[TaskId]) -> None:
+        """Ends tasks as they are; what they did since the last commit is not committed here."""
+        for task_id in list(task_ids):
+            task = self._tasks.pop(task_id)
+            if LEADER_STORE in task.caches:
+                self._services.follow()
             await _cancel(task.running)
             await task.task.close()
             task.close_stores()
-        self._tasks.clear()
-        self._owners.clear()
-        self._committed.clear()
-        self._uncommitted = False
-        self.metrics.tasks.set(0)
+            inputs = task.inputs
+            self._transport.stop_reading(inputs)
+            for where in inputs:
+                del self._owners[where]
+                self._committed.pop(where, None)
+        if not self._tasks:
+            self._uncommitted = False
+        self.metrics.tasks.set(len(self._tasks))
         self.metrics.lag.clear()
 
     async def _quiesce(self) -> bool:
@@ -435,7 +483,10 @@ class Worker:
             if not await self._quiesce():
                 log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
                 return
-            await self._settle()
+            if await self._member.may_commit():
+                await self._settle()
+                await self._drop(self._tasks)
+                await self._member.leave()
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)
 

@@ -58,8 +58,7 @@ async def list_offsets(broker: Broker, context: RequestContext, request: ListOff
             for index, asked in times.items()
             if asked > 1
         ]
-        if partitions:
-            response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=partitions))
+        response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=partitions))
     return response
 
 

@@ -27,7 +27,7 @@ async def restore(
     restored whole: what it missed cannot be known. Interrupted, every store is exact for the offset it has.
     """
     ranges = await transport.offset_ranges(stores)
-    missing = {where: _missing(store, ranges[where]) for where, store in stores.items()}
+    missing = {where: missing_range(store, ranges[where]) for where, store in stores.items()}
     restored = 0
     if progress is not None:
         progress.started(sum(end - start for start, end in missing.values()))
@@ -51,7 +51,8 @@ async def restore(
     return restored
 
 
-def _missing(store: KeyValueStore, changelog: OffsetRange) -> OffsetRange:
+def missing_range(store: KeyValueStore, changelog: OffsetRange) -> OffsetRange:
+    """What the store lacks of its changelog. A store whose offset is not in there any more is cleared."""
     offset = store.offset
     if offset is not None and not changelog.start <= offset <= changelog.end:
         store.clear()

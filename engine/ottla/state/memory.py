@@ -61,5 +61,9 @@ class MemoryStores:
     def open(self, task: str, name: str) -> KeyValueStore:
         return self._stores.setdefault((task, name), MemoryStore())
 
+    def offset(self, task: str, name: str) -> int | None:
+        store = self._stores.get((task, name))
+        return None if store is None else store.offset
+
     def close(self) -> None:
         self._stores.clear()

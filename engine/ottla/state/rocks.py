@@ -33,8 +33,7 @@ class RocksStore:
         self._family = family
         self._handle = stores.database.get_column_family_handle(name)
         self._offset_key = name.encode()
-        stored = stores.database.get(self._offset_key)
-        self._offset = None if stored is None else int.from_bytes(stored, "big")
+        self._offset = stores.stored_offset(name)
 
     @property
     def offset(self) -> int | None:
@@ -124,6 +123,13 @@ class RocksStores:
             self._existing.add(family_name)
         self._opened.add(family_name)
         return RocksStore(self, family_name, family)
+
+    def offset(self, task: str, name: str) -> int | None:
+        return self.stored_offset(f"{task}/{name}")
+
+    def stored_offset(self, family_name: str) -> int | None:
+        stored = self.database.get(family_name.encode())
+        return None if stored is None else int.from_bytes(stored, "big")
 
     def recreate(self, family_name: str) -> Rdict:
         """Empties a column family by dropping it: at once, whatever its size."""

@@ -8,7 +8,7 @@ runs: an event sees the keys of its own partition, as in Kafka Streams and Faust
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from ottla.errors import ConfigError, NotInTask, TopologyError
 from ottla.processor import TaskContext, current
@@ -17,13 +17,7 @@ from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
-from ottla.state.window_slots import window_spec
-from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
-from ottla.windows.definitions import Window
-
-if TYPE_CHECKING:
-    from ottla.tables.windowed import WindowedTable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -65,8 +59,6 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         self.default = default
         self.source = source
         self.partitions = partitions
-        self.declared: Table[Any, Any] = self
-        """The table that was declared, of which this may be a view by time."""
 
     __hash__ = object.__hash__
 
@@ -84,7 +76,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
             value = current.get().stores[self.name].get(key)
         except LookupError:
             value = self._part().get(key)
-        return self.or_default(key) if value is None else value
+        return self._or_default(key) if value is None else value
 
     def __setitem__(self, key: K, value: V | None) -> None:
         try:
@@ -124,7 +116,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         """The value of the key. A key that is missing gets `default`, or else the table's default, and keeps it."""
         value = self._part().get(key)
         if value is None:
-            self[key] = value = self.or_default(key) if default is None else default
+            self[key] = value = self._or_default(key) if default is None else default
         return value
 
     # -- many keys
@@ -175,32 +167,6 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         for key in self:
             self[key] = None
 
-    # -- windows
-
-    def tumbling(self, size: Duration, expires: Duration | None = None) -> WindowedTable[K, V]:
-        """The table with windows side by side: what it gives is used in its place.
-
-        A window is over when stream time is `expires` past its end; without that its values stay for ever.
-        """
-        size_ms = duration_ms(size, "a window's size")
-        return self._windowed(Window(size_ms, size_ms), expires)
-
-    def hopping(self, size: Duration, step: Duration, expires: Duration | None = None) -> WindowedTable[K, V]:
-        """The table with windows of `size` that begin every `step`; otherwise as `tumbling`."""
-        window = Window(duration_ms(size, "a window's size"), duration_ms(step, "a window's step"))
-        return self._windowed(window, expires)
-
-    def _windowed(self, window: Window, expires: Duration | None) -> WindowedTable[K, V]:
-        from ottla.tables.windowed import WindowedTable  # It is a table itself.
-
-        if type(self) is not Table or self.source is not None or self.spec.cache is not None:
-            raise TopologyError(f"{self!r} cannot have windows: only a table that agents write can, without ttl=")
-        expires_ms = None if expires is None else duration_ms(expires, "a window's expires")
-        self.spec = window_spec(
-            self.name, self.spec.changelog, self.key_codec, self.value_codec, window.size_ms, expires_ms
-        )
-        return WindowedTable(self, window)
-
     # -- a part of it, for whoever holds one: tests, queries from outside, joins
 
     def part_in(self, context: TaskContext) -> Part:
@@ -236,8 +202,7 @@ class Table(MutableMapping[K, V], Generic[K, V]):
     def _entries(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, V]]:
         return self.entries(self._part(), start, end)
 
-    def or_default(self, key: Any) -> V:
-        """The default, for a key that is missing. Raises `KeyError` if there is none."""
+    def _or_default(self, key: Any) -> V:
         if self.default is None:
             raise KeyError(key)
         return self.default()

@@ -9,7 +9,7 @@ a bound.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -81,23 +81,48 @@ class Polled:
     ends: dict[TopicPartition, int] = field(default_factory=dict)
 
 
-class AssignmentListener(Protocol):
-    """Who is told which partitions are this worker's. The calls come while `Transport.poll` is awaited, one after
-    another.
+Membership = bytes
+"""A worker's place in a generation of its group, as the broker knows it. Opaque; equal ones are the same."""
+
+
+class GroupListener(Protocol):
+    """Who is told how the consumer group goes on. The calls come while `Transport.poll` is awaited, one after another.
+
+    The group's own assignment of partitions elects: the control topic's only partition makes its holder the leader.
+    What a worker reads is its own business (`start_reading`).
     """
 
-    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        """These partitions are ours now; they are paused until they are resumed. Must not take long."""
+    async def joined(self, partitions: Sequence[TopicPartition]) -> None:
+        """A generation of the group began; in it, these partitions are this worker's. Must not take long."""
 
-    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """These partitions go to another worker when this returns: the last moment to commit for them."""
+    async def lost(self) -> None:
+        """The group went on without this worker: nothing that is not committed can be."""
 
-    async def lost(self, partitions: Sequence[TopicPartition]) -> None:
-        """These partitions belong to another worker already: what is not committed must be dropped."""
+
+class Follower(Protocol):
+    """Reads partitions outside the group for as long as it is wanted: how copies of state are kept."""
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Reads these partitions too, from these offsets on."""
+
+    def remove(self, partitions: Collection[TopicPartition]) -> None:
+        """Reads these partitions no more."""
+
+    async def poll(self, timeout_s: float) -> Polled:
+        """Committed messages that came, and the ends that were reached. Waits while there are none.
+
+        A wait that is given up may go on for its time, and `close` waits for it.
+        """
+        ...
+
+    async def close(self) -> None: ...
 
 
 class Transport(Protocol):
     """A broker as the worker sees it. Every coroutine raises `TransportError` or one of its kinds."""
+
+    @property
+    def worker_id(self) -> str: ...
 
     async def start(self) -> None:
         """Connects and, when exactly once, fences every earlier producer of the same id. Bounded in time."""
@@ -112,15 +137,34 @@ class Transport(Protocol):
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         """Creates the topics and waits until they can be used. A topic that exists already is no error."""
 
-    async def subscribe(self, topics: Sequence[str], listener: AssignmentListener) -> None:
-        """Joins the consumer group for these topics."""
+    async def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
+        """Joins the consumer group of the app, whose topics these are."""
+
+    async def membership(self) -> Membership:
+        """This worker's place in the group's newest generation that it knows of."""
+        ...
+
+    async def members(self) -> set[str]:
+        """The worker ids of the group's members."""
+        ...
+
+    async def fence(self, worker_id: str) -> None:
+        """Exactly once: what a worker has open is aborted, and it commits no more until it is started anew."""
 
     async def poll(self, max_messages: int, timeout_s: float) -> Polled:
         """Waits until there are messages or the time is over, then takes what is there, `max_messages` at most.
 
-        A partition without a committed offset begins at its log start offset. Only committed messages are delivered.
+        Only committed messages are delivered.
         """
         ...
+
+    def start_reading(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Polls bring messages of these partitions too, from these offsets on, or from the log start offset if that is
+        later.
+        """
+
+    def stop_reading(self, partitions: Collection[TopicPartition]) -> None:
+        """Polls bring no messages of these partitions any more, until reading is started anew."""
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         """No messages of these partitions are polled until they are resumed."""
@@ -135,10 +179,13 @@ class Transport(Protocol):
         not.
         """
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def commit(
+        self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
+    ) -> dict[TopicPartition, int]:
         """Settles every record produced since the last commit together with the next offsets to read.
 
-        Exactly once: in one transaction. At least once: all records are acknowledged before the offsets are stored.
+        Exactly once: in one transaction, which the group refuses if there are offsets and this `membership`, or without
+        one the newest, is over (KIP-447). At least once: all records are acknowledged before the offsets are stored.
         Returns, for each partition that a record was addressed to by number, the offset after the last such record.
         Raises `TransactionAbortedError` or `DeliveryError` when nothing was committed, and `FatalTransportError` when
         nothing can be.
@@ -148,11 +195,8 @@ class Transport(Protocol):
     async def abort(self) -> None:
         """Drops what was produced since the last commit. At least once, records that are on their way stay written."""
 
-    async def rewind(self) -> None:
-        """Goes back to the committed offsets of all assigned partitions and pauses them, as after an assignment."""
-
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """The group's committed offset of each partition that has one."""
+        """The group's committed offset of each partition that has one, when no transaction is pending there."""
         ...
 
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]: ...
@@ -169,10 +213,6 @@ class Transport(Protocol):
         """
         ...
 
-    def follow(self, positions: Mapping[TopicPartition, int]) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
-        """Reads the committed messages of these partitions from the positions on, outside the group, and goes on as
-        more are written.
-
-        For copies that are kept up to date. Never ends by itself: whoever iterates closes it. Batches are bounded.
-        """
+    def follower(self) -> Follower:
+        """A new reader outside the group."""
         ...

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -21,7 +22,9 @@ from confluent_kafka.admin import AdminClient
 from ottla.transport import kafka_admin
 from ottla.transport.calls import CallThread
 from ottla.transport.contract import (
-    AssignmentListener,
+    Follower,
+    GroupListener,
+    Membership,
     Message,
     OffsetRange,
     OutputRecord,
@@ -32,7 +35,7 @@ from ottla.transport.contract import (
 from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
-from ottla.transport.kafka_reader import follow, read_ranges
+from ottla.transport.kafka_reader import KafkaFollower, read_ranges
 from ottla.transport.kafka_settings import KafkaSettings, Settings
 
 log = logging.getLogger("ottla.kafka")
@@ -59,18 +62,20 @@ class KafkaTransport:
         self._consumer_calls = CallThread("ottla-consumer")
         self._producer_calls = CallThread("ottla-producer")
         self._loop: asyncio.AbstractEventLoop
-        self._listener: AssignmentListener | None = None
-        self._assigned: list[TopicPartition] = []
-        # The partitions that were resumed, each with the next offset that will be taken.
-        self._reading: dict[TopicPartition, int] = {}
-        self._rebalances = 0
-        # Partitions to pause (True) or resume at the next poll: consumer calls of two threads would block each other.
-        self._pauses: dict[TopicPartition, bool] = {}
+        self._listener: GroupListener | None = None
+        self._assigned: set[TopicPartition] = set()
+        self._reading: set[TopicPartition] = set()
+        # What is to be read or paused from the next poll on: consumer calls of two threads would block each other.
+        self._changes: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
         self._in_transaction = False
         self._undelivered = ""
         self._written: dict[TopicPartition, int] = {}
         self._stopped = False
+
+    @property
+    def worker_id(self) -> str:
+        return self._settings.worker_id
 
     # -- life
 
@@ -116,16 +121,22 @@ class KafkaTransport:
             log.warning("closing the producer: %s", kafka_error(failure).str())
 
     def _leave(self) -> None:
-        """Leaves the group, so that others have the partitions at once, and closes the consumer.
+        """Leaves the group, so that others have the tasks at once, and closes the consumer.
 
         Closing alone would not do: a static member (KIP-345) that closes is expected back within its session timeout.
         One that gives up its subscription before leaves.
         """
-        self._consumer.unsubscribe()
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while self._assigned and time.monotonic() < deadline:
-            self._consumer.poll(0.05)
-        self._consumer.close()
+        try:
+            self._consumer.incremental_unassign(_kafka_partitions(self._reading))
+            self._consumer.unsubscribe()
+            deadline = time.monotonic() + _STOP_TIMEOUT_S
+            while self._assigned and time.monotonic() < deadline:
+                self._consumer.poll(0.05)
+        except KafkaException as failure:
+            # As of one that its successor has fenced: it is no member any more.
+            log.warning("leaving the group: %s", kafka_error(failure).str())
+        finally:
+            self._consumer.close()
 
     # -- topics
 
@@ -140,58 +151,75 @@ class KafkaTransport:
 
     # -- reading
 
-    async def subscribe(self, topics: Sequence[str], listener: AssignmentListener) -> None:
+    async def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
         self._listener = listener
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
+    async def membership(self) -> Membership:
+        found: Membership = await self._consumer_calls.run(self._consumer.consumer_group_metadata)
+        return found
+
+    async def members(self) -> set[str]:
+        return await self._producer_calls.run(kafka_admin.group_members, self._admin, self._settings.app_id)
+
+    async def fence(self, worker_id: str) -> None:
+        if self._settings.exactly_once:
+            await self._producer_calls.run(self._fence, replace(self._settings, worker_id=worker_id))
+
+    def _fence(self, settings: KafkaSettings) -> None:
+        """The newer producer of a transactional id makes the coordinator abort what the older one has open."""
+        producer = Producer(settings.producer(), logger=ClientLog())
+        self._patiently(producer.init_transactions, f"fencing worker {settings.worker_id}")
+
     async def poll(self, max_messages: int, timeout_s: float) -> Polled:
-        changes, self._pauses = self._pauses, {}
+        changes, self._changes = self._changes, []
         taken = await self._consumer_calls.run(self._take, max_messages, timeout_s, changes)
         self._producer.poll(0)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        if not taken:
-            return Polled()
-        polled = sort_messages(taken)
-        for where, messages in polled.messages.items():
-            self._reading[where] = messages[-1].offset() + 1
-        return polled
+        return sort_messages(taken) if taken else Polled()
 
     def _take(
-        self, max_messages: int, timeout_s: float, pauses: Mapping[TopicPartition, bool]
+        self, max_messages: int, timeout_s: float, changes: list[Callable[[], None]]
     ) -> list[confluent_kafka.Message]:
         """What is in the local queue, at once; else the first message that comes, and what came with it."""
-        consumer, rebalances = self._consumer, self._rebalances
+        consumer = self._consumer
         try:
-            if pauses:
-                self._apply(pauses)
+            for change in changes:
+                change()
             taken = consumer.consume(max_messages, 0)
             if not taken and (first := consumer.poll(timeout_s)) is not None:
                 taken = [first, *consumer.consume(max_messages - 1, 0)]
         except KafkaException as failure:
             raise transport_error(kafka_error(failure), "reading from the broker") from failure
-        # What a rebalance interrupted is of partitions that are gone or begin anew: those are resumed in the next call.
-        return taken if rebalances == self._rebalances else []
+        return taken
+
+    def start_reading(self, positions: Mapping[TopicPartition, int]) -> None:
+        def change() -> None:
+            self._consumer.incremental_assign(_kafka_partitions(positions, positions))
+            self._reading |= positions.keys()
+
+        if positions:
+            self._changes.append(change)
+
+    def stop_reading(self, partitions: Collection[TopicPartition]) -> None:
+        def change() -> None:
+            self._consumer.incremental_unassign(_kafka_partitions(partitions))
+            self._reading.difference_update(partitions)
+
+        if partitions:
+            self._changes.append(change)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        self._pauses.update(dict.fromkeys(partitions, True))
+        paused = list(partitions)
+        self._changes.append(lambda: self._consumer.pause(_kafka_partitions(self._reading.intersection(paused))))
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        self._pauses.update(dict.fromkeys(partitions, False))
-
-    def _apply(self, pauses: Mapping[TopicPartition, bool]) -> None:
-        ours = [where for where in pauses if where in self._assigned]
-        started = [where for where in ours if not pauses[where] and where not in self._reading]
-        if started:
-            committed = self._committed(started)
-            self._reading |= {where: committed.get(where, confluent_kafka.OFFSET_BEGINNING) for where in started}
-            self._consumer.assign(_kafka_partitions(self._reading, self._reading))
-        reading = [where for where in ours if where in self._reading]
-        self._consumer.pause(_kafka_partitions(where for where in reading if pauses[where]))
-        self._consumer.resume(_kafka_partitions(where for where in reading if not pauses[where]))
+        resumed = list(partitions)
+        self._changes.append(lambda: self._consumer.resume(_kafka_partitions(self._reading.intersection(resumed))))
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return await self._consumer_calls.run(self._committed, list(partitions))
@@ -220,46 +248,34 @@ class KafkaTransport:
     def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
         return read_ranges(self._settings, ranges)
 
-    def follow(self, positions: Mapping[TopicPartition, int]) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
-        return follow(self._settings, positions)
+    def follower(self) -> Follower:
+        return KafkaFollower(self._settings)
 
-    async def rewind(self) -> None:
-        await self._consumer_calls.run(self._stop_reading)
+    # -- rebalancing; librdkafka calls these on the consumer thread, inside `_take`. None assigns what the group says:
+    # -- what is read is said by `start_reading`. Something must be assigned, even if nothing, or the client would.
 
-    def _stop_reading(self) -> None:
-        self._reading.clear()
-        self._consumer.assign([])
+    def _on_assign(self, consumer: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+        consumer.incremental_assign([])
+        self._assigned |= {TopicPartition(each.topic, each.partition) for each in partitions}
+        if self._listener is not None:
+            self._tell(self._listener.joined(sorted(self._assigned)))
 
-    # -- rebalancing; librdkafka calls these on the consumer thread, inside `_take`
-
-    def _on_assign(self, _: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        # Reading begins with `resume`, from offsets we name: that is at once, while librdkafka takes up to a second to
-        # resume a partition that was paused.
-        self._stop_reading()
-        self._assigned = [TopicPartition(each.topic, each.partition) for each in partitions]
-        self._rebalanced(lambda listener: listener.assigned)
-
-    def _on_revoke(self, consumer: Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
-        self._rebalanced(lambda listener: listener.revoked)
-        self._assigned = []
-        self._reading.clear()
-        consumer.unassign()
+    def _on_revoke(self, consumer: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+        consumer.incremental_unassign([])
+        self._assigned -= {TopicPartition(each.topic, each.partition) for each in partitions}
 
     def _on_lost(self, consumer: Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
-        self._rebalanced(lambda listener: listener.lost)
-        self._assigned = []
-        self._reading.clear()
-        consumer.unassign()
-
-    def _rebalanced(self, told: Callable[[AssignmentListener], Callable[[list[TopicPartition]], Any]]) -> None:
-        """Runs the listener on the event loop and waits for it; what it raises is raised by the `poll` under way."""
-        self._rebalances += 1
+        consumer.incremental_unassign([])
+        self._assigned.clear()
         if self._listener is not None:
-            listen = told(self._listener)
-            try:
-                self._consumer_calls.wait_for(listen(self._assigned), self._loop)
-            except BaseException as failure:
-                self._failure = failure
+            self._tell(self._listener.lost())
+
+    def _tell(self, telling: Coroutine[Any, Any, None]) -> None:
+        """Runs it on the event loop and waits for it; what it raises is raised by the `poll` under way."""
+        try:
+            self._consumer_calls.wait_for(telling, self._loop)
+        except BaseException as failure:
+            self._failure = failure
 
     # -- writing
 
@@ -324,14 +340,17 @@ class KafkaTransport:
     async def flush(self) -> None:
         await self._producer_calls.run(self._settle_deliveries)
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def commit(
+        self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
+    ) -> dict[TopicPartition, int]:
         positions = _kafka_partitions(offsets, offsets)
         if self._settings.exactly_once:
             if not positions and not self._in_transaction:
                 return {}
             self._begin()
-            group = await self._consumer_calls.run(self._consumer.consumer_group_metadata) if positions else None
-            await self._producer_calls.run(self._commit_transaction, positions, group)
+            if positions and membership is None:
+                membership = await self.membership()
+            await self._producer_calls.run(self._commit_transaction, positions, membership)
             self._in_transaction = False
         else:
             await self._producer_calls.run(self._settle_deliveries)
@@ -340,12 +359,16 @@ class KafkaTransport:
         written, self._written = self._written, {}
         return written
 
-    def _commit_transaction(self, positions: list[confluent_kafka.TopicPartition], group: Any) -> None:
+    def _commit_transaction(
+        self, positions: list[confluent_kafka.TopicPartition], membership: Membership | None
+    ) -> None:
         producer = self._producer
-        if positions:
-            self._patiently(partial(producer.send_offsets_to_transaction, positions, group), "adding the offsets")
-        # commit_transaction would wait for the deliveries too, but it is flush that brings their reports.
+        # The records first: once the group has taken the offsets, and the worker could be cut off and the offsets still
+        # be committed, all that goes with them is in the logs, where whoever comes next waits for the outcome. It is
+        # flush that brings the deliveries' reports; commit_transaction would only wait for them.
         self._flush()
+        if positions:
+            self._patiently(partial(producer.send_offsets_to_transaction, positions, membership), "adding the offsets")
         self._patiently(producer.commit_transaction, "committing the transaction")
 
     def _settle_deliveries(self) -> None:

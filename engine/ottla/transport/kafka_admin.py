@@ -61,6 +61,16 @@ def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
         time.sleep(0.05)
 
 
+def group_members(admin: AdminClient, group: str) -> set[str]:
+    """The static members of a consumer group, by their instance ids."""
+    described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+    try:
+        members = described.result().members
+    except KafkaException as failure:
+        raise transport_error(kafka_error(failure), f"describing group {group!r}") from failure
+    return {member.group_instance_id for member in members if member.group_instance_id is not None}
+
+
 def offset_ranges(admin: AdminClient, partitions: list[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
     """The log start offset and the high watermark of each partition."""
     if not partitions:

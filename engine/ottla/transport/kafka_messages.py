@@ -56,11 +56,13 @@ def sort_messages(taken: Sequence[confluent_kafka.Message]) -> Polled:
 
 def transport_error(error: KafkaError, doing: str) -> TransportError:
     """The error of a client call as one sentence, of the kind that says whether the worker may go on."""
-    if error.code() in _FENCED:
+    # A consumer tells a fatal error as _FATAL, with what it is in words alone.
+    if error.code() in _FENCED or (error.code() == KafkaError._FATAL and "fenced" in error.str()):
         return FatalTransportError(
-            f"{doing} failed: another worker with the same worker id is running; two workers cannot share one id"
+            f"{doing} failed: another worker with the same worker id is running, or the group gave this one up "
+            "since it was silent for its session timeout; two cannot share one id, else start it again"
         )
-    kind = FatalTransportError if error.fatal() else TransportError
+    kind = FatalTransportError if error.fatal() or error.code() == KafkaError._FATAL else TransportError
     return kind(f"{doing} failed: {error.str()}")
 
 
@@ -91,6 +93,7 @@ _LASTING = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.INCONSISTENT_GROUP_PROTOCOL,
     KafkaError._AUTHENTICATION,
+    KafkaError._FATAL,
     *_FENCED,
 }
 

@@ -1,16 +1,16 @@
-"""Reading many partitions outside the consumer group: once from an offset to an offset, which is how state is restored,
-or from an offset on, which is how copies are kept up to date.
+"""Reading partitions outside the consumer group: once, from an offset to an offset, to restore state; or on and on, to
+keep copies of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaException
 
 from ottla.transport.calls import CallThread
-from ottla.transport.contract import Message, OffsetRange, TopicPartition
+from ottla.transport.contract import Message, OffsetRange, Polled, TopicPartition
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
@@ -18,7 +18,6 @@ from ottla.transport.kafka_settings import KafkaSettings
 
 _BATCH_MESSAGES = 10_000
 _MARGIN_S = 30.0
-_FOLLOW_TAKE_S = 0.25
 
 
 async def read_ranges(
@@ -65,22 +64,38 @@ async def read_ranges(
         await calls.stop()
 
 
-async def follow(
-    settings: KafkaSettings, positions: Mapping[TopicPartition, int]
-) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
-    """See `Transport.follow`. Raises `TransportError` for what does not pass by itself."""
-    # Whoever follows does so for as long as the worker lives: fetches may wait, as the worker's own do.
-    consumer = Consumer({**settings.reader(), "fetch.wait.max.ms": 100, **settings.options}, logger=ClientLog())
-    calls = CallThread("ottla-follow")
-    try:
-        consumer.assign([confluent_kafka.TopicPartition(*where, start) for where, start in positions.items()])
-        while True:
-            # A call that is under way cannot be taken back: it is short, so that closing need not wait for long.
-            if messages := sort_messages(await calls.run(_take, consumer, _FOLLOW_TAKE_S)).messages:
-                yield messages
-    finally:
-        await calls.run(consumer.close)
-        await calls.stop()
+class KafkaFollower:
+    """A `Follower`. Its thread and connections live as long as it does."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        # Whoever follows does so for long: fetches may wait, as the worker's own do.
+        self._consumer = Consumer(
+            {**settings.reader(), "fetch.wait.max.ms": 100, **settings.options}, logger=ClientLog()
+        )
+        self._calls = CallThread("ottla-follow")
+        # Consumer calls of two threads would block each other: the changes are made by the next poll.
+        self._changes: list[Callable[[], None]] = []
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        added = [confluent_kafka.TopicPartition(*where, offset) for where, offset in positions.items()]
+        self._changes.append(lambda: self._consumer.incremental_assign(added))
+
+    def remove(self, partitions: Collection[TopicPartition]) -> None:
+        removed = [confluent_kafka.TopicPartition(*where) for where in partitions]
+        self._changes.append(lambda: self._consumer.incremental_unassign(removed))
+
+    async def poll(self, timeout_s: float) -> Polled:
+        changes, self._changes = self._changes, []
+        return sort_messages(await self._calls.run(self._follow, changes, timeout_s))
+
+    def _follow(self, changes: list[Callable[[], None]], timeout_s: float) -> list[confluent_kafka.Message]:
+        for change in changes:
+            change()
+        return _take(self._consumer, timeout_s)
+
+    async def close(self) -> None:
+        await self._calls.run(self._consumer.close)
+        await self._calls.stop()
 
 
 def _take(consumer: Consumer, timeout_s: float) -> list[confluent_kafka.Message]:

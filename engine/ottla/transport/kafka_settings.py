@@ -109,8 +109,8 @@ class KafkaSettings:
             "group.instance.id": self.worker_id,
             "session.timeout.ms": self.session_timeout_ms,
             "heartbeat.interval.ms": max(self.session_timeout_ms // 10, 100),
-            # Range gives a member the same partition numbers of every topic: what a task with several inputs needs.
-            "partition.assignment.strategy": "range",
+            # The group elects a leader, who assigns the tasks (`cluster/`). Nobody has to stop for that.
+            "partition.assignment.strategy": "cooperative-sticky",
             **self.options,
         }
 

@@ -3,21 +3,23 @@ Kafka's.
 
 `MemoryBroker` is what outlives a worker: topics, a group's offsets and members, transactional ids. As on Kafka,
 records of a transaction become visible at its commit, which takes one more offset in each partition for its marker; a
-newer producer of a transactional id fences the older; partitions are assigned by range, and change hands only when
-their old owner gave them up.
+newer producer of a transactional id fences the older; members are static, and a generation begins when all of them
+have joined again, which they do when they poll.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ottla.transport.contract import (
     TIMESTAMP_CREATE_TIME,
-    AssignmentListener,
+    Follower,
+    GroupListener,
     Headers,
+    Membership,
     Message,
     OffsetRange,
     OutputRecord,
@@ -25,11 +27,10 @@ from ottla.transport.contract import (
     TopicPartition,
     TopicSpec,
 )
-from ottla.transport.errors import FatalTransportError, TransportError
+from ottla.transport.errors import FatalTransportError, TransactionAbortedError, TransportError
 from ottla.transport.partitioner import partition_for_key
 
 _READ_BATCH = 1_000
-_FOLLOW_WAIT_S = 60.0
 
 
 class MemoryMessage:
@@ -80,16 +81,26 @@ class _Partition:
 
 @dataclass(slots=True)
 class _Group:
-    """A consumer group. `giving_up` are the members that still hold partitions of an older generation."""
+    """A consumer group. While it rebalances, `rejoined` are the members that the next generation has already."""
 
     members: dict[str, MemoryTransport] = field(default_factory=dict)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     generation: int = 0
-    giving_up: set[str] = field(default_factory=set)
+    rebalancing: bool = False
+    rejoined: set[str] = field(default_factory=set)
 
     def rebalance(self) -> None:
+        self.rebalancing = True
+        self.rejoined.clear()
+
+    def rejoin(self, worker_id: str) -> bool:
+        """The member takes part in the next generation. Returns whether that began."""
+        self.rejoined.add(worker_id)
+        if self.rejoined < self.members.keys():
+            return False
+        self.rebalancing = False
         self.generation += 1
-        self.giving_up = {worker_id for worker_id, member in self.members.items() if member.assigned}
+        return True
 
 
 class MemoryBroker:
@@ -100,7 +111,7 @@ class MemoryBroker:
         self.configs: dict[str, Mapping[str, str]] = {}
         self.groups: defaultdict[str, _Group] = defaultdict(_Group)
         self.producer_epochs: defaultdict[str, int] = defaultdict(int)
-        self._failures: list[Exception] = []
+        self._failures: list[tuple[str, Exception]] = []
         self._changed = asyncio.Event()
         for name, partitions in (topics or {}).items():
             self.create_topic(TopicSpec(name, partitions))
@@ -137,9 +148,16 @@ class MemoryBroker:
         """Moves the log start offset."""
         self.partition(where).start = offset
 
-    def fail_next_commits(self, *failures: Exception) -> None:
-        """The next commits of any transport raise these, one after another, and commit nothing."""
-        self._failures += failures
+    def fail_next_commits(self, topic: str, *failures: Exception) -> None:
+        """The next commits with offsets of this topic, by any transport, raise these and commit nothing."""
+        self._failures += [(topic, failure) for failure in failures]
+
+    def expire(self, app_id: str, worker_id: str) -> None:
+        """The session of a member times out: the group goes on without it."""
+        group = self.groups[app_id]
+        del group.members[worker_id]
+        group.rebalance()
+        self.wake()
 
     def partition(self, where: TopicPartition) -> _Partition:
         logs = self.topics.get(where.topic)
@@ -159,8 +177,11 @@ class MemoryBroker:
         except TimeoutError:
             return
 
-    def take_failure(self) -> Exception | None:
-        return self._failures.pop(0) if self._failures else None
+    def take_failure(self, offsets: Iterable[TopicPartition]) -> Exception | None:
+        """The failure that a commit of these offsets is to raise."""
+        if self._failures and any(where.topic == self._failures[0][0] for where in offsets):
+            return self._failures.pop(0)[1]
+        return None
 
     def _place(self, record: OutputRecord) -> TopicPartition:
         partition = record.partition
@@ -176,21 +197,25 @@ class MemoryTransport:
     """A `Transport` to a `MemoryBroker`. A worker that was killed is one whose transport is simply no longer used."""
 
     def __init__(self, broker: MemoryBroker, app_id: str, worker_id: str, *, exactly_once: bool = True) -> None:
-        self.assigned: list[TopicPartition] = []
         self._broker = broker
         self._group = broker.groups[app_id]
+        self._app_id = app_id
         self._worker_id = worker_id
         self._transactional_id = f"{app_id}-{worker_id}"
         self._exactly_once = exactly_once
         self._epoch = 0
         self._topics: list[str] = []
-        self._listener: AssignmentListener | None = None
+        self._listener: GroupListener | None = None
         self._generation = 0
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._told_ends: dict[TopicPartition, int] = {}
         self._produced: list[OutputRecord] = []
         self._written: dict[TopicPartition, int] = {}
+
+    @property
+    def worker_id(self) -> str:
+        return self._worker_id
 
     async def start(self) -> None:
         self._broker.producer_epochs[self._transactional_id] += 1
@@ -210,11 +235,26 @@ class MemoryTransport:
         for spec in specs:
             self._broker.create_topic(spec)
 
-    async def subscribe(self, topics: Sequence[str], listener: AssignmentListener) -> None:
+    async def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
         self._topics, self._listener = list(topics), listener
+        known = self._worker_id in self._group.members
         self._group.members[self._worker_id] = self
-        self._group.rebalance()
+        if not known or self._group.rebalancing:
+            # A static member that comes back before its session timed out is in the generation that there is (KIP-345).
+            self._group.rebalance()
         self._broker.wake()
+
+    async def membership(self) -> Membership:
+        return self._membership(self._generation)
+
+    def _membership(self, generation: int) -> Membership:
+        return f"{self._worker_id} {id(self)} {generation}".encode()
+
+    async def fence(self, worker_id: str) -> None:
+        self._broker.producer_epochs[f"{self._app_id}-{worker_id}"] += 1
+
+    async def members(self) -> set[str]:
+        return set(self._group.members)
 
     async def poll(self, max_messages: int, timeout_s: float) -> Polled:
         deadline = asyncio.get_running_loop().time() + timeout_s
@@ -225,6 +265,16 @@ class MemoryTransport:
             if polled.messages or polled.ends or remaining <= 0:
                 return polled
             await self._broker.wait(remaining)
+
+    def start_reading(self, positions: Mapping[TopicPartition, int]) -> None:
+        for where, position in positions.items():
+            self._positions[where] = max(position, self._broker.partition(where).start)
+            self._told_ends.pop(where, None)
+            self._paused.discard(where)
+
+    def stop_reading(self, partitions: Collection[TopicPartition]) -> None:
+        for where in partitions:
+            del self._positions[where]
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         self._paused.update(where for where in partitions if where in self._positions)
@@ -241,11 +291,15 @@ class MemoryTransport:
     async def flush(self) -> None:
         """What is produced is written at once, or with its transaction."""
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    async def commit(
+        self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
+    ) -> dict[TopicPartition, int]:
         if self._exactly_once and self._epoch != self._broker.producer_epochs[self._transactional_id]:
             raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
-        if (failure := self._broker.take_failure()) is not None:
+        if (failure := self._broker.take_failure(offsets)) is not None:
             raise failure
+        if offsets and membership is not None and not self._is_member(membership):
+            raise TransactionAbortedError("the generation of the group is over")
         if self._produced:
             self._written = self._broker.append(self._produced, transaction=True)
             self._produced.clear()
@@ -256,9 +310,6 @@ class MemoryTransport:
     async def abort(self) -> None:
         self._produced.clear()
         self._written.clear()
-
-    async def rewind(self) -> None:
-        self._begin(self.assigned)
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {where: self._group.offsets[where] for where in partitions if where in self._group.offsets}
@@ -279,40 +330,30 @@ class MemoryTransport:
                 if messages := self._broker.partition(where).messages(position, min(position + _READ_BATCH, end)):
                     yield {where: messages}
 
-    async def follow(
-        self, positions: Mapping[TopicPartition, int]
-    ) -> AsyncGenerator[dict[TopicPartition, list[Message]]]:
-        position = dict(positions)
-        while True:
-            batch: dict[TopicPartition, list[Message]] = {}
-            for where, start in position.items():
-                log = self._broker.partition(where)
-                end = position[where] = min(max(start, log.start) + _READ_BATCH, len(log.entries))
-                if messages := log.messages(max(start, log.start), end):
-                    batch[where] = messages
-            if batch:
-                yield batch
-            else:
-                await self._broker.wait(_FOLLOW_WAIT_S)
+    def follower(self) -> Follower:
+        return MemoryFollower(self._broker)
+
+    def _is_member(self, membership: Membership) -> bool:
+        group = self._group
+        return group.members.get(self._worker_id) is self and membership == self._membership(group.generation)
 
     async def _follow_group(self) -> None:
-        """Gives up and takes partitions as the group's generation asks."""
+        """Takes part in the group's next generation, and tells that it began."""
         group, listener = self._group, self._listener
         if listener is None:
             return
-        if group.members.get(self._worker_id) is not self:
+        member = group.members.get(self._worker_id)
+        if member is None:
+            await listener.lost()
+            group.members[self._worker_id] = self
+            group.rebalance()
+        elif member is not self:
             raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
-        if self._worker_id in group.giving_up:
-            await listener.revoked(self.assigned)
-            self.assigned = []
-            self._positions.clear()
-            group.giving_up.discard(self._worker_id)
+        if group.rebalancing and group.rejoin(self._worker_id):
             self._broker.wake()
-        if self._generation != group.generation and not group.giving_up:
+        if self._generation != group.generation and not group.rebalancing:
             self._generation = group.generation
-            self.assigned = self._share()
-            self._begin(self.assigned)
-            await listener.assigned(self.assigned)
+            await listener.joined(self._share())
 
     def _share(self) -> list[TopicPartition]:
         members = sorted(self._group.members)
@@ -325,26 +366,59 @@ class MemoryTransport:
             share += [TopicPartition(topic, first + number) for number in range(each + (place < more))]
         return share
 
-    def _begin(self, partitions: list[TopicPartition]) -> None:
-        offsets = self._group.offsets
-        starts = {where: self._broker.partition(where).start for where in partitions}
-        self._positions = {where: max(offsets.get(where, start), start) for where, start in starts.items()}
-        self._paused = set(partitions)
-        self._told_ends.clear()
-
     def _take(self, max_messages: int) -> Polled:
-        polled = Polled()
-        for where, position in self._positions.items():
-            if where in self._paused:
-                continue
-            log = self._broker.partition(where)
-            end = min(position + max_messages, len(log.entries))
-            if messages := log.messages(position, end):
-                polled.messages[where] = messages
-                max_messages -= len(messages)
-            self._positions[where] = end
-            if end == len(log.entries) and self._told_ends.get(where) != end:
-                polled.ends[where] = self._told_ends[where] = end
-            if max_messages <= 0:
-                break
-        return polled
+        return _next_messages(self._broker, self._positions, self._told_ends, self._paused, max_messages)
+
+
+class MemoryFollower:
+    """A `Follower` of a `MemoryBroker`."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+        self._positions: dict[TopicPartition, int] = {}
+        self._told_ends: dict[TopicPartition, int] = {}
+
+    def add(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._positions |= positions
+
+    def remove(self, partitions: Collection[TopicPartition]) -> None:
+        for where in partitions:
+            del self._positions[where]
+            self._told_ends.pop(where, None)
+
+    async def poll(self, timeout_s: float) -> Polled:
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            polled = _next_messages(self._broker, self._positions, self._told_ends, (), _READ_BATCH)
+            remaining = deadline - asyncio.get_running_loop().time()
+            if polled.messages or polled.ends or remaining <= 0:
+                return polled
+            await self._broker.wait(remaining)
+
+    async def close(self) -> None:
+        self._positions.clear()
+
+
+def _next_messages(
+    broker: MemoryBroker,
+    positions: dict[TopicPartition, int],
+    told_ends: dict[TopicPartition, int],
+    paused: Collection[TopicPartition],
+    max_messages: int,
+) -> Polled:
+    """What there is after these positions, which it moves; ends are told once."""
+    polled = Polled()
+    for where, position in positions.items():
+        if where in paused:
+            continue
+        log = broker.partition(where)
+        end = min(position + max_messages, len(log.entries))
+        if messages := log.messages(position, end):
+            polled.messages[where] = messages
+            max_messages -= len(messages)
+        positions[where] = end
+        if end == len(log.entries) and told_ends.get(where) != end:
+            polled.ends[where] = told_ends[where] = end
+        if max_messages <= 0:
+            break
+    return polled

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from ottla.transport.contract import (
+    Membership,
     Message,
     OffsetRange,
     OutputRecord,
@@ -17,7 +18,7 @@ from ottla.transport.contract import (
     TopicSpec,
     Transport,
 )
-from ottla.transport.errors import FatalTransportError, TransportError
+from ottla.transport.errors import FatalTransportError, TransactionAbortedError, TransportError
 
 DEADLINE_S = 30.0
 SESSION_TIMEOUT_S = 6.0
@@ -26,28 +27,20 @@ NOW_MS = int(time.time() * 1000) - 60_000
 
 
 class Listener:
-    """Takes what it is given, and keeps a diary."""
+    """Notes what it is told, and the membership at that time."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.partitions: list[TopicPartition] = []
-        self.diary: list[tuple[str, list[TopicPartition]]] = []
-        self.on_revoked: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self.memberships: list[Membership] = []
+        self.losses = 0
 
-    async def assigned(self, partitions: Sequence[TopicPartition]) -> None:
-        self.diary.append(("assigned", sorted(partitions)))
+    async def joined(self, partitions: Sequence[TopicPartition]) -> None:
         self.partitions = sorted(partitions)
-        self.transport.resume(partitions)
+        self.memberships.append(await self.transport.membership())
 
-    async def revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        if self.on_revoked is not None:
-            await self.on_revoked()
-        self.diary.append(("revoked", sorted(partitions)))
-        self.partitions = []
-
-    async def lost(self, partitions: Sequence[TopicPartition]) -> None:
-        self.diary.append(("lost", sorted(partitions)))
-        self.partitions = []
+    async def lost(self) -> None:
+        self.losses += 1
 
 
 class Bench:
@@ -68,8 +61,17 @@ class Bench:
 
     async def reader(self, worker_id: str = "w0", **options: Any) -> tuple[Transport, Listener]:
         transport = await self.start(worker_id, **options)
+        """A transport that is a member of the group and reads the partitions of the source from their starts on."""
+        transport, listener = await self.member(worker_id, **options)
+        counts = await transport.partition_counts([self.source])
+        transport.start_reading({TopicPartition(self.source, number): 0 for number in range(counts[self.source])})
+        return transport, listener
+
+    async def member(self, worker_id: str = "w0", **options: Any) -> tuple[Transport, Listener]:
+        transport = await self.start(worker_id, **options)
         listener = Listener(transport)
         await transport.subscribe([self.source], listener)
+        await until(transport, lambda: bool(listener.memberships))
         return transport, listener
 
     async def topics(self, source_partitions: int = 1) -> Transport:
@@ -202,31 +204,24 @@ def test_equal_keys_meet_in_the_partition_that_java_clients_choose(play: Callabl
     play(scenario)
 
 
-def test_partitions_begin_paused_until_the_listener_resumes_them(play: Callable[[Scenario], None]) -> None:
+def test_nothing_is_read_until_that_is_started_and_after_it_is_stopped(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics()
         await bench.fill(outside, range(3))
-        transport = await bench.start()
-        listener = Listener(transport)
-        listener.assigned = told = PausedAssignment()  # type: ignore[method-assign]
-        await transport.subscribe([bench.source], listener)
-        await until(transport, lambda: bool(told.partitions))
+        source = TopicPartition(bench.source, 0)
+        transport, listener = await bench.member()
+        assert listener.partitions == [source]
         for _ in range(3):
             assert (await transport.poll(10, 0.1)).messages == {}
-        transport.resume(told.partitions)
-        assert await values(transport, 3) == [0, 1, 2]
+        transport.start_reading({source: 1})
+        assert await values(transport, 2) == [1, 2]
+        transport.stop_reading([source])
+        await bench.fill(outside, [3])
+        assert (await transport.poll(10, 0.3)).messages == {}
+        transport.start_reading({source: 2})
+        assert await values(transport, 2) == [2, 3]
 
     play(scenario)
-
-
-class PausedAssignment:
-    """A listener's `assigned` that leaves its partitions paused."""
-
-    def __init__(self) -> None:
-        self.partitions: list[TopicPartition] = []
-
-    async def __call__(self, partitions: Sequence[TopicPartition]) -> None:
-        self.partitions = list(partitions)
 
 
 def test_a_poll_takes_no_more_than_it_was_asked_for(play: Callable[[Scenario], None]) -> None:
@@ -263,8 +258,8 @@ def test_the_end_of_a_partition_is_told_beyond_the_marker_of_a_transaction(play:
 def test_a_paused_partition_brings_nothing_until_it_is_resumed(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics(source_partitions=2)
-        transport, listener = await bench.reader()
-        await until(transport, lambda: len(listener.partitions) == 2)
+        transport, _ = await bench.reader()
+        await transport.poll(10, 0.1)
         transport.pause([TopicPartition(bench.source, 0)])
         await bench.fill(outside, [1, 2], partition=0)
         await bench.fill(outside, [11, 12], partition=1)
@@ -295,7 +290,8 @@ def test_a_commit_settles_records_and_offsets(play: Callable[[Scenario], None], 
         assert (await transport.commit({}))[sink] > 3
         assert await transport.commit({}) == {}
         await transport.stop()
-        successor, _ = await bench.reader(exactly_once=exactly_once)
+        successor, _ = await bench.member(exactly_once=exactly_once)
+        successor.start_reading(await successor.committed([source]))
         assert await values(successor, 2) == [3, 4]
 
     play(scenario)
@@ -305,16 +301,15 @@ def test_an_aborted_transaction_is_never_seen_and_is_read_again(play: Callable[[
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics()
         await bench.fill(outside, range(4))
-        transport, listener = await bench.reader()
+        transport, _ = await bench.reader()
         source = TopicPartition(bench.source, 0)
         assert await values(transport, 4) == [0, 1, 2, 3]
         await transport.produce([bench.record(1, bench.sink)])
         await transport.commit({source: 1})
         await transport.produce([bench.record(2, bench.sink)])
         await transport.abort()
-        await transport.rewind()
-        assert (await transport.poll(10, 0.2)).messages == {}, "partitions are paused after a rewind"
-        transport.resume(listener.partitions)
+        transport.stop_reading([source])
+        transport.start_reading({source: 1})
         assert await values(transport, 3) == [1, 2, 3]
         await transport.produce([bench.record(3, bench.sink)])
         await transport.commit({source: 4})
@@ -338,47 +333,98 @@ def test_what_a_dead_worker_left_open_is_dropped_by_its_successor(play: Callable
     play(scenario)
 
 
-def test_partitions_are_shared_and_handed_over_after_the_last_commit(play: Callable[[Scenario], None]) -> None:
+async def regrouped(*members: tuple[Transport, Listener], generations: Sequence[int]) -> None:
+    """Polls all of them until each has seen more generations than before."""
+    async with asyncio.timeout(DEADLINE_S):
+        while any(len(each.memberships) <= seen for (_, each), seen in zip(members, generations, strict=True)):
+            await asyncio.gather(*(transport.poll(10, 0.05) for transport, _ in members))
+
+
+def test_a_group_has_its_members_and_each_generation_is_told(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
-        outside = await bench.topics(source_partitions=2)
-        first, old = await bench.reader("w0")
-        await until(first, lambda: len(old.partitions) == 2)
-        await bench.fill(outside, range(3), partition=1)
-        assert await values(first, 3) == [0, 1, 2]
-
-        async def commit() -> None:
-            await first.commit({TopicPartition(bench.source, 1): 2})
-
-        old.on_revoked = commit
-        second, new = await bench.reader("w1")
-        found: list[int] = []
-        async with asyncio.timeout(DEADLINE_S):
-            while not found:
-                await first.poll(10, 0.05)
-                found += ints(await second.poll(10, 0.05))
-        assert found == [2]
-        assert new.partitions == [(bench.source, 1)]
-        await until(first, lambda: old.partitions == [(bench.source, 0)])
-        assert [entry for entry, _ in old.diary] == ["assigned", "revoked", "assigned"]
+        await bench.topics(source_partitions=2)
+        first, old = await bench.member("w0")
+        assert await first.members() == {"w0"}
+        second = await bench.start("w1")
+        new = Listener(second)
+        await second.subscribe([bench.source], new)
+        await regrouped((first, old), (second, new), generations=(1, 0))
+        assert await first.members() == {"w0", "w1"}
+        assert len(set(old.memberships)) == len(old.memberships)
 
     play(scenario)
 
 
-def test_the_partitions_of_a_stopped_worker_go_to_others_at_once(play: Callable[[Scenario], None]) -> None:
+def test_a_commit_names_the_membership_and_is_refused_when_that_is_over(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        source = TopicPartition(bench.source, 0)
+        first, old = await bench.member("w0")
+        begun = old.memberships[-1]
+        await first.produce([bench.record(1, bench.sink)])
+        await first.commit({source: 1}, begun)
+        second = await bench.start("w1")
+        new = Listener(second)
+        await second.subscribe([bench.source], new)
+        await regrouped((first, old), (second, new), generations=(1, 0))
+        await first.produce([bench.record(2, bench.sink)])
+        with pytest.raises(TransactionAbortedError):
+            await first.commit({source: 2}, begun)
+        await first.abort()
+        await first.produce([bench.record(3, bench.sink)])
+        await first.commit({source: 3}, await first.membership())
+        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"1", b"3"]
+        assert await first.committed([source]) == {source: 3}
+
+    play(scenario)
+
+
+def test_a_worker_that_comes_back_at_once_is_in_the_generation_there_is(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         await bench.topics()
-        first, old = await bench.reader("w0")
-        await until(first, lambda: bool(old.partitions))
-        second, new = await bench.reader("w1")
-        # Both take part in the rebalance; then the one that stops has the only partition.
-        async with asyncio.timeout(DEADLINE_S):
-            while len([entry for entry, _ in old.diary if entry == "assigned"]) < 2 or not new.diary:
-                await asyncio.gather(first.poll(10, 0.05), second.poll(10, 0.05))
-        assert (len(old.partitions), len(new.partitions)) == (1, 0)
+        first, old = await bench.member("w0")
+        again, new = await bench.member("w0")
+        assert new.memberships[-1] != old.memberships[-1]
+        assert new.partitions == old.partitions
+        with pytest.raises(FatalTransportError, match="worker id"):
+            await until(first, lambda: False)
+        assert await again.members() == {"w0"}
+
+    play(scenario)
+
+
+def test_what_a_fenced_worker_has_open_is_aborted(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        cut_off = await bench.start("w0")
+        await cut_off.produce([bench.record(1, bench.sink)])
+        await cut_off.flush()
+        other = await bench.start("w1")
+        began = time.monotonic()
+        await other.fence("w0")
+        await other.produce([bench.record(2, bench.sink)])
+        await other.commit({})
+        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"2"]
+        assert time.monotonic() - began < DEADLINE_S / 2, "the transaction's timeout is not waited for"
+        with pytest.raises(FatalTransportError, match="worker id"):
+            await cut_off.commit({})
+
+    play(scenario)
+
+
+def test_a_stopped_worker_has_left_the_group(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.topics()
+        first, old = await bench.member("w0")
+        second = await bench.start("w1")
+        new = Listener(second)
+        await second.subscribe([bench.source], new)
+        await regrouped((first, old), (second, new), generations=(1, 0))
         began = time.monotonic()
         await first.stop()
-        await until(second, lambda: bool(new.partitions))
+        await until(second, lambda: new.partitions == [TopicPartition(bench.source, 0)])
         assert time.monotonic() - began < SESSION_TIMEOUT_S / 2
+        assert await second.members() == {"w1"}
 
     play(scenario)
 
@@ -425,18 +471,28 @@ def test_following_goes_on_as_more_is_committed(play: Callable[[Scenario], None]
         writer = await bench.start()
         found: list[int] = []
         positions = {TopicPartition(bench.source, 0): 3, TopicPartition(bench.source, 1): 0}
-        async with asyncio.timeout(DEADLINE_S), aclosing(outside.follow(positions)) as batches:
-            async for batch in batches:
-                found += [int(message.value() or b"") for messages in batch.values() for message in messages]
-                if len(found) == 3:
-                    assert sorted(found) == [3, 4, 20]
-                    await writer.produce([bench.record(number) for number in (5, 6)])
-                    await writer.abort()
-                    await writer.produce([bench.record(number) for number in (7, 8)])
-                    await writer.commit({})
-                if len(found) == 5:
-                    break
+        follower = outside.follower()
+        follower.add(positions)
+        async with asyncio.timeout(DEADLINE_S):
+            while len(found) < 3:
+                found += ints(await follower.poll(0.2))
+            assert sorted(found) == [3, 4, 20]
+            await writer.produce([bench.record(number) for number in (5, 6)])
+            await writer.abort()
+            await writer.produce([bench.record(number) for number in (7, 8)])
+            await writer.commit({})
+            while len(found) < 5:
+                found += ints(await follower.poll(0.2))
         assert found[3:] == [7, 8]
+        follower.remove([TopicPartition(bench.source, 0)])
+        await follower.poll(0.01)
+        await bench.fill(outside, [30], partition=0)
+        await bench.fill(outside, [21], partition=1)
+        async with asyncio.timeout(DEADLINE_S):
+            while len(found) < 6:
+                found += ints(await follower.poll(0.2))
+        assert found[5:] == [21]
+        await follower.close()
 
     play(scenario)
 

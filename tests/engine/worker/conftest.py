@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 import ottla
+from ottla.cluster.view import ClusterView
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Stores
-from ottla.transport.contract import Message, OutputRecord
+from ottla.transport.contract import Message, OutputRecord, TopicPartition
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker import Worker, WorkerSummary
 
@@ -52,6 +53,22 @@ class Cluster:
             for number, (key, value) in enumerate(pairs)
         ]
         self.broker.append(records)
+
+    def offsets(self, app_id: str) -> dict[TopicPartition, int]:
+        """The committed offsets of the app's inputs."""
+        offsets = self.broker.groups[app_id].offsets
+        return {where: offset for where, offset in offsets.items() if where.topic != f"{app_id}-assignment"}
+
+    def view(self, app_id: str) -> ClusterView:
+        """What the app's control topic says."""
+        view = ClusterView()
+        view.take(self.broker.messages(f"{app_id}-assignment"))
+        return view
+
+    def warm(self, app_id: str, worker_id: str) -> list[str]:
+        """The tasks of which the worker says that it keeps the state up."""
+        report = self.view(app_id).reports.get(worker_id)
+        return [] if report is None else report.warm
 
     def values(self, topic: str) -> list[str]:
         return [_text(message) for message in self.broker.messages(topic)]

@@ -16,7 +16,7 @@ from ottla.transport.contract import OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
-from ottla.transport.memory import MemoryTransport
+from ottla.transport.memory import MemoryFollower, MemoryTransport
 from ottla.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -105,11 +105,10 @@ def test_a_copy_that_its_topic_does_not_know_any_more_is_read_anew(play: Play) -
 
 
 def test_a_worker_ends_when_it_cannot_follow(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(self: Any, positions: Any) -> AsyncIterator[Any]:  # noqa: ARG001
+    async def broken(self: Any, timeout_s: float) -> Any:  # noqa: ARG001
         raise TransportError("the topic went away")
-        yield
 
-    monkeypatch.setattr(MemoryTransport, "follow", broken)
+    monkeypatch.setattr(MemoryFollower, "poll", broken)
 
     async def scenario(cluster: Any) -> None:
         with pytest.raises(TransportError, match="the topic went away"):

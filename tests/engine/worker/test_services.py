@@ -68,7 +68,7 @@ def test_a_commit_that_fails_takes_nothing_of_what_a_timer_sent(play: Play, even
                 await beats.send(value=f"{runs[-1]} first")
                 await beats.send(value=f"{runs[-1]} second")
 
-        cluster.broker.fail_next_commits(TransactionAbortedError("lost"))
+        cluster.broker.fail_next_commits("beats", TransactionAbortedError("lost"))
         async with cluster.running(app):
             await eventually(lambda: len(cluster.values("beats")) == 6)
         assert cluster.values("beats") == [f"{run} {which}" for run in range(3) for which in ("first", "second")]

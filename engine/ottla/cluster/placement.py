@@ -1,0 +1,144 @@
+"""Which worker runs which task, and who keeps copies of its state. Pure: the same facts give the same placement.
+
+In the order of their weight:
+
+1. **A task goes where its state is.** A worker that would have to read much of the changelog first does not get the
+   task while another is caught up: it warms up a copy, and gets the task when that is done (KIP-441).
+2. **Workers have equally many tasks**, give or take one.
+3. **A task stays where it is.** Of several placements that are as good, it is the one that moves the fewest.
+
+"Caught up" is a lag of at most `ACCEPTABLE_LAG` changelog records, as in Kafka Streams (`acceptable.recovery.lag`); at
+most `MAX_WARMUPS` copies are made at a time (`max.warmup.replicas`), since they cost the broker reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from ottla.topology import TaskId
+
+ACCEPTABLE_LAG = 10_000
+MAX_WARMUPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The worker that should run each task, and those that should keep copies of its state."""
+
+    active: Mapping[TaskId, str]
+    standby: Mapping[TaskId, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a placement is made from.
+
+    `lags` has, for each worker, the records it would have to read before it could run each stateful task. `owners` are
+    the workers that have the tasks now, if they are still there, `copies` those that keep copies.
+    """
+
+    tasks: Sequence[TaskId]
+    stateful: Collection[TaskId]
+    lags: Mapping[str, Mapping[TaskId, int]]
+    owners: Mapping[TaskId, str]
+    copies: Mapping[TaskId, Collection[str]]
+    standbys: int
+
+    def lag(self, worker: str, task: TaskId) -> int:
+        return self.lags[worker].get(task, 0) if task in self.stateful else 0
+
+
+def place(situation: Situation) -> Placement:
+    """The placement of all tasks. There must be a worker."""
+    aims = _balanced(situation)
+    active: dict[TaskId, str] = {}
+    warmups: dict[TaskId, str] = {}
+    for task in situation.tasks:
+        aim, owner = aims[task], situation.owners.get(task)
+        holder = _best_holder(situation, task, owner)
+        if aim == holder or situation.lag(aim, task) <= ACCEPTABLE_LAG or holder is None:
+            active[task] = aim
+        else:
+            active[task] = holder
+            if len(warmups) < MAX_WARMUPS:
+                warmups[task] = aim
+    return Placement(active, _standbys(situation, active, warmups))
+
+
+def _best_holder(situation: Situation, task: TaskId, owner: str | None) -> str | None:
+    """The worker that has the task or could take it at once: its owner, or who has more of its state if the owner lost
+    it.
+    """
+    if owner is not None and situation.lag(owner, task) <= ACCEPTABLE_LAG:
+        return owner
+    lag, worker = min((situation.lag(worker, task), worker) for worker in situation.lags)
+    return worker if lag <= ACCEPTABLE_LAG else owner
+
+
+def _balanced(situation: Situation) -> dict[TaskId, str]:
+    """Equally many tasks for each worker: owners keep what they may, the others go where their state is."""
+    workers = sorted(situation.lags)
+    share, more = divmod(len(situation.tasks), len(workers))
+    owned: dict[str, list[TaskId]] = {worker: [] for worker in workers}
+    for task in situation.tasks:
+        if (owner := situation.owners.get(task)) is not None:
+            owned[owner].append(task)
+    aims: dict[TaskId, str] = {}
+    load: Counter[str] = Counter()
+    parts: Counter[tuple[str, int]] = Counter()
+
+    def give(task: TaskId, worker: str) -> None:
+        aims[task] = worker
+        load[worker] += 1
+        parts[worker, task.subtopology] += 1
+
+    def best_elsewhere(task: TaskId, owner: str) -> int:
+        return min((situation.lag(worker, task) for worker in workers if worker != owner), default=0)
+
+    for worker in sorted(workers, key=lambda each: (-len(owned[each]), each)):
+        keeps = share
+        if more and len(owned[worker]) > share:
+            keeps, more = share + 1, more - 1
+        # What others have a copy of is given away first; then the tasks of which this worker has the most siblings.
+        for task in sorted(owned[worker], key=lambda each: (-best_elsewhere(each, worker), each.partition, each)):
+            if load[worker] < keeps:
+                give(task, worker)
+    for task in situation.tasks:
+        if task not in aims:
+            room = [each for each in workers if load[each] < share or (more and load[each] == share)]
+            chosen = min(
+                room, key=lambda each: (situation.lag(each, task), parts[each, task.subtopology], load[each], each)
+            )
+            if load[chosen] == share:
+                more -= 1
+            give(task, chosen)
+    return aims
+
+
+def _standbys(
+    situation: Situation, active: Mapping[TaskId, str], warmups: Mapping[TaskId, str]
+) -> dict[TaskId, tuple[str, ...]]:
+    """Copies on workers other than the one that runs the task; those that are there already stay."""
+    workers = sorted(situation.lags)
+    copies = min(situation.standbys, len(workers) - 1)
+    stateful = [task for task in situation.tasks if task in situation.stateful]
+    bound = ceil(len(stateful) * copies / len(workers))
+    load: Counter[str] = Counter()
+    chosen: dict[TaskId, tuple[str, ...]] = {}
+    for task in stateful:
+        kept = situation.copies.get(task, ())
+        candidates = sorted(
+            (worker for worker in workers if worker != active[task]),
+            key=lambda each: (load[each] >= bound, each not in kept, situation.lag(each, task), load[each], each),
+        )
+        found = candidates[:copies]
+        load.update(found)
+        warming = warmups.get(task)
+        if warming is not None and warming not in found:
+            found.append(warming)
+        if found:
+            chosen[task] = tuple(found)
+    return chosen

@@ -1,0 +1,154 @@
+"""Workers of one app together: how tasks and their state go from one to the other, and who may commit."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import ottla
+from ottla.worker import Worker
+
+Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
+Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
+
+PARTITIONS = 4
+WORDS = [(word, word) for word in "abcdefghijklmnop"]
+
+
+def counting_app(**options: Any) -> ottla.App:
+    """Counts the words of a topic in a table and writes every new count."""
+    app = ottla.App("counting", commit_interval=timedelta(milliseconds=5), **options)
+    words = app.topic("words", key=str, value=str, partitions=PARTITIONS)
+    counted = app.topic("counted", key=str, value=int, partitions=1)
+    counts = app.Table("counts", key=str, default=int)
+
+    @app.agent(words)
+    async def count(words: ottla.Stream[str]) -> None:
+        async for word in words:
+            counts[word] += 1
+            await counted.send(key=word, value=counts[word])
+
+    return app
+
+
+def sample(worker: Worker, name: str) -> float:
+    return worker.metrics.registry.get_sample_value(name, {"app": "counting"}) or 0.0
+
+
+def shares(cluster: Any) -> dict[str, set[str]]:
+    """The tasks of each worker, when all of them have settled."""
+    view = cluster.view("counting")
+    found: dict[str, set[str]] = {worker: set() for worker in view.assignment.workers}
+    for task, grant in view.assignment.active.items():
+        found[grant.worker].add(task)
+    settled = not view.assignment.releasing and all(
+        tasks <= set(view.reports[worker].warm) for worker, tasks in found.items() if worker in view.reports
+    )
+    return found if settled else {}
+
+
+def shared_by(cluster: Any, *workers: str) -> bool:
+    return sorted(shares(cluster)) == sorted(workers)
+
+
+async def count_all(cluster: Any, eventually: Eventually) -> None:
+    """Sends each word once more, and waits until all of them are counted."""
+    before = len(cluster.values("counted"))
+    cluster.send("words", *WORDS)
+    await eventually(lambda: len(cluster.values("counted")) == before + len(WORDS))
+    assert set(cluster.latest("counted").values()) == {str(before // len(WORDS) + 1)}
+
+
+def test_tasks_are_shared_and_a_stopped_workers_tasks_go_on_elsewhere(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        app = counting_app()
+        async with cluster.running(app, "w0"):
+            await eventually(lambda: shared_by(cluster, "w0"))
+            await count_all(cluster, eventually)
+            async with cluster.running(app, "w1"), cluster.running(app, "w2"):
+                await eventually(lambda: shared_by(cluster, "w0", "w1", "w2"))
+                assert sorted(map(len, shares(cluster).values())) == [1, 1, 2]
+                await count_all(cluster, eventually)
+            await eventually(lambda: shared_by(cluster, "w0"))
+            await count_all(cluster, eventually)
+
+    play(scenario)
+
+
+def test_after_a_restart_of_all_each_worker_has_the_tasks_whose_state_it_has(
+    play: Play, eventually: Eventually
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        app = counting_app()
+        async with cluster.running(app, "w0"), cluster.running(app, "w1"):
+            await eventually(lambda: shared_by(cluster, "w0", "w1"))
+            await count_all(cluster, eventually)
+            before = shares(cluster)
+        async with cluster.running(app, "w1") as second:
+            await eventually(lambda: shared_by(cluster, "w1"))
+            async with cluster.running(app, "w0") as first:
+                await eventually(lambda: shared_by(cluster, "w0", "w1"))
+                await count_all(cluster, eventually)
+                assert len(before["w0"]) == len(shares(cluster)["w0"]) == 2
+                assert sample(first, "ottla_restored_records_total") == 0
+                assert sample(second, "ottla_restored_records_total") == len(WORDS) / 2
+
+    play(scenario)
+
+
+def test_a_worker_that_its_group_gave_up_commits_nothing_more_and_comes_back(
+    play: Play, eventually: Eventually
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        app = counting_app()
+        async with cluster.running(app, "w1"):
+            await eventually(lambda: shared_by(cluster, "w1"))
+            cut_off = cluster.worker(app, "w0")
+            running = asyncio.create_task(cut_off.run())
+            await eventually(lambda: shared_by(cluster, "w0", "w1"))
+            await count_all(cluster, eventually)
+            cluster.broker.expire("counting", "w0")
+            cluster.send("words", *WORDS)
+            await eventually(lambda: len(cluster.values("counted")) == 2 * len(WORDS))
+            await eventually(lambda: shared_by(cluster, "w0", "w1") or running.done())
+            assert set(cluster.latest("counted").values()) == {"2"}
+            await count_all(cluster, eventually)
+            cut_off.stop()
+            await asyncio.gather(running, return_exceptions=True)
+
+    play(scenario)
+
+
+def test_a_standby_takes_over_without_restoring(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        app = counting_app(standbys=1)
+        async with cluster.running(app, "w0") as first:
+            async with cluster.running(app, "w1"):
+                await eventually(lambda: shared_by(cluster, "w0", "w1"))
+                await count_all(cluster, eventually)
+                every_task = {f"0_{number}" for number in range(PARTITIONS)}
+                await eventually(lambda: every_task == set(cluster.view("counting").reports["w0"].warm))
+                restored = sample(first, "ottla_restored_records_total")
+                stores = cluster.stores["counting", "w0"]
+                ends = {
+                    task: len(cluster.broker.topics["counting-counts-changelog"][int(task[-1])].entries)
+                    for task in every_task
+                }
+                await eventually(lambda: all(stores.offset(task, "counts") >= end - 1 for task, end in ends.items()))
+            await eventually(lambda: shared_by(cluster, "w0"))
+            await count_all(cluster, eventually)
+            assert sample(first, "ottla_restored_records_total") == restored
+
+    play(scenario)
+
+
+def test_an_app_that_has_fewer_tasks_than_before_starts(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(counting_app(), "w0"):
+            await eventually(lambda: shared_by(cluster, "w0"))
+        app = ottla.App("counting")
+        app.stream(app.topic("fewer", key=str, value=str, partitions=1)).to(app.topic("counted", key=str, value=int))
+        async with cluster.running(app, "w0"):
+            await eventually(lambda: cluster.view("counting").assignment.active.keys() == {"0_0"})
+
+    play(scenario)
