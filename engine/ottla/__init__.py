@@ -44,6 +44,7 @@ from ottla.errors import (
     Unavailable,
 )
 from ottla.event import Event, Taken
+from ottla.relations import Change, View
 from ottla.serdes import Codec, Serde
 from ottla.state.versioned import Version
 from ottla.stream import Stream
@@ -69,6 +70,7 @@ __all__ = [
     "AgentFailed",
     "Aggregation",
     "App",
+    "Change",
     "Codec",
     "ConfigError",
     "CopartitionError",
@@ -101,6 +103,7 @@ __all__ = [
     "Unavailable",
     "Version",
     "VersionedTable",
+    "View",
     "Window",
     "Windowed",
     "WindowedStream",

@@ -16,6 +16,7 @@ from ottla.errors import DuplicateName, TopologyError
 from ottla.leader import leader_step
 from ottla.operators import Source
 from ottla.processor import Processor, TaskContext
+from ottla.serdes import Codec
 from ottla.state.store import StoreSpec
 from ottla.tables import GlobalTable, Table, TableSource
 from ottla.topic import Topic
@@ -73,6 +74,7 @@ class Graph:
         *,
         parents: tuple[str, ...] = (),
         stores: tuple[StoreSpec, ...] = (),
+        reads: tuple[StoreSpec, ...] = (),
         tables: tuple[Table[Any, Any], ...] = (),
         functions: Iterable[Callable[..., Any]] = (),
         source: Topic[Any, Any] | None = None,
@@ -82,7 +84,7 @@ class Graph:
     ) -> None:
         """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists.
 
-        Steps that share stores name one `owner`.
+        Steps that share stores name one `owner`. `reads` are stores that other steps keep.
         """
         if name in self._steps:
             raise DuplicateName(f"there are two steps named {name!r}; give one of them another name")
@@ -96,7 +98,7 @@ class Graph:
             kind,
             build,
             parents,
-            stores,
+            (*stores, *reads),
             tables,
             tuple(functions),
             None if source is None else source.name,
@@ -129,14 +131,33 @@ class Graph:
         self._claim(table.name, f"table {table.name!r}")
         self._tables[table.name] = table
         if table.source is not None:
-            store = table.spec.name
-            self.add(
-                f"table.{table.name}",
-                "table",
-                lambda context, name: TableSource(context, name, store),
-                parents=(self.source(table.source),),
-                tables=(table,),
-            )
+            self.keep(table, self.source(table.source))
+
+    def derived_table(self, name: str, key_codec: Codec[Any], value_codec: Codec[Any]) -> Table[Any, Any]:
+        """Adds a table that a step of the graph is to make: `keep` says which."""
+        table: Table[Any, Any] = Table(self.app_id, name, key_codec, value_codec)
+        self.table(table)
+        return table
+
+    def keep(self, table: Table[Any, Any], step: str, *, of_changes: bool = False) -> None:
+        """Makes a table of what a step hands on: values, or changes of another table."""
+        table.graph = self
+        store, times = table.spec.name, table.times.name
+
+        def build(context: TaskContext, name: str) -> Processor:
+            asked = times if times in context.stores else None
+            return TableSource(context, name, store, times=asked, of_changes=of_changes)
+
+        self.add(f"table.{table.name}", "table", build, parents=(step,), tables=(table,))
+
+    def changes_of(self, table: Table[Any, Any]) -> str:
+        """The name of the step that hands on the changes of a table, which it does, with their times, once asked."""
+        name = f"table.{table.name}"
+        declared, times = self._steps[name], table.times
+        if times.name not in {spec.name for spec in declared.stores}:
+            self._claim(times.name, f"table {table.name!r}")
+            self._steps[name] = replace(declared, stores=(times,))
+        return name
 
     def global_table(self, table: GlobalTable[Any, Any]) -> None:
         """Adds a table that every worker holds whole; no step reads its topic."""

@@ -77,7 +77,7 @@ class TaskContext:
     what the agent's current batch did, as (row, how to take it back), so that an event whose processing raised leaves
     no trace. `now_ms` is the wall clock as it was last told, for waits that no event ends. `global_tables` belong to
     the worker; no task writes them. `policy` is the app's, `step_policies` what single steps do otherwise. A record of
-    more than `max_record_bytes` is not sent.
+    more than `max_record_bytes` is not sent. `partition` is the task's, that of all its inputs.
     """
 
     task: str
@@ -91,6 +91,7 @@ class TaskContext:
     called_for: Cursor | None = None
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
     now_ms: int = 0
+    partition: int = 0
     global_tables: Mapping[str, GlobalStore] = field(default_factory=dict)
     step_policies: Mapping[str, StepPolicy] = field(default_factory=dict)
     max_record_bytes: int = MAX_RECORD_BYTES

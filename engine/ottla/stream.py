@@ -18,6 +18,7 @@ from ottla.hints import Selector, element_type, returned_type, selected, selecte
 from ottla.joins.stream_stream import When, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
+from ottla.relations import View
 from ottla.serdes import Codec, state_key_codec_for
 from ottla.tables import Table
 from ottla.take import Take, checked_take, take_spec
@@ -164,7 +165,7 @@ class Stream(Generic[V]):
     @overload
     def join(
         self,
-        other: Table[Any, T],
+        other: Table[Any, T] | View[Any, T],
         joiner: Callable[[V, T], R],
         *,
         key: Selector | None = None,
@@ -187,7 +188,7 @@ class Stream(Generic[V]):
     ) -> Stream[R]: ...
     def join(
         self,
-        other: Table[Any, Any] | Stream[Any],
+        other: Table[Any, Any] | View[Any, Any] | Stream[Any],
         joiner: Callable[[Any, Any], R],
         *,
         within: Duration | None = None,
@@ -216,7 +217,7 @@ class Stream(Generic[V]):
     @overload
     def left_join(
         self,
-        other: Table[Any, T],
+        other: Table[Any, T] | View[Any, T],
         joiner: Callable[[V, T | None], R],
         *,
         key: Selector | None = None,
@@ -240,7 +241,7 @@ class Stream(Generic[V]):
     ) -> Stream[R]: ...
     def left_join(
         self,
-        other: Table[Any, Any] | Stream[Any],
+        other: Table[Any, Any] | View[Any, Any] | Stream[Any],
         joiner: Callable[[Any, Any], R],
         *,
         within: Duration | None = None,
@@ -350,6 +351,16 @@ class Stream(Generic[V]):
             functions=(function,),
         )
 
+    def to_table(self, name: str) -> Table[Any, V]:
+        """A table of the newest value of each key, a null value deletes it. It is kept under the name.
+
+        For queries, and to be joined: with streams, and as what changes with other tables. It can be read in agents and
+        not written.
+        """
+        table = self.graph.derived_table(name, self.key_codec, self.known_values(f"to_table({name!r})"))
+        self.graph.keep(table, self.step)
+        return table
+
     def echo(self, *topics: Topic[Any, V]) -> Stream[V]:
         """Writes the events to the topics too, and goes on with them."""
         for topic in topics:
@@ -390,7 +401,7 @@ class Stream(Generic[V]):
             )
         return self.value_codec
 
-    def check_meets(self, other: Stream[Any] | Table[Any, Any], how: str) -> None:
+    def check_meets(self, other: Stream[Any] | Table[Any, Any] | View[Any, Any], how: str) -> None:
         """Raises `TopologyError` if equal keys of this stream and the other would not meet in one task."""
         keys = other.key_codec
         if isinstance(other, Stream) and other.graph is not self.graph:

@@ -63,6 +63,7 @@ class Task:
             global_tables=global_tables,
             step_policies={step.name: step.errors for step in subtopology.steps if step.errors is not None},
             max_record_bytes=max_record_bytes,
+            partition=task_id.partition,
         )
         for store in stores.values():
             store.use_clock(self._context.now)

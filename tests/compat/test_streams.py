@@ -18,7 +18,7 @@ import ottla
 from .programs import FAMILIES, Family, Program
 
 MS = timedelta(milliseconds=1)
-EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 Step = dict[str, Any]
 Run = Callable[..., None]
@@ -61,6 +61,20 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
             case "stream_join":
                 window = {each: step[each] * MS for each in ("before", "after", "grace")}
                 made[name] = getattr(of, how)(other, pair, name=name, **window)
+            case "table":
+                made[name] = app.Table(name, source=text_topic(app, step["topic"]))
+            case "to_table":
+                made[name] = of.to_table(name)
+            case "to_stream":
+                made[name] = of.to_stream()
+            case "filter":
+                made[name] = of.filter(at_least(step["least"]))
+            case "map_values":
+                made[name] = of.map_values(bracketed, type=str)
+            case "stream_table_join" | "table_join":
+                made[name] = getattr(of, how)(other, pair, type=str)
+            case "foreign_key_join":
+                made[name] = getattr(of, how)(other, pair, on=first_letter, name=name, type=str)
             case "count":
                 windows = of.window(window_of(step))
                 counts = windows.aggregate(name, emit=step["emit"], count=ottla.count())
@@ -69,6 +83,10 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 of.to(text_topic(app, step["topic"]))
             case unknown:
                 raise ValueError(f"there is no step {unknown!r}")
+
+
+def at_least(least: str) -> Callable[[str], bool]:
+    return lambda value: value >= least
 
 
 def text_topic(app: ottla.App, name: str) -> ottla.Topic[str, str]:
@@ -154,8 +172,8 @@ def joined(how: str, **window: int) -> list[Step]:
     ]
 
 
-def scripts() -> st.SearchStrategy[list[Record]]:
-    return records(["left", "right"], values=VALUES, times=EVEN).map(numbered)
+def scripts(topics: Iterable[str] = ("left", "right")) -> st.SearchStrategy[list[Record]]:
+    return records(topics, values=VALUES, times=EVEN).map(numbered)
 
 
 def in_time(script: list[Record], grace: int) -> list[Record]:
@@ -228,4 +246,114 @@ class TestWindows:
         steps = counted(window, emit, size=9, advance=4, grace=grace)
         if window != "hopping":
             script = without_pauses(script, 8)
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+TABLES: list[Step] = [
+    {"step": "table", "name": "l", "topic": "left"},
+    {"step": "table", "name": "r", "topic": "right"},
+]
+
+
+def table_joined(how: str) -> list[Step]:
+    return [*TABLES, {"step": "table_join", "name": "j", "of": "l", "with": "r", "how": how}]
+
+
+def told(of: str, topic: str = "out") -> list[Step]:
+    return [
+        {"step": "to_stream", "name": f"{of}-told", "of": of},
+        {"step": "to", "of": f"{of}-told", "topic": topic},
+    ]
+
+
+HOW = st.sampled_from(["inner", "left", "outer"])
+
+
+class TestTables:
+    @EXAMPLES
+    @given(script=scripts(), how=HOW)
+    def test_joins_of_tables(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [*table_joined(how), *told("j")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(), how=HOW)
+    def test_views_of_tables_and_joins_of_views(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [
+            *TABLES,
+            {"step": "filter", "name": "f", "of": "l", "least": "v13"},
+            {"step": "map_values", "name": "m", "of": "r"},
+            {"step": "table_join", "name": "j", "of": "f", "with": "m", "how": how},
+            {"step": "filter", "name": "k", "of": "j", "least": "v3"},
+            *told("f", "filtered"),
+            *told("m", "mapped"),
+            *told("k"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(["left", "right", "third"]), how=HOW, then=HOW)
+    def test_joins_of_joins(self, streams: Program, script: list[Record], how: str, then: str) -> None:
+        steps = [
+            *table_joined(how),
+            {"step": "table", "name": "t", "topic": "third"},
+            {"step": "table_join", "name": "k", "of": "j", "with": "t", "how": then},
+            *told("k"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(["left", "right", "third"]), how=st.sampled_from(["inner", "left"]))
+    def test_streams_joined_with_joins(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [
+            *table_joined("outer"),
+            {"step": "stream", "name": "t", "topic": "third"},
+            {"step": "stream_table_join", "name": "k", "of": "t", "with": "j", "how": how},
+            {"step": "to", "of": "k", "topic": "out"},
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(), how=HOW)
+    def test_tables_made_of_streams(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [
+            {"step": "stream", "name": "s", "topic": "left"},
+            {"step": "to_table", "name": "l", "of": "s"},
+            TABLES[1],
+            {"step": "table_join", "name": "j", "of": "l", "with": "r", "how": how},
+            *told("j"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(["left"]), how=HOW)
+    def test_a_table_joined_with_itself(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [
+            TABLES[0],
+            {"step": "filter", "name": "f", "of": "l", "least": "v13"},
+            {"step": "table_join", "name": "j", "of": "l", "with": "f", "how": how},
+            *told("j"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+FOREIGN = st.builds(
+    Record,
+    st.just("left"),
+    st.sampled_from([*"abcabc", None]),
+    st.sampled_from([None, None, "-", "x", "x", "y", "z"]),
+    EVEN,
+)
+"""Left values name a right key by their first letter; a dash names none."""
+
+RIGHT = st.builds(Record, st.just("right"), st.sampled_from([*"xyxyz", None]), VALUES, EVEN)
+
+
+class TestForeignKeys:
+    @EXAMPLES
+    @given(
+        script=st.lists(st.one_of(FOREIGN, RIGHT), max_size=25).map(numbered), how=st.sampled_from(["inner", "left"])
+    )
+    def test_joins(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [*TABLES, {"step": "foreign_key_join", "name": "j", "of": "l", "with": "r", "how": how}, *told("j")]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)

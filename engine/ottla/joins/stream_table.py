@@ -18,6 +18,7 @@ from ottla.batch import Batch, Rows
 from ottla.joins.waiting import WaitingEvents
 from ottla.operators import call
 from ottla.processor import Processor, TaskContext
+from ottla.relations import View
 from ottla.tables import Table, VersionedTable
 
 Joiner = Callable[[Any, Any], Any]
@@ -31,7 +32,7 @@ class TableJoin:
     time counts. `waiting` is the store of the events that wait for `grace_ms`, if they do.
     """
 
-    table: Table[Any, Any]
+    table: Table[Any, Any] | View[Any, Any]
     joiner: Joiner
     left: bool
     key: Callable[[Any], Any] | None = None

@@ -10,6 +10,7 @@ from ottla.errors import TopologyError
 from ottla.hints import Selector, returned_type, selected, value_codec
 from ottla.joins.stream_table import Joiner, StreamTableJoin, TableJoin
 from ottla.joins.waiting import waiting_spec
+from ottla.relations import View
 from ottla.tables import GlobalTable, Table, TableSource, VersionedTable
 from ottla.time import Duration, duration_ms
 
@@ -21,7 +22,7 @@ How = Literal["inner", "left"]
 
 def join_table(
     stream: Stream[Any],
-    table: Table[Any, Any],
+    table: Table[Any, Any] | View[Any, Any],
     joiner: Joiner,
     *,
     left: bool,
@@ -41,7 +42,7 @@ def join_table(
             f"{kind} with {table!r}: only a global table can be joined by another key than the event's, for it is on "
             f"every worker; declare it as one, or give the events that key first: .group_by({key!r})"
         )
-    elif table.source is not None:
+    elif isinstance(table, View) or table.graph is not None:
         stream.check_meets(table, kind)
     if grace_ms and not isinstance(table, VersionedTable):
         raise TopologyError(
@@ -114,7 +115,7 @@ def _past(stream: Stream[Any], other: Stream[Any], step: str, retention_ms: int)
 def _add(stream: Stream[Any], kind: str, step: str, join: TableJoin, type_: Any, *, own_table: bool) -> Stream[Any]:
     """Adds the step of a join, with the store of what waits, and with that of the table if it is the join's own."""
     table, graph = join.table, stream.graph
-    stores = (table.spec,) if own_table else ()
+    stores = (table.spec,) if own_table and isinstance(table, Table) else ()
     if join.grace_ms:
         if isinstance(table, VersionedTable) and join.grace_ms > table.retention_ms:
             raise TopologyError(
@@ -131,7 +132,8 @@ def _add(stream: Stream[Any], kind: str, step: str, join: TableJoin, type_: Any,
         lambda context, name: StreamTableJoin(context, name, join),
         parents=(stream.step,),
         stores=stores,
-        tables=() if own_table else (table,),
+        reads=table.specs() if isinstance(table, View) else (),
+        tables=() if own_table or isinstance(table, View) else (table,),
         functions=(join.joiner,) if join.key is None else (join.joiner, join.key),
         detail=f"grace {timedelta(milliseconds=join.grace_ms)}" if join.grace_ms else "",
         owner=_owner(step),

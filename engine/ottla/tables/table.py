@@ -8,23 +8,28 @@ runs: an event sees the keys of its own partition, as in Kafka Streams and Faust
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, NotInTask, TopologyError
 from ottla.processor import TaskContext, current
-from ottla.serdes import Codec
+from ottla.relations.relation import Relation
+from ottla.relations.views import Reader, Stamped, stamped
+from ottla.serdes import Codec, state_codec_for
 from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
 from ottla.topic import Topic
 
+if TYPE_CHECKING:
+    from ottla.graph import Graph
+
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
 
 
-class Table(MutableMapping[K, V], Generic[K, V]):
+class Table(MutableMapping[K, V], Relation[K, V]):
     """A table of keys `K` and values `V`. Made by `App.Table`.
 
     Inside an agent or operator it behaves as a dict of its task's part. `default` makes the value of a key that is
@@ -59,6 +64,9 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         self.default = default
         self.source = source
         self.partitions = partitions
+        self.ttl_ms = ttl_ms
+        self.graph: Graph | None = None
+        """The graph that has a step which keeps the table, unless agents write it. Set when it is declared."""
 
     __hash__ = object.__hash__
 
@@ -182,12 +190,53 @@ class Table(MutableMapping[K, V], Generic[K, V]):
         """Keys and values of one part with start <= encoded key < end, in order."""
         return part.range(start, end)
 
+    # -- as what changes
+
+    @property
+    def times(self) -> StoreSpec:
+        """The store of the times of the entries, for those who join them: `TableSource` keeps it once one does."""
+        name = f"{self.spec.name}-times"
+        changelog = f"{self.spec.changelog.removesuffix('-changelog')}-times-changelog"
+        return StoreSpec(name, changelog, self.key_codec.encode, self.key_codec.decode, _TIME.encode, _TIME.decode)
+
+    def changing(self) -> tuple[Graph, str]:
+        if self.graph is None:
+            raise TopologyError(
+                f"what is written to {self!r} is no stream of changes: tables that can be joined with others, filtered "
+                "and followed are read from a topic, app.Table(source=), or made of a stream, stream.to_table()"
+            )
+        if self.ttl_ms is not None:
+            raise TopologyError(
+                f"{self!r} has ttl=: its entries end without an event, so what is made of its changes would "
+                "keep them; leave ttl= out, and send null values for what is to be deleted"
+            )
+        return self.graph, self.graph.changes_of(self)
+
+    def specs(self) -> tuple[StoreSpec, ...]:
+        return self.spec, self.times
+
+    def reader(self, context: TaskContext) -> Reader:
+        get, time = self.part_in(context).get, context.stores[self.times.name].get
+
+        def read(key: Any) -> Stamped | None:
+            return stamped(get(key), time(key, -1))
+
+        return read
+
+    def known_values(self, what: str) -> Codec[V]:  # noqa: ARG002 - a table's are always known
+        return self.value_codec
+
+    def _values(self) -> Codec[V] | None:
+        return self.value_codec
+
     def check_writable(self) -> None:
-        """Raises `TopologyError` if only a topic may write the table."""
+        """Raises `TopologyError` if only a topic or a step may write the table."""
         if self.source is not None:
             raise TopologyError(
                 f"table {self.name!r} is read from topic {self.source.name!r}: send to the topic instead"
             )
+        if self.graph is not None:
+            raise TopologyError(f"table {self.name!r} is made of other events: only they can change it")
 
     def _write(self, context: TaskContext, store: StoreCache, key: Any, value: Any) -> None:
         """Sets or deletes, so that it can be taken back when the event fails."""
@@ -228,6 +277,9 @@ class Table(MutableMapping[K, V], Generic[K, V]):
                 f"table {self.name!r} can be used only in an agent or operator while its task runs; "
                 f"in tests read it with driver.table({self.name!r})"
             ) from None
+
+
+_TIME = state_codec_for(int)
 
 
 class _Keys(KeysView[K]):

@@ -279,9 +279,14 @@ Polls = list[tuple[list[tuple[str, str, int]], str]]
 
 
 def numbered(polls: Polls) -> list[list[Sent]]:
-    """The events of the polls, each with a value of its own."""
+    """The events of the polls, each with a value of its own.
+
+    They are not at the epoch, where a window that would end before it ends at it, as in Kafka Streams.
+    """
     number = iter(range(1_000))
-    return [[(topic, key, f"{topic[0]}{next(number)}", time) for topic, key, time in events] for events, _ in polls]
+    return [
+        [(topic, key, f"{topic[0]}{next(number)}", 100 + time) for topic, key, time in events] for events, _ in polls
+    ]
 
 
 def defined(kind: Kind, before: int, after: int, events: list[Sent]) -> list[tuple[Any, str, int]]:

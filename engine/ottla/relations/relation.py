@@ -1,0 +1,318 @@
+"""What every table can do: be filtered, mapped, joined with others, followed as a stream and kept under another name.
+
+A `View` is a table that is computed of others and kept nowhere: a look-up computes it of what they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from ottla.errors import TopologyError
+from ottla.hints import Selector, returned_type, selected, value_codec
+from ottla.joins.foreign_key import join_foreign
+from ottla.joins.subscriptions import ForeignKeyJoin
+from ottla.joins.table_table import Kind, TableJoin, TableJoinSide
+from ottla.processor import TaskContext
+from ottla.relations.change import Change, PassChanges, change_codec
+from ottla.relations.views import (
+    ComputedPart,
+    FilterChanges,
+    MapChanges,
+    NewValues,
+    Reader,
+    filtered_reader,
+    mapped_reader,
+)
+from ottla.serdes import Codec
+from ottla.state.store import StoreSpec
+
+if TYPE_CHECKING:
+    from ottla.graph import Graph
+    from ottla.stream import Stream
+    from ottla.tables import Table
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Relation(Generic[K, V]):
+    """Values by key that change. What it makes of itself are relations again, and cost no state."""
+
+    key_codec: Codec[K]
+    name: str
+
+    def changing(self) -> tuple[Graph, str]:
+        """The graph, and the step in it that hands on the changes. Raises `TopologyError` if there is none."""
+        raise NotImplementedError
+
+    def specs(self) -> tuple[StoreSpec, ...]:
+        """The stores that a step which looks values up needs."""
+        raise NotImplementedError
+
+    def reader(self, context: TaskContext) -> Reader:
+        """Looks values up in a task that has those stores."""
+        raise NotImplementedError
+
+    def known_values(self, what: str) -> Codec[V]:
+        """How to write the values. Raises `TopologyError`, naming what must write them, if their type is unknown."""
+        raise NotImplementedError
+
+    def filter(self, function: Callable[[V], object]) -> View[K, V]:
+        """The keys for whose value the function is true."""
+        graph, step = self.changing()
+        name = graph.unique(f"{self.name}.filter")
+        graph.add(
+            name,
+            "filter table",
+            lambda context, step: FilterChanges(context, step, function),
+            parents=(step,),
+            functions=(function,),
+        )
+        return View(
+            self, name, self._values(), lambda context: filtered_reader(self.reader(context), function), self.specs()
+        )
+
+    def map_values(self, function: Callable[[V], R], *, type: Any = None) -> View[K, R]:  # noqa: A002 - as in map
+        """The function's value in the place of each value; None is no value. `type` is as for `Stream.map`."""
+        graph, step = self.changing()
+        name = graph.unique(f"{self.name}.map_values")
+        graph.add(
+            name,
+            "map table",
+            lambda context, step: MapChanges(context, step, function),
+            parents=(step,),
+            functions=(function,),
+        )
+        return View(
+            self,
+            name,
+            value_codec(type if type is not None else returned_type(function)),
+            lambda context: mapped_reader(self.reader(context), function),
+            self.specs(),
+        )
+
+    @overload
+    def join(
+        self,
+        other: Relation[K, T],
+        joiner: Callable[[V, T], R],
+        *,
+        name: str | None = None,
+        type: Any = None,
+    ) -> View[K, R]: ...
+    @overload
+    def join(
+        self,
+        other: Relation[Any, T],
+        joiner: Callable[[V, T], R],
+        *,
+        on: Selector,
+        name: str | None = None,
+        type: Any = None,
+    ) -> Table[K, R]: ...
+    def join(
+        self,
+        other: Relation[Any, Any],
+        joiner: Callable[[Any, Any], Any],
+        *,
+        on: Selector | None = None,
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - as in map
+    ) -> View[K, Any] | Table[K, Any]:
+        """`joiner(value, other)` for each key that both have. A change of either is a change of the result.
+
+        With `on`, a field of this table's values or a function of them, each value meets the other table's for the key
+        that it finds there (KIP-213). The result is kept then, and `name` is its name; otherwise it names the step.
+        `type` is the type of the results where the joiner has no annotation.
+        """
+        if on is not None:
+            return self._join_foreign(other, joiner, on, name, type, keeps_left=False)
+        return self._join(other, joiner, "inner", name, type)
+
+    @overload
+    def left_join(
+        self,
+        other: Relation[K, T],
+        joiner: Callable[[V, T | None], R],
+        *,
+        name: str | None = None,
+        type: Any = None,
+    ) -> View[K, R]: ...
+    @overload
+    def left_join(
+        self,
+        other: Relation[Any, T],
+        joiner: Callable[[V, T | None], R],
+        *,
+        on: Selector,
+        name: str | None = None,
+        type: Any = None,
+    ) -> Table[K, R]: ...
+    def left_join(
+        self,
+        other: Relation[Any, Any],
+        joiner: Callable[[Any, Any], Any],
+        *,
+        on: Selector | None = None,
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - as in map
+    ) -> View[K, Any] | Table[K, Any]:
+        """As `join`, and `joiner(value, None)` for a key that the other lacks or a value that names none."""
+        if on is not None:
+            return self._join_foreign(other, joiner, on, name, type, keeps_left=True)
+        return self._join(other, joiner, "left", name, type)
+
+    def outer_join(
+        self,
+        other: Relation[K, T],
+        joiner: Callable[[V | None, T | None], R],
+        *,
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - as in map
+    ) -> View[K, R]:
+        """As `left_join`, and `joiner(None, other)` for a key that this one lacks."""
+        return self._join(other, joiner, "outer", name, type)
+
+    def to_stream(self) -> Stream[V | None]:
+        """The new value of each change as an event, None for a key that was deleted."""
+        from ottla.stream import Stream
+
+        graph, step = self.changing()
+        name = graph.unique(f"{self.name}.to_stream")
+        graph.add(name, "to stream", lambda _, __: NewValues(), parents=(step,))
+        return Stream(graph, name, self.key_codec, self._values())
+
+    def changes(self) -> Stream[Change[V]]:
+        """Each change as an event, with the value before it."""
+        from ottla.stream import Stream
+
+        graph, step = self.changing()
+        name = graph.unique(f"{self.name}.changes")
+        graph.add(name, "changes", lambda _, __: PassChanges(), parents=(step,))
+        values = self._values()
+        return Stream(graph, name, self.key_codec, None if values is None else change_codec(values))
+
+    def to_table(self, name: str) -> Table[K, V]:
+        """A table that is kept under this name, with a changelog: for queries, and where look-ups should be cheap."""
+        graph, step = self.changing()
+        table = graph.derived_table(name, self.key_codec, self.known_values(f"to_table({name!r})"))
+        graph.keep(table, step, of_changes=True)
+        return table
+
+    def check_keys(self, other: Relation[Any, Any], how: str) -> None:
+        """Raises `TopologyError` if equal keys of both would not meet in one task."""
+        if self.changing()[0] is not other.changing()[0]:
+            raise TopologyError(f"{how}: {self!r} and {other!r} belong to two apps")
+        if self.key_codec.name != other.key_codec.name:
+            raise TopologyError(
+                f"{how}: {self!r} has keys of {self.key_codec.name} and {other!r} of {other.key_codec.name}: equal "
+                "keys would not be equal bytes, and not in one partition; declare one type for both"
+            )
+
+    def _values(self) -> Codec[V] | None:
+        raise NotImplementedError
+
+    def _join(
+        self, other: Relation[K, Any], joiner: Callable[[Any, Any], R], kind: Kind, name: str | None, type_: Any
+    ) -> View[K, R]:
+        label = "join" if kind == "inner" else f"{kind}_join"
+        self.check_keys(other, label)
+        (graph, left), (_, right) = self.changing(), other.changing()
+        step = name or graph.unique(f"{self.name}-{label}-{other.name}")
+        join = TableJoin(step, kind, joiner)
+        graph.add(
+            f"{step}.left",
+            f"table {label} side",
+            lambda context, _: TableJoinSide(context, join, other.reader(context), is_left=True),
+            parents=(left,),
+            reads=other.specs(),
+            functions=(joiner,),
+        )
+        graph.add(
+            f"{step}.right",
+            f"table {label} side",
+            lambda context, _: TableJoinSide(context, join, self.reader(context), is_left=False),
+            parents=(right,),
+            reads=self.specs(),
+            functions=(joiner,),
+        )
+        graph.add(step, f"table {label}", lambda _, __: PassChanges(), parents=(f"{step}.left", f"{step}.right"))
+        specs = {spec.name: spec for spec in (*self.specs(), *other.specs())}
+        return View(
+            self,
+            step,
+            value_codec(type_ if type_ is not None else returned_type(joiner)),
+            lambda context: join.reader(self.reader(context), other.reader(context)),
+            tuple(specs.values()),
+        )
+
+    def _join_foreign(
+        self,
+        other: Relation[Any, Any],
+        joiner: Callable[[Any, Any], Any],
+        on: Selector,
+        name: str | None,
+        type_: Any,
+        *,
+        keeps_left: bool,
+    ) -> Table[K, Any]:
+        (graph, _), (other_graph, _) = self.changing(), other.changing()
+        if graph is not other_graph:
+            raise TopologyError(f"join: {self!r} and {other!r} belong to two apps")
+        step = name or f"{self.name}-join-{other.name}"
+        values = value_codec(type_ if type_ is not None else returned_type(joiner))
+        if values is None:
+            raise TopologyError(
+                f"join {step!r} must keep its results and cannot see their type: annotate what the joiner returns, or "
+                "name it, as in .join(table, joiner, on=..., type=Report)"
+            )
+        return join_foreign(ForeignKeyJoin(step, self, other, joiner, selected(on), keeps_left), values)
+
+
+class View(Relation[K, V]):
+    """A table that is computed of others. Made by the methods of tables; `to_table` keeps it."""
+
+    def __init__(
+        self,
+        parent: Relation[K, Any],
+        step: str,
+        values: Codec[V] | None,
+        reader: Callable[[TaskContext], Reader],
+        specs: tuple[StoreSpec, ...],
+    ) -> None:
+        self.name = step
+        self.key_codec = parent.key_codec
+        self._graph = parent.changing()[0]
+        self._value_codec = values
+        self._reader = reader
+        self._specs = specs
+
+    def __repr__(self) -> str:
+        return f"<view {self.name}>"
+
+    def changing(self) -> tuple[Graph, str]:
+        return self._graph, self.name
+
+    def specs(self) -> tuple[StoreSpec, ...]:
+        return self._specs
+
+    def reader(self, context: TaskContext) -> Reader:
+        return self._reader(context)
+
+    def part_in(self, context: TaskContext) -> ComputedPart:
+        """The part of one task, for look-ups."""
+        return ComputedPart(self.reader(context))
+
+    def known_values(self, what: str) -> Codec[V]:
+        if self._value_codec is None:
+            raise TopologyError(
+                f"{what} must write the values of {self!r} and cannot see their type: annotate what the function "
+                "that makes them returns, or name it with type="
+            )
+        return self._value_codec
+
+    def _values(self) -> Codec[V] | None:
+        return self._value_codec
