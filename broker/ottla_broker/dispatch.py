@@ -19,14 +19,17 @@ A handler may
 
 Beside its handler an API may have a shortcut::
 
-    @shortcut(ProduceRequest)
-    def produce_one(broker: Broker, frame: bytearray | memoryview, version: int) -> list[Part] | None: ...
+    @shortcut(FetchRequest)
+    def fetch_one(
+        broker: Broker, frame: bytearray | memoryview, version: int, waited_ms: int
+    ) -> list[Part] | asyncio.Future[None] | None: ...
 
 which answers requests of the commonest shape without message objects and coroutines. For any other request, and for
-one that it cannot answer with success at once, it returns None and has changed nothing: the handler then takes the
-request from the start.
+one that it cannot answer with success, it returns None and has changed nothing: the handler then takes the request from
+the start. One that has to wait first returns a future, and is asked again when that is done.
 """
 
+import asyncio
 import importlib
 import pkgutil
 import struct
@@ -35,6 +38,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from ottla_broker.eager import run_to_first_wait
 from ottla_broker.errors import ClosesConnection
 from ottla_wire.api_keys import ApiKey
 from ottla_wire.chunks import Chunks, Part
@@ -50,7 +54,7 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request", bound=Message)
 Handler = Callable[["Broker", "RequestContext", Any], Awaitable[Message | None]]
-Shortcut = Callable[["Broker", bytearray | memoryview, int], list[Part] | None]
+Shortcut = Callable[["Broker", bytearray | memoryview, int, int], "list[Part] | asyncio.Future[None] | None"]
 
 _KEY_AND_VERSION = struct.Struct(">hh")
 
@@ -147,13 +151,30 @@ def shortcut(request: type[Message]) -> Callable[[Shortcut], Shortcut]:
     return register
 
 
-def answer_at_once(broker: "Broker", frame: bytearray | memoryview) -> list[Part] | None:
-    """Serve a request frame by a shortcut: the parts of the response frame, or None if it has to go to `respond`."""
+def begin(
+    broker: "Broker", connection: "Connection", frame: bytearray | memoryview, waited_ms: int = 0
+) -> "list[Part] | asyncio.Future[list[Part]] | asyncio.Future[None]":
+    """Serve a request frame: the parts of the response frame, none if there is no response, or a future of them.
+
+    A future without a result says that it is time to call this again with the same frame, and with the time that has
+    passed since the first call. Raises as `respond`, as does the future.
+    """
+    answer = answer_at_once(broker, frame, waited_ms)
+    if answer is not None:
+        return answer
+    task, parts = run_to_first_wait(respond(broker, connection, frame))
+    return parts or [] if task is None else task
+
+
+def answer_at_once(
+    broker: "Broker", frame: bytearray | memoryview, waited_ms: int = 0
+) -> "list[Part] | asyncio.Future[None] | None":
+    """Serve a request frame by a shortcut, if there is one to it; None if it has to go to `respond`."""
     if len(frame) < _KEY_AND_VERSION.size:
         return None
     api_key, version = _KEY_AND_VERSION.unpack_from(frame)
     take = SHORTCUTS.get(api_key)
-    return None if take is None else take(broker, frame, version)
+    return None if take is None else take(broker, frame, version, waited_ms)
 
 
 async def respond(broker: "Broker", connection: "Connection", frame: bytearray | memoryview) -> list[Part]:

@@ -15,15 +15,14 @@ import resource
 import socket
 import time
 from collections import Counter
-from typing import cast
+from typing import TypeAlias, cast
 
 from ottla_broker import dispatch
 from ottla_broker.broker import Broker
 from ottla_broker.connection import Connection, Exchange, Stage
-from ottla_broker.eager import run_to_first_wait
 from ottla_broker.errors import CannotStart, ClosesConnection
 from ottla_broker.listeners import Address, Listener
-from ottla_broker.request_timings import RequestTimings
+from ottla_broker.request_timings import RequestTimings, Timing
 from ottla_broker.writer import SocketWriter
 from ottla_wire.chunks import Part
 from ottla_wire.errors import WireError
@@ -37,6 +36,9 @@ MAX_OUTPUT_BYTES = 1024 * 1024
 _SWEEP_SECONDS = 10.0
 # Descriptors that are left for log files when the number of connections is limited by the process's own limit.
 _DESCRIPTORS_FOR_FILES = 256
+
+Waiting: TypeAlias = "asyncio.Future[list[Part]] | asyncio.Future[None]"
+"""What a request waits for; see `dispatch.begin`."""
 
 
 class Server:
@@ -94,10 +96,10 @@ class Server:
             self._sweeper.cancel()
         self.unbind()
         self._emptied.clear()
-        tasks = [task for protocol in self.connections for task in protocol.tasks]
+        waiting = [answer for protocol in self.connections for answer in protocol.waiting]
         for protocol in list(self.connections):
             protocol.abort()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*waiting, return_exceptions=True)
         if self.connections:
             await self._emptied.wait()
 
@@ -154,7 +156,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._unmuting: asyncio.TimerHandle | None = None
         self.connection = Connection("unknown", 0, int(loop.time() * 1000))
         self.connection.listener = listener
-        self.tasks: set[asyncio.Task[list[Part]]] = set()
+        self.waiting: set[Waiting] = set()
 
     # --- the loop's calls
 
@@ -184,8 +186,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._unmuting.cancel()
         self._server.forget(self)
         self._writer.close()
-        for task in self.tasks:
-            task.cancel()
+        for answer in self.waiting:
+            answer.cancel()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the transport's contract
         direct = self._reader.direct_buffer() if self._reader.takes_direct else None
@@ -223,40 +225,48 @@ class ClientProtocol(asyncio.BufferedProtocol):
         if connection.throttle_ms or connection.takes_requests is self._paused:
             self._regulate()
 
-    def _start(self, frame: bytearray | memoryview, now_ms: int) -> asyncio.Task[list[Part]] | None:
-        """Start a request; its task if it has to wait for something."""
-        task: asyncio.Task[list[Part]] | None = None
+    def _start(self, frame: bytearray | memoryview, now_ms: int) -> Exchange | None:
+        """Start a request; its place in the order of responses if it has to wait for something."""
         try:
-            parts = dispatch.answer_at_once(self._broker, frame)
-            if parts is None:
-                task, parts = run_to_first_wait(dispatch.respond(self._broker, self.connection, frame))
-            if task is None:
-                self._writer.send(self.connection.answer(parts or [], now_ms))
+            answer = dispatch.begin(self._broker, self.connection, frame)
+            if isinstance(answer, list):
+                self._writer.send(self.connection.answer(answer, now_ms))
                 return None
         except Exception as error:
             self._refuse(error)
             return None
         exchange = self.connection.begin(now_ms)
-        self.tasks.add(task)
-        task.add_done_callback(lambda done: self._finished(exchange, done))
-        return task
+        self._await(answer, exchange, frame, now_ms)
+        return exchange
 
-    def _finished(self, exchange: Exchange, task: asyncio.Task[list[Part]]) -> None:
-        """A request that had to wait has its response."""
-        self.tasks.discard(task)
-        if task.cancelled() or self.connection.stage is Stage.CLOSING:
+    def _await(self, answer: Waiting, exchange: Exchange, frame: bytearray | memoryview, begun_ms: int) -> None:
+        self.waiting.add(answer)
+        answer.add_done_callback(lambda _: self._go_on(answer, exchange, frame, begun_ms))
+
+    def _go_on(self, answer: Waiting, exchange: Exchange, frame: bytearray | memoryview, begun_ms: int) -> None:
+        """What a request waited for has come: its response, or the time to look again."""
+        self.waiting.discard(answer)
+        if answer.cancelled() or self.connection.stage is Stage.CLOSING:
             return
-        error = task.exception()
-        if isinstance(error, Exception):
-            self._refuse(error)
-            return
-        self.connection.last_active_ms = int(self._loop.time() * 1000)
+        now_ms = int(self._loop.time() * 1000)
         try:
-            self._writer.send(self.connection.finish(exchange, task.result()))
-        except OSError as error:
+            parts = answer.result()
+            if parts is None:
+                again = dispatch.begin(self._broker, self.connection, frame, now_ms - begun_ms)
+                if not isinstance(again, list):
+                    self._await(again, exchange, frame, begun_ms)
+                    return
+                parts = again
+            self._finish(exchange, parts, now_ms)
+        except Exception as error:
             self._refuse(error)
             return
         self._serve()
+
+    def _finish(self, exchange: Exchange, parts: list[Part], now_ms: int) -> None:
+        """A request that had to wait has its response."""
+        self.connection.last_active_ms = now_ms
+        self._writer.send(self.connection.finish(exchange, parts))
 
     def _flush(self) -> None:
         try:
@@ -326,16 +336,25 @@ class ClientProtocol(asyncio.BufferedProtocol):
 class TimedProtocol(ClientProtocol):
     """A connection whose requests are timed."""
 
-    def _start(self, frame: bytearray | memoryview, now_ms: int) -> asyncio.Task[list[Part]] | None:
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, listener: str) -> None:
+        super().__init__(server, loop, listener)
+        self._begun: dict[Exchange, tuple[Timing, float]] = {}
+
+    def _start(self, frame: bytearray | memoryview, now_ms: int) -> Exchange | None:
         assert self._server.timings is not None
         timing = self._server.timings.of(frame)
         begun = time.perf_counter()
-        task = super()._start(frame, now_ms)
-        if task is None:
+        exchange = super()._start(frame, now_ms)
+        if exchange is None:
             timing.observe((time.perf_counter() - begun) * 1000)
         else:
-            task.add_done_callback(lambda _: timing.observe((time.perf_counter() - begun) * 1000))
-        return task
+            self._begun[exchange] = timing, begun
+        return exchange
+
+    def _finish(self, exchange: Exchange, parts: list[Part], now_ms: int) -> None:
+        timing, begun = self._begun.pop(exchange)
+        timing.observe((time.perf_counter() - begun) * 1000)
+        super()._finish(exchange, parts, now_ms)
 
 
 def _descriptors() -> int:

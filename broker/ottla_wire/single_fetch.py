@@ -49,6 +49,7 @@ class FetchTerms:
         "current_leader_epoch",
         "index",
         "max_bytes",
+        "max_wait_ms",
         "min_bytes",
         "topic",
         "topic_id",
@@ -61,6 +62,7 @@ class FetchTerms:
         self.topic_id = topic.topic_id
         self.index = partition.partition
         self.current_leader_epoch = partition.current_leader_epoch
+        self.max_wait_ms = request.max_wait_ms
         self.min_bytes = request.min_bytes
         self.max_bytes = min(request.max_bytes, partition.partition_max_bytes)
         self.committed_only = request.isolation_level == _READ_COMMITTED

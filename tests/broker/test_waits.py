@@ -17,48 +17,47 @@ def run(scenario: Callable[[Waits], Awaitable[None]]) -> None:
     asyncio.run(main())
 
 
-async def parked(waits: Waits, *indexes: int, missing: int = 1, timeout_ms: int = 60_000) -> "asyncio.Task[None]":
-    task = asyncio.ensure_future(waits.for_bytes([("t", index) for index in indexes], missing, timeout_ms))
-    await asyncio.sleep(0)
-    return task
+def parked(waits: Waits, *indexes: int, missing: int = 1, timeout_ms: int = 60_000) -> "asyncio.Future[None]":
+    return waits.for_bytes([("t", index) for index in indexes], missing, timeout_ms)
 
 
 def test_bytes_of_all_partitions_count_together() -> None:
     async def scenario(waits: Waits) -> None:
-        task = await parked(waits, 0, 1, missing=10)
+        wait = parked(waits, 0, 1, missing=10)
         waits.advanced("t", 0, 4)
         waits.advanced("t", 1, 5)
         waits.advanced("other", 0, 100)
         await asyncio.sleep(0)
-        assert not task.done()
+        assert not wait.done()
         waits.advanced("t", 0, 1)
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(wait, 5)
 
     run(scenario)
 
 
 def test_a_change_of_another_kind_wakes_at_once() -> None:
     async def scenario(waits: Waits) -> None:
-        tasks = [await parked(waits, 0, missing=10), await parked(waits, 0, 1, missing=10)]
+        both = [parked(waits, 0, missing=10), parked(waits, 0, 1, missing=10)]
         waits.wake("t", 0)
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*both), 5)
 
     run(scenario)
 
 
 def test_a_wait_ends_in_time() -> None:
     async def scenario(waits: Waits) -> None:
-        await asyncio.wait_for(await parked(waits, 0, timeout_ms=5), 5)
+        await asyncio.wait_for(parked(waits, 0, timeout_ms=5), 5)
 
     run(scenario)
 
 
 def test_a_cancelled_wait_is_forgotten() -> None:
     async def scenario(waits: Waits) -> None:
-        task = await parked(waits, 0, 1)
-        task.cancel()
+        wait = parked(waits, 0, 1)
+        wait.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await task
+            await wait
         waits.advanced("t", 0, 100)
+        await asyncio.sleep(0)
 
     run(scenario)

@@ -5,9 +5,10 @@ diverging epoch (KIP-595). 13+: topics by id. 16+: who leads instead (KIP-951).
 
 The records are regions of segment files, which the server sends from where they lie.
 
-A request for one partition without a session takes the shortcut if there are records to answer it with.
+A request for one partition without a session takes the shortcut, also if it has to wait for records.
 """
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 
@@ -82,8 +83,10 @@ async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) 
 
 
 @shortcut(FetchRequest)
-def fetch_one(broker: Broker, frame: bytearray | memoryview, version: int) -> list[Part] | None:
-    """`fetch` where all goes well and nothing has to be waited for."""
+def fetch_one(
+    broker: Broker, frame: bytearray | memoryview, version: int, waited_ms: int
+) -> list[Part] | asyncio.Future[None] | None:
+    """`fetch` where all goes well, and nothing has to be waited for but records."""
     request = read_single_fetch(frame, version)
     if request is None:
         return None
@@ -95,18 +98,23 @@ def fetch_one(broker: Broker, frame: bytearray | memoryview, version: int) -> li
         found = log.read(offset, max_bytes, committed_only=terms.committed_only)
     except KafkaError:
         return None  # the handler will find the same, and say it
-    region = found.region
-    if region is None or region.size < terms.min_bytes or found.aborted:
+    wait_ms = terms.max_wait_ms - waited_ms
+    if found.size < terms.min_bytes and wait_ms > 0:
+        return broker.waits.for_bytes([(topic, terms.index)], terms.min_bytes - found.size, wait_ms)
+    if found.aborted:
         return None
-    records: bytes | bytearray | FileRegion | None = region
-    if region.size <= SMALL_REGION_BYTES:
+    region = found.region
+    records: bytes | bytearray | FileRegion | None
+    if region is None:
+        records = b""
+    elif region.size <= SMALL_REGION_BYTES:
         records = read_cached(region)
-    elif not is_cached(region):
-        records = None
+    else:
+        records = region if is_cached(region) else None
     if records is None:
         return None
     log.traffic.fetches += 1
-    log.traffic.bytes_out += region.size
+    log.traffic.bytes_out += found.size
     return terms.response(frame, records, found.high_watermark, found.last_stable_offset, found.log_start_offset)
 
 

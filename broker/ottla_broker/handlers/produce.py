@@ -104,7 +104,7 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
 
 
 @shortcut(ProduceRequest)
-def produce_one(broker: Broker, frame: bytearray | memoryview, version: int) -> list[Part] | None:
+def produce_one(broker: Broker, frame: bytearray | memoryview, version: int, _waited_ms: int) -> list[Part] | None:
     """`produce` where all goes well and nothing has to be waited for."""
     found = read_single_produce(frame, version)
     if found is None:

@@ -31,9 +31,16 @@ class Client:
         """The response to a request, None if there is none."""
         header = RequestHeader(request.api_key, version, 5, client_id)
         frame = bytearray(header.encode() + request.encode(version))
-        parts = dispatch.answer_at_once(self.node.broker, frame)
-        if parts is None:
-            parts = await dispatch.respond(self.node.broker, self.connection, frame)
+        begun_ms = self.node.broker.clock()
+        answer = dispatch.begin(self.node.broker, self.connection, frame)
+        while not isinstance(answer, list):
+            parts = await answer
+            if parts is None:
+                waited_ms = self.node.broker.clock() - begun_ms
+                answer = dispatch.begin(self.node.broker, self.connection, frame, waited_ms)
+            else:
+                answer = parts
+        parts = answer
         if not parts:
             return None
         answer = b"".join(_bytes(self.node, part) for part in parts)

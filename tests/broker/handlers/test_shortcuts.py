@@ -1,5 +1,6 @@
 """The shortcuts of Produce and Fetch: the same answers as their handlers give, or none and nothing has happened."""
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +8,14 @@ from typing import Any
 import pytest
 
 from ottla_broker import dispatch
+from ottla_broker.log.partition import Origin
 from ottla_broker.writer import SMALL_REGION_BYTES
 from ottla_wire.chunks import FileRegion
+from ottla_wire.control_records import build_end_txn_marker
 from ottla_wire.errors import ErrorCode
 from ottla_wire.headers import RequestHeader
 from ottla_wire.message import Message
+from ottla_wire.messages.delete_topics import DeleteTopicsRequest
 from ottla_wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
 from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from ottla_wire.records import NewRecord, build_batch
@@ -51,6 +55,7 @@ def fetch_frame(
 def answer(client: Any, frame: bytearray) -> bytes | None:
     """What the shortcut answers, with the contents of file regions."""
     parts = dispatch.answer_at_once(client.node.broker, frame)
+    assert not isinstance(parts, asyncio.Future)
     return None if parts is None else contents(client, parts)
 
 
@@ -179,14 +184,72 @@ def test_a_fetch_is_answered_as_by_the_handler(with_client: Any, version: int, i
     with_client(scenario)
 
 
-def test_a_fetch_that_finds_too_little_is_left_to_the_handler(with_client: Any) -> None:
+@pytest.mark.parametrize("version", [12, 13, 18])
+@pytest.mark.parametrize("isolation_level", [0, 1])
+def test_a_fetch_that_may_not_wait_is_answered_with_what_there_is(
+    with_client: Any, version: int, isolation_level: int
+) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
-        assert answer(client, fetch_frame(client, "t")) is None
         await client.produce("t", b"v")
-        assert answer(client, fetch_frame(client, "t")) is not None
-        assert answer(client, fetch_frame(client, "t", offset=1)) is None
-        assert answer(client, fetch_frame(client, "t", min_bytes=1_000)) is None
+        for offset, min_bytes in ((1, 1), (0, 1_000)):
+            frame = fetch_frame(
+                client, "t", version, offset=offset, min_bytes=min_bytes, isolation_level=isolation_level
+            )
+            assert answer(client, frame) == await handler_answer(client, frame)
+
+    with_client(scenario)
+
+
+def test_a_fetch_waits_for_as_many_bytes_as_it_asks_for(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"v")
+        size = client.node.broker.partition("t", 0).size_bytes
+        frame = fetch_frame(client, "t", max_wait_ms=60_000, min_bytes=3 * size)
+
+        waits = dispatch.answer_at_once(client.node.broker, frame)
+        await client.produce("t", b"v")
+        assert not waits.done()
+        assert client.node.broker.waits.parked == 1
+        await client.produce("t", b"v")
+
+        assert await waits is None
+        await asyncio.sleep(0)
+        assert client.node.broker.waits.parked == 0
+        assert answer(client, frame) == await handler_answer(client, frame)
+
+    with_client(scenario)
+
+
+def test_a_fetch_that_was_woken_for_too_little_waits_for_the_rest_of_its_time(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        frame = fetch_frame(client, "t", max_wait_ms=30)
+
+        waits = dispatch.answer_at_once(client.node.broker, frame)
+        client.node.broker.waits.wake("t", 0)
+        await waits
+        await dispatch.answer_at_once(client.node.broker, frame, waited_ms=29)
+
+        empty = fetch_frame(client, "t", max_wait_ms=0)
+        found = dispatch.answer_at_once(client.node.broker, frame, waited_ms=30)
+        assert contents(client, found) == answer(client, empty)
+
+    with_client(scenario)
+
+
+def test_a_fetch_whose_topic_goes_while_it_waits_is_told_so(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        frame = fetch_frame(client, "t", max_wait_ms=60_000)
+        waits = dispatch.answer_at_once(client.node.broker, frame)
+
+        await client.ask(DeleteTopicsRequest(topic_names=["t"], timeout_ms=1000), 5)
+
+        await asyncio.wait_for(waits, 5)
+        assert answer(client, frame) is None
+        assert ErrorCode.UNKNOWN_TOPIC_OR_PARTITION.to_bytes(2, "big") in await handler_answer(client, frame)
 
     with_client(scenario)
 
@@ -220,7 +283,11 @@ def test_a_fetch_that_has_to_say_what_was_aborted_is_left_to_the_handler(with_cl
         batch = build_batch(
             [NewRecord(b"k", b"v", NOW_MS)], producer_id=3, producer_epoch=0, base_sequence=0, transactional=True
         )
+        marker = build_end_txn_marker(
+            commit=False, producer_id=3, producer_epoch=0, coordinator_epoch=0, timestamp=NOW_MS
+        )
         client.node.broker.append(log, batch)
+        client.node.broker.append(log, marker, origin=Origin.COORDINATOR)
         assert answer(client, fetch_frame(client, "t", isolation_level=0)) is not None
         assert answer(client, fetch_frame(client, "t", isolation_level=1)) is None
 
