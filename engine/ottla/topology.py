@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ottla.copartition import describe_mismatch
 from ottla.deadletters import StepPolicy
 from ottla.errors import CopartitionError, TopologyError
 from ottla.processor import Processor, TaskContext
@@ -180,23 +181,12 @@ class Topology:
                 f"topic {missing[0]!r} does not exist; create it, or declare it with partitions=, "
                 "so that the app creates it"
             )
-        found = {f"topic {topic!r}": counts[topic] for topic in part.inputs}
-        for spec in part.stores:
-            if spec.name in self.table_partitions:
-                found[f"table {spec.name!r}"] = self.table_partitions[spec.name]
-        if len(set(found.values())) > 1:
-            raise CopartitionError(_describe_mismatch(found))
+        topics = {topic: counts[topic] for topic in part.inputs}
+        names = [spec.name for spec in part.stores]
+        tables = {name: self.table_partitions[name] for name in names if name in self.table_partitions}
+        if len({*topics.values(), *tables.values()}) > 1:
+            raise CopartitionError(describe_mismatch(part.steps, topics, tables))
         return counts[part.inputs[0]]
-
-
-def _describe_mismatch(counts: Mapping[str, int]) -> str:
-    listed = ", ".join(f"{what} has {count}" for what, count in counts.items())
-    most = max(counts.values())
-    changed = " and ".join(what for what, count in counts.items() if count != most)
-    return (
-        f"what meets in one join or agent needs equal partition counts, but {listed}: "
-        f"give {changed} {most} partitions, or send the events through a topic that has them"
-    )
 
 
 def record_by_record(steps: Iterable[Step]) -> set[str]:
