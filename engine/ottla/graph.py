@@ -6,7 +6,7 @@ the function; what cannot be seen there is named with `uses=`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -56,6 +56,8 @@ class Graph:
         self._stores: dict[str, str] = {}
         self._errors: dict[str, StepPolicy] = {}
         self._has_leader = False
+        # Names with the number of their repetition, and the names that they repeat.
+        self._numbered: dict[str, str] = {}
 
     def unique(self, name: str) -> str:
         """The name, or the name with the number of its repetition: steps without a name of the user's own."""
@@ -64,6 +66,8 @@ class Graph:
         while candidate in self._steps:
             number += 1
             candidate = f"{name}-{number}"
+        if number > 1:
+            self._numbered[candidate] = name
         return candidate
 
     def add(
@@ -218,7 +222,18 @@ class Graph:
             counts,
             tuple({codec.prepare: None for codec in codecs if codec.prepare is not None}),
             tuple(table.spec for table in self._global_tables.values()),
+            tuple(self._warnings()),
         )
+
+    def _warnings(self) -> Iterator[str]:
+        """What keeps state or has a topic under a name that depends on the order of the code."""
+        for name, repeated in self._numbered.items():
+            step = self._steps.get(name)
+            if step is not None and (step.stores or step.kind == "group_by"):
+                yield (
+                    f"{step.kind} {name!r} is told from {repeated!r} by nothing but the order in which the code "
+                    "declares them: give both a name=, or they take each other's state when they change places"
+                )
 
     def _step(self, declared: _Declared) -> Step:
         tables = {table.name: table for table in (*declared.tables, *tables_used_by(declared.functions))}

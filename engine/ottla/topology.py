@@ -87,6 +87,7 @@ class Topology:
     many partitions as what writes it, or as the topics it meets. `table_partitions` are the counts declared for tables
     by name. `preparations` are what the codecs of written topics ask for before the first event (`Codec.prepare`).
     `global_tables` are the stores that every worker holds whole; `changelog` is the topic each is read from.
+    `warnings` are sentences for the user about names that will not last.
     """
 
     app_id: str
@@ -97,6 +98,7 @@ class Topology:
     table_partitions: Mapping[str, int]
     preparations: tuple[Callable[[], None], ...] = ()
     global_tables: tuple[StoreSpec, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def input_topics(self) -> tuple[str, ...]:
@@ -120,22 +122,22 @@ class Topology:
         return Plan(tuple(tasks), (*internal, self.dead_letter))
 
     def describe(self) -> str:
-        """The graph as text: sub-topologies, their steps with parents, topics and stores."""
-        lines = [f"Topology of {self.app_id}"]
-        for part in self.subtopologies:
-            lines.append(f"  Sub-topology {part.index}: reads {', '.join(part.inputs)}")
-            for step in part.steps:
-                lines.append(f"    {step.kind} {step.name}" + (f" ({step.detail})" if step.detail else ""))
-                if step.parents:
-                    lines.append(f"      after {', '.join(step.parents)}")
-                if step.sink is not None:
-                    lines.append(f"      writes {step.sink}")
-                if step.stores:
-                    lines.append(f"      state {', '.join(spec.name for spec in step.stores)}")
-                if step.record_by_record:
-                    lines.append("      event by event, since its branches meet again")
-        lines += [f"  Global table {spec.name}: reads {spec.changelog} whole" for spec in self.global_tables]
-        return "\n".join(lines) + "\n"
+        """The graph as text, as Kafka Streams prints one: sub-topologies, their steps with topics and stores."""
+        from ottla.drawing.text import describe
+
+        return describe(self)
+
+    def mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+        from ottla.drawing.mermaid import mermaid
+
+        return mermaid(self)
+
+    def svg(self) -> str:
+        """The graph as an SVG picture."""
+        from ottla.drawing.svg import svg
+
+        return svg(self)
 
     def _with_repartitions(self, declared: Mapping[str, int]) -> dict[str, int]:
         """The counts of the declared topics and of the repartition topics.

@@ -123,6 +123,8 @@ class Worker:
         policy is to fail.
         """
         began = time.monotonic()
+        for warning in self._topology.warnings:
+            log.warning("%s", warning)
         try:
             await self._transport.start()
             await self._prepare_codecs()

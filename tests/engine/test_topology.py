@@ -39,40 +39,54 @@ def flights_app() -> ottla.App:
     return app
 
 
-def test_describe_draws_the_graph_as_text() -> None:
+def test_describe_draws_the_graph_as_kafka_streams_does() -> None:
     assert (
         flights_app().topology.describe()
         == """\
-Topology of flights
-  Sub-topology 0: reads airlines, flights
-    source topic.airlines
-    table table.airlines
-      after topic.airlines
-      state airlines
-    source topic.flights
-    agent departed
-      after topic.flights
-      state cancelled
-    aggregate hourly (tumbling 1:00:00 grace 1 day, 0:00:00, emit on close)
-      after departed
-      state hourly
-    join hourly.join.airlines
-      after hourly
-      state airlines
-    sink hourly.join.airlines.to.delays
-      after hourly.join.airlines
-      writes delays
-  Sub-topology 1: reads audit
-    source topic.audit
-    filter topic.audit.filter
-      after topic.audit
-    filter topic.audit.filter.filter
-      after topic.audit.filter
-    sink topic.audit.filter.filter.to.audited
-      after topic.audit.filter.filter
-      writes audited
+Topologies:
+   Sub-topology: 0
+    Source: topic.airlines (topics: [airlines])
+      --> table.airlines
+    Processor: table.airlines (stores: [airlines])  # table
+      --> none
+      <-- topic.airlines
+    Source: topic.flights (topics: [flights])
+      --> departed
+    Processor: departed (stores: [cancelled])  # agent
+      --> hourly
+      <-- topic.flights
+    Processor: hourly (stores: [hourly])  # aggregate, tumbling 1:00:00 grace 1 day, 0:00:00, emit on close
+      --> hourly.join.airlines
+      <-- departed
+    Processor: hourly.join.airlines (stores: [airlines])  # join
+      --> hourly.join.airlines.to.delays
+      <-- hourly
+    Sink: hourly.join.airlines.to.delays (topic: delays)
+      <-- hourly.join.airlines
+   Sub-topology: 1
+    Source: topic.audit (topics: [audit])
+      --> topic.audit.filter
+    Processor: topic.audit.filter (stores: [])  # filter
+      --> topic.audit.filter.filter
+      <-- topic.audit
+    Processor: topic.audit.filter.filter (stores: [])  # filter
+      --> topic.audit.filter.filter.to.audited
+      <-- topic.audit.filter
+    Sink: topic.audit.filter.filter.to.audited (topic: audited)
+      <-- topic.audit.filter.filter
 """
     )
+
+
+def test_names_that_depend_on_the_order_of_the_code_are_warned_about(app: ottla.App) -> None:
+    stream = app.stream(app.topic("numbers", key=str, value=int))
+    assert [stream.map(abs).step, stream.map(abs).step] == ["topic.numbers.map", "topic.numbers.map-2"]
+    stream.take(2, within=1)
+    assert app.topology.warnings == ()
+    stream.take(5, within=1)
+    stream.take(9, within=1, name="nines")
+    [warning] = app.topology.warnings
+    assert warning.startswith("take 'numbers-take-2' is told from 'numbers-take' by nothing but the order")
 
 
 def test_a_plan_has_a_task_for_each_partition_and_the_internal_topics() -> None:

@@ -161,4 +161,4 @@ def test_declarations_that_cannot_work_are_refused(make_app: Callable[..., ottla
 
 
 def test_a_topology_says_which_topics_are_read_whole() -> None:
-    assert "  Global table customers: reads customers whole\n" in shop().topology.describe()
+    assert "Source: topic.customers (topics: [customers])\n      --> customers\n" in shop().topology.describe()

@@ -227,7 +227,7 @@ class TestDeclaration:
         left.left_join(right, pair, within=1, name="paired").to(app.topic("out", value=str))
         names = {spec.changelog for spec in app.topology.subtopologies[0].stores}
         assert names == {f"shop-paired-{part}-changelog" for part in ("left", "right", "unmatched")}
-        assert "paired (within 0:00:01 before and 0:00:01 after, grace 0:00:00)" in app.topology.describe()
+        assert "within 0:00:01 before and 0:00:01 after, grace 0:00:00\n" in app.topology.describe()
         with pytest.raises(DuplicateName):
             left.left_join(right, pair, within=1, name="paired")
 
