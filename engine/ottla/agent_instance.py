@@ -282,6 +282,7 @@ def _resume(
             context.cursor = outer
         if awaited is _NEXT_BATCH:
             return True
+        context.awaiting = instance
         try:
             answer, error = (yield awaited), None
         except BaseException as raised:

@@ -26,9 +26,9 @@ class AssignedTask:
     """A task at work.
 
     `caught_up` are the inputs that were read to their end, `paused` those of which too much is buffered, `seen` has the
-    next offset of each input as far as polls told. `running` is the processing under way; `changed` says that there is
-    something new since it began, `tick_at` when it is to be told the time at the latest. A task that `ended` takes
-    nothing any more.
+    next offset of each input as far as polls told. `running` is the processing under way, which began at `began_at`
+    (monotonic seconds); `changed` says that there is something new since then, `tick_at` when it is to be told the time
+    at the latest. A task that `ended` takes nothing any more.
     """
 
     task: Task
@@ -39,6 +39,7 @@ class AssignedTask:
     seen: dict[TopicPartition, int] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     running: asyncio.Task[int] | None = None
+    began_at: float = 0.0
     changed: bool = False
     tick_at: float = 0.0
     ended: bool = False

@@ -72,12 +72,13 @@ class Place:
 class TaskContext:
     """What the processors of one task share.
 
-    `sleep` is how a retry waits: the worker passes `asyncio.sleep`, tests one that moves their clock. `cursor` is
-    set while an agent runs, `called_for` while an operator calls a function for each row of a batch. `journal` holds
-    what the agent's current batch did, as (row, how to take it back), so that an event whose processing raised leaves
-    no trace. `now_ms` is the wall clock as it was last told, for waits that no event ends. `global_tables` belong to
-    the worker; no task writes them. `policy` is the app's, `step_policies` what single steps do otherwise. A record of
-    more than `max_record_bytes` is not sent. `partition` is the task's, that of all its inputs.
+    `sleep` is how a retry waits: the worker passes `asyncio.sleep`, tests one that moves their clock. `cursor` is set
+    while an agent runs, `called_for` while an operator calls a function for each row of a batch; `awaiting` is the
+    cursor of the agent that awaited something last. `journal` holds what the agent's current batch did, as (row, how to
+    take it back), so that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last
+    told, for waits that no event ends. `global_tables` belong to the worker; no task writes them. `policy` is the
+    app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent.
+    `partition` is the task's, that of all its inputs.
     """
 
     task: str
@@ -88,6 +89,7 @@ class TaskContext:
     outputs: list[OutputRecord] = field(default_factory=list)
     counts: TaskCounts = field(default_factory=TaskCounts)
     cursor: Cursor | None = None
+    awaiting: Cursor | None = None
     called_for: Cursor | None = None
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
     now_ms: int = 0

@@ -13,16 +13,26 @@ from ottla.transport.contract import TopicSpec, Transport
 async def provision_topics(topology: Topology, transport: Transport) -> Plan:
     """Makes sure that every topic of the app can be used, and returns what there is to run.
 
-    Raises `TopologyError` for a topic without a declared partition count that does not exist, and for one whose count
-    is not the declared one; `CopartitionError` where the inputs of a task differ.
+    Raises `TopologyError` for a topic without a declared partition count that does not exist, for one whose count is
+    not the declared one, and for state that was made for another count than its inputs have; `CopartitionError` where
+    the inputs of a task differ.
     """
-    counts = await _provide(topology.topics, transport)
+    counts = await _provide(
+        topology.topics,
+        transport,
+        "keys would meet the wrong tasks and state; declare the count it has, or make the topic anew",
+    )
     plan = topology.plan(counts)
-    await _provide([*plan.internal_topics, control_topic(topology.app_id)], transport)
+    await _provide(
+        [*plan.internal_topics, control_topic(topology.app_id)],
+        transport,
+        "a topic that the app reads has another number of partitions than when its state was made, so keys would meet "
+        f"the wrong state; 'ottla app reset' lets {topology.app_id!r} make it anew from its inputs",
+    )
     return plan
 
 
-async def _provide(specs: Iterable[TopicSpec], transport: Transport) -> dict[str, int]:
+async def _provide(specs: Iterable[TopicSpec], transport: Transport, mismatch: str) -> dict[str, int]:
     declared = {spec.name: spec for spec in specs}
     counts = await transport.partition_counts(declared)
     missing = [spec for spec in declared.values() if spec.name not in counts]
@@ -36,8 +46,7 @@ async def _provide(specs: Iterable[TopicSpec], transport: Transport) -> dict[str
     for name, spec in declared.items():
         if spec.partitions not in (None, counts[name]):
             raise TopologyError(
-                f"topic {name!r} has {counts[name]} partitions but the app needs {spec.partitions}: "
-                "keys would meet the wrong tasks and state; declare the count it has, or make the topic anew"
+                f"topic {name!r} has {counts[name]} partitions but the app needs {spec.partitions}: {mismatch}"
             )
     await transport.create_topics(missing)
     return counts

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from ottla.batch import Batch
-from ottla.deadletters import ErrorPolicy
+from ottla.deadletters import ErrorPolicy, describe_origin
 from ottla.errors import EncodeError
 from ottla.inputs import Input, Run, next_run
 from ottla.operators import Source
@@ -96,6 +96,12 @@ class Task:
     def buffered(self) -> Mapping[str, int]:
         """How many messages of each input topic wait to be processed."""
         return {topic: each.buffered for topic, each in self._inputs.items()}
+
+    @property
+    def place(self) -> str:
+        """The event at which a user's function awaited something the last time, for a sentence."""
+        at = self._context.awaiting
+        return "its first batch" if at is None else describe_origin(at.batch, max(at.row, 0))
 
     def add(self, topic: str, messages: Sequence[Message]) -> None:
         """Takes messages of this task's partition of the topic, in offset order."""

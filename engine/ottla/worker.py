@@ -25,6 +25,7 @@ from ottla.cluster.standby import Standbys
 from ottla.endings import Endings
 from ottla.errors import Unavailable
 from ottla.global_tables import GlobalTables
+from ottla.growth import Growth
 from ottla.jobs import Jobs
 from ottla.leader import LEADER_STORE
 from ottla.metrics import WorkerMetrics
@@ -38,6 +39,7 @@ from ottla.takeover import Takeover
 from ottla.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
+from ottla.watchdog import Watchdog
 
 log = logging.getLogger("ottla.worker")
 
@@ -101,6 +103,8 @@ class Worker:
         self._tasks: dict[TaskId, AssignedTask] = {}
         self._owners: dict[TopicPartition, AssignedTask] = {}
         self._member: Member
+        self._growth: Growth | None = None
+        self._watchdog = Watchdog()
         # The tasks that this worker was given and has acted on, each with the number of the assignment that gave it.
         self._granted: dict[TaskId, int] | None = None
         self._stopping = False
@@ -122,6 +126,10 @@ class Worker:
         topics that are not as declared or schemas that are refused, and `ProcessingFailed` when an event failed and the
         policy is to fail.
         """
+        with self._watchdog:
+            return await self._run()
+
+    async def _run(self) -> WorkerSummary:
         began = time.monotonic()
         for warning in self._topology.warnings:
             log.warning("%s", warning)
@@ -130,6 +138,7 @@ class Worker:
             await self._prepare_codecs()
             plan = await provision_topics(self._topology, self._transport)
             self._member = self._make_member(plan)
+            self._growth = Growth(self._topology, plan, self._transport)
             await self._globals.start(self._transport, self._progress, lambda: self._stopping)
             await self._services.begin()
             # The inputs are subscribed to although it is not the group that assigns them: brokers expire committed
@@ -137,12 +146,15 @@ class Worker:
             control = control_topic(self._config.app_id).name
             await self._transport.subscribe([control, *self._topology.input_topics], self)
             while not self._finished():
+                self._watchdog.beat()
                 try:
                     await self._turn()
                 except (TransactionAbortedError, DeliveryError, Unavailable) as error:
                     await self._go_back(error)
             await self._finish()
         finally:
+            if self._growth is not None:
+                await self._growth.stop()
             await self._takeover.cancel()
             await self._drop(self._tasks)
             await self._standbys.close()
@@ -198,6 +210,9 @@ class Worker:
         polled = await self._transport.poll(self._poll_messages, self._poll_timeout_s())
         self._services.check()
         self._globals.check()
+        if self._growth is not None:
+            self._growth.check()
+        self._watchdog.look(self._tasks.values())
         self._standbys.check()
         self._member.take(polled)
         self._start_restored()
@@ -246,6 +261,7 @@ class Worker:
             if task.running is None and (task.changed or ticks):
                 task.changed = False
                 task.tick_at = now + _TICK_S
+                task.began_at = now
                 task.running = asyncio.create_task(self._work(task))
 
     async def _work(self, task: AssignedTask) -> int:

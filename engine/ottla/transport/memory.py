@@ -121,6 +121,11 @@ class MemoryBroker:
             self.topics[spec.name] = [_Partition() for _ in range(spec.partitions or 1)]
             self.configs[spec.name] = spec.config
 
+    def add_partitions(self, topic: str, count: int) -> None:
+        """Lets the topic grow to `count` partitions."""
+        logs = self.topics[topic]
+        logs += [_Partition() for _ in range(count - len(logs))]
+
     def append(self, records: Iterable[OutputRecord], *, transaction: bool = False) -> dict[TopicPartition, int]:
         """Writes records, and returns what `Transport.commit` does: offsets of the records addressed by number.
 

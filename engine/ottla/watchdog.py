@@ -1,0 +1,102 @@
+"""Says when a user's function keeps a worker waiting: one that blocks the event loop, or one that never returns.
+
+Neither loses anything, since nothing is acknowledged before it is done; but all that the worker does waits for it, and
+somebody has to be told which function it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from ottla.assignment import AssignedTask
+from ottla.topology import TaskId
+
+log = logging.getLogger("ottla.worker")
+
+BLOCKED_AFTER_S = 10.0
+"""So long may the event loop be held before that is said."""
+STUCK_AFTER_S = 30.0
+"""So long may a task be at one batch before that is said."""
+_OWN_DIRECTORY = str(Path(__file__).parent)
+
+
+class Watchdog:
+    """Watches the event loop of the thread that enters it, from a thread of its own.
+
+    `beat` is called at every turn of the loop, `look` with the tasks of the worker. What is held is said once, and a
+    loop that goes on after that is said too.
+    """
+
+    def __init__(self) -> None:
+        self._beat = time.monotonic()
+        self._said = False
+        self._stuck: set[TaskId] = set()
+        self._watched = threading.get_ident()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ottla-watchdog", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watched = threading.get_ident()
+        self._beat = time.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def beat(self) -> None:
+        """The event loop has come round."""
+        self._beat = time.monotonic()
+        if self._said:
+            self._said = False
+            log.warning("the event loop goes on")
+
+    def look(self, tasks: Iterable[AssignedTask]) -> None:
+        """Says which tasks do not come to the end of their batch."""
+        now = time.monotonic()
+        for task in tasks:
+            task_id = task.task.id
+            if task.running is None:
+                self._stuck.discard(task_id)
+            elif now - task.began_at >= STUCK_AFTER_S and task_id not in self._stuck:
+                self._stuck.add(task_id)
+                log.warning(
+                    "task %s has been processing for %.0f s and is at %s: the commits of this worker wait for it",
+                    task_id,
+                    now - task.began_at,
+                    task.task.place,
+                )
+
+    def _watch(self) -> None:
+        while not self._ended.wait(BLOCKED_AFTER_S / 10):
+            held_s = time.monotonic() - self._beat
+            if held_s >= BLOCKED_AFTER_S and not self._said:
+                self._said = True
+                log.warning(
+                    "the event loop has been held for %.0f s by %s: nothing else in this worker runs meanwhile; await "
+                    "what takes long, or call it with asyncio.to_thread",
+                    held_s,
+                    _where(sys._current_frames().get(self._watched)),
+                )
+
+
+def _where(frame: FrameType | None) -> str:
+    """The outermost frame that our code called last: the user's function, and what it is in."""
+    called: list[FrameType] = []
+    while frame is not None and not frame.f_code.co_filename.startswith(_OWN_DIRECTORY):
+        called.append(frame)
+        frame = frame.f_back
+    if frame is None or not called:
+        return "the worker itself"
+    places = [f"{each.f_code.co_qualname} ({each.f_code.co_filename}:{each.f_lineno})" for each in reversed(called)]
+    return places[0] if len(places) == 1 else f"{places[0]}, which is in {places[-1]}"

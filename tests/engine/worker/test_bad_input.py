@@ -1,0 +1,137 @@
+"""What users' functions and topics do to a worker: it says what is wrong, and loses nothing."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+import ottla
+from ottla import growth, watchdog
+
+Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
+Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
+
+
+def doubling_app(double: Callable[[int], Coroutine[Any, Any, int]], *, partitions: int | None = 1) -> ottla.App:
+    """Sends on what `double` returns for each number, and keeps the last one."""
+    app = ottla.App("doubling", commit_interval=timedelta(milliseconds=10))
+    numbers = app.topic("numbers", key=str, value=int, partitions=partitions)
+    doubled = app.topic("doubled", key=str, value=int, partitions=1)
+    last = app.Table("last", key=str, default=int)
+
+    @app.agent(numbers, sink=[doubled])
+    async def agent(numbers: ottla.Stream[int]) -> AsyncIterator[int]:
+        async for key, number in numbers.items():
+            last[key] = await double(number)
+            yield last[key]
+
+    return app
+
+
+async def at_once(number: int) -> int:
+    return 2 * number
+
+
+def test_a_function_that_blocks_is_named(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watchdog, "BLOCKED_AFTER_S", 0.1)
+
+    async def block(number: int) -> int:
+        deadline = time.monotonic() + 20
+        while not caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.01)  # noqa: ASYNC251 - this is what it is about
+        return number
+
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(block)):
+            await eventually(lambda: "numbers" in cluster.broker.topics)
+            cluster.send("numbers", ("a", "1"))
+            await eventually(lambda: cluster.values("doubled") == ["1"])
+
+    with caplog.at_level(logging.WARNING, "ottla.worker"):
+        play(scenario)
+
+    held, goes_on = caplog.messages
+    assert "the event loop has been held" in held
+    assert f"agent ({__file__}:" in held
+    assert f"block ({__file__}:" in held
+    assert goes_on == "the event loop goes on"
+
+
+def test_a_function_that_never_returns_is_named_with_its_event_and_the_event_comes_again(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(watchdog, "STUCK_AFTER_S", 0.1)
+    monkeypatch.setattr("ottla.worker._FINISH_TIMEOUT_S", 0.1)
+
+    async def never(number: int) -> int:
+        if number == 2:
+            await asyncio.Event().wait()
+        return number
+
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(never)):
+            await eventually(lambda: "numbers" in cluster.broker.topics)
+            cluster.send("numbers", ("a", "1"), ("a", "2"), ("a", "3"))
+            await eventually(lambda: bool(caplog.messages))
+        await cluster.run_to_end(doubling_app(at_once))
+        assert cluster.values("doubled") == ["2", "4", "6"]
+
+    with caplog.at_level(logging.WARNING, "ottla.worker"):
+        play(scenario)
+
+    assert "task 0_0 has been processing for 0 s and is at the event at numbers[0] offset 1" in caplog.messages[0]
+
+
+def test_a_topic_that_grows_under_a_running_worker_ends_it(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "_INTERVAL_S", 0.01)
+
+    async def scenario(cluster: Any) -> None:
+        worker = cluster.worker(doubling_app(at_once, partitions=2))
+        run = asyncio.create_task(worker.run())
+        await eventually(lambda: "numbers" in cluster.broker.topics)
+        cluster.broker.add_partitions("numbers", 3)
+        with pytest.raises(
+            ottla.TopologyError,
+            match=r"topic 'numbers' has grown from 2 to 3 partitions.* start the workers of 'doubling' again",
+        ):
+            await run
+
+    play(scenario)
+
+
+def test_state_that_was_made_for_another_partition_count_is_refused(play: Play) -> None:
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(doubling_app(at_once, partitions=2))
+        cluster.broker.add_partitions("numbers", 3)
+        with pytest.raises(
+            ottla.TopologyError,
+            match=r"'doubling-last-changelog' has 2 partitions but the app needs 3: a topic that the app reads has "
+            r"another number of partitions than when its state was made.*'ottla app reset'",
+        ):
+            await cluster.run_to_end(doubling_app(at_once, partitions=None))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_wall_clock_that_jumps_loses_nothing(play: Play, eventually: Eventually, jump_s: float) -> None:
+    async def scenario(cluster: Any) -> None:
+        offset = 0.0
+        async with cluster.running(doubling_app(at_once), clock=lambda: time.time() + offset):
+            await eventually(lambda: "numbers" in cluster.broker.topics)
+            cluster.send("numbers", ("a", "1"))
+            await eventually(lambda: cluster.values("doubled") == ["2"])
+            offset = jump_s
+            cluster.send("numbers", ("a", "2"))
+            await eventually(lambda: cluster.values("doubled") == ["2", "4"])
+        assert cluster.broker.groups["doubling"].offsets
+
+    play(scenario)
