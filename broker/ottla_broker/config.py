@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from ottla_broker import settings
+from ottla_broker import inapplicable, settings
 from ottla_broker.errors import InvalidSetting
 from ottla_broker.listeners import Address, Listener, check_listeners, parse_listeners, parse_protocols
 from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig, LogManagerConfig, Option
@@ -255,7 +255,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         parsed: dict[_Home, dict[str, Any]] = {_Home.BROKER: {}, _Home.TOPICS: {}, _Home.STORAGE: {}}
         for name, value in given.items():
             if name not in known:
-                raise InvalidSetting(settings.unknown(name, known_names()))
+                raise InvalidSetting(unknown_setting(name))
             setting = known[name]
             parsed[setting.home][setting.field] = setting.parse(value)
         try:
@@ -388,6 +388,19 @@ def known_settings() -> Mapping[str, KnownSetting]:
         for name, (field, setting) in _STORAGE.items()
     ]
     return {setting.name: setting for setting in known}
+
+
+def stands_for(name: str) -> str | None:
+    """The setting that another name, or a time in another unit, gives its value where a broker is started."""
+    return _UNITS[name][0] if name in _UNITS else _ALIASES.get(name)
+
+
+def unknown_setting(name: str) -> str:
+    """What there is to say of a setting that brokers do not have."""
+    reason = inapplicable.reason(name)
+    if reason is not None:
+        return f"{name} is a setting of Apache Kafka's that means nothing here: {reason}; leave it out"
+    return settings.unknown(name, known_names())
 
 
 def known_names() -> list[str]:

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 import msgspec
 
+from ottla_broker import loggers
 from ottla_broker.cluster import configs
 from ottla_broker.cluster.group_configs import GROUP_OPTIONS
 from ottla_broker.cluster.group_configs import synonym as group_synonym
@@ -23,6 +24,7 @@ class Source(IntEnum):
     EVERY_BROKER = 3
     STATIC_BROKER = 4
     DEFAULT = 5
+    LOGGER = 6
     GROUP = 8
 
 
@@ -88,6 +90,12 @@ class Describer:
             setting = known_settings()[name]
             synonym = Synonym(name, value, Source.EVERY_BROKER)
             yield DescribedSetting(name, value, synonym.source, setting.kind, setting.doc, False, (synonym,))
+
+    def loggers(self) -> Iterator[DescribedSetting]:
+        """The levels of the node's loggers."""
+        for name, level in loggers.levels().items():
+            synonym = Synonym(name, level, Source.LOGGER)
+            yield DescribedSetting(name, level, Source.LOGGER, ConfigType.STRING, "", False, (synonym,))
 
     def _synonyms(self, name: str) -> Iterator[Synonym]:
         """What gives a broker setting its value, and what would if that were not there."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from ottla_broker.cluster.group_configs import GROUP_OPTIONS, synonym
 from ottla_broker.config import BrokerConfig, known_settings
+from ottla_broker.inapplicable import REASONS
 from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig
 
 
@@ -49,6 +50,15 @@ def _lines() -> Iterator[str]:
     yield "|---|---|---|---|"
     for name, declared in sorted(GROUP_OPTIONS.items()):
         yield _row(name, f"`{synonym(name)}`", _type(declared.kind), declared.doc)
+    yield ""
+    yield "## What Apache Kafka has and this broker has not"
+    yield ""
+    yield "A setting with one of these names, or one that begins so, is refused with the reason."
+    yield ""
+    yield "| Setting | Because |"
+    yield "|---|---|"
+    for start, reason in sorted(REASONS.items()):
+        yield _row(f"{start}*" if start.endswith(".") else start, reason)
 
 
 def _row(name: str, *cells: str) -> str:

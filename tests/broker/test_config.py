@@ -69,7 +69,8 @@ def test_the_finest_unit_of_a_time_wins(settings: dict[str, str], expected: int)
         ),
         (
             {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"},
-            "Unknown setting transaction.abort.timed.out.transaction.cleanup.interval.ms",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms is a setting of Apache Kafka's that means "
+            "nothing here: a transaction is aborted as soon as its time is over; leave it out",
         ),
     ],
 )

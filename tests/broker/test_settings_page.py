@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from ottla_broker.config import BrokerConfig, known_settings
+from ottla_broker import inapplicable
+from ottla_broker.config import BrokerConfig, known_names, known_settings
+from ottla_broker.errors import InvalidSetting
 from ottla_broker.log.config import OPTIONS, LogConfig
 from ottla_broker.settings_page import page
 
@@ -44,6 +46,16 @@ def test_the_page_is_up_to_date() -> None:
 def test_settings_have_kafkas_names() -> None:
     assert set(known_settings()) - set(KAFKA["broker"]) == OUR_OWN
     assert set(OPTIONS) == set(KAFKA["topic"])
+
+
+@pytest.mark.parametrize("name", KAFKA["inapplicable"])
+def test_what_kafka_has_and_we_have_not_is_refused_with_the_reason(name: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} is a setting of Apache Kafka's that means nothing here: "):
+        BrokerConfig.of({name: "1"})
+
+
+def test_nothing_that_can_be_set_is_refused_so() -> None:
+    assert not [name for name in known_names() if inapplicable.reason(name)]
 
 
 def test_settings_have_kafkas_defaults_but_for_a_few() -> None:

@@ -12,7 +12,7 @@ time; what talks to brokers is imported by the command that is run.
     points.py, positions.py               `start`, `-5`, `@2013-01-01` as text, and as offsets of partitions
     record_format.py, record_json.py      records as text, both ways
     sender.py, reader.py                  what produces and what consumes
-    log_files.py                          reading the files of a data directory
+    log_files.py, internal_records.py     reading the files of a data directory
 
 The conventions are those of rpk and kcat.
 """

@@ -12,7 +12,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from ottla_apps.cli.errors import CommandError, Refused, Unreachable
+from ottla_apps.cli.errors import CommandError, Refused, Unreachable, sentence
 from ottla_apps.cli.partition import Partition
 
 _NO_ANSWER = (
@@ -28,8 +28,8 @@ def refusal(what: str, error: KafkaError) -> CommandError:
     """What the user reads of an error of librdkafka or a broker: `what` could not be done, and why."""
     if error.code() in _NO_ANSWER:
         return Unreachable(f"{what}: no broker answered in time.")
-    reason = error.str().removeprefix("Broker: ").removeprefix("Local: ").strip().rstrip(".")
-    return Refused(f"{what}: {reason or error.name()}.", error.code())
+    reason = error.str().removeprefix("Broker: ").removeprefix("Local: ")
+    return Refused(sentence(f"{what}: {reason or error.name()}"), error.code())
 
 
 class Admin:

@@ -1,4 +1,4 @@
-"""`ottla config`: the settings of topics, brokers and groups."""
+"""`ottla config`: the settings of topics, brokers, their loggers, and groups."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -17,10 +17,13 @@ class Kind(StrEnum):
 
     TOPIC = "topic"
     BROKER = "broker"
+    BROKER_LOGGER = "broker-logger"
     GROUP = "group"
 
 
-KindArgument = Annotated[Kind, typer.Argument(metavar="topic|broker|group", help="What has the settings.")]
+KindArgument = Annotated[
+    Kind, typer.Argument(metavar="topic|broker|broker-logger|group", help="What has the settings.")
+]
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A topic, a group, a broker's id, or `default` for all brokers.")
 ]

@@ -12,6 +12,12 @@ The sentences say what was wrong, where, and what to do. `command.py` prints the
 # ruff: noqa: N818  the names say what happened, as those of the wire package do
 
 
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it ends in something of the kind."""
+    text = text.strip()
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
 class CommandError(Exception):
     """Base of the errors that end a command. The text is the sentence that the user reads."""
 

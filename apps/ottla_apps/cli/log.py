@@ -27,7 +27,10 @@ def dump(
             metavar="PATH", help="A partition's directory, or its .log .index .timeindex .txnindex .snapshot files."
         ),
     ],
-    records: Annotated[bool, typer.Option("--records", help="Show records instead of batches.")] = False,
+    records: Annotated[
+        bool,
+        typer.Option("--records", help="Show records instead of batches; those of the brokers' own topics decoded."),
+    ] = False,
     output: options.Output = None,
 ) -> None:
     """Show batches, records, index entries and producers, and where a file is damaged.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ottla_apps.cli.errors import BadArgument, CommandError, DamagedFile
+from ottla_apps.cli.internal_records import Content, reader_for
 from ottla_apps.cli.output import Cell, Rows, Time
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.index import OffsetIndex, TimeIndex
@@ -47,6 +48,7 @@ BATCH_COLUMNS = (
     "flags",
 )
 RECORD_COLUMNS = ("batch_offset", "offset", "timestamp", "key", "value", "headers", "control")
+INTERNAL_COLUMNS = ("batch_offset", "offset", "timestamp", "type", "key", "value", "control")
 PRODUCER_COLUMNS = (
     "producer_id",
     "producer_epoch",
@@ -91,7 +93,9 @@ def _open(path: Path, *, records: bool) -> Rows:
             f"{path} is not named like a file of a partition: an offset of 20 digits, then .log, .index, .timeindex, "
             f".txnindex or .snapshot."
         )
-    kind = _RECORDS if records and match[2] == "log" else _KINDS[match[2]]
+    kind = _KINDS[match[2]]
+    if records and match[2] == "log":
+        kind = _RECORDS if reader_for(path) is None else _INTERNAL_RECORDS
     return Rows(kind.name, kind.columns, _rows(path, int(match[1]), kind), {"file": str(path)})
 
 
@@ -174,16 +178,33 @@ def _flags(batch: RecordBatch) -> list[str]:
     return [name for name, is_set in flags.items() if is_set]
 
 
-def _read_records(path: Path, base_offset: int, data: Data) -> Iterator[Row]:
+def _records(path: Path, base_offset: int, data: Data) -> Iterator[tuple[RecordBatch, Record]]:
     for position, batch in _walk(path, base_offset, data):
         try:
             for record in batch.records():
-                control = _control(record) if batch.is_control else None
-                headers = [_header(name, value) for name, value in record.headers]
-                key, value = (None, None) if control else (_text(record.key), _text(record.value))
-                yield batch.base_offset, record.offset, _time(record.timestamp), key, value, headers, control
+                yield batch, record
         except KafkaError as error:
             raise _damage(path, position, error.message) from None
+
+
+def _read_records(path: Path, base_offset: int, data: Data) -> Iterator[Row]:
+    for batch, record in _records(path, base_offset, data):
+        control = _control(record) if batch.is_control else None
+        headers = [_header(name, value) for name, value in record.headers]
+        key, value = (None, None) if control else (_text(record.key), _text(record.value))
+        yield batch.base_offset, record.offset, _time(record.timestamp), key, value, headers, control
+
+
+def _read_internal_records(path: Path, base_offset: int, data: Data) -> Iterator[Row]:
+    read = reader_for(path)
+    assert read is not None
+    for batch, record in _records(path, base_offset, data):
+        place = (batch.base_offset, record.offset, _time(record.timestamp))
+        if batch.is_control:
+            yield *place, None, None, None, _control(record)
+        else:
+            content = read(record) or Content("unknown", _text(record.key), _text(record.value))
+            yield *place, *content, None
 
 
 def _control(record: Record) -> str:
@@ -303,6 +324,7 @@ def _read_snapshot(path: Path, _offset: int, data: Data) -> Iterator[Row]:
 
 
 _RECORDS = _Kind("records", RECORD_COLUMNS, _read_records)
+_INTERNAL_RECORDS = _Kind("internal_records", INTERNAL_COLUMNS, _read_internal_records)
 _KINDS = {
     "log": _Kind("batches", BATCH_COLUMNS, _read_batches),
     "index": _Kind("offset_index", ("offset", "position"), _read_offset_index),

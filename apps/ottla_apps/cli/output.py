@@ -1,7 +1,7 @@
 """How results are shown: tables on a terminal, tab-separated lines when piped, JSON on demand.
 
 A command hands over `Table`s and `Facts`; both know their name, which JSON uses where there are several. Cells are
-plain values: None, bool, int, float, str, a list of those, a `Time`, bytes that are no text.
+plain values: None, bool, int, float, str, a list or a mapping of those, a `Time`, bytes that are no text.
 
 Tab-separated output names its columns in the first line. Tabs, line ends and other control characters within a cell are
 escaped as in Python, so that a line is a row, and a terminal shows what is there instead of obeying it.
@@ -185,6 +185,8 @@ def cell_text(cell: Cell) -> str:
         return printable(cell.decode(errors="backslashreplace"))
     if isinstance(cell, list):
         return ",".join(map(cell_text, cell)) or "-"
+    if isinstance(cell, dict):
+        return "{" + " ".join(f"{name}={cell_text(value)}" for name, value in cell.items()) + "}"
     return printable(str(cell))
 
 

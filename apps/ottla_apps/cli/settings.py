@@ -1,7 +1,7 @@
 """Settings of topics, brokers and groups: reading `KEY=VALUE`, and asking a broker with types and documentation."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -21,7 +21,7 @@ from ottla_wire.messages.incremental_alter_configs import (
 )
 
 # Kafka's numbers and names (ConfigResource.Type, DescribeConfigsResponse.ConfigSource and ConfigType).
-RESOURCE_TYPES: Final = {"topic": 2, "broker": 4, "group": 32}
+RESOURCE_TYPES: Final = {"topic": 2, "broker": 4, "broker-logger": 8, "group": 32}
 _SOURCES: Final = (
     "UNKNOWN",
     "DYNAMIC_TOPIC_CONFIG",
@@ -39,6 +39,7 @@ _TYPES: Final = (
 DEFAULT_SOURCE: Final = "DEFAULT_CONFIG"
 # What stands for all brokers where a broker's id is expected.
 DEFAULT_BROKER: Final = "default"
+_OF_ONE_BROKER: Final = ("broker", "broker-logger")
 
 
 class Setting(NamedTuple):
@@ -121,11 +122,14 @@ def parse_alterations(
 
 
 def alter_configs(
-    wire: WireClient, kind: str, name: str, alterations: Iterable[Alteration], *, dry_run: bool
+    wire: WireClient, kind: str, name: str, alterations: Collection[Alteration], *, dry_run: bool
 ) -> CommandError | None:
     """Change settings of a topic, broker or group, or only have the changes checked. Returns what went wrong."""
     try:
         resource = resource_name(kind, name)
+        deleted = [alteration.name for alteration in alterations if alteration.operation is Operation.DELETE]
+        if deleted and resource:
+            describe_configs(wire, kind, name, deleted)  # brokers take a name that does not exist for one that is gone
         configs = [
             AlterableConfig(name=alteration.name, config_operation=alteration.operation, value=alteration.value)
             for alteration in alterations
@@ -145,13 +149,15 @@ def alter_configs(
 
 def _node(kind: str, resource: str) -> int | None:
     """The node to ask: a broker itself for its own settings, else any."""
-    return int(resource) if kind == "broker" and resource else None
+    return int(resource) if kind in _OF_ONE_BROKER and resource else None
 
 
 def resource_name(kind: str, name: str) -> str:
     """The name that the protocol has for a resource: that of all brokers together is empty. Raises BadArgument."""
-    if kind != "broker" or name.isdigit():
+    if kind not in _OF_ONE_BROKER or name.isdigit():
         return name
+    if kind == "broker-logger":
+        raise BadArgument(f"{name!r} is no broker: give its id.")
     if name != DEFAULT_BROKER:
         raise BadArgument(f"{name!r} is no broker: give its id, or {DEFAULT_BROKER!r} for all of them.")
     return ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from ottla_apps.cli.errors import CommandError, Refused, Unreachable
+from ottla_apps.cli.errors import CommandError, Refused, Unreachable, sentence
 from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.profiles import Address
 from ottla_wire.api_keys import ApiKey
@@ -28,7 +28,8 @@ CLIENT_ID = "ottla-cli"
 # The largest answers list the partitions of a cluster; this is room for a million of them.
 MAX_RESPONSE_SIZE = 128 * 1024 * 1024
 _RETRY_PAUSE_S = 0.1
-_NEWEST_API_VERSIONS = 3
+# Before version 4, features that may be off are not named.
+_API_VERSIONS = (4, 3, 0)
 
 Response = TypeVar("Response", bound=Message)
 Result = TypeVar("Result")
@@ -42,7 +43,7 @@ def check(code: int, what: str, message: str | None = None) -> None:
         return
     known = code in ErrorCode.__members__.values()
     reason = message or (ErrorCode(code).message if known else f"The broker answered with the error code {code}.")
-    raise Refused(f"{what}: {reason.strip().rstrip('.')}.", code)
+    raise Refused(sentence(f"{what}: {reason}"), code)
 
 
 class WireClient:
@@ -204,7 +205,7 @@ class _Link:
         self._versions = {api.api_key: (api.min_version, api.max_version) for api in self.api_versions.api_keys}
 
     def _ask_versions(self, deadline: float) -> ApiVersionsResponse:
-        for version in (_NEWEST_API_VERSIONS, 0):
+        for version in _API_VERSIONS:
             request = ApiVersionsRequest(client_software_name=CLIENT_ID, client_software_version="1")
             answer = self._exchange(request, ApiVersionsResponse, version, deadline)
             # A broker that lacks the version answers in version 0 (KIP-511), of which the error comes first.

@@ -5,17 +5,16 @@ settings some can change while it runs (KIP-226): for one broker, under its id, 
 name. What is in force is what the broker was started with, under what is set for all, under what is set for this one.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 
 import msgspec
 
-from ottla_broker import settings
 from ottla_broker.cluster import group_configs
 from ottla_broker.cluster.image import ClusterImage, ResourceType
 from ottla_broker.cluster.records import ConfigRecord, MetadataRecord
 from ottla_broker.cluster.topics import validate_name
-from ottla_broker.config import BrokerConfig, known_names, known_settings
+from ottla_broker.config import BrokerConfig, known_settings, stands_for, unknown_setting
 from ottla_broker.errors import InvalidSetting
 from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig
 from ottla_wire.errors import ErrorCode, KafkaError
@@ -67,9 +66,9 @@ def alter(
         raise KafkaError(ErrorCode.INVALID_REQUEST, "A setting is altered more than once in one request")
     current = image.config(kind, name)
     changed = dict(current)
-    scope = _scope(kind, broker)
+    lists = _lists(kind, broker)
     for alteration in alterations:
-        _apply(changed, alteration, scope)
+        _apply(changed, alteration, lists)
     match kind:
         case ResourceType.TOPIC:
             LogConfig.parse(changed, broker.log_defaults)
@@ -108,33 +107,28 @@ def replacing(current: Mapping[str, str], wanted: Mapping[str, str | None]) -> l
     return deleted + [Alteration(name, Operation.SET, value) for name, value in wanted.items()]
 
 
-class _Scope(msgspec.Struct, frozen=True):
-    """What the settings of a kind of resource may be: their names, and the lists among them with their defaults."""
-
-    known: Collection[str]
-    lists: Mapping[str, str]
-
-
-def _scope(kind: ResourceType, broker: BrokerConfig) -> _Scope:
+def _lists(kind: ResourceType, broker: BrokerConfig) -> Mapping[str, str]:
+    """The settings of a kind of resource that are lists, with what they are where nobody has set them."""
     match kind:
         case ResourceType.TOPIC:
             defaults = broker.log_defaults
-            lists = {name: defaults.text(name) for name, option in OPTIONS.items() if option.type is ConfigType.LIST}
-            return _Scope(OPTIONS, lists)
-        case ResourceType.GROUP:
-            return _Scope(group_configs.GROUP_OPTIONS, {})
+            return {name: defaults.text(name) for name, option in OPTIONS.items() if option.type is ConfigType.LIST}
         case ResourceType.BROKER:
             known = known_settings()
-            lists = {name: known[name].text(broker) or "" for name in known if known[name].kind is ConfigType.LIST}
-            return _Scope(known, lists)
+            return {name: known[name].text(broker) or "" for name in known if known[name].kind is ConfigType.LIST}
+        case ResourceType.GROUP:
+            return {}
 
 
 def _check_brokers(image: ClusterImage, name: str, changed: Mapping[str, str], broker: BrokerConfig) -> None:
     """Raises KafkaError for what cannot change while brokers run, or what contradicts the settings of a topic."""
     known = known_settings()
     for setting in changed:
+        if target := stands_for(setting):
+            message = f"Cannot update these configs dynamically: {setting}; it stands for {target}"
+            raise KafkaError(ErrorCode.INVALID_REQUEST, message)
         if setting not in known:
-            raise KafkaError(ErrorCode.INVALID_CONFIG, settings.unknown(setting, known_names()))
+            raise KafkaError(ErrorCode.INVALID_CONFIG, unknown_setting(setting))
     fixed = [setting for setting in changed if not known[setting].dynamic]
     if fixed:
         raise KafkaError(
@@ -155,11 +149,10 @@ def _check_brokers(image: ClusterImage, name: str, changed: Mapping[str, str], b
             ) from None
 
 
-def _apply(values: dict[str, str], alteration: Alteration, scope: _Scope) -> None:
+def _apply(values: dict[str, str], alteration: Alteration, lists: Mapping[str, str]) -> None:
     name, operation, value = alteration.name, alteration.operation, alteration.value
     if operation is Operation.DELETE:
-        if name not in scope.known:
-            raise KafkaError(ErrorCode.INVALID_CONFIG, settings.unknown(name, scope.known))
+        # What does not exist is gone already, as in Kafka: MirrorMaker deletes whatever has its default at the source.
         values.pop(name, None)
         return
     if value is None:
@@ -167,9 +160,9 @@ def _apply(values: dict[str, str], alteration: Alteration, scope: _Scope) -> Non
     if operation is Operation.SET:
         values[name] = value
         return
-    if name not in scope.lists:
+    if name not in lists:
         raise KafkaError(ErrorCode.INVALID_CONFIG, f"Can't {operation.name} to {name}: its type is not a list")
-    items = [item for item in values.get(name, scope.lists[name]).split(",") if item]
+    items = [item for item in values.get(name, lists[name]).split(",") if item]
     given = [item.strip() for item in value.split(",") if item.strip()]
     if operation is Operation.APPEND:
         items += [item for item in given if item not in items]

@@ -1,10 +1,11 @@
-"""DescribeConfigs, versions 1-4: the settings of topics, groups and brokers, with where each comes from.
+"""DescribeConfigs, versions 1-4: the settings of topics, groups, brokers and their loggers, with where each comes from.
 
 3+: types, and documentation on request.
 """
 
 from collections.abc import Iterator
 
+from ottla_broker import loggers
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import EVERY_BROKER
 from ottla_broker.cluster.image import ResourceType
@@ -69,6 +70,9 @@ def _settings(broker: Broker, describer: Describer, resource: DescribeConfigsRes
                     f"Unexpected broker id, expected {broker.node_id} or none, but received {name}",
                 )
             return describer.broker()
+        case loggers.RESOURCE_TYPE:
+            loggers.check_resource(name, broker.node_id)
+            return describer.loggers()
         case ResourceType.GROUP:
             if not name:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Group name must not be empty")

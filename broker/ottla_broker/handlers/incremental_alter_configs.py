@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from ottla_broker import loggers
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import Alteration, Operation
 from ottla_broker.dispatch import RequestContext, handles
@@ -28,16 +29,21 @@ async def incremental_alter_configs(
         try:
             if times[resource.resource_type, resource.resource_name] > 1:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "A resource is named more than once in one request")
-            await broker.controller.alter_config(
-                resource_type(resource.resource_type),
-                resource.resource_name,
-                _alterations(resource),
-                validate_only=request.validate_only,
-            )
+            await _alter(broker, resource, validate_only=request.validate_only)
         except KafkaError as error:
             response.error_code, response.error_message = error.code, error.message
         responses.append(response)
     return IncrementalAlterConfigsResponse(responses=responses)
+
+
+async def _alter(broker: Broker, resource: AlterConfigsResource, *, validate_only: bool) -> None:
+    name, alterations = resource.resource_name, _alterations(resource)
+    if resource.resource_type == loggers.RESOURCE_TYPE:
+        loggers.check_resource(name, broker.node_id)
+        loggers.alter(alterations, validate_only=validate_only)
+        return
+    kind = resource_type(resource.resource_type)
+    await broker.controller.alter_config(kind, name, alterations, validate_only=validate_only)
 
 
 def _alterations(resource: AlterConfigsResource) -> list[Alteration]:

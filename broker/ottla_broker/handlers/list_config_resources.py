@@ -6,6 +6,7 @@ types if none is.
 
 from collections.abc import Iterable
 
+from ottla_broker import loggers
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.image import ResourceType
 from ottla_broker.dispatch import RequestContext, handles
@@ -25,25 +26,25 @@ async def list_config_resources(
 ) -> ListConfigResourcesResponse:
     if context.version == 0:
         return ListConfigResourcesResponse(config_resources=[])
-    known = {int(kind) for kind in ResourceType} | {_CLIENT_METRICS}
+    known = {int(kind) for kind in ResourceType} | {loggers.RESOURCE_TYPE, _CLIENT_METRICS}
     wanted = set(request.resource_types) or known
     if wanted - known:
         return ListConfigResourcesResponse(error_code=ErrorCode.UNSUPPORTED_VERSION, config_resources=[])
     return ListConfigResourcesResponse(
         config_resources=[
             ConfigResource(resource_name=name, resource_type=kind)
-            for kind in ResourceType
-            if kind in wanted
+            for kind in sorted(wanted)
             for name in _names(broker, kind)
         ]
     )
 
 
-def _names(broker: Broker, kind: ResourceType) -> Iterable[str]:
+def _names(broker: Broker, kind: int) -> Iterable[str]:
     match kind:
         case ResourceType.TOPIC:
             return broker.image.topics
-        case ResourceType.BROKER:
+        case ResourceType.BROKER | loggers.RESOURCE_TYPE:
             return map(str, broker.image.live_brokers)
         case ResourceType.GROUP:
-            return broker.image.configured(kind)
+            return broker.image.configured(ResourceType.GROUP)
+    return ()

@@ -43,6 +43,15 @@ def test_settings_of_a_broker(ottla: Run) -> None:
     assert setting["value"] == "1"
 
 
+def test_loggers_of_a_broker(ottla: Run) -> None:
+    (broker, *_) = ottla("cluster", "info", "--format", "json").ok().json["brokers"]
+    loggers = ("broker-logger", str(broker["broker"]))
+    (root,) = ottla("config", "get", *loggers, "root", "--format", "json").ok().json
+    assert root["source"] == "DYNAMIC_BROKER_LOGGER_CONFIG"
+    assert ottla("config", "set", *loggers, "root=DEBUG", "--dry-run").ok().rows == [["root=DEBUG", "would be set"]]
+    ottla("config", "get", "broker-logger", "x").fails("'x' is no broker: give its id.", 2)
+
+
 def test_mistakes_are_told(ottla: Run, topic: str) -> None:
     ottla("config", "get", "topic", "nope").fails("The settings of topic 'nope' cannot be read: .*")
     ottla("config", "get", "topic", topic, "nope").fails(f"There is no setting nope of topic '{topic}'.", 2)
@@ -51,5 +60,9 @@ def test_mistakes_are_told(ottla: Run, topic: str) -> None:
     ottla("config", "set", "topic", topic, "retention.ms").fails("'retention.ms' is no setting: .*", 2)
     ottla("config", "set", "topic", topic, "a=1", "a=2").fails("a is given twice.", 2)
     ottla("config", "set", "topic", topic, "nope=1").fails(f"Cannot change the settings of topic '{topic}': .*nope.*")
+    nearly = f"Cannot change the settings of topic '{topic}': Unknown topic config name: retention.mss.*[.?]"
+    assert not ottla("config", "set", "topic", topic, "retention.mss=1").fails(nearly).err.endswith("?.\n")
+    ottla("config", "delete", "topic", topic, "nope").fails(f"There is no setting nope of topic '{topic}'.", 2)
+    ottla("topic", "alter-config", topic, "--delete", "nope").fails(f"There is no setting nope of topic '{topic}'.")
     ottla("config", "delete", "topic", topic, "a=1").fails("'a=1' is no key: name the setting alone.", 2)
     assert ottla("config", "get", "banana", "x").status == 2

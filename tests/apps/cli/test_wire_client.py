@@ -108,13 +108,13 @@ def test_an_answer_that_is_none_is_told() -> None:
 
 
 def test_a_broker_of_long_ago_is_asked_in_its_own_version() -> None:
-    """It lacks version 3 of ApiVersions, and says so in version 0 (KIP-511)."""
+    """It lacks the newer versions of ApiVersions, and says so in version 0 (KIP-511)."""
 
     def serve(connection: socket.socket) -> None:
-        for error, body in ((35, b""), (0, versions((3, 0, 1)).encode(0)[2:])):
+        for version, error, body in ((4, 35, b""), (3, 35, b""), (0, 0, versions((3, 0, 1)).encode(0)[2:])):
             request = frame_of(connection)
             header, _ = RequestHeader.decode(request)
-            assert header.api_version == (3 if error else 0)
+            assert header.api_version == version
             said = error.to_bytes(2, "big") + (body or b"\0\0\0\0")
             connection.sendall((4 + len(said)).to_bytes(4, "big") + header.correlation_id.to_bytes(4, "big") + said)
 

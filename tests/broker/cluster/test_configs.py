@@ -43,7 +43,6 @@ def test_lists_grow_from_their_default_and_shrink(cluster: Any) -> None:
     ("alterations", "code"),
     [
         ([Alteration("no.such", Operation.SET, "1")], ErrorCode.INVALID_CONFIG),
-        ([Alteration("no.such", Operation.DELETE)], ErrorCode.INVALID_CONFIG),
         ([Alteration("retention.ms", Operation.SET, "soon")], ErrorCode.INVALID_CONFIG),
         ([Alteration("retention.ms", Operation.APPEND, "1")], ErrorCode.INVALID_CONFIG),
         ([Alteration("retention.ms", Operation.SET)], ErrorCode.INVALID_REQUEST),
@@ -65,6 +64,13 @@ def test_a_change_that_does_not_fit_changes_nothing(
         change(cluster, Alteration("segment.ms", Operation.SET, "7"), *alterations)
     assert error.value.code is code
     assert cluster.image.config(TOPIC, "t") == {}
+
+
+def test_deleting_what_does_not_exist_changes_nothing(cluster: Any) -> None:
+    """MirrorMaker deletes at the target whatever has its default at the source, also what only that one knows."""
+    cluster.create("t")
+    assert change(cluster, Alteration("remote.storage.enable", Operation.DELETE)) == {}
+    assert change(cluster, Alteration("retention.ms", Operation.DELETE), kind=ResourceType.GROUP, name="g") == {}
 
 
 def test_an_unknown_topic_has_no_settings(cluster: Any) -> None:
@@ -101,7 +107,14 @@ def test_a_brokers_lists_grow_and_shrink_too(cluster: Any) -> None:
     ("setting", "value", "name", "code", "sentence"),
     [
         ("num.partitions", "1", "1", 42, "Cannot update these configs dynamically: num.partitions"),
-        ("log.retention.hours", "1", "1", 40, "Unknown setting log.retention.hours"),
+        (
+            "log.retention.hours",
+            "1",
+            "1",
+            42,
+            "Cannot update these configs dynamically: log.retention.hours; it stands for log.retention.ms",
+        ),
+        ("num.io.threads", "1", "1", 40, "num.io.threads is a setting of Apache Kafka's that means nothing here"),
         ("log.retention.sm", "1", "1", 40, "Unknown setting log.retention.sm: did you mean log.retention.ms?"),
         ("message.max.bytes", "-5", "1", 42, "Invalid value '-5' for message.max.bytes: must be at least 0"),
         ("message.max.bytes", "abc", "", 42, "Invalid value 'abc' for message.max.bytes: not a whole number"),
@@ -142,7 +155,6 @@ def test_a_group_has_settings_of_its_own_whether_it_exists_or_not(cluster: Any) 
         (Alteration("consumer.session.timeout.ms", Operation.SET, "soon"), ErrorCode.INVALID_CONFIG),
         (Alteration("consumer.heartbeat.interval.ms", Operation.SET, "15001"), ErrorCode.INVALID_CONFIG),
         (Alteration("retention.ms", Operation.SET, "1"), ErrorCode.INVALID_CONFIG),
-        (Alteration("retention.ms", Operation.DELETE), ErrorCode.INVALID_CONFIG),
         (Alteration("consumer.session.timeout.ms", Operation.APPEND, "1"), ErrorCode.INVALID_CONFIG),
     ],
     ids=lambda value: value.name if isinstance(value, Alteration) else "",

@@ -187,7 +187,6 @@ def test_validation_alone_changes_nothing_and_refuses_the_same(with_client: Any)
     ("change", "code", "sentence"),
     [
         (("retention.sm", SET, "5"), 40, "Unknown topic config name: retention.sm; did you mean retention.ms?"),
-        (("retention.sm", DELETE, None), 40, "Unknown setting retention.sm: did you mean retention.ms?"),
         (("retention.ms", SET, None), 42, "Null value not supported for the setting retention.ms"),
         (("retention.ms", APPEND, "5"), 40, "Can't APPEND to retention.ms: its type is not a list"),
         (("retention.ms", 9, "5"), 42, "Unknown operation on a setting: 9 is not a valid Operation"),
