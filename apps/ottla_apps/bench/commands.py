@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,11 +17,15 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from ottla_apps.bench import engine as engine_bench
 from ottla_apps.bench import flights as flights_bench
+from ottla_apps.bench.broker import kafka
 from ottla_apps.bench.broker.contenders import KAFKA_DIRECTORY, Peer, contenders
 from ottla_apps.bench.broker.rows import GOALS, QUICK, Scale, choose, rows
 from ottla_apps.bench.broker.rows import Row as BrokerRow
+from ottla_apps.bench.engine import rows as engine_rows
+from ottla_apps.bench.engine import topics
+from ottla_apps.bench.engine.jobs import Peers
+from ottla_apps.bench.engine.peers import peers_python
 from ottla_apps.bench.goals import Comparison, compare
 from ottla_apps.bench.processes import BrokerProcess
 from ottla_apps.bench.report import Report, Row, show
@@ -102,20 +107,33 @@ def measure_broker(chosen: list[BrokerRow], peers: list[Peer], rounds: int) -> R
 def engine(
     output: FormatOption = Format.TABLE,
     rounds: RoundsOption = 3,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ROW", help="Only rows whose name contains this; may be repeated.")
+    ] = None,
     events: Annotated[int, typer.Option(min=1024, max=100_000_000, help="Events in the input topic.")] = 1_024_000,
     seconds: Annotated[float, typer.Option(min=1, max=600, help="Longest turn of a contender.")] = 5.0,
-    peers: Annotated[bool, typer.Option(help="Run faust-streaming and quixstreams beside.")] = True,
-    environment: Annotated[Path, typer.Option(help="Where the peers are installed.")] = Path(".bench/peers"),
+    peers: Annotated[
+        bool, typer.Option(help="Run faust-streaming, quixstreams and, for windows and joins, Kafka Streams beside.")
+    ] = True,
+    environment: Annotated[Path, typer.Option(help="Where the Python peers are installed.")] = Path(".bench/peers"),
 ) -> None:
-    """Events per second of a worker: consume to an agent, to a table with its changelog, to another topic."""
-    python = engine_bench.peers_python(environment.absolute(), console.print) if peers else None
-    with stopped_in_order(), temporary_directory() as directory, BrokerProcess(directory / "data") as process:
-        console.print(f"producing {events:,} events")
-        engine_bench.load(process.address, events)
-        jobs = {
-            job: engine_bench.contenders(job, process.address, events, seconds, python) for job in engine_bench.JOBS
-        }
-        report("engine", jobs, rounds, output)
+    """A worker: agents, tables, windows and joins in events a second, latency, and what a million keys cost."""
+    chosen = engine_rows.choose(only)
+    if not chosen:
+        raise typer.BadParameter(f"no row is named so; there are: {'; '.join(engine_rows.names())}")
+    try:
+        beside = _peers(environment.absolute()) if peers else None
+        with stopped_in_order(), temporary_directory() as directory, BrokerProcess(directory / "data") as process:
+            topics.load(process.address, events, console.print)
+            measured = {name: engine_rows.row(name, process.address, events, seconds, beside) for name in chosen}
+            report("engine", measured, rounds, output)
+    except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
+        typer.echo(f"ottla bench: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _peers(environment: Path) -> Peers:
+    return Peers(peers_python(environment, console.print), kafka.install(KAFKA_DIRECTORY.absolute(), console.print))
 
 
 @app.command("flights")

@@ -41,6 +41,11 @@ _POM = f"""\
       <artifactId>kafka_2.13</artifactId>
       <version>{VERSION}</version>
     </dependency>
+    <dependency>
+      <groupId>org.apache.kafka</groupId>
+      <artifactId>kafka-streams</artifactId>
+      <version>{VERSION}</version>
+    </dependency>
   </dependencies>
 </project>
 """
@@ -82,7 +87,7 @@ def _write_properties(data_dir: Path, port: int) -> Path:
 
 
 def install(directory: Path, say: Callable[[str], None]) -> Path:
-    """The directory of Apache Kafka's jars, fetched from Maven Central by name unless they are there.
+    """The directory of Apache Kafka's jars and Kafka Streams', from Maven Central by name unless they are there.
 
     Raises:
         RuntimeError: there is no Java or Maven, or Maven failed.
@@ -91,7 +96,7 @@ def install(directory: Path, say: Callable[[str], None]) -> Path:
         if shutil.which(program) is None:
             raise RuntimeError(f"Apache Kafka needs {program!r}, which is not installed (Debian: {package})")
     libraries, complete = directory / "libs", directory / "complete"
-    if complete.exists() and complete.read_text() == VERSION:
+    if complete.exists() and complete.read_text() == _POM:
         return libraries
     say(f"fetching Apache Kafka {VERSION} into {libraries}")
     shutil.rmtree(directory, ignore_errors=True)
@@ -110,5 +115,5 @@ def install(directory: Path, say: Callable[[str], None]) -> Path:
                 say(line.removeprefix("[INFO] ").split(" to ")[0].strip())
     if maven.returncode:
         raise RuntimeError(f"Maven could not fetch Apache Kafka {VERSION}: {last}")
-    complete.write_text(VERSION)
+    complete.write_text(_POM)
     return libraries

@@ -1,18 +1,20 @@
-"""The jobs for Ottla, whose state is kept in RocksDB with a changelog topic. A sixth argument is the guarantee."""
+"""The jobs for Ottla, whose state is kept in RocksDB with a changelog topic. The guarantee stands before the
+other arguments."""
 
 import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Literal, cast
 
 import msgspec
 
 import ottla
 from ottla.launch import run_worker
-from ottla_apps.bench.contenders.meter import CHECK_EVERY, arguments
+from ottla_apps.bench.engine.contenders.meter import CHECK_EVERY, arguments
 
-guarantee = sys.argv.pop()
+guarantee = sys.argv.pop(1)
 job, broker, topic_name, meter = arguments()
 
 
@@ -23,6 +25,17 @@ class Payment(msgspec.Struct):
     note: str
 
 
+class Account(msgspec.Struct):
+    account: str
+    owner: str
+
+
+class Count(msgspec.Struct):
+    account: str
+    start: int
+    payments: int
+
+
 app = ottla.App(
     f"bench-{uuid.uuid4()}",
     broker=f"kafka://{broker}",
@@ -30,9 +43,28 @@ app = ottla.App(
     state_dir=tempfile.mkdtemp(prefix="ottla-bench-"),
 )
 payments = app.topic(topic_name, key=str, value=Payment)
-doubled = app.topic(f"{topic_name}-out", key=str, value=Payment)
 if job == "table":
     counts = app.Table("counts", key=str, default=int)
+counted = 0
+
+
+def seen(_payment: Payment) -> bool:
+    global counted
+    meter.start()
+    counted += 1
+    if not counted % CHECK_EVERY:
+        meter.passed(counted)
+    return True
+
+
+async def joined(stream: ottla.Stream[tuple[Payment, Account]]) -> None:
+    events, longest = 0, ""
+    async for payment, account in stream:
+        meter.start()
+        longest = max(longest, account.owner) if payment.amount else longest
+        events += 1
+        if not events % CHECK_EVERY:
+            meter.passed(events)
 
 
 async def agent(stream: ottla.Stream[Payment]) -> None:
@@ -72,7 +104,19 @@ match job:
     case "table":
         app.agent(payments, uses=[counts])(table)
     case "produce":
-        app.agent(payments, sink=[doubled])(produce)
+        app.agent(payments, sink=[app.topic(f"{topic_name}-out", key=str, value=Payment)])(produce)
+    case "windowed":
+        (
+            app.stream(payments)
+            .filter(seen)
+            .window(ottla.tumbling(minutes=5, grace=timedelta(minutes=1)))
+            .aggregate("counts", payments=ottla.count())
+            .map(lambda window: Count(window.key, window.start, window.value.payments))
+            .to(app.topic(f"{topic_name}-out", key=str, value=Count))
+        )
+    case "join":
+        accounts = app.Table("accounts", source=app.topic("accounts", key=str, value=Account))
+        app.agent(app.stream(payments).join(accounts, lambda payment, account: (payment, account)))(joined)
 
 if __name__ == "__main__":
     run_worker(app.topology, app.config)

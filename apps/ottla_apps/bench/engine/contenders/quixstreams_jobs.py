@@ -2,6 +2,7 @@
 
 import tempfile
 import uuid
+from datetime import timedelta
 
 from meter import CHECK_EVERY, arguments
 from quixstreams import Application, State
@@ -46,6 +47,10 @@ def produce(payment: dict) -> dict:
     return payment
 
 
+def seen(_payment: dict) -> None:
+    passed()
+
+
 match job:
     case "agent":
         stream.update(agent)
@@ -53,6 +58,14 @@ match job:
         stream.update(table, stateful=True)
     case "produce":
         stream.apply(produce).to_topic(doubled)
+    case "windowed":
+        windows = stream.update(seen).tumbling_window(timedelta(minutes=5), grace_ms=timedelta(minutes=1))
+        windows.count().final().to_topic(doubled)
+    case "join":
+        accounts = app.topic("accounts", key_deserializer="str", value_deserializer="json")
+        stream.join_asof(
+            app.dataframe(accounts), on_merge=lambda payment, account: (payment["amount"], account["owner"])
+        ).update(seen)
 
 if __name__ == "__main__":
     app.run()
