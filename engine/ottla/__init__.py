@@ -25,6 +25,7 @@ from ottla.aggregations import (
     sum,  # noqa: A004
 )
 from ottla.app import App
+from ottla.channels import Channel, ChannelAgent
 from ottla.deadletters import Decision, Failure
 from ottla.errors import (
     AgentFailed,
@@ -71,6 +72,8 @@ __all__ = [
     "Aggregation",
     "App",
     "Change",
+    "Channel",
+    "ChannelAgent",
     "Codec",
     "ConfigError",
     "CopartitionError",

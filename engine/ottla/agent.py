@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, get_args, overload
 
 from ottla.agent_processor import AgentProcessor, Check, FunctionProcessor, WholeBatches
 from ottla.asking import Asking, reply_headers
+from ottla.channels import Channel, ChannelAgent
 from ottla.deadletters import StepPolicy
 from ottla.discovery import names_in
 from ottla.errors import TopologyError
@@ -194,6 +195,8 @@ def _sink(stream: Stream[Any], name: str, sink: Any) -> None:
         stream.to(sink)
     elif isinstance(sink, Agent):
         stream.to(sink.inbox("sent to"))
+    elif isinstance(sink, (Channel, ChannelAgent)):
+        stream.call(lambda event: event.forward(sink), events=True)
     elif callable(sink):
         stream.call(sink)
     else:

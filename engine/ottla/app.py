@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ottla.agent import Agent, AgentDecorator
+from ottla.channels import Channel, ChannelAgent, ChannelAgentDecorator
 from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, TopologyError
@@ -37,6 +38,7 @@ ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
 StoreKind = Literal["rocksdb", "memory"]
 
 AnyTable = Table[Any, Any]
+AnySink = Topic[Any, Any] | Agent[Any, Any] | Channel[Any] | ChannelAgent[Any, Any] | Callable[[Any], Any]
 
 _APP_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}")
 
@@ -403,19 +405,37 @@ class App(DeclaresJobs):
             return Stream(self._graph, self._graph.source(source), source.key_codec, source.value_codec)
         raise TopologyError(f"app.stream() takes a topic or an agent, not {source!r}")
 
+    @overload
     def agent(
         self,
         source: Topic[Any, V] | Agent[Any, V] | Stream[V],
         *,
         name: str | None = None,
         uses: Sequence[AnyTable] = (),
-        sink: Sequence[Topic[Any, Any] | Agent[Any, Any] | Callable[[Any], Any]] = (),
+        sink: Sequence[AnySink] = (),
         batch: bool = False,
         concurrency: int = 1,
         on_error: OnError | None = None,
         retries: int | None = None,
         retry_backoff: Duration | None = None,
-    ) -> AgentDecorator[V]:
+    ) -> AgentDecorator[V]: ...
+    @overload
+    def agent(
+        self, source: Channel[V], *, name: str | None = None, sink: Sequence[AnySink] = (), concurrency: int = 1
+    ) -> ChannelAgentDecorator[V]: ...
+    def agent(
+        self,
+        source: Topic[Any, V] | Agent[Any, V] | Stream[V] | Channel[V],
+        *,
+        name: str | None = None,
+        uses: Sequence[AnyTable] = (),
+        sink: Sequence[AnySink] = (),
+        batch: bool = False,
+        concurrency: int = 1,
+        on_error: OnError | None = None,
+        retries: int | None = None,
+        retry_backoff: Duration | None = None,
+    ) -> AgentDecorator[V] | ChannelAgentDecorator[V]:
         """Declares the function below as an agent over a topic or stream.
 
         - An **async** function is called once per task with its `Stream` and runs as long as the task; what it yields
@@ -436,7 +456,19 @@ class App(DeclaresJobs):
 
         The agent's name is the function's, or `name`. Tables it uses are found in its code; `uses` names those that
         cannot be seen there.
+
+        An agent over a channel runs in the worker, outside the tasks: see `channels.py`.
         """
+        if isinstance(source, Channel):
+            if uses or batch or retries or retry_backoff or on_error:
+                raise TopologyError("an agent over a channel takes name=, sink= and concurrency= only: it is no task")
+            return ChannelAgentDecorator(
+                source,
+                lambda agent: self.jobs.add_channel_agent(agent, concurrency),
+                name=name,
+                sink=sink,
+                fail=self.config.errors.on_error == "fail",
+            )
         stream = source if isinstance(source, Stream) else self.stream(source)
         topic = source if isinstance(source, Topic) else None
         return AgentDecorator(
@@ -450,6 +482,11 @@ class App(DeclaresJobs):
             concurrency=concurrency,
             errors=StepPolicy(on_error, retries, retry_backoff),
         )
+
+    def channel(self, *, maxsize: int = 1_000) -> Channel[Any]:
+        """A stream within the process, in memory, outside transactions. Sending to it waits while `maxsize` events
+        wait."""
+        return Channel(maxsize)
 
     def punctuate(
         self,
@@ -489,6 +526,8 @@ class App(DeclaresJobs):
     @property
     def topology(self) -> Topology:
         """The graph of all that is declared so far. Raises `TopologyError` if it cannot run."""
+        if self.jobs and self._graph.is_empty:
+            self._graph.lead()  # A worker reads something, and be it the leader's empty topic.
         return self._graph.freeze(dead_letter_topic(self.config.dead_letter_topic))
 
     def client(self) -> Client:

@@ -179,6 +179,10 @@ class Graph:
             self.add(name, "source", lambda context, step: Source(context, step, topic), source=topic)
         return name
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._steps
+
     def lead(self) -> None:
         """One of the app's workers at a time is to be its leader."""
         self._has_leader = True

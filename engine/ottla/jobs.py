@@ -10,12 +10,15 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from croniter import croniter
 
 from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.time import Duration, duration_ms
+
+if TYPE_CHECKING:
+    from ottla.channels import ChannelAgent
 
 JobFunction = Callable[..., Awaitable[Any] | Any]
 """A function, async or not, of nothing or of the app."""
@@ -83,6 +86,14 @@ class Jobs:
     background: dict[str, Background] = field(default_factory=dict)
     on_start: list[Callable[[], Any]] = field(default_factory=list)
     on_stop: list[Callable[[], Any]] = field(default_factory=list)
+    channel_agents: list[ChannelAgent[Any, Any]] = field(default_factory=list)
+
+    def add_channel_agent(self, agent: ChannelAgent[Any, Any], concurrency: int) -> None:
+        """Adds the instances of an agent over a channel, which are background tasks. Raises `DuplicateName`."""
+        for number in range(1, concurrency + 1):
+            name = self.claim(agent.name if number == 1 else f"{agent.name}-{number}")
+            self.background[name] = Background(name, agent.run, on_leader=False)
+            self.channel_agents.append(agent)
 
     @property
     def scheduled(self) -> list[Timer | CronJob]:

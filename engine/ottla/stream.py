@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from ottla.deadletters import OnError, StepPolicy
 from ottla.errors import TopologyError
-from ottla.event import Event, Taken
+from ottla.event import Event, Taken, event_at
 from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_stream import When, join_streams, join_window
@@ -341,12 +341,13 @@ class Stream(Generic[V]):
             sink=topic,
         )
 
-    def call(self, function: Callable[[V], Awaitable[object] | object]) -> None:
-        """Calls a function, async or not, with each value, in order. What it sends joins the event's commit."""
+    def call(self, function: Callable[[Any], Awaitable[object] | object], *, events: bool = False) -> None:
+        """Calls a function, async or not, with each value, or `Event`, in order. What it sends joins the event's
+        commit."""
         self.graph.add(
             self.graph.unique(f"{self.step}.call.{getattr(function, '__name__', 'function')}"),
             "call",
-            lambda context, name: Handle(context, name, function, value_at),
+            lambda context, name: Handle(context, name, function, event_at if events else value_at),
             parents=(self.step,),
             functions=(function,),
         )

@@ -78,6 +78,7 @@ class Driver:
         self._jobs = Driven(app.jobs, now_ms)
         self._outlet = _Onward(self, self._broker, app.id, self._settle)
         self._start()
+        self._channel_agents = self._runner.run(self._begin_channel_agents())
         for function in app.jobs.on_start:
             self.call(function)
 
@@ -96,6 +97,7 @@ class Driver:
                 self.call(function)
             for task in self._tasks.values():
                 self._runner.run(task.close())
+            self._runner.run(self._end_channel_agents())
             self._runner.run(self._outlet.close())
             self._tasks.clear()
 
@@ -194,11 +196,34 @@ class Driver:
     async def _settle(self) -> None:
         for job in self._jobs.take(self.now_ms):
             await self._call(job.call)
-        async with self._processing:
-            busy = True
-            while busy:
+        busy = True
+        while busy:
+            async with self._processing:
                 busy = await self._process() > 0
                 self._commit()
+            # Agents over channels run beside the tasks, and may send to them.
+            for agent in self._app.jobs.channel_agents:
+                await agent.channel.all_done()
+            busy |= self._has_unread()
+
+    async def _begin_channel_agents(self) -> list[asyncio.Task[None]]:
+        outlet.set(self._outlet)
+        return [asyncio.create_task(agent.run()) for agent in self._app.jobs.channel_agents]
+
+    async def _end_channel_agents(self) -> None:
+        for running in self._channel_agents:
+            running.cancel()
+        await asyncio.gather(*self._channel_agents, return_exceptions=True)
+
+    def _has_unread(self) -> bool:
+        return any(
+            len(self._broker.partition(where).entries) > self._added.get(where, 0)
+            for where in (
+                TopicPartition(topic, task_id.partition)
+                for task_id in self._tasks
+                for topic in self._topology.subtopologies[task_id.subtopology].inputs
+            )
+        )
 
     def end_of_input(self) -> None:
         """Nothing will be sent any more: agents see the end of their stream, all windows close, and all of it
