@@ -242,7 +242,7 @@ class Graph:
     def _step(self, declared: _Declared) -> Step:
         tables = {table.name: table for table in (*declared.tables, *tables_used_by(declared.functions))}
         for table in tables.values():
-            if table not in (self._tables.get(table.name), self._global_tables.get(table.name)):
+            if table.declared not in (self._tables.get(table.name), self._global_tables.get(table.name)):
                 raise TopologyError(f"{declared.kind} {declared.name!r} uses table {table.name!r} of another app")
         return Step(
             declared.name,

@@ -38,7 +38,7 @@ class GlobalTable(Table[K, V]):
 
     def __getitem__(self, key: K) -> V:
         value = self._part().get(key)
-        return self._or_default(key) if value is None else value
+        return self.or_default(key) if value is None else value
 
     def __setitem__(self, key: K, value: V | None) -> None:
         self._context()

@@ -19,10 +19,14 @@ from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
+from ottla.state.window_slots import window_spec
+from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
+from ottla.windows.definitions import Window
 
 if TYPE_CHECKING:
     from ottla.graph import Graph
+    from ottla.tables.windowed import WindowedTable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -67,6 +71,8 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         self.ttl_ms = ttl_ms
         self.graph: Graph | None = None
         """The graph that has a step which keeps the table, unless agents write it. Set when it is declared."""
+        self.declared: Table[Any, Any] = self
+        """The table that was declared, of which this may be a view by time."""
 
     __hash__ = object.__hash__
 
@@ -84,7 +90,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
             value = current.get().stores[self.name].get(key)
         except LookupError:
             value = self._part().get(key)
-        return self._or_default(key) if value is None else value
+        return self.or_default(key) if value is None else value
 
     def __setitem__(self, key: K, value: V | None) -> None:
         try:
@@ -124,7 +130,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         """The value of the key. A key that is missing gets `default`, or else the table's default, and keeps it."""
         value = self._part().get(key)
         if value is None:
-            self[key] = value = self._or_default(key) if default is None else default
+            self[key] = value = self.or_default(key) if default is None else default
         return value
 
     # -- many keys
@@ -174,6 +180,32 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         """Deletes all keys of this task's part."""
         for key in self:
             self[key] = None
+
+    # -- windows
+
+    def tumbling(self, size: Duration, expires: Duration | None = None) -> WindowedTable[K, V]:
+        """The table with windows side by side: what it gives is used in its place.
+
+        A window is over when stream time is `expires` past its end; without that its values stay for ever.
+        """
+        size_ms = duration_ms(size, "a window's size")
+        return self._windowed(Window(size_ms, size_ms), expires)
+
+    def hopping(self, size: Duration, step: Duration, expires: Duration | None = None) -> WindowedTable[K, V]:
+        """The table with windows of `size` that begin every `step`; otherwise as `tumbling`."""
+        window = Window(duration_ms(size, "a window's size"), duration_ms(step, "a window's step"))
+        return self._windowed(window, expires)
+
+    def _windowed(self, window: Window, expires: Duration | None) -> WindowedTable[K, V]:
+        from ottla.tables.windowed import WindowedTable  # It is a table itself.
+
+        if type(self) is not Table or self.source is not None or self.spec.cache is not None:
+            raise TopologyError(f"{self!r} cannot have windows: only a table that agents write can, without ttl=")
+        expires_ms = None if expires is None else duration_ms(expires, "a window's expires")
+        self.spec = window_spec(
+            self.name, self.spec.changelog, self.key_codec, self.value_codec, window.size_ms, expires_ms
+        )
+        return WindowedTable(self, window)
 
     # -- a part of it, for whoever holds one: tests, queries from outside, joins
 
@@ -251,7 +283,8 @@ class Table(MutableMapping[K, V], Relation[K, V]):
     def _entries(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, V]]:
         return self.entries(self._part(), start, end)
 
-    def _or_default(self, key: Any) -> V:
+    def or_default(self, key: Any) -> V:
+        """The default, for a key that is missing. Raises `KeyError` if there is none."""
         if self.default is None:
             raise KeyError(key)
         return self.default()
