@@ -25,8 +25,8 @@ from ottla_broker.log.config import OPTIONS, ConfigType, LogConfig, LogManagerCo
 from ottla_broker.settings import Setting
 from ottla_wire.errors import KafkaError
 
-BOOLEAN, STRING, INT, LONG = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.INT, ConfigType.LONG
-LIST = ConfigType.LIST
+BOOLEAN, STRING, LIST = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.LIST
+SHORT, INT, LONG = ConfigType.SHORT, ConfigType.INT, ConfigType.LONG
 INT_MAX = 2_147_483_647
 MIB = 1_048_576
 
@@ -168,7 +168,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Setting(INT, "The largest metadata that may be committed with an offset.", minimum=0)
     ] = 4_096
     offsets_topic_num_partitions: Annotated[int, Setting(INT, "Partitions of __consumer_offsets.", minimum=1)] = 50
-    offsets_topic_replication_factor: Annotated[int, Setting(INT, "Replicas of __consumer_offsets.", minimum=1)] = 3
+    offsets_topic_replication_factor: Annotated[int, Setting(SHORT, "Replicas of __consumer_offsets.", minimum=1)] = 3
     offsets_topic_compression_codec: Annotated[
         int,
         Setting(
@@ -204,7 +204,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Setting(INT, "Partitions of __transaction_state.", minimum=1)
     ] = 50
     transaction_state_log_replication_factor: Annotated[
-        int, Setting(INT, "Replicas of __transaction_state.", minimum=1)
+        int, Setting(SHORT, "Replicas of __transaction_state.", minimum=1)
     ] = 3
     transaction_state_log_segment_bytes: Annotated[
         int, Setting(INT, "Segment size of __transaction_state.", minimum=MIB)
@@ -427,11 +427,11 @@ _STORAGE: Mapping[str, tuple[str, Setting]] = {
     ),
     "log.flush.offset.checkpoint.interval.ms": (
         "flush_offset_checkpoint_interval_ms",
-        Setting(LONG, "How often the recovery points are written down.", minimum=1),
+        Setting(INT, "How often the recovery points are written down.", minimum=1),
     ),
     "log.flush.start.offset.checkpoint.interval.ms": (
         "flush_start_offset_checkpoint_interval_ms",
-        Setting(LONG, "How often the log start offsets are written down.", minimum=1),
+        Setting(INT, "How often the log start offsets are written down.", minimum=1),
     ),
     "log.cleaner.enable": (
         "cleaner_enable",

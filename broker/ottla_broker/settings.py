@@ -22,7 +22,7 @@ from ottla_broker.log.config import ConfigType
 Value = bool | int | float | str | tuple[str, ...] | None
 
 
-_INTEGER_BITS = {ConfigType.INT: 31, ConfigType.LONG: 63}
+_INTEGER_BITS = {ConfigType.SHORT: 15, ConfigType.INT: 31, ConfigType.LONG: 63}
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -80,6 +80,7 @@ _BOOLEANS = _Booleans(true=True, false=False)
 _EXPECTED = {
     ConfigType.BOOLEAN: "true or false",
     ConfigType.STRING: "text",
+    ConfigType.SHORT: "a whole number",
     ConfigType.INT: "a whole number",
     ConfigType.LONG: "a whole number",
     ConfigType.DOUBLE: "a number",

@@ -273,7 +273,7 @@ class GroupCore:
                 )
 
     def describe(self, group_id: str) -> DescribedGroup:
-        """DescribeGroups: subscriptions and assignments only while they are settled. Raises GROUP_ID_NOT_FOUND."""
+        """DescribeGroups: protocol and subscriptions only while they are settled. Raises GROUP_ID_NOT_FOUND."""
         group = self._existing_group(group_id)
         if not isinstance(group, ClassicGroup):
             raise KafkaError(ErrorCode.GROUP_ID_NOT_FOUND, f"Group {group_id} is not a classic group.")
@@ -290,7 +290,7 @@ class GroupCore:
                     client_id=member.client_id,
                     client_host=member.client_host,
                     member_metadata=member.protocols.get(group.protocol or "", b"") if settled else b"",
-                    member_assignment=member.assignment if settled else b"",
+                    member_assignment=member.assignment,
                 )
                 for member in group.members.values()
             ],

@@ -4,7 +4,10 @@
 4+: from brokers, for several, which may ask only whether partitions take part (KIP-890).
 """
 
+from collections.abc import Collection
+
 from ottla_broker.broker import Broker
+from ottla_broker.cluster.topics import is_internal
 from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.transaction import Partition
 from ottla_broker.dispatch import RequestContext, handles
@@ -39,7 +42,8 @@ async def add_partitions_to_txn(
         producer_epoch=request.v3_and_below_producer_epoch,
         topics=request.v3_and_below_topics,
     )
-    results = await _add(broker, transaction)
+    internal = [topic.name for topic in transaction.topics if is_internal(topic.name)]
+    results = await _add(broker, transaction, forbidden=internal)
     if context.version < 2:
         for topic in results:
             for partition in topic.results_by_partition:
@@ -48,17 +52,20 @@ async def add_partitions_to_txn(
     return AddPartitionsToTxnResponse(results_by_topic_v3_and_below=results)
 
 
-async def _add(broker: Broker, transaction: AddPartitionsToTxnTransaction) -> list[AddPartitionsToTxnTopicResult]:
-    """All partitions are added, or none: then those that exist are OPERATION_NOT_ATTEMPTED."""
+async def _add(
+    broker: Broker, transaction: AddPartitionsToTxnTransaction, forbidden: Collection[str] = ()
+) -> list[AddPartitionsToTxnTopicResult]:
+    """All partitions are added, or none: then those that could be are OPERATION_NOT_ATTEMPTED."""
     partitions = [(topic.name, index) for topic in transaction.topics for index in topic.partitions]
-    unknown = {partition for partition in partitions if broker.image.partition(*partition) is None}
-    if unknown:
-        codes = {
-            partition: ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-            if partition in unknown
-            else ErrorCode.OPERATION_NOT_ATTEMPTED
-            for partition in partitions
-        }
+    refused = {
+        partition: ErrorCode.TOPIC_AUTHORIZATION_FAILED
+        if partition[0] in forbidden
+        else ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        for partition in partitions
+        if partition[0] in forbidden or broker.image.partition(*partition) is None
+    }
+    if refused:
+        codes = {partition: refused.get(partition, ErrorCode.OPERATION_NOT_ATTEMPTED) for partition in partitions}
         return _results(transaction.topics, codes)
     producer = Producer(transaction.producer_id, transaction.producer_epoch)
     try:

@@ -1,6 +1,7 @@
 """DeleteTopics, versions 1-6: delete topics with all they hold. 6+: by name or by id."""
 
 import uuid
+from collections import Counter
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.image import TopicState
@@ -21,8 +22,11 @@ async def delete_topics(broker: Broker, _context: RequestContext, request: Delet
     asked = request.topics or [DeleteTopicState(name=name, topic_id=_NO_ID) for name in request.topic_names]
     results: list[DeletableTopicResult] = []
     doomed: dict[uuid.UUID, TopicState] = {}
-    for wanted in asked:
+    times = Counter((wanted.name, wanted.topic_id) for wanted in asked)
+    for wanted in {(wanted.name, wanted.topic_id): wanted for wanted in asked}.values():
         try:
+            if times[wanted.name, wanted.topic_id] > 1:
+                raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name or id.")
             topic = _find(broker, wanted)
             if topic.id in doomed:
                 raise KafkaError(ErrorCode.INVALID_REQUEST, "Duplicate topic name or id.")
@@ -45,8 +49,8 @@ async def delete_topics(broker: Broker, _context: RequestContext, request: Delet
 def _find(broker: Broker, wanted: DeleteTopicState) -> TopicState:
     if not broker.config.delete_topic_enable:
         raise KafkaError(ErrorCode.TOPIC_DELETION_DISABLED)
-    if wanted.name is not None and wanted.topic_id != _NO_ID:
-        raise KafkaError(ErrorCode.INVALID_REQUEST, "A topic is named by its name or its id, not by both")
+    if (wanted.name is None) == (wanted.topic_id == _NO_ID):
+        raise KafkaError(ErrorCode.INVALID_REQUEST, "A topic is named either by its name or by its id")
     if wanted.name is not None:
         topic = broker.image.topics.get(wanted.name)
         missing = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

@@ -41,7 +41,8 @@ async def describe_quorum(
         )
         for topic in request.topics
     ]
-    return DescribeQuorumResponse(topics=topics, nodes=_nodes(broker) if where else [])
+    described = any(not partition.error_code for topic in topics for partition in topic.partitions)
+    return DescribeQuorumResponse(topics=topics, nodes=_nodes(broker) if where and described else [])
 
 
 def _describe(broker: Broker, *, with_directory: bool) -> ResponsePartitionData:

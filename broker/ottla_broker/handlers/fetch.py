@@ -48,12 +48,15 @@ _FIRST_WITH_ZSTD = 10
 _FIRST_WITH_TOPIC_IDS = 13
 _FIRST_WITH_LEADERS = 16
 _UNKNOWN = -1
+# Errors with which Kafka lists no aborted transactions; with the others it has no such list.
+_NOT_FOUND = (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.UNKNOWN_TOPIC_ID)
 _NO_ID = uuid.UUID(int=0)
 
 
 class _Read(msgspec.Struct):
     """What one look at the partitions of a fetch has found."""
 
+    by_id: bool  # how topics are named
     answers: list[tuple[FetchPartition, PartitionData]] = []
     size: int = 0
     urgent: bool = False  # an error, or a diverging epoch, is not to wait for records
@@ -65,7 +68,7 @@ async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) 
     session, partitions = _partitions(broker, context, request)
     deadline_ms = broker.clock() + request.max_wait_ms
     while True:
-        read = _read(broker, request, partitions)
+        read = _read(broker, request, partitions, by_id=context.version >= _FIRST_WITH_TOPIC_IDS)
         wait_ms = deadline_ms - broker.clock()
         if read.size >= request.min_bytes or read.urgent or wait_ms <= 0 or not read.waits_for:
             break
@@ -159,9 +162,9 @@ def _forgotten(request: FetchRequest) -> Iterator[PartitionKey]:
             yield topic.topic, topic.topic_id, index
 
 
-def _read(broker: Broker, request: FetchRequest, partitions: list[FetchPartition]) -> _Read:
+def _read(broker: Broker, request: FetchRequest, partitions: list[FetchPartition], *, by_id: bool) -> _Read:
     """Read from the partitions in turn until `max_bytes` are used up."""
-    read = _Read()
+    read = _Read(by_id)
     room = min(request.max_bytes, broker.config.fetch_max_bytes)
     committed_only = request.isolation_level == _READ_COMMITTED
     for partition in partitions:
@@ -172,7 +175,7 @@ def _read(broker: Broker, request: FetchRequest, partitions: list[FetchPartition
                 partition_index=partition.index,
                 error_code=error.code,
                 high_watermark=_UNKNOWN,
-                aborted_transactions=[],
+                aborted_transactions=[] if error.code in _NOT_FOUND else None,
                 records=b"",
             )
             read.urgent = True
@@ -183,7 +186,7 @@ def _read(broker: Broker, request: FetchRequest, partitions: list[FetchPartition
 def _read_partition(
     broker: Broker, partition: FetchPartition, room: int, min_one: bool, committed_only: bool, read: _Read
 ) -> PartitionData:
-    topic = _topic_name(broker, partition)
+    topic = broker.topic_name(partition.topic_id) if read.by_id else partition.topic
     log = broker.partition(topic, partition.index, current_leader_epoch=partition.current_leader_epoch)
     if partition.last_fetched_epoch >= 0:
         end = log.epoch_end_offset(partition.last_fetched_epoch)
@@ -200,10 +203,6 @@ def _read_partition(
     read.size += found.size
     read.waits_for.append((topic, partition.index))
     return _data(partition, found)
-
-
-def _topic_name(broker: Broker, partition: FetchPartition) -> str:
-    return partition.topic or broker.topic_name(partition.topic_id)
 
 
 def _data(partition: FetchPartition, found: Slice) -> PartitionData:
@@ -238,7 +237,7 @@ def _count(broker: Broker, partition: FetchPartition, data: PartitionData) -> No
 
 def _refuse_zstd(broker: Broker, partition: FetchPartition, data: PartitionData, region: FileRegion) -> None:
     """A client of a version before zstd gets an error in the place of batches that it cannot know how to read."""
-    log = broker.partition(_topic_name(broker, partition), partition.index)
+    log = broker.partition(partition.topic, partition.index)
     if any(batch.compression == Compression.ZSTD for batch in iter_batches(log.read_bytes(region))):
         data.error_code = ErrorCode.UNSUPPORTED_COMPRESSION_TYPE
         data.records = b""
@@ -249,7 +248,7 @@ def _name_leaders(broker: Broker, context: RequestContext, read: _Read, response
     hints = LeaderHints(broker, context.listener)
     for partition, data in read.answers:
         if data.error_code in (ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH):
-            node_id, epoch = hints.leader(_topic_name(broker, partition), partition.index)
+            node_id, epoch = hints.leader(broker.topic_name(partition.topic_id), partition.index)
             data.current_leader = LeaderIdAndEpoch(leader_id=node_id, leader_epoch=epoch)
     response.node_endpoints = [
         NodeEndpoint(node_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)

@@ -58,7 +58,8 @@ async def list_offsets(broker: Broker, context: RequestContext, request: ListOff
             for index, asked in times.items()
             if asked > 1
         ]
-        response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=partitions))
+        if partitions:
+            response.topics.append(ListOffsetsTopicResponse(name=topic.name, partitions=partitions))
     return response
 
 

@@ -18,7 +18,7 @@ from ottla_broker.dispatch import RequestContext, handles, shortcut
 from ottla_broker.errors import ClosesConnection
 from ottla_broker.leaders import LeaderHints
 from ottla_broker.log.config import INT64_MAX
-from ottla_broker.log.errors import RefusedRecords
+from ottla_broker.log.errors import NotOneBatch, RefusedRecords
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.transactional_writes import admit_to_transaction
 from ottla_wire.chunks import Part
@@ -33,7 +33,7 @@ from ottla_wire.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
-from ottla_wire.records import Compression, RecordBatch
+from ottla_wire.records import Compression
 from ottla_wire.single_produce import read_single_produce
 
 _ACKS_NONE, _ACKS_LEADER, _ACKS_ALL = _ACKS = 0, 1, -1
@@ -44,13 +44,12 @@ _NO_OFFSET = -1
 # With these refusals Kafka does not say where the log starts.
 _WITHOUT_START_OFFSET = (
     ErrorCode.CORRUPT_MESSAGE,
-    ErrorCode.INVALID_RECORD,
     ErrorCode.MESSAGE_TOO_LARGE,
     ErrorCode.RECORD_LIST_TOO_LARGE,
     ErrorCode.KAFKA_STORAGE_ERROR,
 )
-# The low byte of a batch's attributes, and the bit there that makes it part of a transaction.
-_ATTRIBUTES_AT, _TRANSACTIONAL = 22, 0x10
+# The low byte of a batch's attributes, the bits there for its compression, and the one that makes it transactional.
+_ATTRIBUTES_AT, _COMPRESSION, _TRANSACTIONAL = 22, 0x07, 0x10
 # The one client that may write to internal topics, as Kafka has it (`AdminUtils.ADMIN_CLIENT_ID`).
 _ADMIN_CLIENT_ID = "__admin_client"
 
@@ -137,7 +136,7 @@ def _check(
     if not records:
         raise InvalidRecord("A produce request must have exactly one record batch per partition, not none")
     assert isinstance(records, memoryview)
-    if version < _FIRST_WITH_ZSTD and RecordBatch(records).compression == Compression.ZSTD:
+    if version < _FIRST_WITH_ZSTD and _compression(records) == Compression.ZSTD:
         raise UnsupportedCompression(f"Produce version {version} does not allow zstd")
     if acks == _ACKS_ALL and not broker.leadership(log).has_min_isr(log.config.min_insync_replicas):
         raise KafkaError(ErrorCode.NOT_ENOUGH_REPLICAS)
@@ -146,11 +145,13 @@ def _check(
 
 def _refusal(index: int, error: KafkaError, start_offset: int) -> PartitionProduceResponse:
     refused = error.indexes if isinstance(error, RefusedRecords) else []
+    if error.code in _WITHOUT_START_OFFSET or isinstance(error, NotOneBatch):
+        start_offset = _NO_OFFSET
     return PartitionProduceResponse(
         index=index,
         error_code=error.code,
         base_offset=_NO_OFFSET,
-        log_start_offset=_NO_OFFSET if error.code in _WITHOUT_START_OFFSET and not refused else start_offset,
+        log_start_offset=start_offset,
         record_errors=[
             BatchIndexAndErrorMessage(batch_index=refused_index, batch_index_error_message=error.message)
             for refused_index in refused
@@ -183,6 +184,10 @@ def _name_leaders(
         NodeEndpoint(node_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
         for node, endpoint in hints.endpoints()
     ]
+
+
+def _compression(records: memoryview) -> int:
+    return records[_ATTRIBUTES_AT] & _COMPRESSION if len(records) > _ATTRIBUTES_AT else Compression.NONE
 
 
 def _is_transactional(records: memoryview) -> bool:

@@ -5,7 +5,9 @@
     │   └── DataDirectoryInUse      another process holds its lock
     └── CorruptFile                 a checkpoint, index or snapshot whose contents do not hold together
     KafkaError
-    └── RefusedRecords              a batch that a client must change before it can be taken; says which records
+    ├── RefusedRecords              a batch that a client must change before it can be taken; says which records
+    └── InvalidRecord
+        └── NotOneBatch             what a client sent for a partition is not exactly one batch
 
 What a client or another broker must hear about is a `ottla_wire.errors.KafkaError`. A failing disk is an `OSError`
 inside this package and becomes `KafkaError(KAFKA_STORAGE_ERROR)` where a client waits for the answer
@@ -14,7 +16,7 @@ inside this package and becomes `KafkaError(KAFKA_STORAGE_ERROR)` where a client
 
 # ruff: noqa: N818  the names say what happened, as those of the wire package do
 
-from ottla_wire.errors import ErrorCode, KafkaError
+from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError
 
 
 class RefusedRecords(KafkaError):
@@ -23,6 +25,10 @@ class RefusedRecords(KafkaError):
     def __init__(self, code: ErrorCode, message: str, indexes: list[int]) -> None:
         super().__init__(code, message)
         self.indexes = indexes
+
+
+class NotOneBatch(InvalidRecord):
+    """What a produce request has for a partition is not exactly one whole batch: the log has not looked into it."""
 
 
 class LogError(Exception):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 
 from ottla_broker.log.config import LogConfig
-from ottla_broker.log.errors import RefusedRecords
+from ottla_broker.log.errors import NotOneBatch, RefusedRecords
 from ottla_broker.log.producers import CLIENT, COORDINATOR, Origin
 from ottla_wire.errors import CorruptRecord, ErrorCode, InvalidRecord, KafkaError
 from ottla_wire.records import (
@@ -71,13 +71,16 @@ def _read_produced(data: Data, config: LogConfig, now_ms: int) -> RecordBatch:
         batch = RecordBatch(data)
     except CorruptRecord as error:
         if _is_cut(data):
-            raise InvalidRecord(f"A produce request must have one whole record batch per partition: {error}") from None
+            raise NotOneBatch(f"A produce request must have one whole record batch per partition: {error}") from None
         raise
     if batch.size != len(data):
         count = len(_parse(data))
-        raise InvalidRecord(f"A produce request must have exactly one record batch per partition, not {count}")
+        raise NotOneBatch(f"A produce request must have exactly one record batch per partition, not {count}")
     _check_size(batch, config)
     batch.validate_produced()
+    if batch.has_append_time:
+        message = "A producer must not set the timestamp type to LogAppendTime"
+        raise RefusedRecords(ErrorCode.INVALID_TIMESTAMP, message, _indexes(batch, lambda _record: True))
     if config.message_timestamp_type == "CreateTime":
         _check_timestamps(batch, config, now_ms)
     if config.compact:
@@ -112,8 +115,6 @@ def _check_records(batch: RecordBatch) -> None:
 
 
 def _check_timestamps(batch: RecordBatch, config: LogConfig, now_ms: int) -> None:
-    if batch.has_append_time:
-        raise KafkaError(ErrorCode.INVALID_TIMESTAMP, "A producer must not set the timestamp type to LogAppendTime")
     latest = now_ms + config.message_timestamp_after_max_ms
     earliest = now_ms - config.message_timestamp_before_max_ms
     if batch.max_timestamp > latest:

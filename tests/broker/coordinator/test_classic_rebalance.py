@@ -487,7 +487,7 @@ def test_groups_are_listed_by_state_and_type(groups):
     assert list(driver.core.list_groups(set(), {"consumer"})) == []
 
 
-def test_a_description_shows_assignments_only_while_they_are_settled(groups):
+def test_a_description_shows_the_protocol_only_while_it_is_settled(groups):
     driver = groups()
     leader, _ = driver.stable(2)
     described = driver.core.describe("group")
@@ -497,7 +497,8 @@ def test_a_description_shows_assignments_only_while_they_are_settled(groups):
     driver.join(leader.member_id)
     described = driver.core.describe("group")
     assert (described.group_state, described.protocol_data) == ("PreparingRebalance", "")
-    assert all(member.member_assignment == b"" for member in described.members)
+    assert all(member.member_metadata == b"" for member in described.members)
+    assert all(member.member_assignment.startswith(b"partitions") for member in described.members)
 
 
 def test_only_a_group_without_members_can_be_deleted(groups):

@@ -125,6 +125,11 @@ def test_the_quorum_is_this_node(with_client: Any, version: int) -> None:
             assert [(node.node_id, node.listeners[0].port) for node in response.nodes] == [
                 (1, client.node.address.port)
             ]
+        nowhere = describe_quorum.TopicData(
+            topic_name="t", partitions=[describe_quorum.PartitionData(partition_index=0)]
+        )
+        response = await client.ask(describe_quorum.DescribeQuorumRequest(topics=[nowhere]), version)
+        assert response.nodes == [], "only those who keep what was asked for"
 
     with_client(scenario)
 

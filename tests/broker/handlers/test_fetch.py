@@ -396,3 +396,24 @@ def test_no_id_is_an_unknown_id(with_client: Any) -> None:
         assert answered.aborted_transactions == []
 
     with_client(scenario)
+
+
+@pytest.mark.parametrize("version", [4, 12])
+def test_a_topic_without_a_name_is_an_unknown_topic(with_client: Any, version: int) -> None:
+    async def scenario(client: Any) -> None:
+        partition = FetchPartition(partition=0, fetch_offset=0, partition_max_bytes=1000)
+        request = FetchRequest(max_wait_ms=0, min_bytes=1, topics=[FetchTopic(partitions=[partition])])
+        answered = first(await client.ask(request, version))
+        assert answered.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        assert answered.aborted_transactions == []
+
+    with_client(scenario)
+
+
+def test_beyond_the_end_there_is_no_list_of_aborted_transactions(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        answered = first(await client.fetch("t", 7, version=12))
+        assert (answered.error_code, answered.aborted_transactions) == (ErrorCode.OFFSET_OUT_OF_RANGE, None)
+
+    with_client(scenario)

@@ -339,3 +339,20 @@ def test_operations_are_shown_for_consumer_groups_that_exist(with_client: Any) -
         assert missing.authorized_operations == -(2**31)
 
     with_client(scenario)
+
+
+def test_assignments_are_shown_until_there_are_new_ones(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await settle(client)
+        other = asyncio.create_task(join(client, version=3))
+        while True:
+            described = (await client.ask(DescribeGroupsRequest(groups=["g"]), 5)).groups[0]
+            if described.group_state == "PreparingRebalance":
+                break
+            await asyncio.sleep(0)
+        assert sorted(member.member_assignment for member in described.members) == [b"", b"mine"]
+        assert {(member.member_metadata, described.protocol_data) for member in described.members} == {(b"", "")}
+        other.cancel()
+        await asyncio.gather(other, return_exceptions=True)
+
+    with_client(scenario)

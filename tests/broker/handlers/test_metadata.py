@@ -224,3 +224,12 @@ def test_a_page_does_not_begin_before_the_first_partition(with_client: Any) -> N
         assert [topic.error_code for topic in response.topics] == [ErrorCode.INVALID_REQUEST]
 
     with_client(scenario)
+
+
+def test_a_topic_that_is_named_twice_is_described_once(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        response = await client.ask(MetadataRequest(topics=named("t", "u", "t", "u")), 9)
+        assert sorted(topic.name for topic in response.topics) == ["t", "u"]
+
+    with_client(scenario)

@@ -156,3 +156,12 @@ def test_records_of_internal_topics_are_not_deleted(with_client: Any) -> None:
         assert response.topics[0].partitions[0].error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
 
     with_client(scenario)
+
+
+def test_a_topic_of_which_no_partition_is_asked_for_is_left_out(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        request = ListOffsetsRequest(replica_id=-1, topics=[ListOffsetsTopic(name="t", partitions=[])])
+        assert (await client.ask(request, 7)).topics == []
+
+    with_client(scenario)

@@ -241,9 +241,26 @@ def test_a_producer_out_of_order_is_told_where_the_log_starts(with_client: Any) 
 
 
 @pytest.mark.parametrize("size", [0, 5, 40, 61, 68])
-def test_a_batch_that_is_cut_is_no_batch(with_client: Any, size: int) -> None:
+@pytest.mark.parametrize("version", [3, 9])
+def test_a_batch_that_is_cut_is_no_batch(with_client: Any, version: int, size: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
-        assert await code_of(client, batch()[:size]) == ErrorCode.INVALID_RECORD
+        assert await code_of(client, batch()[:size], version) == ErrorCode.INVALID_RECORD
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize(
+    ("records", "log_start_offset"),
+    [(batch(control=True, producer_id=1, producer_epoch=0, base_sequence=0), 0), (batch() + batch(), -1)],
+    ids=["a batch that is no client's", "two batches"],
+)
+def test_where_the_log_starts_is_said_once_a_batch_was_looked_into(
+    with_client: Any, records: bytearray, log_start_offset: int
+) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        (partition,) = (await client.ask(request(records), 9)).responses[0].partition_responses
+        assert (partition.error_code, partition.log_start_offset) == (ErrorCode.INVALID_RECORD, log_start_offset)
 
     with_client(scenario)

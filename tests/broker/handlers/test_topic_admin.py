@@ -216,3 +216,25 @@ def test_a_topic_that_is_to_grow_twice_is_refused_once(with_client: Any) -> None
         assert (result.name, result.error_code) == ("t", ErrorCode.INVALID_REQUEST)
 
     with_client(scenario)
+
+
+def test_a_topic_that_is_to_be_deleted_twice_is_refused_once(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        (by_name,) = (await client.ask(DeleteTopicsRequest(topic_names=["t", "t"], timeout_ms=1000), 5)).responses
+        assert (by_name.name, by_name.error_code) == ("t", ErrorCode.INVALID_REQUEST)
+        states = [DeleteTopicState(name=None, topic_id=client.node.broker.image.topics["t"].id)]
+        states.append(DeleteTopicState(name="t", topic_id=uuid.UUID(int=0)))
+        by_both = (await client.ask(DeleteTopicsRequest(topics=states, timeout_ms=1000), 6)).responses
+        assert {result.error_code for result in by_both} == {ErrorCode.NONE, ErrorCode.INVALID_REQUEST}
+
+    with_client(scenario)
+
+
+def test_a_topic_to_be_deleted_needs_a_name_or_an_id(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        states = [DeleteTopicState(name=None, topic_id=uuid.UUID(int=0))]
+        (result,) = (await client.ask(DeleteTopicsRequest(topics=states, timeout_ms=1000), 6)).responses
+        assert result.error_code == ErrorCode.INVALID_REQUEST
+
+    with_client(scenario)

@@ -446,3 +446,25 @@ def test_offsets_for_a_group_without_a_name_are_refused(with_client: Any) -> Non
         assert response.topics[0].partitions[0].error_code == ErrorCode.INVALID_GROUP_ID
 
     with_client(scenario)
+
+
+def test_internal_topics_take_part_in_transactions_only_by_the_broker(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        first = await producer(client)
+        await client.ask(FindCoordinatorRequest(key_type=0, coordinator_keys=["g"]), 6)
+        request = AddPartitionsToTxnRequest(
+            v3_and_below_transactional_id=first.transactional_id,
+            v3_and_below_producer_id=first.id,
+            v3_and_below_producer_epoch=first.epoch,
+            v3_and_below_topics=[
+                AddPartitionsToTxnTopic(name=name, partitions=[0]) for name in ("__consumer_offsets", "t")
+            ],
+        )
+        results = (await client.ask(request, 3)).results_by_topic_v3_and_below
+        assert {result.name: result.results_by_partition[0].partition_error_code for result in results} == {
+            "__consumer_offsets": ErrorCode.TOPIC_AUTHORIZATION_FAILED,
+            "t": ErrorCode.OPERATION_NOT_ATTEMPTED,
+        }
+
+    with_client(scenario)

@@ -159,11 +159,18 @@ def test_timestamps_too_far_from_the_clock_are_refused(bench, one_batch: MakeBat
     log = bench.open()
     assert refused(log, one_batch(timestamp=bench.now_ms + 501)) is ErrorCode.INVALID_TIMESTAMP
     assert refused(log, one_batch(timestamp=bench.now_ms - 1001)) is ErrorCode.INVALID_TIMESTAMP
-    append_time = one_batch(timestamp_type=TimestampType.LOG_APPEND_TIME)
-    assert refused(log, append_time) is ErrorCode.INVALID_TIMESTAMP
     bench.append(log, one_batch(timestamp=bench.now_ms + 500))
     bench.append(log, one_batch(timestamp=bench.now_ms - 1000))
     bench.append(log, one_batch(timestamp=-1))
+
+
+@pytest.mark.parametrize("timestamp_type", ["CreateTime", "LogAppendTime"])
+def test_producers_do_not_know_when_a_batch_is_appended(
+    bench, one_batch: MakeBatch, refused, timestamp_type: str
+) -> None:
+    bench.config = LogConfig(message_timestamp_type=timestamp_type)
+    append_time = one_batch(timestamp_type=TimestampType.LOG_APPEND_TIME)
+    assert refused(bench.open(), append_time) is ErrorCode.INVALID_TIMESTAMP
 
 
 def test_15_a_duplicate_of_the_last_five_gets_its_first_offset(bench, one_batch: MakeBatch) -> None:
