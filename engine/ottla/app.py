@@ -13,7 +13,7 @@ from ottla.agent import Agent, AgentDecorator
 from ottla.channels import Channel, ChannelAgent, ChannelAgentDecorator
 from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
-from ottla.errors import ConfigError, TopologyError
+from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.graph import Graph
 from ottla.jobs import DeclaresJobs
 from ottla.processor import MAX_RECORD_BYTES
@@ -132,6 +132,7 @@ class App(DeclaresJobs):
             standbys=standbys,
         )
         self._graph = Graph(id)
+        self.commands: dict[str, Callable[..., Any]] = {}
         super().__init__(self._graph.lead)
 
     @property
@@ -514,6 +515,29 @@ class App(DeclaresJobs):
             return function
 
         return declare
+
+    @overload
+    def command(self, function: F) -> F: ...
+    @overload
+    def command(self, *, name: str | None = None) -> Callable[[F], F]: ...
+    def command(self, function: F | None = None, *, name: str | None = None) -> F | Callable[[F], F]:
+        """Declares the function below, async or not, as a command of the app: its parameters are what it takes on the
+        command line, by their annotations (typer). It runs under `app.client()`, so it may send and ask."""
+
+        def declare(function: F) -> F:
+            label = (name or function.__name__).replace("_", "-")
+            if label in self.commands:
+                raise DuplicateName(f"there are two commands named {label!r}; give one of them name=")
+            self.commands[label] = function
+            return function
+
+        return declare if function is None else declare(function)
+
+    def main(self) -> None:
+        """Runs what the command line says, `worker` or a command of the app, and exits: the last line of a script."""
+        from ottla.app_commands import run_main
+
+        run_main(self)
 
     def declared_topic(self, name: str) -> Topic[Any, Any]:
         """The topic declared under this name. Raises `TopologyError` if there is none."""

@@ -1,4 +1,4 @@
-"""A client program beside a worker, on a real broker."""
+"""A client program and an app's own commands beside a worker, on a real broker."""
 
 import subprocess
 import sys
@@ -12,11 +12,18 @@ import ottla
 
 app = ottla.App("quotes", broker="BROKER", commit_interval=timedelta(milliseconds=20))
 
+@app.command
+async def price(number: int, key: str = "a") -> None:
+    print("asked:", await quote.ask(number, key=key))
+
 @app.agent(app.topic("questions", key=str, value=int, partitions=2))
 def quote(number: int) -> dict[str, int]:
     if number == 13:
         raise ValueError("no thirteens")
     return {"EUR": number * 10}
+
+if __name__ == "__main__":
+    app.main()
 """
 
 CLIENT = """
@@ -40,11 +47,16 @@ asyncio.run(main())
 def test_a_client_asks_an_agent_over_the_broker(tmp_path: Path) -> None:
     with serving(f"embedded://{tmp_path / 'broker'}") as address:
         (tmp_path / "shop.py").write_text(APP.replace("BROKER", f"kafka://{address}"))
-        worker = subprocess.Popen([sys.executable, "-m", "ottla", "worker", "shop:app"], cwd=tmp_path)
+        worker = subprocess.Popen([sys.executable, "shop.py", "worker"], cwd=tmp_path)
+
+        def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, *arguments]
+            return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
         try:
-            client = subprocess.run(
-                [sys.executable, "-c", CLIENT], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-            )
+            client = run("-c", CLIENT)
+            own = run("shop.py", "price", "4", "--key", "b")
+            failed = run("shop.py", "price", "13")
         finally:
             worker.terminate()
             worker.wait(30)
@@ -53,3 +65,18 @@ def test_a_client_asks_an_agent_over_the_broker(tmp_path: Path) -> None:
         "agent 'quote' failed: ValueError: no thirteens",
         "[{'EUR': 10}, {'EUR': 20}, {'EUR': 30}]",
     ], client.stderr
+    assert (own.stdout, own.returncode) == ("asked: {'EUR': 40}\n", 0), own.stderr
+    assert (failed.stderr, failed.returncode) == ("quotes: agent 'quote' failed: ValueError: no thirteens\n", 1)
+
+
+def test_the_commands_of_an_app_are_listed_and_wrong_ones_refused(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(APP.replace("BROKER", "kafka://127.0.0.1:1"))
+    program = "from ottla.app_commands import call_app; import typer, sys; typer.run(call_app)"
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    listed, unknown = run("shop:app", "--", "--help"), run("shop:app", "prices")
+    assert "price" in listed.stdout
+    assert (unknown.returncode, "No such command 'prices'" in unknown.stderr) == (2, True)
