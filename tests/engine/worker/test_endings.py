@@ -20,7 +20,7 @@ def part(index: int, reads: str, writes: str = "") -> Subtopology:
         ([part(0, "in", "out")], {"in": set()}),
         ([part(0, "in", "mid"), part(1, "mid", "out")], {"in": set(), "mid": {0}}),
         ([part(0, "a", "mid"), part(1, "b", "mid"), part(2, "mid b")], {"a": set(), "b": set(), "mid": {0, 1}}),
-        # What feeds itself, or goes in a circle, must not wait for itself.
+        # What feeds itself, or goes in a circle, does not wait for itself.
         ([part(0, "in", "in")], {"in": set()}),
         ([part(0, "in back", "mid"), part(1, "mid", "back")], {"in": set(), "back": set(), "mid": set()}),
         (

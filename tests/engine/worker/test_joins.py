@@ -1,0 +1,91 @@
+"""Joins in workers: over several partitions and workers, and to the end of what is there."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import ottla
+from ottla.transport.errors import TransactionAbortedError
+
+Play = Callable[[Callable[..., Any]], None]
+
+
+def named(order: str, customer: str) -> str:
+    return f"{order.partition('/')[2]} for {customer}"
+
+
+def customer_of(order: str) -> str:
+    return order.partition("/")[0]
+
+
+def shop() -> ottla.App:
+    app = ottla.App("shop")
+    orders = app.Table("orders", source=app.topic("orders", key=str, value=str, partitions=3))
+    customers = app.Table("customers", source=app.topic("customers", key=str, value=str, partitions=2))
+    out = app.topic("out", key=str, value=str, partitions=1)
+    orders.join(customers, named, on=customer_of, name="named").to_stream().to(out)
+    return app
+
+
+def test_a_bounded_run_ends_when_all_foreign_keys_are_answered(play: Play) -> None:
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(shop())
+        cluster.send("orders", *[(str(number), f"c{number % 4}/tea {number}") for number in range(40)])
+        cluster.send("customers", *[(f"c{number}", f"customer {number}") for number in range(3)])
+        await cluster.run_to_end(shop())
+        assert sorted(cluster.values("out")) == sorted(
+            f"tea {number} for customer {number % 4}" for number in range(40) if number % 4 < 3
+        )
+
+    play(scenario)
+
+
+def test_foreign_keys_meet_across_workers_while_commits_fail_and_workers_come_and_go(
+    play: Play,
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(shop())
+        async with cluster.running(shop(), "w0"):
+            for batch in range(4):
+                if batch == 1:
+                    cluster.broker.fail_next_commits("orders", TransactionAbortedError("lost"))
+                async with cluster.running(shop(), f"w{1 + batch % 2}"):
+                    cluster.send("orders", *[(str(number), f"c{(number + batch) % 4}/tea") for number in range(20)])
+                    cluster.send("customers", *[(f"c{number}", f"customer {number} {batch}") for number in range(3)])
+                    await asyncio.sleep(0.02)
+        await cluster.run_to_end(shop())
+        # The last batch gave order n to customer (n + 3) % 4, of whom there is no number 3.
+        owners = {str(number): (number + 3) % 4 for number in range(20)}
+        latest = cluster.latest("out")
+        assert {key: latest.get(key, "") for key in owners} == {
+            key: "" if owner == 3 else f"tea for customer {owner} 3" for key, owner in owners.items()
+        }
+
+    play(scenario)
+
+
+def paired(left: str | None, right: str | None) -> str:
+    return f"{left}+{right}"
+
+
+def test_streams_meet_across_workers_and_each_pair_once(play: Play) -> None:
+    def app() -> ottla.App:
+        app = ottla.App("pairs")
+        left, right = (app.topic(name, key=str, value=str, partitions=3) for name in ("left", "right"))
+        out = app.topic("out", key=str, value=str, partitions=1)
+        app.stream(left).outer_join(app.stream(right), paired, within=1, name="paired").to(out)
+        return app
+
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(app())
+        keys = [f"k{number}" for number in range(30)]
+        for half in (keys[:15], keys[15:]):
+            async with cluster.running(app(), "w0"), cluster.running(app(), "w1"):
+                cluster.send("left", *[(key, "l") for key in half])
+                cluster.send("right", *[(key, "r") for key in half if key != "k7"])
+                cluster.broker.fail_next_commits("left", TransactionAbortedError("lost"))
+                await asyncio.sleep(0.1)
+        await cluster.run_to_end(app())
+        assert sorted(cluster.values("out")) == ["l+None", *["l+r"] * 29]
+
+    play(scenario)
