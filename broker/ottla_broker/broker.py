@@ -16,6 +16,7 @@ from ottla_broker.cluster.image import BrokerState, ClusterImage, PartitionState
 from ottla_broker.cluster.records import BrokerEndpoint
 from ottla_broker.cluster.topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 from ottla_broker.config import BrokerConfig
+from ottla_broker.error_counts import ErrorCounts
 from ottla_broker.fetch_sessions import FetchSessions
 from ottla_broker.log.manager import LogManager
 from ottla_broker.log.partition import Appended, Origin, PartitionLog
@@ -56,6 +57,7 @@ class Broker:
         self.waits = Waits()
         self.fetch_sessions = FetchSessions(config.max_incremental_fetch_session_cache_slots)
         self.random = random.Random()
+        self.errors: ErrorCounts | None = None  # counted where somebody asks for metrics
         self._alone = (config.node_id,)
 
     def partition(self, topic: str, index: int, *, current_leader_epoch: int = NO_EPOCH) -> PartitionLog:

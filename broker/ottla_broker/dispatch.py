@@ -197,7 +197,11 @@ async def respond(broker: "Broker", connection: "Connection", frame: bytearray |
         response = await api.handler(broker, context, request)
     except KafkaError as error:
         response = api.failure(error)
-    return [] if response is None else _frame(version, header.correlation_id, response)
+    if response is None:
+        return []
+    if broker.errors is not None:
+        broker.errors.note(response)
+    return _frame(version, header.correlation_id, response)
 
 
 def _unknown_api_versions(api: Api) -> Message:

@@ -11,19 +11,27 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from prometheus_client import ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import CLUSTER_METADATA
 from ottla_broker.dispatch import APIS
+from ottla_broker.error_counts import ErrorCounts
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.log.traffic import Traffic
 from ottla_broker.phase import Phase
 from ottla_broker.request_timings import BOUNDS_MS, RequestTimings
 from ottla_broker.server import Server
 from ottla_wire.api_keys import ApiKey
+from ottla_wire.errors import ErrorCode
 
 if TYPE_CHECKING:
     from ottla_broker.node import Node
@@ -80,6 +88,8 @@ def _node_metrics(node: "Node") -> Iterator[Metric]:
     yield from _connection_metrics(node.server)
     if node.server.timings is not None:
         yield from _request_metrics(node.server.timings)
+    if broker.errors is not None:
+        yield _error_metric(broker.errors)
 
 
 # --- topics and partitions
@@ -130,6 +140,11 @@ def _disk_metrics(broker: Broker) -> Iterator[Metric]:
         "kafka_log_logmanager_offlinelogdirectorycount", "1 where that is so for some partition.", failures > 0
     )
     yield _gauge("ottla_log_directory_free_bytes", "Room left on the disk.", broker.logs.free_bytes())
+    flushes = SummaryMetricFamily(
+        "kafka_log_logflushstats_logflushrateandtimems", "Flushes of partitions, and the milliseconds that they took."
+    )
+    flushes.add_metric((), broker.logs.flushes, broker.logs.flushing_ms)
+    yield flushes
 
 
 def _replica_metrics(broker: Broker) -> Iterator[Metric]:
@@ -191,7 +206,12 @@ def _coordinator_metrics(broker: Broker) -> Iterator[Metric]:
         by_type.add_metric((protocol,), sum(count for (kind, _), count in groups.items() if kind == protocol))
     yield by_type
     yield by_state
-    yield _gauge("kafka_coordinator_group_groupmetadatamanager_numgroups", "Groups.", groups.total())
+    prefix = "kafka_coordinator_group_groupmetadatamanager"
+    yield _gauge(f"{prefix}_numgroups", "Groups.", groups.total())
+    for state in ("PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Empty"):
+        count = groups["classic", state]
+        yield _gauge(f"{prefix}_numgroups{state.lower()}", f"Classic groups in the state {state}.", count)
+    yield from _offset_metrics(broker, f"{prefix}_numoffsets")
     by_state = GaugeMetricFamily(
         "ottla_transaction_coordinator_transactional_ids",
         "Transactional ids, by the state of their transaction.",
@@ -200,6 +220,30 @@ def _coordinator_metrics(broker: Broker) -> Iterator[Metric]:
     for state, count in sorted(transactions.items()):
         by_state.add_metric((state,), count)
     yield by_state
+
+
+def _offset_metrics(broker: Broker, number: str) -> Iterator[Metric]:
+    """The offsets of groups under the names that kafka-exporter has for them; those of partitions that are led here."""
+    labels = ("consumergroup", "topic", "partition")
+    current = GaugeMetricFamily("kafka_consumergroup_current_offset", "The offset that is committed.", labels=labels)
+    lags = GaugeMetricFamily(
+        "kafka_consumergroup_lag", "Records up to the last stable offset that are not committed.", labels=labels
+    )
+    total = omitted = 0
+    for group, topic, index, offset in broker.groups.committed():
+        total += 1
+        log = broker.logs.get(topic, index)
+        if log is None:
+            continue
+        if total > MAX_SERIES:
+            omitted += 1
+            continue
+        values = (group, topic, str(index))
+        current.add_metric(values, offset)
+        lags.add_metric(values, max(0, log.last_stable_offset - offset))
+    yield _gauge(number, "Committed offsets.", total)
+    yield from (current, lags)
+    yield _gauge("ottla_metrics_omitted_offsets", "Committed offsets without series of their own.", omitted)
 
 
 def _fetch_metrics(broker: Broker) -> Iterator[Metric]:
@@ -226,6 +270,13 @@ def _connection_metrics(server: Server) -> Iterator[Metric]:
     for listener in server.listeners:
         connections.add_metric((listener,), counts[listener])
     yield connections
+    for name, documentation, count in (
+        ("creation", "Connections that were taken in.", server.admitted),
+        ("close", "Connections that have ended.", server.admitted - len(server.connections)),
+    ):
+        total = CounterMetricFamily(f"kafka_server_socket_server_metrics_connection_{name}", documentation)
+        total.add_metric((), count)
+        yield total
     yield _gauge(
         "kafka_network_requestchannel_requestqueuesize",
         "Requests that have been started and are not answered yet.",
@@ -255,6 +306,18 @@ def _request_metrics(timings: RequestTimings) -> Iterator[Metric]:
             times.add_metric((name,), _cumulative(counts), totals[api_key])
     yield requests
     yield times
+
+
+def _error_metric(errors: ErrorCounts) -> Metric:
+    metric = CounterMetricFamily(
+        "kafka_network_requestmetrics_errors",
+        "Topics, partitions, groups and resources of requests that were answered with an error.",
+        labels=("request", "error"),
+    )
+    for api_key, code, count in sorted(errors):
+        for name in _request_names(api_key):
+            metric.add_metric((name, ErrorCode(code).name), count)
+    return metric
 
 
 def _request_names(api_key: int) -> tuple[str, ...]:

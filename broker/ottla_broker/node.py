@@ -26,6 +26,7 @@ from ottla_broker.config import BrokerConfig
 from ottla_broker.coordinator.groups import GroupCoordinator
 from ottla_broker.coordinator.transactions import TransactionCoordinator
 from ottla_broker.dispatch import load_handlers
+from ottla_broker.error_counts import ErrorCounts
 from ottla_broker.listeners import Address, Listener
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.manager import LogManager
@@ -117,6 +118,7 @@ class Node:
         self._reconcile()
         broker.groups = GroupCoordinator(broker)
         broker.transactions = TransactionCoordinator(broker)
+        broker.errors = None if timings is None else ErrorCounts()
         self.server = server = Server(broker, timings)
         stops.callback(server.unbind)
         self.listeners = [await server.bind(listener) for listener in config.bindings]

@@ -50,6 +50,7 @@ class Server:
         self.listeners: list[str] = []
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
         self.connections: set[ClientProtocol] = set()
+        self.admitted = 0
         self._emptied = asyncio.Event()
         self._stops = False
         self._room = _descriptors() - _DESCRIPTORS_FOR_FILES
@@ -113,6 +114,7 @@ class Server:
         if self._by_host[host] >= config.max_connections_of(host):
             return f"it has {self._by_host[host]} connections open (max.connections.per.ip)"
         self.connections.add(protocol)
+        self.admitted += 1
         self._by_host[host] += 1
         return None
 

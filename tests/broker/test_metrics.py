@@ -16,7 +16,13 @@ from ottla_broker.phase import Phase
 from ottla_broker.request_timings import BOUNDS_MS, RequestTimings
 from ottla_wire.headers import RequestHeader
 from ottla_wire.messages.fetch import FetchPartition, FetchRequest, FetchTopic
+from ottla_wire.messages.join_group import JoinGroupRequest
 from ottla_wire.messages.metadata import MetadataRequest
+from ottla_wire.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
 from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from ottla_wire.records import NewRecord, build_batch
 
@@ -293,6 +299,77 @@ def test_requests_are_counted_by_version_and_timed_with_their_waiting(start_node
                 assert value(samples, f"{times}_bucket", request=name, le="100") == 0
                 assert value(samples, f"{times}_bucket", request=name, le="+Inf") == 1
                 assert (value(samples, f"{times}_sum", request=name) or 0) > 100
+
+    asyncio.run(main())
+
+
+def test_errors_are_counted_by_request_and_code(start_node: Any) -> None:
+    async def main() -> None:
+        async with start_node(**ADMIN) as node:
+            await node.broker.controller.create_topics([NewTopic("a")])
+            join = JoinGroupRequest(
+                group_id="", session_timeout_ms=1, member_id="", protocol_type="consumer", protocols=[]
+            )
+            await send(node, produce("a"), produce("nowhere"), fetch("a", 5, count=2), (join, 5))
+            samples = await scraped(node)
+            errors = "kafka_network_requestmetrics_errors_total"
+            assert value(samples, errors, request="Produce", error="UNKNOWN_TOPIC_OR_PARTITION") == 1
+            for name in ("Fetch", "FetchConsumer"):
+                assert value(samples, errors, request=name, error="OFFSET_OUT_OF_RANGE") == 1
+                assert value(samples, errors, request=name, error="UNKNOWN_TOPIC_OR_PARTITION") == 1
+            assert value(samples, errors, request="JoinGroup", error="INVALID_GROUP_ID") == 1
+            assert sum(count for (name, _), count in samples.items() if name == errors) == 6
+
+    asyncio.run(main())
+
+
+def test_committed_offsets_and_their_lag_are_told(start_node: Any) -> None:
+    async def main() -> None:
+        async with start_node(**ADMIN) as node:
+            await node.broker.controller.create_topics([NewTopic("a")])
+            await node.broker.groups.locate("g")
+            topics = [
+                OffsetCommitRequestTopic(
+                    name="a",
+                    partitions=[
+                        OffsetCommitRequestPartition(partition_index=0, committed_offset=2, committed_metadata="")
+                    ],
+                )
+            ]
+            await send(node, produce("a", 5), (OffsetCommitRequest(group_id="g", member_id="", topics=topics), 8))
+            samples = await scraped(node)
+            labels = {"consumergroup": "g", "topic": "a", "partition": "0"}
+            assert value(samples, "kafka_consumergroup_current_offset", **labels) == 2
+            assert value(samples, "kafka_consumergroup_lag", **labels) == 3
+            manager = "kafka_coordinator_group_groupmetadatamanager"
+            assert value(samples, f"{manager}_numoffsets") == 1
+            assert value(samples, f"{manager}_numgroupsempty") == 1
+            assert value(samples, f"{manager}_numgroupsstable") == 0
+
+    asyncio.run(main())
+
+
+def test_flushes_connections_and_the_disk_are_told(start_node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with start_node(**ADMIN) as node:
+            await node.broker.controller.create_topics([NewTopic("a", config={"flush.messages": "1"})])
+            flushes = "kafka_log_logflushstats_logflushrateandtimems"
+            before = value(await scraped(node), f"{flushes}_count")
+            await send(node, produce("a"))
+            samples = await scraped(node)
+            assert value(samples, f"{flushes}_count") == (before or 0) + 1
+            assert value(samples, "kafka_server_socket_server_metrics_connection_creation_total") == 1
+            assert (value(samples, "ottla_log_directory_free_bytes") or 0) > 0
+            assert value(samples, "kafka_server_replicamanager_offlinereplicacount") == 0
+            monkeypatch.setattr(LogManager, "failures", lambda _: ["Flushing a-0 failed: Input/output error"])
+            samples = await scraped(node)
+            assert value(samples, "kafka_server_replicamanager_offlinereplicacount") == 1
+            assert value(samples, "kafka_log_logmanager_offlinelogdirectorycount") == 1
+            status, _, body = await get(node.admin_address, "/health/ready")
+            assert status == 503
+            assert json.loads(body)["reasons"] == [
+                "1 partitions take no writes: Flushing a-0 failed: Input/output error"
+            ]
 
     asyncio.run(main())
 

@@ -8,6 +8,7 @@ KafkaError that stands for the whole request.
 import logging
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ottla_broker.cluster.topics import CONSUMER_OFFSETS
@@ -207,6 +208,11 @@ class GroupCoordinator:
             for core in self._runtime.active_cores()
             for group in core.list_groups((), ())
         )
+
+    def committed(self) -> Iterator[tuple[str, str, int, int]]:
+        """Every (group, topic, partition, offset) that is committed."""
+        for core in self._runtime.active_cores():
+            yield from core.store.all_committed()
 
     def list_groups(self, states: list[str], types: list[str]) -> list[ListedGroup]:
         """ListGroups: names of states and types in any case; empty lists stand for all."""

@@ -45,6 +45,12 @@ class OffsetStore:
     def committed(self, group_id: str) -> Mapping[Partition, CommittedOffset]:
         return self._committed.get(group_id, {})
 
+    def all_committed(self) -> Iterator[tuple[str, str, int, int]]:
+        """Every (group, topic, partition, offset)."""
+        for group_id, offsets in self._committed.items():
+            for (topic, index), committed in offsets.items():
+                yield group_id, topic, index, committed.offset
+
     def has_pending(self, group_id: str, partition: Partition) -> bool:
         """Whether an open transaction is about to commit an offset for `partition`."""
         return any(partition in self._pending[producer_id][group_id] for producer_id in self._open.get(group_id, ()))

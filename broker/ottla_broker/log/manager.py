@@ -62,6 +62,8 @@ class LogManager:
         self._removals: list[tuple[int, Path]] = []
         self._checkpoints: dict[str, dict[TopicPartition, int]] = {}  # as they are on disk
         self._jobs: list[asyncio.Task[None]] = []
+        self.flushes = 0
+        self.flushing_ms = 0
         self.retired = Traffic()  # of the partitions that were deleted
         self.unmade: dict[TopicPartition, str] = {}  # logs that could not be created, and why; to be tried again
         self._compacting: PartitionLog | None = None  # its segments are being read in a thread
@@ -181,7 +183,13 @@ class LogManager:
         end = log.log_end_offset
         async with self._flushing(log):
             if log.recovery_point < end:
-                await asyncio.to_thread(log.flush)
+                await self._flush_in_thread(log)
+
+    async def _flush_in_thread(self, log: PartitionLog, *, closed_only: bool = False) -> None:
+        begun_ms = self._clock()
+        await asyncio.to_thread(log.flush, closed_only=closed_only)
+        self.flushes += 1
+        self.flushing_ms += max(0, self._clock() - begun_ms)
 
     def _flushing(self, log: PartitionLog) -> asyncio.Lock:
         """Held while a log is flushed in a thread, and by whatever must not happen meanwhile."""
@@ -302,7 +310,7 @@ class LogManager:
         """Segments that are no longer written to are flushed soon, so that a crash leaves little to check."""
         if log.closed_segments_are_unflushed:
             async with self._flushing(log):
-                await asyncio.to_thread(log.flush, closed_only=True)
+                await self._flush_in_thread(log, closed_only=True)
 
     async def _retain(self, log: PartitionLog) -> None:
         async with self._flushing(log):
