@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.agent import Agent, AgentDecorator
 from ottla.channels import Channel, ChannelAgent, ChannelAgentDecorator
+from ottla.config import AppConfig, ProcessingGuarantee, StoreKind
 from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.graph import Graph
 from ottla.jobs import DeclaresJobs
-from ottla.processor import MAX_RECORD_BYTES
 from ottla.punctuators import PunctuationTime, add_punctuator
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
@@ -24,7 +22,8 @@ from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
 from ottla.topology import Topology
-from ottla.transport.kafka_settings import BrokerOptions, checked_options
+from ottla.transport.kafka_settings import BrokerOptions
+from ottla.web.pages import DeclaresPages
 
 if TYPE_CHECKING:
     from ottla.client import Client
@@ -34,56 +33,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., Any])
 
-ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
-StoreKind = Literal["rocksdb", "memory"]
-
 AnyTable = Table[Any, Any]
 AnySink = Topic[Any, Any] | Agent[Any, Any] | Channel[Any] | ChannelAgent[Any, Any] | Callable[[Any], Any]
 
-_APP_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}")
 
-
-@dataclass(frozen=True, slots=True)
-class AppConfig:
-    """The options of an app, checked. `broker` is `kafka://HOST:PORT[,HOST:PORT]` or `embedded://DIR`."""
-
-    app_id: str
-    broker: str = "kafka://127.0.0.1:9092"
-    processing_guarantee: ProcessingGuarantee = "exactly_once"
-    state_dir: Path = Path(".ottla")
-    store: StoreKind = "rocksdb"
-    commit_interval_ms: int = 100
-    errors: ErrorPolicy = field(default_factory=ErrorPolicy)
-    broker_options: BrokerOptions = field(default_factory=dict)
-    standbys: int = 0
-
-    def __post_init__(self) -> None:
-        if not _APP_ID.fullmatch(self.app_id):
-            raise ConfigError(
-                f"{self.app_id!r} cannot be an app's id: it begins topic names, so at most 100 letters, digits, dots, "
-                "dashes and underscores"
-            )
-        if not self.broker.startswith(("kafka://", "embedded://")):
-            raise ConfigError(f"broker={self.broker!r} must be kafka://HOST:PORT or embedded://DIR")
-        _one_of("processing_guarantee", self.processing_guarantee, ("exactly_once", "at_least_once"))
-        _one_of("store", self.store, ("rocksdb", "memory"))
-        if self.commit_interval_ms < 1:
-            raise ConfigError("commit_interval must be at least a millisecond")
-        checked_options(self.broker_options)
-        if self.standbys < 0:
-            raise ConfigError(f"standbys={self.standbys} must be 0 or more")
-
-    @property
-    def max_record_bytes(self) -> int:
-        """How large a record may be that the app writes."""
-        return int(self.broker_options.get("message.max.bytes", MAX_RECORD_BYTES))
-
-    @property
-    def dead_letter_topic(self) -> str:
-        return f"{self.app_id}-dead-letter"
-
-
-class App(DeclaresJobs):
+class App(DeclaresJobs, DeclaresPages):
     """A stream app. Its id names its consumer group, its transactions, its internal topics and its state on disk.
 
     `commit_interval` is how often outputs, state and offsets commit: under exactly once, results are seen that much
@@ -93,7 +47,8 @@ class App(DeclaresJobs):
     `broker_options` are librdkafka's settings by their own names, for TLS, SASL and tuning, such as
     `{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ..., "sasl.password": ...}`;
     those that Ottla's guarantees rest on are refused. `standbys` is on how many other workers a copy of each task's
-    state is kept up, so that one of them takes the task over without restoring. Raises `ConfigError` for an option
+    state is kept up, so that one of them takes the task over without restoring. `web` is where a worker
+    listens for HTTP, as `HOST:PORT`: pages, health, metrics and queries (`web/`). Raises `ConfigError` for an option
     out of range.
     """
 
@@ -113,6 +68,7 @@ class App(DeclaresJobs):
         retry_backoff: Duration = timedelta(milliseconds=100),
         broker_options: BrokerOptions | None = None,
         standbys: int = 0,
+        web: str | None = None,
     ) -> None:
         self.config = AppConfig(
             id,
@@ -130,10 +86,12 @@ class App(DeclaresJobs):
             ),
             broker_options=dict(broker_options or {}),
             standbys=standbys,
+            web=web,
         )
         self._graph = Graph(id)
         self.commands: dict[str, Callable[..., Any]] = {}
-        super().__init__(self._graph.lead)
+        DeclaresJobs.__init__(self, self._graph.lead)
+        DeclaresPages.__init__(self)
 
     @property
     def id(self) -> str:
@@ -548,6 +506,16 @@ class App(DeclaresJobs):
         return self._graph.declared_table(name)
 
     @property
+    def declared_tables(self) -> list[AnyTable]:
+        """All tables, in the order of their declaration; global tables come last."""
+        return self._graph.tables
+
+    @property
+    def declared_topics(self) -> list[Topic[Any, Any]]:
+        """All topics that the user declared and Ottla needs for them."""
+        return self._graph.topics
+
+    @property
     def topology(self) -> Topology:
         """The graph of all that is declared so far. Raises `TopologyError` if it cannot run."""
         if self.jobs and self._graph.is_empty:
@@ -565,11 +533,6 @@ class App(DeclaresJobs):
         from ottla.testing import Driver
 
         return Driver(self)
-
-
-def _one_of(option: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"{option}={value!r} is unknown; it is one of {', '.join(map(repr, known))}")
 
 
 def _positive_ms(what: str, duration: Duration) -> int:

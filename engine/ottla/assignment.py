@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ottla.app import AppConfig
+from ottla.config import AppConfig
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores

@@ -18,7 +18,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from ottla.app import AppConfig
+from ottla.config import AppConfig
 from ottla.embedded import serving
 from ottla.outlet import outlet
 from ottla.replies import Replies

@@ -82,10 +82,12 @@ def worker(
         bool,
         typer.Option("--until-end", help="Process what the topics hold now, close all windows, commit and exit."),
     ] = False,
-    metrics_port: Annotated[
-        int | None,
+    web_listen: Annotated[
+        str | None,
         typer.Option(
-            "--metrics-port", metavar="PORT", min=1, max=65535, help="Serve Prometheus metrics there, on 127.0.0.1."
+            "--web-listen",
+            metavar="HOST:PORT",
+            help="Serve pages, health, metrics and queries of tables over HTTP there, instead of the app's web=.",
         ),
     ] = None,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="How much to say on stderr.")] = LogLevel.INFO,
@@ -109,10 +111,9 @@ def worker(
             loaded.config,
             broker=loaded.config.broker if broker is None else broker,
             state_dir=loaded.config.state_dir if state_dir is None else state_dir,
+            web=loaded.config.web if web_listen is None else web_listen,
         )
         metrics = WorkerMetrics(config.app_id)
-        if metrics_port is not None:
-            metrics.serve(metrics_port)
         summary = run_worker(
             loaded.topology,
             config,
@@ -120,6 +121,7 @@ def worker(
             metrics=metrics,
             progress=restore_progress(),
             jobs=loaded.jobs,
+            served=loaded,
         )
     except (ConfigError, TopologyError) as error:
         _refuse(str(error), USAGE_ERROR)

@@ -130,6 +130,14 @@ class Graph:
     def declared_table(self, name: str) -> Table[Any, Any]:
         return _declared("table", name, {**self._tables, **self._global_tables})
 
+    @property
+    def tables(self) -> list[Table[Any, Any]]:
+        return [*self._tables.values(), *self._global_tables.values()]
+
+    @property
+    def topics(self) -> list[Topic[Any, Any]]:
+        return list(self._topics.values())
+
     def table(self, table: Table[Any, Any]) -> None:
         """Adds a table, and if it is read from a topic the steps that read it."""
         self._claim(table.name, f"table {table.name!r}")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
-from ottla.app import AppConfig
+from ottla.config import AppConfig
 from ottla.embedded import serving
 from ottla.identity import worker_place
 from ottla.jobs import Jobs
@@ -22,6 +25,10 @@ from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.worker import Worker, WorkerSummary
 
+if TYPE_CHECKING:
+    from ottla.app import App
+    from ottla.web.server import Listener
+
 log = logging.getLogger("ottla.worker")
 
 
@@ -33,13 +40,20 @@ def run_worker(
     metrics: WorkerMetrics | None = None,
     progress: RestoreProgress | None = None,
     jobs: Jobs | None = None,
+    served: App | None = None,
 ) -> WorkerSummary:
     """Runs a worker in this thread until SIGTERM or SIGINT, or until the end of the input.
+
+    Where the config says `web`, it serves the app `served` over HTTP.
 
     A second signal ends it at once, without its last commit. Raises what `Worker.run` raises, and `StateError` or
     `TransportError` when the state directory or an embedded broker cannot be used.
     """
-    with serving(config.broker) as bootstrap, worker_place(config.state_dir, config.app_id) as place:
+    with (
+        _listening(config, served) as listener,
+        serving(config.broker) as bootstrap,
+        worker_place(config.state_dir, config.app_id) as place,
+    ):
         log.info("%s: worker %s, broker %s, state in %s", config.app_id, place.worker_id, bootstrap, place.directory)
         settings = KafkaSettings(
             bootstrap,
@@ -61,11 +75,37 @@ def run_worker(
                 metrics=metrics,
                 progress=progress,
                 jobs=jobs,
+                address=None if listener is None else listener.address,
             )
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_run_until_signalled(worker))
+                return runner.run(_run(worker, served, listener))
         finally:
             stores.close()
+
+
+@contextmanager
+def _listening(config: AppConfig, served: App | None) -> Iterator[Listener | None]:
+    """The socket for HTTP, if the app is to be served. Raises `ConfigError`."""
+    if config.web is None or served is None:
+        yield None
+        return
+    from ottla.web.server import Listener
+
+    listener = Listener(config.web)
+    try:
+        log.info("%s: http://%s", config.app_id, listener.address)
+        yield listener
+    finally:
+        listener.close()
+
+
+async def _run(worker: Worker, served: App | None, listener: Listener | None) -> WorkerSummary:
+    if served is None or listener is None:
+        return await _run_until_signalled(worker)
+    from ottla.web.server import WebServer
+
+    async with WebServer(served, worker, listener):
+        return await _run_until_signalled(worker)
 
 
 async def _run_until_signalled(worker: Worker) -> WorkerSummary:

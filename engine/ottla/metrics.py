@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-
-from ottla.errors import ConfigError
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -41,10 +39,3 @@ class WorkerMetrics:
             ("app", "topic", "partition"),
             registry=self.registry,
         )
-
-    def serve(self, port: int) -> None:
-        """Serves the figures over HTTP on 127.0.0.1 as long as the process lives. Raises `ConfigError`."""
-        try:
-            start_http_server(port, "127.0.0.1", self.registry)
-        except OSError as error:
-            raise ConfigError(f"metrics cannot be served on port {port}: {error.strerror}") from error

@@ -17,6 +17,7 @@ events.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from ottla.batch import Batch
 from ottla.deadletters import ErrorPolicy, describe_origin
@@ -150,6 +151,10 @@ class Task:
                 await processor.end_of_input()
         finally:
             current.reset(entered)
+
+    def reading(self, stores: Mapping[str, StoreCache]) -> TaskContext:
+        """What functions see tables through that read these stores instead of the task's own."""
+        return replace(self._context, stores=stores, outputs=[], journal=[], cursor=None, called_for=None, _shared={})
 
     def drain(self) -> list[OutputRecord]:
         """The records written since the last call, in order."""

@@ -17,15 +17,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ottla.app import AppConfig
 from ottla.assignment import AssignedTask, TaskMaker
 from ottla.cluster.member import Member
 from ottla.cluster.records import control_topic
 from ottla.cluster.standby import Standbys
+from ottla.config import AppConfig
 from ottla.endings import Endings
 from ottla.errors import Unavailable
 from ottla.global_tables import GlobalTables
 from ottla.growth import Growth
+from ottla.insight import Insight
 from ottla.jobs import Jobs
 from ottla.leader import LEADER_STORE
 from ottla.metrics import WorkerMetrics
@@ -68,7 +69,8 @@ class WorkerSummary:
 class Worker:
     """Runs an app's tasks on one transport until it is stopped, or until the end of the input if that was asked for.
 
-    It is the transport's group listener. `clock` gives seconds since the epoch. One worker per event loop and
+    It is the transport's group listener. `address` is where it can be queried over HTTP, and
+    `clock` gives seconds since the epoch. One worker per event loop and
     transport; `run` may be called once.
     """
 
@@ -83,8 +85,13 @@ class Worker:
         metrics: WorkerMetrics | None = None,
         progress: RestoreProgress | None = None,
         jobs: Jobs | None = None,
+        address: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.insight: Insight | None = None
+        """What there is to see of this worker, once it knows its tasks."""
+        self._address = address
+        self._lags: dict[TopicPartition, int] = {}
         self.metrics = metrics if metrics is not None else WorkerMetrics(config.app_id)
         self._topology = topology
         self._config = config
@@ -139,6 +146,9 @@ class Worker:
             plan = await provision_topics(self._topology, self._transport)
             self._member = self._make_member(plan)
             self._growth = Growth(self._topology, plan, self._transport)
+            self.insight = Insight(
+                self._topology, plan, self._member, self._tasks, self._standbys, self._globals, self._lags
+            )
             await self._globals.start(self._transport, self._progress, lambda: self._stopping)
             await self._services.begin()
             # The inputs are subscribed to although it is not the group that assigns them: brokers expire committed
@@ -409,7 +419,7 @@ class Worker:
             plan.tasks,
             changelogs,
             standbys=self._config.standbys,
-            address=None,
+            address=self._address,
             offsets=lambda: self._maker.offsets(changelogs),
             now_ms=self._now_ms,
         )
@@ -421,7 +431,8 @@ class Worker:
         if grants != self._granted:
             had = self._granted or {}
             await self._let_go({task for task, since in had.items() if grants.get(task) != since})
-            log.info("assigned %d tasks: %s", len(grants), " ".join(map(str, sorted(grants))))
+            if had or grants:
+                log.info("assigned %d tasks: %s", len(grants), " ".join(map(str, sorted(grants))))
             self._granted = grants
             await self._takeover.begin(set(grants) - self._tasks.keys())
             self._begin(())
@@ -486,6 +497,7 @@ class Worker:
             self._uncommitted = False
         self.metrics.tasks.set(len(self._tasks))
         self.metrics.lag.clear()
+        self._lags.clear()
 
     async def _quiesce(self) -> bool:
         """Waits, within a bound, until no task is in the middle of a batch. Returns whether that is so."""
@@ -535,7 +547,7 @@ class Worker:
         self._lag_at = time.monotonic() + _LAG_INTERVAL_S
         ends = await self._transport.known_ends(self._owners)
         for where, end in ends.items():
-            lag = end - self._committed.get(where, 0)
+            self._lags[where] = lag = end - self._committed.get(where, 0)
             self.metrics.lag.labels(self._config.app_id, where.topic, where.partition).set(lag)
 
 

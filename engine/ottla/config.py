@@ -1,0 +1,66 @@
+"""The options of an app, checked: what a worker goes by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ottla.deadletters import ErrorPolicy
+from ottla.errors import ConfigError
+from ottla.processor import MAX_RECORD_BYTES
+from ottla.transport.kafka_settings import BrokerOptions, checked_options
+
+ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
+StoreKind = Literal["rocksdb", "memory"]
+
+
+_APP_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class AppConfig:
+    """The options of an app, checked. `broker` is `kafka://HOST:PORT[,HOST:PORT]` or `embedded://DIR`."""
+
+    app_id: str
+    broker: str = "kafka://127.0.0.1:9092"
+    processing_guarantee: ProcessingGuarantee = "exactly_once"
+    state_dir: Path = Path(".ottla")
+    store: StoreKind = "rocksdb"
+    commit_interval_ms: int = 100
+    errors: ErrorPolicy = field(default_factory=ErrorPolicy)
+    broker_options: BrokerOptions = field(default_factory=dict)
+    standbys: int = 0
+    web: str | None = None
+
+    def __post_init__(self) -> None:
+        if not _APP_ID.fullmatch(self.app_id):
+            raise ConfigError(
+                f"{self.app_id!r} cannot be an app's id: it begins topic names, so at most 100 letters, digits, dots, "
+                "dashes and underscores"
+            )
+        if not self.broker.startswith(("kafka://", "embedded://")):
+            raise ConfigError(f"broker={self.broker!r} must be kafka://HOST:PORT or embedded://DIR")
+        _one_of("processing_guarantee", self.processing_guarantee, ("exactly_once", "at_least_once"))
+        _one_of("store", self.store, ("rocksdb", "memory"))
+        if self.commit_interval_ms < 1:
+            raise ConfigError("commit_interval must be at least a millisecond")
+        checked_options(self.broker_options)
+        if self.standbys < 0:
+            raise ConfigError(f"standbys={self.standbys} must be 0 or more")
+
+    @property
+    def max_record_bytes(self) -> int:
+        """How large a record may be that the app writes."""
+        return int(self.broker_options.get("message.max.bytes", MAX_RECORD_BYTES))
+
+    @property
+    def dead_letter_topic(self) -> str:
+        return f"{self.app_id}-dead-letter"
+
+
+def _one_of(option: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ConfigError(f"{option}={value!r} is unknown; it is one of {', '.join(map(repr, known))}")

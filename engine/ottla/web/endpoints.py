@@ -1,0 +1,252 @@
+"""What Ottla itself answers over HTTP, and how the app's own pages are called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ottla.app import App
+from ottla.errors import ConfigError, NotInTask, TopologyError
+from ottla.processor import current
+from ottla.serdes import Codec
+from ottla.state.store import Part
+from ottla.tables import Table
+from ottla.web.index import index_page
+from ottla.web.pages import Page, Routed
+from ottla.web.queries import MAX_LIMIT, PartUnavailable, Queries, TableQuery, decode_bound, encode_bound
+
+_FORWARDED = "ottla-forwarded"
+_DEFAULT_LIMIT = 100
+
+
+class Endpoints:
+    """The HTTP interface of a worker. `queries` returns None until the worker has one to give."""
+
+    def __init__(self, app: App, registry: CollectorRegistry, queries: Callable[[], Queries | None]) -> None:
+        self._app = app
+        self._registry = registry
+        self._queries = queries
+
+    def starlette(self) -> Starlette:
+        routes = [
+            Route("/", self._index),
+            Route("/health/live", self._live),
+            Route("/health/ready", self._ready),
+            Route("/metrics", self._metrics),
+            Route("/tables", self._tables),
+            Route("/tables/{table}", self._range),
+            Route("/tables/{table}/parts/{partition:int}/value", self._part_value),
+            Route("/tables/{table}/parts/{partition:int}/range", self._part_range),
+            Route("/tables/{table}/keys/{key:path}", self._value),
+        ]
+        own = [Route(page.path, self._page(page), methods=list(page.methods)) for page in self._app.pages]
+        handlers = {
+            ConfigError: _refusal(400),
+            TopologyError: _refusal(404),
+            PartUnavailable: _refusal(503),
+            NotInTask: _refusal(500),
+        }
+        return Starlette(routes=[*own, *routes], exception_handlers=handlers)
+
+    # -- the worker
+
+    async def _index(self, request: Request) -> Response:  # noqa: ARG002
+        return HTMLResponse(index_page(self._app, self._at_work().insight))
+
+    async def _live(self, request: Request) -> Response:  # noqa: ARG002
+        return PlainTextResponse("ok\n")
+
+    async def _ready(self, request: Request) -> Response:  # noqa: ARG002
+        queries = self._queries()
+        reason = "starting" if queries is None else queries.insight.not_ready
+        if reason is None:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse(f"{reason}\n", 503)
+
+    async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
+        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    # -- tables
+
+    async def _tables(self, request: Request) -> Response:  # noqa: ARG002
+        queries = self._at_work()
+        return _json(
+            {
+                "tables": [
+                    {
+                        "name": table.name,
+                        "key": table.key_codec.name,
+                        "value": table.value_codec.name,
+                        "parts": queries.insight.partitions(table.spec.name),
+                    }
+                    for table in self._app.declared_tables
+                ]
+            }
+        )
+
+    async def _value(self, request: Request) -> Response:
+        queries, table = self._at_work(), self._table(request)
+        key = key_from_text(table, request.path_params["key"])
+        value = await TableQuery(queries, table).get(key, stale=_stale(request))
+        if value is None:
+            return _json({"error": f"table {table.name!r} has no such key"}, 404)
+        return _json({"key": key, "value": value})
+
+    async def _range(self, request: Request) -> Response:
+        queries, table, asked = self._at_work(), self._table(request), request.query_params
+        bounds = {
+            name: key_from_text(table, asked[name]) if name in asked else None for name in ("start", "end", "prefix")
+        }
+        found = await TableQuery(queries, table).range(
+            bounds["start"],
+            bounds["end"],
+            prefix=bounds["prefix"],
+            limit=_limit(asked),
+            cursor=asked.get("cursor"),
+            stale=_stale(request),
+        )
+        items = [{"key": key, "value": value} for key, value in found.items]
+        return _json({"items": items, "cursor": found.cursor})
+
+    async def _part_value(self, request: Request) -> Response:
+        table, part = self._part(request)
+        key = table.key_codec.decode(_bound(request, "at") or b"")
+        return _json({"value": table.lookup(part, key)})
+
+    async def _part_range(self, request: Request) -> Response:
+        table, part = self._part(request)
+        start, end = _bound(request, "from"), _bound(request, "to")
+        found = self._at_work().local_range(table, part, start, end, _limit(request.query_params))
+        return _json({"items": [{"key": each.key, "value": each.value, "at": encode_bound(each.at)} for each in found]})
+
+    def _part(self, request: Request) -> tuple[Table[Any, Any], Part]:
+        table, partition = self._table(request), request.path_params["partition"]
+        part = self._at_work().insight.committed(table.spec, partition, stale=_stale(request))
+        if part is None:
+            raise HTTPException(421, f"part {partition} of table {table.name!r} is not here\n")
+        return table, part
+
+    def _table(self, request: Request) -> Table[Any, Any]:
+        return self._app.declared_table(request.path_params["table"])
+
+    def _at_work(self) -> Queries:
+        if (queries := self._queries()) is None:
+            raise PartUnavailable("the worker is starting")
+        return queries
+
+    # -- pages of the app
+
+    def _page(self, page: Page) -> Callable[[Request], Any]:
+        handler = page.handler
+
+        async def answer(request: Request) -> Response:
+            if isinstance(handler, Routed):
+                return await self._routed(handler, request)
+            return _response(await _call(handler, request))
+
+        return answer
+
+    async def _routed(self, routed: Routed, request: Request) -> Response:
+        queries, table = self._at_work(), routed.table
+        text = routed.key_text(request)
+        if text is None:
+            raise ConfigError(f"the request lacks {routed.match_info or routed.query_param}, a key of {table.name!r}")
+        partition = queries.partition_of(table, key_from_text(table, text))
+        context = queries.insight.context(table.spec.name, partition)
+        if context is None:
+            return await self._forward(queries, table, partition, request)
+        entered = current.set(context)
+        try:
+            response = _response(await _call(routed.handler, request))
+        finally:
+            current.reset(entered)
+        if any(store.dirty_count for store in context.stores.values()) or context.outputs:
+            raise NotInTask(f"page {request.url.path} wrote to a table or topic: pages only read; send to an agent")
+        return response
+
+    async def _forward(self, queries: Queries, table: Table[Any, Any], partition: int, request: Request) -> Response:
+        if _FORWARDED in request.headers:
+            raise HTTPException(421, f"part {partition} of table {table.name!r} is not here\n")
+        headers = {name: request.headers[name] for name in ("accept", "content-type") if name in request.headers}
+        reply = await queries.forward(
+            table,
+            partition,
+            request.method,
+            request.url.path,
+            list(request.query_params.multi_items()),
+            stale=False,
+            body=await request.body(),
+            headers={**headers, _FORWARDED: "1"},
+        )
+        return Response(reply.content, reply.status_code, media_type=reply.headers.get("content-type"))
+
+
+async def _call(handler: Callable[..., Any], request: Request) -> Any:
+    result = handler(request, **request.path_params)
+    return await result if inspect.isawaitable(result) else result
+
+
+def _response(result: Any) -> Response:
+    match result:
+        case Response():
+            return result
+        case None:
+            return Response(status_code=204)
+        case str():
+            return HTMLResponse(result)
+        case _:
+            return _json(result)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    try:
+        return Response(msgspec.json.encode(value), status, media_type="application/json")
+    except TypeError as error:
+        return JSONResponse({"error": f"the answer cannot be shown as JSON: {error}"}, 500)
+
+
+def _refusal(status: int) -> Callable[[Request, Exception], Response]:
+    return lambda _, error: JSONResponse({"error": str(error)}, status)
+
+
+def key_from_text(table: Table[Any, Any], text: str) -> Any:
+    """A key as it is written in a URL or on a command line: text and bytes as they are, anything else as JSON.
+
+    Raises `ConfigError` for what is no key of the table.
+    """
+    codec: Codec[Any] = table.key_codec
+    if codec.type is str:
+        return text
+    if codec.type is bytes:
+        return text.encode()
+    try:
+        return msgspec.json.decode(text, type=codec.type)
+    except msgspec.MsgspecError as error:
+        if codec.type is Any:
+            return text
+        raise ConfigError(f"{text!r} is no key of table {table.name!r}, which are {codec.name}: {error}") from error
+
+
+def _stale(request: Request) -> bool:
+    return request.query_params.get("stale", "").lower() in ("1", "true", "yes")
+
+
+def _limit(parameters: Mapping[str, str]) -> int:
+    text = parameters.get("limit", str(_DEFAULT_LIMIT))
+    if not text.isdecimal():
+        raise ConfigError(f"limit={text!r} must be from 1 to {MAX_LIMIT}")
+    return min(int(text), MAX_LIMIT + 1)
+
+
+def _bound(request: Request, name: str) -> bytes | None:
+    text = request.query_params.get(name)
+    return None if text is None else decode_bound(text)

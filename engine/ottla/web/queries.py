@@ -1,0 +1,262 @@
+"""Reads of tables over all workers: here if this worker has the part, else by HTTP where it is.
+
+Reads see the state of the last commit, never what a task is just doing. A part that moves between workers cannot be
+read until it has arrived, unless `stale` reads are asked for, which copies answer, too.
+
+Between workers, of one part, which is never forwarded further:
+
+    GET /tables/NAME/parts/NUMBER/value?at=KEY                  {"value": ...}
+    GET /tables/NAME/parts/NUMBER/range?from=KEY&to=KEY&limit=N  {"items": [{"key": ..., "value": ..., "at": KEY}, ...]}
+
+`KEY` is base64 of the encoded key. A worker that does not have the part answers 421.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+import httpx
+import msgspec
+
+from ottla.errors import ConfigError, OttlaError
+from ottla.insight import Insight
+from ottla.state.pairs import behind_prefix
+from ottla.state.store import Part
+from ottla.tables import Table
+from ottla.transport.partitioner import partition_for_key
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_LIMIT = 1_000
+_TIMEOUT_S = 5.0
+
+
+class PartUnavailable(OttlaError):  # noqa: N818
+    """No worker that can be reached has the part of the table now: it is being moved, or its worker is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a table; `at` is its encoded key."""
+
+    key: Any
+    value: Any
+    at: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entries(Generic[K, V]):
+    """Entries of a range, part by part; within a part in the order of the encoded keys.
+
+    `cursor` is what to ask the next ones with; None at the end.
+    """
+
+    items: Sequence[tuple[K, V]]
+    cursor: str | None
+
+
+class TableQuery(Generic[K, V]):
+    """One table's reads. All raise `PartUnavailable`, after a few seconds at most."""
+
+    def __init__(self, queries: Queries, table: Table[K, V]) -> None:
+        self._queries = queries
+        self._table = table
+
+    async def get(self, key: K, *, stale: bool = False) -> V | None:
+        """The value of a key, or None. The key must be that of the events which write it: it decides where to look."""
+        value: V | None = await self._queries.get(self._table, key, stale=stale)
+        return value
+
+    async def range(
+        self,
+        start: K | None = None,
+        end: K | None = None,
+        *,
+        prefix: K | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        stale: bool = False,
+    ) -> Entries[K, V]:
+        """Up to `limit` entries with start <= key < end, or of keys that begin with `prefix`, by their encoded form.
+
+        Raises `ConfigError` for a limit that is not from 1 to 1000, and for a cursor that is none.
+        """
+        first, last = _bounds(self._table, start, end, prefix)
+        return await self._queries.range(self._table, first, last, limit, cursor, stale=stale)
+
+
+class Queries:
+    """The reads of a worker. `close` ends its connections to others."""
+
+    def __init__(self, insight: Insight, key_codecs: dict[str, Any]) -> None:
+        self._insight = insight
+        self._key_codecs = key_codecs
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    @property
+    def insight(self) -> Insight:
+        return self._insight
+
+    def partition_of(self, table: Table[Any, Any], key: Any) -> int:
+        """The part that a key is in: that of the events with this key, encoded as their topic encodes it."""
+        inputs = self._insight.inputs_of(table.spec.name)
+        codec = next((self._key_codecs[topic] for topic in inputs if topic in self._key_codecs), table.key_codec)
+        if codec.type is not table.key_codec.type:
+            codec = table.key_codec
+        return partition_for_key(codec.encode(key), self._insight.partitions(table.spec.name))
+
+    async def get(self, table: Table[Any, Any], key: Any, *, stale: bool) -> Any:
+        partition = self.partition_of(table, key)
+        if (part := self._insight.committed(table.spec, partition, stale=stale)) is not None:
+            return table.lookup(part, key)
+        at = encode_bound(table.key_codec.encode(key))
+        reply = await self._ask(table, partition, "value", {"at": at}, stale=stale)
+        value: Any = _Value
+        return msgspec.json.decode(reply, type=value[table.value_codec.type]).value
+
+    async def range(
+        self,
+        table: Table[Any, Any],
+        start: bytes | None,
+        end: bytes | None,
+        limit: int,
+        cursor: str | None,
+        *,
+        stale: bool,
+    ) -> Entries[Any, Any]:
+        if not 1 <= limit <= MAX_LIMIT:
+            raise ConfigError(f"limit={limit} must be from 1 to {MAX_LIMIT}")
+        first, after = (0, start) if cursor is None else _decode_cursor(cursor)
+        items: list[tuple[Any, Any]] = []
+        for partition in range(first, self._insight.partitions(table.spec.name)):
+            wanted = limit - len(items)
+            found = await self._part_range(table, partition, after, end, wanted, stale=stale)
+            items += [(entry.key, entry.value) for entry in found]
+            if len(found) == wanted:
+                return Entries(items, _encode_cursor(partition, found[-1].at + b"\0"))
+            after = start
+        return Entries(items, None)
+
+    def local_range(
+        self, table: Table[Any, Any], part: Part, start: bytes | None, end: bytes | None, limit: int
+    ) -> list[Entry]:
+        encode = table.key_codec.encode
+        return [Entry(key, value, encode(key)) for key, value in islice(table.entries(part, start, end), limit)]
+
+    async def _part_range(
+        self,
+        table: Table[Any, Any],
+        partition: int,
+        start: bytes | None,
+        end: bytes | None,
+        limit: int,
+        *,
+        stale: bool,
+    ) -> list[Entry]:
+        if (part := self._insight.committed(table.spec, partition, stale=stale)) is not None:
+            return self.local_range(table, part, start, end, limit)
+        bounds = {name: encode_bound(bound) for name, bound in (("from", start), ("to", end)) if bound is not None}
+        reply = await self._ask(table, partition, "range", {**bounds, "limit": str(limit)}, stale=stale)
+        items: Any = _Items
+        found = msgspec.json.decode(reply, type=items[table.key_codec.type, table.value_codec.type]).items
+        return [Entry(item.key, item.value, decode_bound(item.at)) for item in found]
+
+    async def _ask(
+        self, table: Table[Any, Any], partition: int, what: str, parameters: dict[str, str], *, stale: bool
+    ) -> bytes:
+        path = f"/tables/{table.name}/parts/{partition}/{what}"
+        if stale:
+            parameters = {**parameters, "stale": "true"}
+        reply = await self.forward(table, partition, "GET", path, parameters, stale=stale)
+        if reply.status_code != httpx.codes.OK:
+            raise PartUnavailable(f"table {table.name!r}, part {partition}: {reply.text}")
+        return reply.content
+
+    async def forward(
+        self,
+        table: Table[Any, Any],
+        partition: int,
+        method: str,
+        path: str,
+        parameters: Any,
+        *,
+        stale: bool,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        """Makes a request of the worker that has the part; with `stale`, of those that have copies if it has not.
+
+        Raises `PartUnavailable` when none answers.
+        """
+        where = self._insight.whereabouts(table.spec.name, partition)
+        addresses = [] if where.owner is None else [where.owner]
+        if stale:
+            addresses += [address for address in where.copies if address not in addresses]
+        for address in addresses:
+            try:
+                reply = await self._http.request(
+                    method, f"http://{address}{path}", params=parameters, content=body, headers=headers
+                )
+            except httpx.TransportError:
+                continue
+            if reply.status_code != httpx.codes.MISDIRECTED_REQUEST:
+                return reply
+        hint = "" if stale or not where.copies else ", or ask for stale=true, which a copy can answer"
+        raise PartUnavailable(
+            f"no worker that can be reached has part {partition} of table {table.name!r} now; try again{hint}"
+        )
+
+
+class _Value(msgspec.Struct, Generic[V]):
+    value: V | None = None
+
+
+class _Item(msgspec.Struct, Generic[K, V]):
+    key: K
+    value: V
+    at: str
+
+
+class _Items(msgspec.Struct, Generic[K, V]):
+    items: list[_Item[K, V]]
+
+
+def _bounds(table: Table[Any, Any], start: Any, end: Any, prefix: Any) -> tuple[bytes | None, bytes | None]:
+    if prefix is not None:
+        if start is not None or end is not None:
+            raise ConfigError("a range is given by start and end, or by a prefix")
+        encoded = table.key_codec.encode(prefix)
+        return encoded, behind_prefix(encoded)
+    encode = table.key_codec.encode
+    return None if start is None else encode(start), None if end is None else encode(end)
+
+
+def encode_bound(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode()
+
+
+def decode_bound(text: str) -> bytes:
+    """Raises `ConfigError` for what is no base64."""
+    try:
+        return base64.b64decode(text.encode(), altchars=b"-_", validate=True)
+    except ValueError as error:
+        raise ConfigError(f"{text!r} is no encoded key") from error
+
+
+def _encode_cursor(partition: int, after: bytes) -> str:
+    return f"{partition}.{encode_bound(after)}"
+
+
+def _decode_cursor(text: str) -> tuple[int, bytes]:
+    partition, dot, after = text.partition(".")
+    if not (dot and partition.isdecimal()):
+        raise ConfigError(f"{text!r} is not a cursor that an answer gave")
+    return int(partition), decode_bound(after)

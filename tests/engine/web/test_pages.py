@@ -1,0 +1,106 @@
+"""What a worker serves: its own pages, health, metrics, and the pages of the app, on the worker that has the key."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+import ottla
+from ottla.web.server import Listener
+
+Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
+WORDS = [f"word-{number}" for number in range(6)]
+
+
+async def until_counted(site: Any, address: str) -> None:
+    site.send("words", *[(word, word) for word in WORDS])
+    for word in WORDS:
+        while (await site.get(address, f"/tables/counts/keys/{word}")).status_code != 200:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def test_a_page_runs_where_the_key_is(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
+            await site.ready(first, second)
+            await until_counted(site, first)
+            for address in (first, second):
+                for word in WORDS:
+                    assert await site.json(address, f"/count/{word}") == {"word": word, "count": 1}
+                    answer = await site.get(address, "/asked", word=word)
+                    assert answer.text == f"{word}: 1"
+                    assert answer.headers["content-type"].startswith("text/html")
+                assert len(await site.json(address, "/first")) == 1
+
+    play(scenario)
+
+
+def test_a_page_cannot_write(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app()) as address:
+            await site.ready(address)
+            await until_counted(site, address)
+            answer = await site.get(address, f"/spoil/{WORDS[0]}")
+            assert answer.status_code == 500
+            assert "pages only read" in answer.json()["error"]
+            assert await site.json(address, f"/count/{WORDS[0]}") == {"word": WORDS[0], "count": 1}
+
+    play(scenario)
+
+
+def test_a_request_without_the_key_is_refused(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app()) as address:
+            await site.ready(address)
+            answer = await site.get(address, "/asked")
+            assert (answer.status_code, answer.json()["error"]) == (400, "the request lacks word, a key of 'counts'")
+
+    play(scenario)
+
+
+def test_the_first_page_shows_the_app(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app()) as address:
+            assert (await site.get(address, "/health/live")).text == "ok\n"
+            await site.ready(address)
+            page = (await site.get(address, "/")).text
+            for shown in ("counting", "w0", "0_3", "words", "counts", "<svg", address):
+                assert shown in page
+            assert (await site.json(address, "/tables")) == {
+                "tables": [{"name": "counts", "key": "text", "value": "msgpack[int]", "parts": 4}]
+            }
+            metrics = (await site.get(address, "/metrics")).text
+            assert 'ottla_tasks{app="counting"} 4.0' in metrics
+
+    play(scenario)
+
+
+def test_a_worker_says_why_it_is_not_ready(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app()) as address:
+            answer = await site.get(address, "/health/ready")
+            assert answer.status_code == 503
+            assert answer.text.endswith("\n")
+            await site.ready(address)
+
+    play(scenario)
+
+
+def test_declaring_a_page_twice_or_wrongly_is_refused(app: Callable[..., ottla.App]) -> None:
+    declared = app()
+    counts = declared.declared_table("counts")
+    with pytest.raises(ottla.DuplicateName, match="two pages '/first'"):
+        declared.page("/first")
+    with pytest.raises(ottla.ConfigError, match="begins with a slash"):
+        declared.page("first")
+    with pytest.raises(ottla.ConfigError, match="either match_info= or query_param="):
+        declared.table_route(counts)
+    with pytest.raises(ottla.NotInTask, match="--web-listen"):
+        declared.query(counts)
+
+
+@pytest.mark.parametrize("listen", ["6066", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "203.0.113.1:1"])
+def test_an_address_that_cannot_be_listened_on_is_refused(listen: str) -> None:
+    with pytest.raises(ottla.ConfigError, match=f"web='{listen}'"):
+        Listener(listen)

@@ -1,0 +1,141 @@
+"""Tables read over HTTP, wherever their parts are: keys, ranges, prefixes, copies, and what is refused."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+import ottla
+
+Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
+WORDS = [f"{letter}{number}" for letter in "abcd" for number in range(2)]
+
+
+async def counted(site: Any, address: str, word: str, count: int) -> None:
+    expected = f'{{"key":"{word}","value":{count}}}'
+    while (await site.get(address, f"/tables/counts/keys/{word}")).text != expected:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def all_counted(site: Any, *addresses: str) -> None:
+    await site.ready(*addresses)
+    site.send("words", *[(word, word) for word in WORDS])
+    for word in WORDS:
+        await counted(site, addresses[0], word, 1)
+
+
+def test_every_worker_answers_for_every_key(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
+            await all_counted(site, first, second)
+            for address in (first, second):
+                found = [await site.json(address, f"/tables/counts/keys/{word}") for word in WORDS]
+                assert found == [{"key": word, "value": 1} for word in WORDS]
+                missing = await site.get(address, "/tables/counts/keys/nothing")
+                assert (missing.status_code, missing.json()) == (404, {"error": "table 'counts' has no such key"})
+
+    play(scenario)
+
+
+def test_ranges_and_prefixes_come_whole_piece_by_piece(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
+            await all_counted(site, first, second)
+            for address in (first, second):
+                for asked, expected in (
+                    ({}, WORDS),
+                    ({"prefix": "b"}, [word for word in WORDS if word[0] == "b"]),
+                    ({"start": "a1", "end": "c"}, [word for word in WORDS if "a1" <= word < "c"]),
+                ):
+                    items, cursor, pages = [], None, 0
+                    while pages == 0 or cursor is not None:
+                        more = {} if cursor is None else {"cursor": cursor}
+                        page = await site.json(address, "/tables/counts", limit="3", **asked, **more)
+                        assert len(page["items"]) <= 3
+                        items += [item["key"] for item in page["items"]]
+                        cursor, pages = page["cursor"], pages + 1
+                    assert sorted(items) == expected
+                    assert pages >= len(expected) / 3
+
+    play(scenario)
+
+
+def test_reads_do_not_see_what_is_not_committed(play: Play) -> None:
+    async def scenario(site: Any) -> None:
+        app = ottla.App("slow", commit_interval=60)
+        words = app.topic("words", key=str, value=str, partitions=1)
+        counts = app.Table("counts", key=str, value=int, default=int)
+        seen = asyncio.Event()
+
+        @app.agent(words)
+        async def count(words: ottla.Stream[str]) -> None:
+            async for word in words:
+                counts[word] += 1
+                seen.set()
+
+        async with site.worker(app) as address:
+            await site.ready(address)
+            await asyncio.sleep(0.05)  # its first report is a commit, too
+            site.send("words", ("a", "a"))
+            await seen.wait()
+            assert (await site.get(address, "/tables/counts/keys/a")).status_code == 404
+
+    play(scenario)
+
+
+def test_a_copy_answers_stale_reads_when_its_worker_is_gone(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with AsyncExitStack() as stack:
+            first = await stack.enter_async_context(site.worker(app(standbys=1), "w0"))
+            second = await stack.enter_async_context(site.worker(app(standbys=1), "w1"))
+            await all_counted(site, first, second)
+            every = {"stale": "true"}
+            while len((await site.json(first, "/tables/counts", **every))["items"]) < len(WORDS):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            # When the second is silent, but not given up yet
+            tasks = site.workers["w1"].insight.tasks()
+            its_own = {task.task for task in tasks if task.role == "active"}
+            assert len(its_own) == 2
+            site.workers["w1"].insight._tasks = {}
+            refused = [word for word in WORDS if (await site.get(first, f"/tables/counts/keys/{word}")).is_error]
+            assert refused
+            answer = await site.get(first, f"/tables/counts/keys/{refused[0]}")
+            assert answer.status_code == 503
+            assert "stale=true" in answer.json()["error"]
+            # Then the copy here answers, for those who say that they take it
+            found = await site.json(first, f"/tables/counts/keys/{refused[0]}", stale="true")
+            assert found == {"key": refused[0], "value": 1}
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "sentence"),
+    [
+        ("/tables/nothing", 404, "no table 'nothing' is declared"),
+        ("/tables/counts?limit=0", 400, "limit=0 must be from 1 to 1000"),
+        ("/tables/counts?limit=2000", 400, "limit=1001 must be from 1 to 1000"),
+        ("/tables/counts?limit=many", 400, "limit='many'"),
+        ("/tables/counts?cursor=x", 400, "'x' is not a cursor"),
+        ("/tables/counts?prefix=a&start=b", 400, "by start and end, or by a prefix"),
+        ("/tables/counts/parts/9/range", 421, "part 9 of table 'counts' is not here"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(
+    play: Play, app: Callable[..., ottla.App], path: str, status: int, sentence: str
+) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app()) as address:
+            await site.ready(address)
+            response = await site.get(address, path.partition("?")[0], **_parameters(path))
+            assert response.status_code == status
+            assert sentence in response.text
+
+    play(scenario)
+
+
+def _parameters(path: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in path.partition("?")[2].split("&") if pair]
+    return {name: value for name, _, value in pairs}
