@@ -4,7 +4,8 @@
     ├── ConfigError              an option of the app is unknown or out of range
     ├── TopologyError            the app's graph cannot run as written
     │   ├── DuplicateName        two things of one kind carry one name
-    │   └── CopartitionError     topics that must have equal partition counts do not
+    │   ├── CopartitionError     topics that must have equal partition counts do not
+    │   └── IncompatibleState    an earlier version of the app left state that this one cannot read
     ├── NotInTask                a table or a topic was used where no task is running
     ├── EventError               one event cannot be taken through; dead-lettered, skipped or fatal as the app says
     │   ├── DecodeError          its key or value is not what the topic declares
@@ -42,6 +43,10 @@ class DuplicateName(TopologyError):  # noqa: N818
 
 class CopartitionError(TopologyError):
     """Topics that meet in one task have different partition counts, so equal keys would not meet."""
+
+
+class IncompatibleState(TopologyError):  # noqa: N818
+    """The state that an earlier version of the app left cannot be read by this one."""
 
 
 class NotInTask(OttlaError, RuntimeError):  # noqa: N818

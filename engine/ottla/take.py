@@ -17,6 +17,7 @@ from ottla.origins import KeptMessage, StoredOrigin, joined_origin, stored_origi
 from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
+from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
 from ottla.time import Duration, duration_ms
 from ottla.transport.contract import Message
@@ -52,7 +53,9 @@ def take_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> Sto
             None if origin is None else KeptMessage(origin),
         )
 
-    return StoreSpec(name, f"{app_id}-{name}-changelog", _encode_number, _decode_number, encode, decode)
+    waiting = format_of("take", key, value)
+    changelog = f"{app_id}-{name}-changelog"
+    return StoreSpec(name, changelog, _encode_number, _decode_number, encode, decode, format=waiting)
 
 
 def checked_take(most: int, within: Duration) -> tuple[int, int]:

@@ -119,6 +119,8 @@ class Topology:
             count = self._partitions(part, counts)
             tasks += [TaskId(part.index, partition) for partition in range(count)]
             internal += [TopicSpec(spec.changelog, count, {"cleanup.policy": "compact"}) for spec in part.stores]
+        if any(part.stores for part in self.subtopologies):
+            internal.append(stores_topic(self.app_id))
         return Plan(tuple(tasks), (*internal, self.dead_letter))
 
     def describe(self) -> str:
@@ -189,6 +191,11 @@ class Topology:
         if len({*topics.values(), *tables.values()}) > 1:
             raise CopartitionError(describe_mismatch(part.steps, topics, tables))
         return counts[part.inputs[0]]
+
+
+def stores_topic(app_id: str) -> TopicSpec:
+    """The topic in which the formats of an app's stores are kept: see `upgrades.py`."""
+    return TopicSpec(f"{app_id}-stores", 1, {"cleanup.policy": "compact"})
 
 
 def record_by_record(steps: Iterable[Step]) -> set[str]:

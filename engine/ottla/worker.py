@@ -40,6 +40,7 @@ from ottla.takeover import Takeover
 from ottla.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
+from ottla.upgrades import check_stores
 from ottla.watchdog import Watchdog
 
 log = logging.getLogger("ottla.worker")
@@ -144,6 +145,7 @@ class Worker:
             await self._transport.start()
             await self._prepare_codecs()
             plan = await provision_topics(self._topology, self._transport)
+            await check_stores(self._topology, self._transport, now_ms=self._now_ms())
             self._member = self._make_member(plan)
             self._growth = Growth(self._topology, plan, self._transport)
             self.insight = Insight(

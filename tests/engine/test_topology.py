@@ -98,6 +98,7 @@ def test_a_plan_has_a_task_for_each_partition_and_the_internal_topics() -> None:
         TopicSpec("flights-airlines-changelog", 6, compacted),
         TopicSpec("flights-cancelled-changelog", 6, compacted),
         TopicSpec("flights-hourly-changelog", 6, compacted),
+        TopicSpec("flights-stores", 1, compacted),
         dead_letter_topic("flights-dead-letter"),
     )
 

@@ -8,6 +8,7 @@ the two or three stretches that the window touches. Stretches that are over are 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from operator import itemgetter
 from typing import Any
@@ -17,6 +18,7 @@ import msgspec
 from ottla.serdes import Codec
 from ottla.slots import NEVER, STREAM_TIME, prefix, slot_spec
 from ottla.state.cache import StoreCache
+from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
 
 Entry = tuple[int, Any]
@@ -47,7 +49,8 @@ def buffer_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> S
         stored = unpack(data)
         return stored if isinstance(stored, int) else [(time, value.decode(each)) for time, each in stored]
 
-    return slot_spec(app_id, name, Codec("numbered", encode_key, decode_key), encode, decode)
+    spec = slot_spec(app_id, name, Codec("numbered", encode_key, decode_key), encode, decode)
+    return replace(spec, format=format_of("join buffer", key, value))
 
 
 class JoinBuffer:

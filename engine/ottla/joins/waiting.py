@@ -8,6 +8,7 @@ smaller encoded key comes first, and of equal keys what came first. What waits i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from ottla.origins import KeptMessage, StoredOrigin, stored_origin
 from ottla.serdes import Codec
 from ottla.slots import STREAM_TIME, slot_spec
 from ottla.state.cache import StoreCache
+from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
 from ottla.transport.contract import Message
 
@@ -52,7 +54,8 @@ def waiting_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> 
         what, origin = stored
         return value.decode(what), None if origin is None else KeptMessage(origin)
 
-    return slot_spec(app_id, name, Codec("numbered", encode_key, decode_key), encode, decode)
+    spec = slot_spec(app_id, name, Codec("numbered", encode_key, decode_key), encode, decode)
+    return replace(spec, format=format_of("waiting for a table", key, value))
 
 
 class WaitingEvents:

@@ -7,8 +7,10 @@ never see a store: they see its `StoreCache`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from ottla.state.format import StoreFormat
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class StoreSpec:
 
     `changelog` names the topic from which the store can be built again. The order of `encode_key`'s bytes is the order
     of `StoreCache.range`. `cache` makes the kind of `StoreCache` that tasks see, where it is not just that.
+    `format` says what it holds, to be compared with what an earlier version of the app left there.
     """
 
     name: str
@@ -26,6 +29,7 @@ class StoreSpec:
     encode_value: Callable[[Any], bytes]
     decode_value: Callable[[bytes], Any]
     cache: Callable[..., Any] | None = None
+    format: StoreFormat = field(default_factory=StoreFormat)
 
 
 class Part(Protocol):

@@ -8,6 +8,7 @@ runs: an event sees the keys of its own partition, as in Kafka Streams and Faust
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, NotInTask, TopologyError
@@ -17,6 +18,7 @@ from ottla.relations.views import Reader, Stamped, stamped
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
+from ottla.state.format import format_of
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
 from ottla.state.window_slots import window_spec
@@ -62,7 +64,9 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         if default is not None and not callable(default):
             raise TopologyError(f"table {name!r}: default={default!r} must be callable, like int, list or a lambda")
         self.name = name
-        self.spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec, ttl_ms)
+        spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec, ttl_ms)
+        kind = f"{type(self).__name__} with time to live" if ttl_ms is not None else type(self).__name__
+        self.spec = replace(spec, format=format_of(kind, key_codec, value_codec))
         self.key_codec = key_codec
         self.value_codec = value_codec
         self.default = default

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ottla.aggregations import Aggregation, Compiled, compile_aggregations
@@ -11,6 +12,7 @@ from ottla.event import Event
 from ottla.operators import Handle, Sink
 from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
+from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
 from ottla.topic import Topic
 from ottla.windows.count_windows import CountingAggregation, counting_spec
@@ -60,18 +62,31 @@ class WindowedStream(Generic[V]):
             raise TopologyError(f"aggregate({name!r}): a counting window has no late events; leave late= out")
         aggregate = Aggregate(name, compiled, emit)
         functions = [function for each in aggregations.values() for function in each.functions]
+        spec = _spec(window)(stream.graph.app_id, name, stream.key_codec, compiled)
+        state = state_codec_for(compiled.state_type)
+        stored = format_of("aggregate", stream.key_codec, state, _definition(window, aggregations))
         stream.graph.add(
             name,
             "aggregate",
             lambda context, _: _processor(context, aggregate, window, late),
             parents=(stream.step,),
-            stores=(_spec(window)(stream.graph.app_id, name, stream.key_codec, compiled),),
+            stores=(replace(spec, format=stored),),
             functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
             sink=late if isinstance(late, Topic) else None,
             detail=f"{window}, emit on {emit}",
         )
         results: Any = Windowed[stream.key_codec.type, compiled.result_type | None]  # type: ignore[name-defined]
         return stream.behind(name, state_codec_for(results))
+
+
+def _definition(window: AnyWindow, aggregations: Mapping[str, Aggregation]) -> str:
+    """What the state means: the window as it lies in time, but for how long it stays open, and what is computed."""
+    laid_out = str(window).partition(" grace ")[0]
+    computed = [
+        f"{name}={each.kind}({each.selector if isinstance(each.selector, str) else ''})"
+        for name, each in aggregations.items()
+    ]
+    return f"{laid_out}, {', '.join(computed)}"
 
 
 def _spec(window: AnyWindow) -> Callable[[str, str, Codec[Any], Compiled], StoreSpec]:

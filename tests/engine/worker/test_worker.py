@@ -331,6 +331,7 @@ def test_topics_are_created_with_the_declared_partitions(play: Play) -> None:
             "words": 3,
             "counted": 1,
             "counting-counts-changelog": 3,
+            "counting-stores": 1,
             "counting-dead-letter": 1,
             "counting-assignment": 1,
         }
