@@ -71,7 +71,11 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 made[name] = of.filter(at_least(step["least"]))
             case "map_values":
                 made[name] = of.map_values(bracketed, type=str)
-            case "stream_table_join" | "table_join":
+            case "versioned_table":
+                made[name] = app.Table(name, source=text_topic(app, step["topic"]), versioned=timedelta(days=1))
+            case "stream_table_join":
+                made[name] = getattr(of, how)(other, pair, name=name, grace=step.get("grace", 0) * MS)
+            case "table_join":
                 made[name] = getattr(of, how)(other, pair, type=str)
             case "foreign_key_join":
                 made[name] = getattr(of, how)(other, pair, on=first_letter, name=name, type=str)
@@ -267,13 +271,15 @@ def told(of: str, topic: str = "out") -> list[Step]:
 
 
 HOW = st.sampled_from(["inner", "left", "outer"])
+KINDS = st.sampled_from(["table", "versioned_table"])
 
 
 class TestTables:
     @EXAMPLES
-    @given(script=scripts(), how=HOW)
-    def test_joins_of_tables(self, streams: Program, script: list[Record], how: str) -> None:
-        steps = [*table_joined(how), *told("j")]
+    @given(script=scripts(), how=HOW, kinds=st.lists(KINDS, min_size=2, max_size=2))
+    def test_joins_of_tables(self, streams: Program, script: list[Record], how: str, kinds: list[str]) -> None:
+        tables = [{**table, "step": kind} for table, kind in zip(TABLES, kinds, strict=True)]
+        steps = [*tables, {"step": "table_join", "name": "j", "of": "l", "with": "r", "how": how}, *told("j")]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
     @EXAMPLES
@@ -349,11 +355,43 @@ FOREIGN = st.builds(
 RIGHT = st.builds(Record, st.just("right"), st.sampled_from([*"xyxyz", None]), VALUES, EVEN)
 
 
+class TestStreamTableJoins:
+    @EXAMPLES
+    @given(
+        script=scripts(),
+        how=st.sampled_from(["inner", "left"]),
+        table=st.sampled_from(["table", "versioned_table"]),
+    )
+    def test_joins(self, streams: Program, script: list[Record], how: str, table: str) -> None:
+        steps = [
+            {"step": table, "name": "r", "topic": "right"},
+            {"step": "stream", "name": "l", "topic": "left"},
+            {"step": "stream_table_join", "name": "j", "of": "l", "with": "r", "how": how},
+            {"step": "to", "of": "j", "topic": "out"},
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(), how=st.sampled_from(["inner", "left"]), grace=st.sampled_from([1, 4, 15]))
+    def test_joins_with_grace(self, streams: Program, script: list[Record], how: str, grace: int) -> None:
+        script = [each for each in script if each.key is not None]  # A left join fails there.
+        steps = [
+            {"step": "versioned_table", "name": "r", "topic": "right"},
+            {"step": "stream", "name": "l", "topic": "left"},
+            {"step": "stream_table_join", "name": "j", "of": "l", "with": "r", "how": how, "grace": grace},
+            {"step": "to", "of": "j", "topic": "out"},
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
 class TestForeignKeys:
     @EXAMPLES
     @given(
-        script=st.lists(st.one_of(FOREIGN, RIGHT), max_size=25).map(numbered), how=st.sampled_from(["inner", "left"])
+        script=st.lists(st.one_of(FOREIGN, RIGHT), max_size=25).map(numbered),
+        how=st.sampled_from(["inner", "left"]),
+        kinds=st.lists(KINDS, min_size=2, max_size=2),
     )
-    def test_joins(self, streams: Program, script: list[Record], how: str) -> None:
-        steps = [*TABLES, {"step": "foreign_key_join", "name": "j", "of": "l", "with": "r", "how": how}, *told("j")]
+    def test_joins(self, streams: Program, script: list[Record], how: str, kinds: list[str]) -> None:
+        tables = [{**table, "step": kind} for table, kind in zip(TABLES, kinds, strict=True)]
+        steps = [*tables, {"step": "foreign_key_join", "name": "j", "of": "l", "with": "r", "how": how}, *told("j")]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)

@@ -65,7 +65,7 @@ class VersionedCache(TimedCache):
     # -- reading
 
     def get(self, key: Any, default: Any = None) -> Any:
-        newest = self._newest_time(key)
+        newest = self.newest_time(key)
         entry = None if newest is None else StoreCache.get(self, (key, newest))
         return entry[0] if entry else default
 
@@ -83,7 +83,7 @@ class VersionedCache(TimedCache):
 
     def find(self, key: Any, time: int) -> tuple[int, Any] | None:
         """The timestamp and the value of what was valid at a time. None if nothing was, or if it is too long ago."""
-        newest = self._newest_time(key)
+        newest = self.newest_time(key)
         if newest is None:
             return None
         if newest <= time:
@@ -130,7 +130,7 @@ class VersionedCache(TimedCache):
         if time < self.horizon:
             return False
         self.advance(time)
-        newest = self._newest_time(key)
+        newest = self.newest_time(key)
         StoreCache.put(self, (key, time), _DELETED if value is None else (value,))
         if newest is None or time > newest:
             self._newest[key] = time
@@ -162,7 +162,8 @@ class VersionedCache(TimedCache):
             self._passed = (key, newer)
         self._passed = _NOTHING
 
-    def _newest_time(self, key: Any) -> int | None:
+    def newest_time(self, key: Any) -> int | None:
+        """The time of the newest version of a key, be it a deletion; None if it has none."""
         newest = self._newest.get(key)
         if newest is None:
             encoded = first_of(self._encode(key))

@@ -8,7 +8,7 @@ from ottla.batch import Batch
 from ottla.operators import call
 from ottla.processor import TaskContext
 from ottla.relations.change import Change, ChangeStep
-from ottla.state.versioned import LAST_TIME, VersionedCache
+from ottla.state.versioned import VersionedCache
 
 
 class TableSource(ChangeStep):
@@ -60,11 +60,10 @@ class TableSource(ChangeStep):
     def _add_version(self, key: Any, value: Any, timestamp: int) -> bool:
         """Returns whether the version is the newest of its key."""
         assert isinstance(self._store, VersionedCache)
-        if not self._store.write(key, value, timestamp):
-            self._context.counts.late_dropped += 1
-            return False
-        newest = self._store.find(key, LAST_TIME)
-        return value is None if newest is None else newest[0] == timestamp
+        newest = self._store.newest_time(key)
+        written = self._store.write(key, value, timestamp)
+        self._context.counts.late_dropped += not written
+        return written and (newest is None or timestamp >= newest)
 
     def _change(self, key: Any, value: Any, timestamp: int) -> Change[Any] | None:
         assert self._times is not None, "changes are made where times are kept"

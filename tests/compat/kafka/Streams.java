@@ -22,6 +22,7 @@ import org.apache.kafka.streams.TestOutputTopic;
 import org.apache.kafka.streams.TopologyTestDriver;
 import org.apache.kafka.streams.kstream.EmitStrategy;
 import org.apache.kafka.streams.kstream.JoinWindows;
+import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KGroupedStream;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
@@ -31,6 +32,7 @@ import org.apache.kafka.streams.kstream.SlidingWindows;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.ValueJoiner;
 import org.apache.kafka.streams.kstream.Windowed;
+import org.apache.kafka.streams.state.Stores;
 import org.apache.kafka.streams.state.WindowStore;
 import org.apache.kafka.streams.test.TestRecord;
 
@@ -106,6 +108,11 @@ final class Streams {
         switch (step.get("step").asText()) {
             case "stream" -> streams.put(name, builder.stream(step.get("topic").asText()));
             case "table" -> tables.put(name, builder.table(step.get("topic").asText(), Materialized.as(name)));
+            case "versioned_table" -> tables.put(
+                    name,
+                    builder.table(
+                            step.get("topic").asText(),
+                            Materialized.as(Stores.persistentVersionedKeyValueStore(name, RETENTION))));
             case "to_table" -> tables.put(name, streams.get(of).toTable(Materialized.as(name)));
             case "to_stream" -> streams.put(name, tables.get(of).toStream());
             case "filter" -> tables.put(name, tables.get(of).filter((key, value) -> value.compareTo(least(step)) >= 0));
@@ -153,7 +160,13 @@ final class Streams {
 
     private static KStream<String, String> joinTable(
             JsonNode step, KStream<String, String> left, KTable<String, String> right) {
-        return step.get("how").asText().equals("inner") ? left.join(right, PAIR) : left.leftJoin(right, PAIR);
+        Joined<String, String, String> joined = Joined.as(step.get("name").asText());
+        if (step.has("grace")) {
+            joined = joined.withGracePeriod(duration(step, "grace"));
+        }
+        return step.get("how").asText().equals("inner")
+                ? left.join(right, PAIR, joined)
+                : left.leftJoin(right, PAIR, joined);
     }
 
     private static KTable<String, String> joinTables(
