@@ -92,9 +92,6 @@ def test_a_broker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     assert marker.exists()
 
 
-def test_a_broker_starts_quickly_and_takes_little_memory(start_broker: Any) -> None:
-    begun = time.monotonic()
+def test_an_idle_broker_takes_little_memory(start_broker: Any) -> None:
     broker = start_broker()
-    # Far above what it takes on an idle machine, far below what a heavy import or an eager allocation would add.
-    assert time.monotonic() - begun < 2.0
     assert broker.resident_bytes < 80 * 1024 * 1024

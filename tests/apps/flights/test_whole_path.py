@@ -125,6 +125,13 @@ def test_a_database_of_someone_else_is_left_alone(ottla_flights: Run, tmp_path: 
     assert theirs.exists()
 
 
+def is_worker(process: psutil.Process) -> bool:
+    try:
+        return "worker" in process.cmdline()
+    except psutil.NoSuchProcess:  # killed a moment ago, which is what the run does to its workers
+        return False
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_run_that_is_stopped_leaves_no_process_and_no_file_behind(
     tmp_path: Path, number: signal.Signals, status: int
@@ -133,7 +140,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_no_file_behind(
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as running:
         this = psutil.Process(running.pid)
-        while not (workers := [child for child in this.children() if "worker" in child.cmdline()]):
+        while not (workers := [child for child in this.children() if is_worker(child)]):
             assert running.poll() is None
             time.sleep(0.02)
         children = this.children(recursive=True)
