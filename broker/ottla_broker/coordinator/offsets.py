@@ -75,29 +75,19 @@ class Offsets:
         else:
             check_consumer_commit(group, member_id, generation, lambda: self._by_id(request.topics), version=version)
         expire_ms = -1 if request.retention_time_ms == -1 else now_ms + request.retention_time_ms
-        response = OffsetCommitResponse(topics=[])
-        for topic in request.topics:
-            answered = OffsetCommitResponseTopic(name=topic.name, topic_id=topic.topic_id, partitions=[])
-            response.topics.append(answered)
-            for partition in topic.partitions:
-                code = ErrorCode.NONE
-                if self._is_too_large(partition.committed_metadata):
-                    code = ErrorCode.OFFSET_METADATA_TOO_LARGE
-                else:
-                    decision.append(
-                        OffsetCommitKey(group=group.group_id, topic=topic.name, partition=partition.partition_index),
-                        OffsetCommitValue(
-                            offset=partition.committed_offset,
-                            leader_epoch=partition.committed_leader_epoch,
-                            metadata=partition.committed_metadata or "",
-                            commit_timestamp=now_ms,
-                            expire_timestamp=expire_ms,
-                        ),
-                    )
-                answered.partitions.append(
-                    OffsetCommitResponsePartition(partition_index=partition.partition_index, error_code=code)
+        return OffsetCommitResponse(
+            topics=[
+                OffsetCommitResponseTopic(
+                    name=topic.name,
+                    topic_id=topic.topic_id,
+                    partitions=[
+                        OffsetCommitResponsePartition(partition_index=index, error_code=code)
+                        for index, code in self._record(group, topic, now_ms, decision, expire_ms)
+                    ],
                 )
-        return response
+                for topic in request.topics
+            ]
+        )
 
     def commit_in_transaction(
         self, group: ClassicGroup | ConsumerGroup, request: TxnOffsetCommitRequest, now_ms: int, decision: Decision
@@ -111,28 +101,44 @@ class Offsets:
                 group, member_id, instance_id, request.generation_id, lambda: self._by_id(request.topics)
             )
         decision.producer = Producer(request.producer_id, request.producer_epoch)
-        response = TxnOffsetCommitResponse(topics=[])
-        for topic in request.topics:
-            answered = TxnOffsetCommitResponseTopic(name=topic.name, partitions=[])
-            response.topics.append(answered)
-            for partition in topic.partitions:
-                code = ErrorCode.NONE
-                if self._is_too_large(partition.committed_metadata):
-                    code = ErrorCode.OFFSET_METADATA_TOO_LARGE
-                else:
-                    decision.append(
-                        OffsetCommitKey(group=group.group_id, topic=topic.name, partition=partition.partition_index),
-                        OffsetCommitValue(
-                            offset=partition.committed_offset,
-                            leader_epoch=partition.committed_leader_epoch,
-                            metadata=partition.committed_metadata or "",
-                            commit_timestamp=now_ms,
-                        ),
-                    )
-                answered.partitions.append(
-                    TxnOffsetCommitResponsePartition(partition_index=partition.partition_index, error_code=code)
+        return TxnOffsetCommitResponse(
+            topics=[
+                TxnOffsetCommitResponseTopic(
+                    name=topic.name,
+                    partitions=[
+                        TxnOffsetCommitResponsePartition(partition_index=index, error_code=code)
+                        for index, code in self._record(group, topic, now_ms, decision)
+                    ],
                 )
-        return response
+                for topic in request.topics
+            ]
+        )
+
+    def _record(
+        self,
+        group: ClassicGroup | ConsumerGroup,
+        topic: OffsetCommitRequestTopic | TxnOffsetCommitRequestTopic,
+        now_ms: int,
+        decision: Decision,
+        expire_ms: int = -1,
+    ) -> Iterator[tuple[int, ErrorCode]]:
+        """Decide on the offsets of one topic, with a record for each that is taken: every partition, and its answer."""
+        for partition in topic.partitions:
+            index = partition.partition_index
+            if self._is_too_large(partition.committed_metadata):
+                yield index, ErrorCode.OFFSET_METADATA_TOO_LARGE
+                continue
+            decision.append(
+                OffsetCommitKey(group=group.group_id, topic=topic.name, partition=index),
+                OffsetCommitValue(
+                    offset=partition.committed_offset,
+                    leader_epoch=partition.committed_leader_epoch,
+                    metadata=partition.committed_metadata or "",
+                    commit_timestamp=now_ms,
+                    expire_timestamp=expire_ms,
+                ),
+            )
+            yield index, ErrorCode.NONE
 
     def _is_too_large(self, metadata: str | None) -> bool:
         return metadata is not None and len(metadata) > self._config.offset_metadata_max_bytes

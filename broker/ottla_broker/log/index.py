@@ -12,7 +12,7 @@ grows while the segment is active, a read-only view of the file afterwards. Whoe
 """
 
 import struct
-from typing import Final
+from typing import ClassVar, Final, Self
 
 from ottla_broker.log.errors import CorruptFile
 
@@ -21,32 +21,21 @@ Buffer = bytes | bytearray | memoryview
 NO_TIMESTAMP: Final = -1
 
 
-class OffsetIndex:
-    """From offsets to file positions. `entries` is the file's contents; a bytearray can grow."""
+class Entries:
+    """A sorted run of entries of one size; the base of all indexes. `entries` is the file's contents."""
 
-    __slots__ = ("_entries", "base_offset", "last_offset")
+    __slots__ = ("_entries",)
 
-    ENTRY: Final = struct.Struct(">ii")
+    ENTRY: ClassVar[struct.Struct]
 
-    def __init__(self, base_offset: int, entries: Buffer = b"") -> None:
-        self.base_offset = base_offset
+    def __init__(self, entries: Buffer = b"") -> None:
         self._entries: Buffer = entries if entries else bytearray()
-        self._find_last()
-
-    def _find_last(self) -> None:
-        self.last_offset = self.entry(len(self) - 1)[0] if len(self) else self.base_offset
 
     @classmethod
-    def load(cls, base_offset: int, entries: Buffer, log_size: int) -> "OffsetIndex":
-        """An index over stored entries; CorruptFile if they cannot belong to a log file of `log_size` bytes."""
+    def check_size(cls, what: str, entries: Buffer) -> None:
+        """Raises CorruptFile for bytes that end within an entry."""
         if len(entries) % cls.ENTRY.size:
-            raise CorruptFile(f"The offset index has {len(entries)} bytes, not a multiple of {cls.ENTRY.size}")
-        index = cls(base_offset, entries)
-        if len(index):
-            first, (last_offset, last_position) = index.entry(0), index.entry(len(index) - 1)
-            if not (base_offset <= first[0] <= last_offset and 0 <= first[1] <= last_position < log_size):
-                raise CorruptFile(f"The offset index runs from {first} to {(last_offset, last_position)}")
-        return index
+            raise CorruptFile(f"The {what} has {len(entries)} bytes, not a multiple of {cls.ENTRY.size}")
 
     def __len__(self) -> int:
         return len(self._entries) // self.ENTRY.size
@@ -54,6 +43,49 @@ class OffsetIndex:
     @property
     def entries(self) -> Buffer:
         return self._entries
+
+    def count_up_to(self, column: int, value: int) -> int:
+        """How many entries have at most `value` in a column, in which they must be sorted."""
+        unpack, size, entries = self.ENTRY.unpack_from, self.ENTRY.size, self._entries
+        low, high = 0, len(entries) // size
+        while low < high:
+            middle = (low + high) // 2
+            if unpack(entries, middle * size)[column] <= value:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def keep(self, count: int) -> None:
+        """Forget all but the first entries, and be able to grow."""
+        self._entries = bytearray(self._entries[: count * self.ENTRY.size])
+
+
+class OffsetIndex(Entries):
+    """From offsets to file positions. A bytearray can grow."""
+
+    __slots__ = ("base_offset", "last_offset")
+
+    ENTRY = struct.Struct(">ii")
+
+    def __init__(self, base_offset: int, entries: Buffer = b"") -> None:
+        super().__init__(entries)
+        self.base_offset = base_offset
+        self._find_last()
+
+    def _find_last(self) -> None:
+        self.last_offset = self.entry(len(self) - 1)[0] if len(self) else self.base_offset
+
+    @classmethod
+    def load(cls, base_offset: int, entries: Buffer, log_size: int) -> Self:
+        """An index over stored entries; CorruptFile if they cannot belong to a log file of `log_size` bytes."""
+        cls.check_size("offset index", entries)
+        index = cls(base_offset, entries)
+        if len(index):
+            first, (last_offset, last_position) = index.entry(0), index.entry(len(index) - 1)
+            if not (base_offset <= first[0] <= last_offset and 0 <= first[1] <= last_position < log_size):
+                raise CorruptFile(f"The offset index runs from {first} to {(last_offset, last_position)}")
+        return index
 
     def entry(self, slot: int) -> tuple[int, int]:
         """The (last offset, position) in a slot."""
@@ -68,73 +100,50 @@ class OffsetIndex:
 
     def lookup(self, offset: int) -> int:
         """A batch boundary at or before the batch that contains `offset`, close to it."""
-        relative = offset - self.base_offset
-        unpack, size, entries = self.ENTRY.unpack_from, self.ENTRY.size, self._entries
-        low, high = 0, len(entries) // size
-        while low < high:
-            middle = (low + high) // 2
-            if unpack(entries, middle * size)[0] <= relative:
-                low = middle + 1
-            else:
-                high = middle
-        return int(unpack(entries, (low - 1) * size)[1]) if low else 0
+        return self._position_before(self.count_up_to(0, offset - self.base_offset))
 
     def boundary(self, position: int) -> int:
         """The last indexed batch boundary at or before `position`, 0 if there is none."""
-        unpack, size, entries = self.ENTRY.unpack_from, self.ENTRY.size, self._entries
-        low, high = 0, len(entries) // size
-        while low < high:
-            middle = (low + high) // 2
-            if unpack(entries, middle * size)[1] <= position:
-                low = middle + 1
-            else:
-                high = middle
-        return int(unpack(entries, (low - 1) * size)[1]) if low else 0
+        return self._position_before(self.count_up_to(1, position))
+
+    def _position_before(self, slot: int) -> int:
+        return self.entry(slot - 1)[1] if slot else 0
 
     def truncate(self, offset: int) -> None:
         """Forget the batches that reach `offset` or beyond, and be able to grow."""
-        kept = len(self)
-        while kept and self.entry(kept - 1)[0] >= offset:
-            kept -= 1
-        self._entries = bytearray(self._entries[: kept * self.ENTRY.size])
+        self.keep(self.count_up_to(0, offset - 1 - self.base_offset))
         self._find_last()
 
 
-class TimeIndex:
-    """From timestamps to offsets. `entries` is the file's contents; a bytearray can grow."""
+class TimeIndex(Entries):
+    """From timestamps to offsets. A bytearray can grow."""
 
-    __slots__ = ("_entries", "base_offset", "last")
+    __slots__ = ("base_offset", "last")
 
-    ENTRY: Final = struct.Struct(">qi")
+    ENTRY = struct.Struct(">qi")
 
     def __init__(self, base_offset: int, entries: Buffer = b"") -> None:
+        super().__init__(entries)
         self.base_offset = base_offset
-        self._entries: Buffer = entries if entries else bytearray()
         self._find_last()
 
     def _find_last(self) -> None:
         self.last = self.entry(len(self) - 1) if len(self) else (NO_TIMESTAMP, self.base_offset)
 
     @classmethod
-    def load(cls, base_offset: int, entries: Buffer, end_offset: int) -> "TimeIndex":
+    def load(cls, base_offset: int, entries: Buffer, end_offset: int) -> Self:
         """An index over stored entries; CorruptFile if they cannot be that of a segment up to `end_offset`.
 
         A closed segment's index has at least one entry, unless its records have no timestamps.
         """
-        if len(entries) == 0 or len(entries) % cls.ENTRY.size:
-            raise CorruptFile(f"The time index has {len(entries)} bytes, not a multiple of {cls.ENTRY.size}")
+        cls.check_size("time index", entries)
+        if len(entries) == 0:
+            raise CorruptFile("The time index has no entries")
         index = cls(base_offset, entries)
         first, last = index.entry(0), index.last
         if not (0 <= first[0] <= last[0] and base_offset <= first[1] <= last[1] < end_offset):
             raise CorruptFile(f"The time index runs from {first} to {last}")
         return index
-
-    def __len__(self) -> int:
-        return len(self._entries) // self.ENTRY.size
-
-    @property
-    def entries(self) -> Buffer:
-        return self._entries
 
     def entry(self, slot: int) -> tuple[int, int]:
         """The (timestamp, offset) in a slot."""
@@ -150,20 +159,10 @@ class TimeIndex:
 
     def lookup(self, timestamp: int) -> tuple[int, int]:
         """The last entry whose timestamp is at most `timestamp`, (-1, base offset) if there is none."""
-        unpack, size, entries = self.ENTRY.unpack_from, self.ENTRY.size, self._entries
-        low, high = 0, len(entries) // size
-        while low < high:
-            middle = (low + high) // 2
-            if unpack(entries, middle * size)[0] <= timestamp:
-                low = middle + 1
-            else:
-                high = middle
-        return self.entry(low - 1) if low else (NO_TIMESTAMP, self.base_offset)
+        slot = self.count_up_to(0, timestamp)
+        return self.entry(slot - 1) if slot else (NO_TIMESTAMP, self.base_offset)
 
     def truncate(self, offset: int) -> None:
         """Forget the entries at `offset` or beyond, and be able to grow."""
-        kept = len(self)
-        while kept and self.entry(kept - 1)[1] >= offset:
-            kept -= 1
-        self._entries = bytearray(self._entries[: kept * self.ENTRY.size])
+        self.keep(self.count_up_to(1, offset - 1 - self.base_offset))
         self._find_last()

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from ottla_broker.log.errors import CorruptFile
-
-Buffer = bytes | bytearray | memoryview
+from ottla_broker.log.index import Buffer, Entries
 
 
 class CompletedTransaction(NamedTuple):
@@ -91,22 +90,19 @@ class OpenTransactions:
         return unreplicated if undecided is None else min(undecided, unreplicated)
 
 
-class TransactionIndex:
-    """The aborted transactions whose markers lie in one segment; `entries` is the file's contents."""
+class TransactionIndex(Entries):
+    """The aborted transactions whose markers lie in one segment."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ()
 
-    ENTRY: Final = struct.Struct(">hqqqq")
+    ENTRY = struct.Struct(">hqqqq")
     VERSION: Final = 0
-
-    def __init__(self, entries: Buffer = b"") -> None:
-        self._entries: Buffer = entries if entries else bytearray()
+    _LAST_OFFSET: Final = 3  # the column with the offsets of the markers
 
     @classmethod
     def load(cls, base_offset: int, entries: Buffer) -> "TransactionIndex":
         """An index over stored entries; CorruptFile if they cannot belong to a segment with this base offset."""
-        if len(entries) % cls.ENTRY.size:
-            raise CorruptFile(f"The transaction index has {len(entries)} bytes, not a multiple of {cls.ENTRY.size}")
+        cls.check_size("transaction index", entries)
         index, last_marker = cls(entries), base_offset - 1
         for slot in range(len(index)):
             version, _, first, last, _ = cls.ENTRY.unpack_from(entries, slot * cls.ENTRY.size)
@@ -115,15 +111,8 @@ class TransactionIndex:
             last_marker = last
         return index
 
-    def __len__(self) -> int:
-        return len(self._entries) // self.ENTRY.size
-
     def __iter__(self) -> Iterator[AbortedEntry]:
         return (self.entry(slot) for slot in range(len(self)))
-
-    @property
-    def entries(self) -> Buffer:
-        return self._entries
 
     def entry(self, slot: int) -> AbortedEntry:
         _, *fields = self.ENTRY.unpack_from(self._entries, slot * self.ENTRY.size)
@@ -139,14 +128,7 @@ class TransactionIndex:
 
     def collect(self, start: int, end: int, into: list[AbortedTransaction]) -> bool:
         """Add the transactions that touch offsets in [start, end); True if no later segment can hold another."""
-        low, high = 0, len(self)
-        while low < high:  # markers come in rising order: skip those before `start`
-            middle = (low + high) // 2
-            if self.entry(middle).last_offset < start:
-                low = middle + 1
-            else:
-                high = middle
-        for slot in range(low, len(self)):
+        for slot in range(self.count_up_to(self._LAST_OFFSET, start - 1), len(self)):
             entry = self.entry(slot)
             if entry.first_offset < end:
                 into.append(AbortedTransaction(entry.producer_id, entry.first_offset))
@@ -156,7 +138,4 @@ class TransactionIndex:
 
     def truncate(self, offset: int) -> None:
         """Forget the markers at `offset` or beyond."""
-        kept = len(self)
-        while kept and self.entry(kept - 1).last_offset >= offset:
-            kept -= 1
-        self._entries = bytearray(self._entries[: kept * self.ENTRY.size])
+        self.keep(self.count_up_to(self._LAST_OFFSET, offset - 1))
