@@ -6,7 +6,7 @@ from ottla_broker import loggers
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import Alteration, Operation
 from ottla_broker.dispatch import RequestContext, handles
-from ottla_broker.handlers.alter_configs import resource_type
+from ottla_broker.handlers.alter_configs import check_times, resource_type
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.incremental_alter_configs import (
     AlterConfigsResource,
@@ -27,8 +27,7 @@ async def incremental_alter_configs(
             resource_type=resource.resource_type, resource_name=resource.resource_name
         )
         try:
-            if times[resource.resource_type, resource.resource_name] > 1:
-                raise KafkaError(ErrorCode.INVALID_REQUEST, "A resource is named more than once in one request")
+            check_times(times[resource.resource_type, resource.resource_name])
             await _alter(broker, resource, validate_only=request.validate_only)
         except KafkaError as error:
             response.error_code, response.error_message = error.code, error.message

@@ -326,5 +326,9 @@ def test_a_resource_that_is_altered_twice_in_a_request_is_refused(with_client: A
         )
         responses = (await client.ask(request, 1)).responses
         assert [response.error_code for response in responses] == [ErrorCode.INVALID_REQUEST] * 2
+        whole = alter_configs.AlterConfigsResource(resource_type=TOPIC, resource_name="t", configs=[])
+        everything = alter_configs.AlterConfigsRequest(resources=[whole, whole], validate_only=False)
+        responses = (await client.ask(everything, 2)).responses
+        assert [response.error_code for response in responses] == [ErrorCode.INVALID_REQUEST] * 2
 
     with_client(scenario)
