@@ -1,6 +1,8 @@
 """What the compatibility tests run against and with: two brokers, and a program for each family of clients."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from uuid import uuid4
 
 import pytest
@@ -12,11 +14,26 @@ from .programs import Client, Family, Program
 TIMEOUT_S = 30
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-compatibility", action="store_true", help="write what is seen into docs/compatibility.md")
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Broker]]:
+    """`running(name)` is the broker of that name, which is started when it is first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(name: str) -> Broker:
+            return stack.enter_context(BROKERS[name](tmp_path_factory.mktemp(name)))
+
+        yield start
+
+
 @pytest.fixture(scope="session", params=BROKERS)
-def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def broker(request: pytest.FixtureRequest, running: Callable[[str], Broker]) -> Broker:
     """The broker that the tests of a session share; each makes topics and groups of its own."""
-    with BROKERS[request.param](tmp_path_factory.mktemp(request.param)) as running:
-        yield running
+    return running(request.param)
 
 
 @pytest.fixture(scope="session")
