@@ -45,6 +45,8 @@ def alter(alterations: Sequence[Alteration], *, validate_only: bool) -> None:
             raise KafkaError(ErrorCode.INVALID_CONFIG, f"Logger {name} does not exist!")
         if operation is Operation.DELETE and name == ROOT:
             raise KafkaError(ErrorCode.INVALID_REQUEST, f"The level of the {ROOT} logger can be set, but not deleted")
+        if operation is Operation.SET and value is None:
+            raise KafkaError(ErrorCode.INVALID_REQUEST, f"Null value not supported for the level of {name}")
         if operation is Operation.SET and value not in _LEVELS:
             raise KafkaError(
                 ErrorCode.INVALID_CONFIG,

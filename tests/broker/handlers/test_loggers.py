@@ -70,6 +70,7 @@ def test_loggers_have_levels_that_change_at_once_and_go_back(with_client: Any) -
         (("ottla_broker.nowhere", SET, "INFO"), ErrorCode.INVALID_CONFIG),
         (("hypothesis", SET, "INFO"), ErrorCode.INVALID_CONFIG),
         (("root", DELETE, None), ErrorCode.INVALID_REQUEST),
+        (("root", SET, None), ErrorCode.INVALID_REQUEST),
         ((SERVER, APPEND, "INFO"), ErrorCode.INVALID_REQUEST),
     ],
 )
