@@ -14,8 +14,7 @@ from .answers import Difference, span
 from .questions.catalogue import QUESTIONS
 
 PATH = Path(__file__).parents[2] / "docs" / "compatibility.md"
-CLIENTS, VERSIONS, FEATURES = "Clients", "APIs and versions", "Features"
-SETTINGS, DIFFERENCES = "Settings that only Kafka's brokers show", "Differences in answers"
+CLIENTS, VERSIONS, FEATURES, DIFFERENCES = "Clients", "APIs and versions", "Features", "Differences in answers"
 
 # APIs of brokers that have no messages here.
 _OTHER_APIS = {

@@ -3,7 +3,7 @@
 import pytest
 
 from . import document
-from .document import CLIENTS, DIFFERENCES, FEATURES, SETTINGS, VERSIONS
+from .document import CLIENTS, DIFFERENCES, FEATURES, VERSIONS
 from .programs import FAMILIES
 from .questions.catalogue import QUESTIONS
 
@@ -13,7 +13,7 @@ def test_the_clients_are_those_that_the_tests_run_with() -> None:
     assert {row[0]: left_out for row, left_out in document.table(CLIENTS).reasons.items()} == lacks
 
 
-@pytest.mark.parametrize("heading", [VERSIONS, FEATURES, SETTINGS, DIFFERENCES])
+@pytest.mark.parametrize("heading", [VERSIONS, FEATURES, DIFFERENCES])
 def test_every_difference_has_a_reason(heading: str) -> None:
     for row, reason in document.table(heading).reasons.items():
         alike = heading in (VERSIONS, FEATURES) and row[-1] == row[-2]

@@ -49,15 +49,11 @@ def some_settings_of_a_broker(ask: Ask) -> None:
 def every_setting_of_a_broker(ask: Ask) -> None:
     """What kind of setting each is; which there are and how they are set is in lists of their own."""
     result = ask.quietly(described(ask, BROKER, "1"), ask.version).results[0]
-    kinds = {
-        setting.name: {
-            "config_type": setting.config_type,
-            "read_only": setting.read_only,
-            "is_sensitive": setting.is_sensitive,
-        }
-        for setting in result.configs
-    }
-    ask.answers.append(kinds)
+    ask.answers.append({setting.name: kind_of(setting) for setting in result.configs})
+
+
+def kind_of(setting: describe_configs.DescribeConfigsResourceResult) -> dict[str, int]:
+    return {name: getattr(setting, name) for name in ("config_type", "read_only", "is_sensitive")}
 
 
 @question(describe_configs.DescribeConfigsRequest)
@@ -90,7 +86,12 @@ def settings_that_brokers_share(ask: Ask) -> None:
 
 @question(describe_configs.DescribeConfigsRequest)
 def settings_of_loggers_and_client_metrics(ask: Ask) -> None:
-    ask(described(ask, BROKER_LOGGER, "1"))
+    """Only the root is a logger of both; how much it logs is a matter of how they were started."""
+    loggers = ask.quietly(described(ask, BROKER_LOGGER, "1"), ask.version).results[0].configs
+    (root,) = (logger for logger in loggers if logger.name == "root")
+    ask.answers.append(kind_of(root))
+    ask(described(ask, BROKER_LOGGER, "7"))
+    ask(described(ask, BROKER_LOGGER, ""))
     ask(described(ask, CLIENT_METRICS, "x"))
 
 
@@ -186,6 +187,24 @@ def settings_of_groups(ask: Ask) -> None:
         [("no.such.setting", SET, "1")],
     ):
         ask(alter(GROUP, group, *changes))
+
+
+@question(incremental_alter_configs.IncrementalAlterConfigsRequest)
+def levels_of_loggers(ask: Ask) -> None:
+    for name, changes in (
+        ("1", [("root", SET, "FATAL")]),
+        ("1", [("root", SET, "ERROR")]),
+        ("1", [("root", SET, "error")]),
+        ("1", [("root", SET, "LOUD")]),
+        ("1", [("root", SET, None)]),
+        ("1", [("root", APPEND, "INFO")]),
+        ("1", [("root", DELETE, None)]),
+        ("1", [("no such logger", SET, "INFO")]),
+        ("1", [("no such logger", DELETE, None)]),
+        ("7", [("root", SET, "ERROR")]),
+        ("", [("root", SET, "ERROR")]),
+    ):
+        ask(alter(BROKER_LOGGER, name, *changes))
 
 
 @question(incremental_alter_configs.IncrementalAlterConfigsRequest)
