@@ -30,8 +30,8 @@ _STRETCHES = 32
 _time = itemgetter(0)
 
 
-def buffer_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> StoreSpec:
-    """The store of one side."""
+def buffer_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any], definition: str) -> StoreSpec:
+    """The store of one side. How long its stretches of time are goes by the window, which `definition` says."""
     pack = msgspec.msgpack.Encoder().encode
     unpack = msgspec.msgpack.Decoder(int | list[tuple[int, bytes]]).decode
 
@@ -50,7 +50,7 @@ def buffer_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any]) -> S
         return stored if isinstance(stored, int) else [(time, value.decode(each)) for time, each in stored]
 
     spec = slot_spec(app_id, name, Codec("numbered", encode_key, decode_key), encode, decode)
-    return replace(spec, format=format_of("join buffer", key, value))
+    return replace(spec, format=format_of("join buffer", key, value, definition))
 
 
 class JoinBuffer:

@@ -52,7 +52,7 @@ def join_foreign(join: ForeignKeyJoin, result: Codec[Any]) -> Table[Any, Any]:
     responses: Topic[Any, Any] = _internal_topic(
         f"{graph.app_id}-{name}-subscription-response-topic", left.key_codec, Response
     )
-    store = subscriptions_spec(graph.app_id, join.store)
+    store = subscriptions_spec(graph.app_id, join)
     owner = f"foreign-key join {name!r}"
     subscribe, receive, answer, resolve = (
         f"{name}-subscription-{part}" for part in ("registration", "receive", "foreign", "resolver")

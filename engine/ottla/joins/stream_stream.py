@@ -107,11 +107,11 @@ def join_streams(
     step = name or graph.unique(f"{left.step.removeprefix('topic.')}-{label}-{right.step.removeprefix('topic.')}")
     join = StreamJoin(step, kind, window, joiner, unmatched == "close")
     stores = [
-        buffer_spec(graph.app_id, join.store(Side.LEFT), key, left_values),
-        buffer_spec(graph.app_id, join.store(Side.RIGHT), key, right_values),
+        buffer_spec(graph.app_id, join.store(Side.LEFT), key, left_values, str(window)),
+        buffer_spec(graph.app_id, join.store(Side.RIGHT), key, right_values, str(window)),
     ]
     if join.unmatched is not None:
-        stores.append(unmatched_spec(graph.app_id, join.unmatched, key, left_values, right_values))
+        stores.append(unmatched_spec(graph.app_id, join.unmatched, key, left_values, right_values, str(window)))
     for side, parent in ((Side.LEFT, left), (Side.RIGHT, right)):
         graph.add(
             join.store(side),

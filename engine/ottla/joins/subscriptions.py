@@ -15,6 +15,7 @@ from ottla.operators import call
 from ottla.processor import Processor, TaskContext, check_size
 from ottla.relations.change import ChangeStep
 from ottla.relations.views import Reader, Stamped
+from ottla.state.format import StoreFormat
 from ottla.state.store import StoreSpec
 from ottla.topic import Topic
 from ottla.transport.contract import Message, OutputRecord
@@ -276,7 +277,9 @@ class Resolve(Processor):
 _UNTOLD: Any = object()
 
 
-def subscriptions_spec(app_id: str, name: str) -> StoreSpec:
+def subscriptions_spec(app_id: str, join: ForeignKeyJoin) -> StoreSpec:
+    """The store of who asked for which foreign key."""
+    name = join.store
     return StoreSpec(
         name,
         f"{app_id}-{name}-changelog",
@@ -284,6 +287,7 @@ def subscriptions_spec(app_id: str, name: str) -> StoreSpec:
         _decode_subscriber,
         msgspec.msgpack.Encoder().encode,
         msgspec.msgpack.Decoder(_Subscribed).decode,
+        format=StoreFormat("subscriptions", f"{join.right.key_codec.name} and {join.left.key_codec.name}"),
     )
 
 

@@ -5,6 +5,7 @@ State is the values of the events of a side, time and key, under the time at whi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 from typing import Any
 
@@ -14,6 +15,7 @@ from ottla.agenda import Agenda
 from ottla.serdes import Codec
 from ottla.slots import STREAM_TIME, slot_spec
 from ottla.state.cache import StoreCache
+from ottla.state.format import StoreFormat
 from ottla.state.store import StoreSpec
 
 
@@ -30,8 +32,13 @@ Pending = tuple[int, Side, Any, Any]
 _NEVER = 1 << 62
 
 
-def unmatched_spec(app_id: str, name: str, key: Codec[Any], left: Codec[Any], right: Codec[Any]) -> StoreSpec:
-    """The store of unmatched events. `left` and `right` are the codecs of the values of the sides."""
+def unmatched_spec(
+    app_id: str, name: str, key: Codec[Any], left: Codec[Any], right: Codec[Any], definition: str
+) -> StoreSpec:
+    """The store of unmatched events. `left` and `right` are the codecs of the values of the sides.
+
+    When an event's window is over goes by the window, which `definition` says.
+    """
     pack = msgspec.msgpack.Encoder().encode
     unpack = msgspec.msgpack.Decoder(int | tuple[int, list[bytes]]).decode
     codecs = {Side.LEFT: left, Side.RIGHT: right}
@@ -56,7 +63,8 @@ def unmatched_spec(app_id: str, name: str, key: Codec[Any], left: Codec[Any], ri
         side = Side(stored[0])
         return side, [codecs[side].decode(value) for value in stored[1]]
 
-    return slot_spec(app_id, name, Codec("side and key", encode_key, decode_key), encode, decode)
+    spec = slot_spec(app_id, name, Codec("side and key", encode_key, decode_key), encode, decode)
+    return replace(spec, format=StoreFormat("unmatched of a join", key.name, definition=definition))
 
 
 class Unmatched:

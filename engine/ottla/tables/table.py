@@ -233,7 +233,15 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         """The store of the times of the entries, for those who join them: `TableSource` keeps it once one does."""
         name = f"{self.spec.name}-times"
         changelog = f"{self.spec.changelog.removesuffix('-changelog')}-times-changelog"
-        return StoreSpec(name, changelog, self.key_codec.encode, self.key_codec.decode, _TIME.encode, _TIME.decode)
+        return StoreSpec(
+            name,
+            changelog,
+            self.key_codec.encode,
+            self.key_codec.decode,
+            _TIME.encode,
+            _TIME.decode,
+            format=format_of("times of a table", self.key_codec, _TIME),
+        )
 
     def changing(self) -> tuple[Graph, str]:
         if self.graph is None:

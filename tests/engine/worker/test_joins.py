@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 import ottla
 from ottla.transport.errors import TransactionAbortedError
 
@@ -87,5 +89,46 @@ def test_streams_meet_across_workers_and_each_pair_once(play: Play) -> None:
                 await asyncio.sleep(0.1)
         await cluster.run_to_end(app())
         assert sorted(cluster.values("out")) == ["l+None", *["l+r"] * 29]
+
+    play(scenario)
+
+
+def test_a_window_does_not_change_under_what_waits_for_its_end(play: Play) -> None:
+    def app(within: float) -> ottla.App:
+        app = ottla.App("pairs")
+        left, right = (app.topic(name, key=str, value=str, partitions=1) for name in ("left", "right"))
+        app.stream(left).left_join(app.stream(right), paired, within=within, name="paired")
+        return app
+
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(app(within=60))
+        with pytest.raises(ottla.IncompatibleState, match="'paired-left': its definition was 'within 0:01:00 before"):
+            await cluster.run_to_end(app(within=90))
+
+    play(scenario)
+
+
+def test_a_table_with_entries_can_be_joined_later(play: Play) -> None:
+    def app(*, joined: bool) -> ottla.App:
+        app = ottla.App("shop")
+        left, right = (
+            app.Table(f"{name}s", source=app.topic(name, key=str, value=str, partitions=1))
+            for name in ("left", "right")
+        )
+        out = app.topic("out", key=str, value=str, partitions=1)
+        if joined:
+            left.join(right, paired, type=str).to_stream().to(out)
+        return app
+
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(app(joined=False))
+        cluster.send("left", ("a", "x"), at_ms=5_000)
+        await cluster.run_to_end(app(joined=False))
+        await cluster.run_to_end(app(joined=True))
+        # Given an entry whose time was not kept
+        cluster.send("right", ("a", "r"), at_ms=1_000)
+        await cluster.run_to_end(app(joined=True))
+        [message] = cluster.broker.messages("out")
+        assert (message.value(), message.timestamp()[1]) == (b"x+r", 1_000)
 
     play(scenario)
