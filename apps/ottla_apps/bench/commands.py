@@ -68,8 +68,9 @@ def broker(
     """The broker: throughput, small requests, latency, start and memory, many topics, idle connections."""
     listed = rows(QUICK if quick else Scale())
     chosen = choose(listed, only)
-    if not chosen:
-        raise typer.BadParameter(f"no row is named so; there are: {'; '.join(row.name for row in listed)}")
+    for part in only or []:
+        if not choose(listed, [part]):
+            raise typer.BadParameter(f"no row's name contains {part!r}: --list prints the names")
     if names:
         for row in chosen:
             typer.echo(row.name)
