@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import psutil
 import typer
 from rich.console import Console
 from rich.status import Status
@@ -75,21 +76,30 @@ def broker(
         for row in chosen:
             typer.echo(row.name)
         return
-    try:
-        report = measure_broker(chosen, against or [], 1 if quick else rounds)
-    except (RuntimeError, KafkaError, CommandError, OSError) as error:
-        typer.echo(f"ottla bench: {error}", err=True)
-        raise typer.Exit(1) from None
-    show(report, as_json=output is Format.JSON)
-
-
-def measure_broker(chosen: list[BrokerRow], peers: list[Peer], rounds: int) -> Report:
-    """Measures rows for Ottla and its peers in turn, showing which is at work.
-
-    Raises RuntimeError, KafkaError, CommandError or OSError for what stands in the way of a figure.
-    """
+    rounds = 1 if quick else rounds
     lines: list[Row] = []
     comparisons: list[Comparison] = []
+    problem: RuntimeError | None = None
+    try:
+        for measured, compared in measure_broker(chosen, against or [], rounds):
+            lines += measured
+            comparisons += compared
+    except RuntimeError as error:
+        problem = error
+    if lines or problem is None:
+        show(Report("broker", lines, rounds, comparisons), as_json=output is Format.JSON)
+    if problem is not None:
+        typer.echo(f"ottla bench: {problem}", err=True)
+        raise typer.Exit(1)
+
+
+def measure_broker(
+    chosen: list[BrokerRow], peers: list[Peer], rounds: int
+) -> Iterator[tuple[list[Row], list[Comparison]]]:
+    """Measures rows for Ottla and its peers in turn, showing which is at work; yields what came of each row.
+
+    Raises RuntimeError for what stands in the way of a figure.
+    """
     with stopped_in_order(), ExitStack() as stack, console.status("") as status:
         ottla, *others = taking_part = [
             stack.enter_context(contender) for contender in contenders(peers, console.print)
@@ -97,11 +107,16 @@ def measure_broker(chosen: list[BrokerRow], peers: list[Peer], rounds: int) -> R
         for number, row in enumerate(chosen, start=1):
             announce = partial(_announce, status, f"[{number}/{len(chosen)}] {row.name}")
             measures = {contender.name: partial(row.measure, contender) for contender in taking_part}
-            taken = alternate(measures, min(rounds, row.rounds), announce, warm_up=row.warm_up)
-            lines += [Row(row.name, contender, dict(figures)) for contender, figures in taken.items()]
-            for other in others:
-                comparisons += compare(row.name, taken[ottla.name], other.name, taken[other.name], GOALS)
-    return Report("broker", lines, rounds, comparisons)
+            try:
+                taken = alternate(measures, min(rounds, row.rounds), announce, warm_up=row.warm_up)
+            except (RuntimeError, KafkaError, CommandError, OSError, psutil.Error) as error:
+                raise RuntimeError(f"{status.status}: {error}") from error
+            compared = [
+                comparison
+                for other in others
+                for comparison in compare(row.name, taken[ottla.name], other.name, taken[other.name], GOALS)
+            ]
+            yield [Row(row.name, contender, dict(figures)) for contender, figures in taken.items()], compared
 
 
 @app.command("engine")

@@ -17,6 +17,7 @@ from ottla_apps.cli.wire_client import WireClient
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 120.0
+_SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED: the time for which a process's threads have run
 
 
 class ServerProcess:
@@ -67,9 +68,10 @@ class ServerProcess:
         self._log.close()
 
     def cpu_seconds(self) -> float:
-        """Processor time that the broker has used so far, user and system, all threads."""
-        times = self._ps().cpu_times()
-        return float(times.user + times.system)
+        """Processor time that the broker has used so far, user and system, all threads (Linux)."""
+        assert self._process is not None
+        # The clock of clock_getcpuclockid(3), to the nanosecond; /proc, and so psutil, counts in steps of 10 ms.
+        return time.clock_gettime((~self._process.pid << 3) | _SCHEDULER_CLOCK)
 
     def resident_mb(self) -> float:
         """Resident memory in MB (10^6 bytes)."""

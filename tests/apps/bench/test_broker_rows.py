@@ -108,6 +108,20 @@ def test_a_broker_that_cannot_be_measured_is_one_sentence(monkeypatch: pytest.Mo
     )
 
 
+def test_a_row_that_cannot_be_measured_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ottla_apps.bench.broker.startup.SETTLE_S", 0.0)
+    monkeypatch.setattr(BrokerProcess, "resident_mb", _no_such_process)
+
+    result = CliRunner().invoke(app, ["broker", "--only", "start"])
+
+    assert result.exit_code == 1
+    assert result.stderr == "ottla bench: [1/1] start: ottla: warm-up: the process is gone\n"
+
+
+def _no_such_process(_: BrokerProcess) -> float:
+    raise RuntimeError("the process is gone")
+
+
 def test_rows_can_be_listed_and_a_wrong_name_is_refused() -> None:
     listed = CliRunner().invoke(app, ["broker", "--list", "--only", "1 kb, 6"])
     wrong = CliRunner().invoke(app, ["broker", "--only", "start", "--only", "speed"])

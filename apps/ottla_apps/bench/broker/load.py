@@ -24,7 +24,7 @@ from ottla_wire.messages.metadata import MetadataRequest, MetadataRequestTopic, 
 from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData
 from ottla_wire.records import Compression, NewRecord, build_batch
 
-_LEADER_TIMEOUT_S = 60.0
+_LEADER_TIMEOUT_S = 300.0
 _WORDS = 400
 _LATEST = -1
 
