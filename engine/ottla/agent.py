@@ -103,6 +103,7 @@ class AgentDecorator(Generic[V]):
         batch: bool = False,
         concurrency: int = 1,
         errors: StepPolicy | None = None,
+        results: Codec[Any] | None = None,
     ) -> None:
         self._graph = graph
         self._source = source
@@ -113,6 +114,7 @@ class AgentDecorator(Generic[V]):
         self._batch = batch
         self._concurrency = concurrency
         self._errors = errors
+        self._results = results
 
     @overload
     def __call__(self, function: Callable[[Stream[V]], AsyncIterator[R]]) -> Agent[V, R]: ...
@@ -126,13 +128,19 @@ class AgentDecorator(Generic[V]):
     def __call__(self, function: Callable[[Taken[V]], list[R] | list[R | None] | None]) -> Agent[V, R]: ...
     def __call__(self, function: Callable[..., Any]) -> Agent[V, Any]:
         name = self._name or function.__name__
-        over_stream = inspect.isasyncgenfunction(function) or inspect.iscoroutinefunction(function)
+        written = inspect.unwrap(function)
+        over_stream = inspect.isasyncgenfunction(written) or inspect.iscoroutinefunction(written)
         self._check(name, over_stream)
         graph, source, whole = self._graph, self._source, self._batch
-        result = _result_type(function, over_stream=over_stream, whole=whole)
-        answers = codec_for(Any if result is None else result)
+        result = None if self._results is not None else _result_type(function, over_stream=over_stream, whole=whole)
+        answers = self._results or codec_for(Any if result is None else result)
         values = source.value_codec
-        takes = over_stream and values is not None and not whole and "take" in names_in(function)
+        takes = (
+            over_stream
+            and values is not None
+            and not whole
+            and not names_in(written).isdisjoint({"take", "take_events"})
+        )
         take_store = f"{name}-take" if takes else None
 
         def agent(context: TaskContext, step: str, check: Check | None = None) -> Processor:
@@ -168,7 +176,7 @@ class AgentDecorator(Generic[V]):
         )
         if self._errors is not None:
             graph.errors_at(name, self._errors)
-        stream: Stream[Any] = Stream(graph, name, source.key_codec, value_codec(result))
+        stream: Stream[Any] = Stream(graph, name, source.key_codec, self._results or value_codec(result))
         for sink in self._sink:
             _sink(stream, name, sink)
         return Agent(name, function, stream, self._topic, answers)

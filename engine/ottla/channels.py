@@ -173,11 +173,12 @@ class ChannelAgent(Asking[V, R]):
                 at.leave()
 
     async def _run(self, at: _At) -> None:
-        if inspect.isasyncgenfunction(self.function):
+        written = inspect.unwrap(self.function)
+        if inspect.isasyncgenfunction(written):
             async with aclosing(self.function(_ChannelStream(at))) as results:
                 async for result in results:
                     await self._hand_on(at, result)
-        elif inspect.iscoroutinefunction(self.function):
+        elif inspect.iscoroutinefunction(written):
             await self.function(_ChannelStream(at))
         else:
             while True:

@@ -6,6 +6,7 @@ import importlib
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 
 from ottla.app import App
 from ottla.errors import ConfigError, OttlaError
@@ -19,17 +20,7 @@ def load_app(target: str) -> App:
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
         raise ConfigError(f"{target!r} is not MODULE:APP, such as my_package.my_module:app")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise ConfigError(f"there is no module {error.name!r} in {here} or on the Python path") from None
-        raise ConfigError(_import_failure(module_name, error)) from error
-    except Exception as error:  # a module may raise anything
-        raise ConfigError(_import_failure(module_name, error)) from error
+    module = import_module(module_name)
     try:
         app = getattr(module, name)
     except AttributeError:
@@ -37,6 +28,21 @@ def load_app(target: str) -> App:
     if not isinstance(app, App):
         raise ConfigError(f"{target} is of type {type(app).__name__}, not an ottla.App{_apps_of(vars(module))}")
     return app
+
+
+def import_module(name: str) -> ModuleType:
+    """Imports a module, from the working directory too. Raises `ConfigError` when there is none, or it fails."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise ConfigError(f"there is no module {error.name!r} in {here} or on the Python path") from None
+        raise ConfigError(_import_failure(name, error)) from error
+    except Exception as error:  # a module may raise anything
+        raise ConfigError(_import_failure(name, error)) from error
 
 
 def _import_failure(module_name: str, error: Exception) -> str:

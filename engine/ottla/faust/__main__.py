@@ -1,0 +1,5 @@
+"""`python -m ottla.faust -A MODULE worker`."""
+
+from ottla.faust.commands import main
+
+main()

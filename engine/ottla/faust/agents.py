@@ -1,0 +1,152 @@
+"""Agents of a Faust app: declared at once, made Ottla's when the app is complete."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import ottla
+from ottla.agent import AgentDecorator
+from ottla.errors import TopologyError
+from ottla.faust.events import HeadersArg, headers_of, milliseconds
+from ottla.faust.streams import Stream, steps_of
+from ottla.faust.topics import Topic
+
+
+class Agent:
+    """An agent. Made by `App.agent`."""
+
+    def __init__(
+        self, app: Any, name: str, fun: Callable[..., Any], channel: Any, sink: Sequence[Any], concurrency: int
+    ) -> None:
+        if not (inspect.isasyncgenfunction(fun) or inspect.iscoroutinefunction(fun)):
+            raise TypeError(f"agent {name!r} must be an async function of its stream")
+        self.app = app
+        self.name = name
+        self.fun = fun
+        self.channel = channel
+        self._sink = list(sink)
+        self._concurrency = concurrency
+        self._made: Any = None
+        self.__doc__ = fun.__doc__
+
+    def __repr__(self) -> str:
+        return f"<Agent: {self.name}>"
+
+    def add_sink(self, sink: Any) -> None:
+        """Gives the results to one more topic, agent or function."""
+        if self._made is not None:
+            raise TopologyError(f"agent {self.name!r}: sinks cannot be added while the app runs")
+        if sink not in self._sink:
+            self._sink.append(sink)
+
+    def make(self) -> None:
+        """Declares the agent to Ottla. Called when everything else of the app is known."""
+        if isinstance(self.channel, ottla.Channel):
+            declare = self.app.declared.agent(
+                self.channel, name=self.name, sink=self._sinks(), concurrency=self._concurrency
+            )
+            self._made = declare(self._adapted())
+            return
+        topic = self.channel
+        stream, *others = (self.app.declared.stream(each) for each in topic.declared)
+        if others:
+            stream = stream.merge(*others)
+        for step in steps_of(self.app, self.fun):
+            stream = step(stream)
+        declare = AgentDecorator(
+            stream.graph,
+            stream,
+            topic.declared[0] if not others else None,
+            name=self.name,
+            sink=self._sinks(),
+            concurrency=self._concurrency,
+            results=self.app.value_codec(None),
+        )
+        self._made = declare(self._adapted())
+
+    def ready(self) -> Any:
+        """Ottla's agent."""
+        if self._made is None:
+            self.app.finalize()
+        return self._made
+
+    async def send(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        reply_to: Any = None,
+        force: bool = False,  # noqa: ARG002 - see Topic.send
+    ) -> None:
+        """Sends an event to the agent's topic or channel."""
+        options: dict[str, Any] = {} if partition is None else {"partition": partition}
+        if reply_to is not None:
+            options["reply_to"] = (
+                reply_to.ready() if isinstance(reply_to, Agent) else self.app.as_topic(reply_to).one("")
+            )
+        await self.ready().send(
+            key=key, value=value, timestamp=milliseconds(timestamp), headers=headers_of(headers), **options
+        )
+
+    async def cast(self, value: Any = None, **options: Any) -> None:
+        """Sends an event to the agent, and expects no answer."""
+        await self.send(value=value, **options)
+
+    async def ask(
+        self,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+    ) -> Any:
+        """Sends an event to the agent, and returns the first thing it yields for it."""
+        return await self.ready().ask(
+            value, key=key, partition=partition, timestamp=milliseconds(timestamp), headers=headers_of(headers)
+        )
+
+    def map(self, values: Any, key: Any = None) -> AsyncIterator[Any]:
+        """Asks with each value, and yields the answers as they arrive."""
+        answers: AsyncIterator[Any] = self.ready().map(values, key)
+        return answers
+
+    def kvmap(self, items: Any) -> AsyncIterator[Any]:
+        """Asks with each (key, value) pair, and yields the answers as they arrive."""
+        answers: AsyncIterator[Any] = self.ready().kvmap(items)
+        return answers
+
+    async def join(self, values: Any, key: Any = None) -> list[Any]:
+        """Asks with each value, and returns the answers in their order."""
+        answers: list[Any] = await self.ready().join(values, key)
+        return answers
+
+    async def kvjoin(self, items: Any) -> list[Any]:
+        """Asks with each (key, value) pair, and returns the answers in their order."""
+        answers: list[Any] = await self.ready().kvjoin(items)
+        return answers
+
+    def _sinks(self) -> list[Any]:
+        return [self._sink_of(sink) for sink in self._sink]
+
+    def _sink_of(self, sink: Any) -> Any:
+        if isinstance(sink, Agent):
+            return sink.channel.one("sent to") if isinstance(sink.channel, Topic) else sink.channel
+        return sink.one("sent to") if isinstance(sink, Topic) else sink
+
+    def _adapted(self) -> Callable[..., Any]:
+        """The function over Ottla's stream. It passes for the user's own, so that tables are found in its code."""
+
+        app, fun = self.app, self.fun
+
+        @functools.wraps(fun)
+        def function(running: ottla.Stream[Any]) -> Any:
+            return fun(Stream(app, running))
+
+        return function

@@ -1,0 +1,313 @@
+"""`faust.App`: what a Faust app declares, on an `ottla.App` of its own."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta, tzinfo
+from typing import Any
+
+import ottla
+from ottla.errors import ConfigError, TopologyError
+from ottla.faust.agents import Agent
+from ottla.faust.codecs import CodecArg, codec_of
+from ottla.faust.events import Event, HeadersArg, headers_of, milliseconds
+from ottla.faust.settings import settings
+from ottla.faust.signals import Signals
+from ottla.faust.topics import Topic
+from ottla.serdes import Codec
+
+_REFUSED = {
+    "page": "write the page with Ottla's web views",
+    "table_route": "Ottla routes look-ups to the worker that has the key",
+    "topic_route": "Ottla routes look-ups to the worker that has the key",
+    "service": "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown",
+    "GlobalTable": "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)",
+    "SetGlobalTable": "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)",
+    "stream": "a stream is iterated by an agent; operators are declared on app.ottla.stream(topic)",
+    "on_partitions_assigned": "workers keep their tasks while others come and go",
+    "on_partitions_revoked": "workers keep their tasks while others come and go",
+    "on_rebalance_complete": "workers keep their tasks while others come and go",
+}
+
+
+class App(Signals):
+    """A Faust app. Options are Faust's (`settings.py`); `app.ottla` is the `ottla.App` it becomes."""
+
+    def __init__(self, id: str, **options: Any) -> None:  # noqa: A002 - Faust's name
+        super().__init__()
+        self.conf = settings(id, options)
+        self.declared = ottla.App(self.conf.app_id, **self.conf.for_ottla())
+        self._agents: dict[str, Agent] = {}
+        self._topics: dict[str, Topic] = {}
+        self.commands: dict[str, Any] = {}
+        self._finalized = False
+
+    def __repr__(self) -> str:
+        return f"<App: {self.conf.app_id}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _REFUSED:
+            raise TopologyError(f"app.{name} is not part of Ottla's Faust facade: {_REFUSED[name]}")
+        raise AttributeError(f"faust.App has no {name!r}")
+
+    # -- what is declared
+
+    def topic(
+        self,
+        *topics: str,
+        key_type: Any = None,
+        value_type: Any = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        schema: Any = None,
+        partitions: int | None = None,
+        internal: bool = False,
+        retention: Any = None,
+        compacting: bool | None = None,
+        deleting: bool | None = None,
+        config: dict[str, Any] | None = None,
+        pattern: Any = None,
+        replicas: int | None = None,  # noqa: ARG002 - the cluster's default
+        acks: bool = True,  # noqa: ARG002 - always
+        allow_empty: bool | None = None,  # noqa: ARG002 - a null value is None whatever the type
+        has_prefix: bool = False,  # noqa: ARG002 - of Faust's own use
+    ) -> Topic:
+        """Declares a topic, or several that are read as one stream."""
+        if pattern is not None:
+            raise ConfigError("app.topic(pattern=) has no meaning under Ottla: name the topics")
+        if not topics:
+            raise ConfigError("app.topic() takes the names of topics")
+        if schema is not None:
+            key_type, value_type = key_type or schema.key_type, value_type or schema.value_type
+            key_serializer = key_serializer or schema.key_serializer
+            value_serializer = value_serializer or schema.value_serializer
+        topic_config = {name: str(value) for name, value in (config or {}).items()}
+        if retention is not None:
+            seconds = retention.total_seconds() if isinstance(retention, timedelta) else retention
+            topic_config["retention.ms"] = str(int(seconds * 1000))
+        if compacting or deleting:
+            topic_config["cleanup.policy"] = ",".join(["compact"] * bool(compacting) + ["delete"] * bool(deleting))
+        declared = [
+            self.declared.topic(
+                name,
+                key=codec_of(key_type, key_serializer or self.conf.key_serializer),
+                value=codec_of(value_type, value_serializer or self.conf.value_serializer),
+                partitions=partitions or (self.conf.topic_partitions if internal else None),
+                config=topic_config,
+            )
+            for name in topics
+        ]
+        topic = Topic(self, declared, key_type, value_type)
+        if len(topics) == 1:
+            self._topics[topics[0]] = topic
+        return topic
+
+    def channel(self, *, maxsize: int | None = None, **_: Any) -> ottla.Channel[Any]:
+        """A stream in memory. One without a bound has room for a thousand events."""
+        return self.declared.channel(maxsize=maxsize or 1_000)
+
+    def agent(
+        self,
+        channel: Any = None,
+        *,
+        name: str | None = None,
+        concurrency: int = 1,
+        sink: Iterable[Any] | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        isolated_partitions: bool = False,  # noqa: ARG002 - they always are
+        use_reply_headers: bool = True,  # noqa: ARG002 - always
+        supervisor_strategy: Any = None,  # noqa: ARG002 - an agent that raises begins anew
+        **options: Any,
+    ) -> Callable[[Callable[..., Any]], Agent]:
+        """Declares the async function below as an agent over a topic, a channel, or a topic of its own."""
+
+        def declare(fun: Callable[..., Any]) -> Agent:
+            label = name or fun.__name__
+            if label in self._agents:
+                raise ottla.DuplicateName(f"there are two agents named {label!r}; give one of them name=")
+            reads = channel
+            if reads is None or isinstance(reads, str):
+                own = reads or f"{self.conf.app_id}-{label}"
+                reads = self.topic(own, internal=True, key_type=key_type, value_type=value_type, **options)
+            self._agents[label] = Agent(self, label, fun, reads, list(sink or ()), concurrency)
+            return self._agents[label]
+
+        return declare
+
+    def Table(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        default: Callable[[], Any] | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        partitions: int | None = None,
+        window: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Declares a table."""
+        _only(f"table {name!r}", options, {"help", "use_partitioner", "extra_topic_configs", "recover_callbacks"})
+        table = self.declared.Table(
+            name,
+            key=None if key_type is None else codec_of(key_type, "json"),
+            value=self.value_codec(value_type),
+            default=default,
+            partitions=partitions,
+        )
+        return table if window is None else window.on(table)
+
+    def SetTable(self, name: str, *, key_type: Any = None, value_type: Any = None, **options: Any) -> Any:  # noqa: N802
+        """Declares a table of sets."""
+        _only(f"set table {name!r}", options, {"help", "start_manager", "manager_topic_name", "manager_topic_suffix"})
+        key = None if key_type is None else codec_of(key_type, "json")
+        value = Any if value_type is None else codec_of(value_type, "json")
+        return self.declared.SetTable(name, key=key, value=value)
+
+    def timer(
+        self,
+        interval: Any,
+        on_leader: bool = False,
+        traced: bool = True,  # noqa: ARG002 - no tracing
+        name: str | None = None,
+        max_drift_correction: float = 0.1,  # noqa: ARG002 - a timer keeps its beat
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Calls the function below every so many seconds."""
+        return lambda fun: self.declared.timer(interval, on_leader=on_leader, name=name)(self._of_app(fun))
+
+    def crontab(
+        self,
+        cron_format: str,
+        *,
+        timezone: tzinfo | None = None,
+        on_leader: bool = False,
+        traced: bool = True,  # noqa: ARG002 - no tracing
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Calls the function below at the times of a cron expression: on every worker, unless `on_leader`."""
+        zone = timezone or self.conf.timezone
+        return lambda fun: self.declared.crontab(cron_format, timezone=zone, on_leader=on_leader)(self._of_app(fun))
+
+    def task(
+        self,
+        fun: Callable[..., Any] | None = None,
+        *,
+        on_leader: bool = False,
+        traced: bool = True,  # noqa: ARG002 - no tracing
+    ) -> Any:
+        """Calls the function below when a worker is ready."""
+
+        def declare(fun: Callable[..., Any]) -> Any:
+            return self.declared.task(on_leader=on_leader, name=fun.__name__)(self._of_app(fun))
+
+        return declare if fun is None else declare(fun)
+
+    def command(self, *options: Any, name: str | None = None, **_: Any) -> Any:
+        """Declares the function below as a command. `options` are click's."""
+
+        def declare(fun: Callable[..., Any]) -> Any:
+            for option in reversed(options):
+                fun = option(fun)
+            self.commands[(name or fun.__name__).replace("_", "-")] = fun
+            return fun
+
+        return declare
+
+    # -- what runs
+
+    @property
+    def ottla(self) -> ottla.App:
+        """The app as Ottla runs it: for `app.ottla.test()`, streams, windows and joins. Nothing more can be declared by
+        Faust's words once it was asked for."""
+        self.finalize()
+        return self.declared
+
+    @property
+    def agents(self) -> dict[str, Agent]:
+        return self._agents
+
+    def finalize(self) -> None:
+        """Makes what was declared Ottla's."""
+        if self._finalized:
+            return
+        self._finalized = True
+        self._discover()
+        self.emit_configured()
+        for function in self.on_worker_init.functions:
+            self.declared.on_start(lambda function=function: function(self))
+        for function in self.on_before_shutdown.functions:
+            self.declared.on_stop(lambda function=function: function(self))
+        for agent in self._agents.values():
+            agent.make()
+
+    async def send(
+        self,
+        channel: Any,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+    ) -> None:
+        """Sends an event to a topic, agent or channel."""
+        options: dict[str, Any] = {} if partition is None else {"partition": partition}
+        if isinstance(channel, ottla.Channel):
+            await channel.send(key=key, value=value, timestamp=milliseconds(timestamp), headers=headers_of(headers))
+            return
+        sent_to = channel if isinstance(channel, Agent) else self.as_topic(channel)
+        await sent_to.send(key=key, value=value, timestamp=timestamp, headers=headers, **options)
+
+    def main(self) -> None:
+        """Runs what the command line says: the last line of a script."""
+        from ottla.faust.commands import run
+
+        run(self)
+
+    def current_event(self) -> Event | None:
+        """The event that the agent is at whose code is running."""
+        event = ottla.current_event()
+        return None if event is None else Event(self, event)
+
+    # -- for the rest of the facade
+
+    def value_codec(self, type_: Any) -> Codec[Any]:
+        return codec_of(type_, "json")
+
+    def as_topic(self, channel: Any) -> Topic:
+        """The topic of that name, or the topic itself."""
+        if isinstance(channel, Topic):
+            return channel
+        if isinstance(channel, Agent) and isinstance(channel.channel, Topic):
+            return channel.channel
+        if not isinstance(channel, str):
+            raise TopologyError(f"{channel!r} must be a topic, or the name of one")
+        return self._topics[channel] if channel in self._topics else self.topic(channel)
+
+    def destination(self, channel: Any) -> Any:
+        """What an event is sent to, in Ottla's words."""
+        if isinstance(channel, Agent):
+            return channel.ready()
+        return channel if isinstance(channel, ottla.Channel) else self.as_topic(channel).one("sent to")
+
+    def _of_app(self, fun: Callable[..., Any]) -> Callable[..., Any]:
+        """The function with this app for the argument that some take."""
+        if not inspect.signature(fun).parameters:
+            return fun
+        return functools.wraps(fun)(lambda _: fun(self))
+
+    def _discover(self) -> None:
+        modules = self.conf.autodiscover
+        if modules is True:
+            raise ConfigError(
+                "faust.App(autodiscover=True) cannot be had: name the modules, autodiscover=['shop.agents']"
+            )
+        for module in modules or ():
+            importlib.import_module(module)
+
+
+def _only(what: str, options: dict[str, Any], known: Sequence[str] | set[str]) -> None:
+    unknown = options.keys() - set(known)
+    if unknown:
+        raise ConfigError(f"{what}: {min(unknown)}= is not part of Ottla's Faust facade")

@@ -1,0 +1,129 @@
+"""The command line of a Faust app: `python shop.py worker -l info`, or `python -m ottla.faust -A shop worker -l
+info`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Any
+
+import click
+
+from ottla.errors import ConfigError, OttlaError, TopologyError
+from ottla.faust.app import App
+from ottla.jobs import call
+from ottla.loading import import_module
+
+
+def run(app: App, arguments: list[str] | None = None) -> None:
+    """Runs a command of the app, and exits."""
+    _group(app)(args=arguments, prog_name=sys.argv[0])
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True}, add_help_option=False)
+@click.option("-A", "--app", "target", metavar="MODULE[:APP]", required=True)
+@click.pass_context
+def main(context: click.Context, target: str) -> None:
+    """What `faust -A MODULE` does."""
+    try:
+        app = find_app(target)
+    except ConfigError as error:
+        click.echo(f"faust: {error}", err=True)
+        context.exit(2)
+    run(app, context.args)
+
+
+def find_app(target: str) -> App:
+    """The app of a module: its only one, or the one that is named. Raises `ConfigError`."""
+    name, _, attribute = target.partition(":")
+    module = import_module(name)
+    apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
+    if attribute:
+        if attribute not in apps:
+            raise ConfigError(f"module {name!r} has no faust.App {attribute!r}")
+        return apps[attribute]
+    if "app" in apps:
+        return apps["app"]
+    if len(apps) != 1:
+        raise ConfigError(f"module {name!r} has {len(apps)} apps; name one, as in {name}:app")
+    return next(iter(apps.values()))
+
+
+def _group(app: App) -> click.Group:
+    commands: dict[str, click.Command] = {"worker": _worker(app), "agents": _agents(app), "send": _send(app)}
+    for name, function in app.commands.items():
+        parameters = list(getattr(function, "__click_params__", ()))[::-1]
+        commands[name] = click.Command(
+            name, params=parameters, callback=_as_client(app, function), help=function.__doc__
+        )
+    return click.Group("faust", commands=commands, help=f"Commands of {app.conf.app_id}.")
+
+
+def _worker(app: App) -> click.Command:
+    @click.command("worker")
+    @click.option("-l", "--loglevel", default="warning", show_default=True)
+    @click.option("--without-web", is_flag=True, help="Taken for Faust's sake.")
+    @click.option("-p", "--web-port", type=int, help="Taken for Faust's sake.")
+    @click.option("--until-end", is_flag=True, help="Process what the topics hold now, commit and exit.")
+    def worker(loglevel: str, until_end: bool, **_: Any) -> None:
+        """Run a worker."""
+        from ottla.launch import run_worker
+
+        logging.basicConfig(level=loglevel.upper(), stream=sys.stderr)
+        try:
+            ottla_app = app.ottla
+            run_worker(ottla_app.topology, ottla_app.config, until_end=until_end, jobs=ottla_app.jobs)
+        except (ConfigError, TopologyError) as error:
+            _refuse(error, 2)
+        except OttlaError as error:
+            _refuse(error, 1)
+
+    return worker
+
+
+def _agents(app: App) -> click.Command:
+    @click.command("agents")
+    def agents() -> None:
+        """List the agents."""
+        for agent in app.agents.values():
+            click.echo(f"{agent.name}\t{agent.channel!r}\t{(agent.fun.__doc__ or '').strip()}")
+
+    return agents
+
+
+def _send(app: App) -> click.Command:
+    @click.command("send")
+    @click.argument("entity")
+    @click.argument("value")
+    @click.option("-k", "--key")
+    def send(entity: str, value: str, key: str | None) -> None:
+        """Send a value, as JSON, to a topic or to an agent (@name)."""
+        import orjson
+
+        async def deliver() -> None:
+            to = app.agents[entity[1:]] if entity.startswith("@") else app.as_topic(entity)
+            await to.send(key=key, value=orjson.loads(value))
+
+        _as_client(app, deliver)()
+
+    return send
+
+
+def _as_client(app: App, function: Any) -> Any:
+    async def in_client(**options: Any) -> None:
+        async with app.ottla.client():
+            await call(lambda: function(**options))
+
+    def run_it(**options: Any) -> None:
+        try:
+            asyncio.run(in_client(**options))
+        except OttlaError as error:
+            _refuse(error, 1)
+
+    return run_it
+
+
+def _refuse(error: OttlaError, status: int) -> None:
+    click.echo(f"faust: {error}", err=True)
+    sys.exit(status)

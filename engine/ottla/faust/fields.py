@@ -1,0 +1,243 @@
+"""The fields of a Record: what they are called, what serialized values become, what is valid.
+
+A field of a class is a `FieldDescriptor`, which `group_by` takes; the field of an instance is a plain attribute.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from operator import attrgetter
+from typing import Any, Union, get_args, get_origin
+
+Convert = Callable[[Any], Any]
+
+
+class ValidationError(Exception):
+    """The value of a field is not what the model says."""
+
+    def __init__(self, reason: str, *, field: FieldDescriptor) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
+
+
+@dataclass(eq=False, repr=False)
+class FieldDescriptor:
+    """A field of a model. `Order.account` is one; `order.account` is the value."""
+
+    default: Any = None
+    required: bool = True
+    input_name: str = ""
+    output_name: str = ""
+    coerce: bool | None = None
+    exclude: bool = False
+    date_parser: Callable[[Any], datetime] | None = None
+    field: str = ""
+    type: Any = None
+    model: Any = None
+    convert: Convert | None = None
+
+    def __repr__(self) -> str:
+        default = "" if self.required else f" = {self.default!r}"
+        return f"<{type(self).__name__}: {self.ident}: {getattr(self.type, '__name__', self.type)}{default}>"
+
+    def attach(self, model: Any, name: str, type_: Any) -> None:
+        """The field is that of a model now."""
+        self.model, self.field, self.type = model, name, type_
+        self.input_name = self.input_name or name
+        self.output_name = self.output_name or self.input_name
+
+    def __get__(self, instance: object, owner: type) -> FieldDescriptor:
+        # Not a data descriptor: the value in an instance's dict comes first, at the speed of a plain attribute.
+        if instance is None:
+            return self
+        raise AttributeError(self.field)
+
+    @property
+    def ident(self) -> str:
+        return f"{self.model.__name__}.{self.field}"
+
+    def getattr(self, obj: Any) -> Any:
+        """The field's value in an object."""
+        return attrgetter(self.field)(obj)
+
+    def errors(self, value: Any) -> Iterator[ValidationError]:
+        """What is wrong with a value."""
+        if value is None:
+            if self.required:
+                yield ValidationError(f"{self.field} is required", field=self)
+            return
+        expected = plain_type(self.type)
+        if isinstance(expected, type) and not isinstance(value, (expected, int) if expected is float else expected):
+            reason = f"{self.field} is not correct type for {self.ident}, got {type(value).__name__}"
+            yield ValidationError(reason, field=self)
+        else:
+            yield from (ValidationError(f"{self.field} {reason}", field=self) for reason in self.reasons(value))
+
+    def reasons(self, value: Any) -> Iterator[str]:  # noqa: ARG002 - kinds of fields use it
+        """Why a value of the right type is not valid."""
+        yield from ()
+
+
+class BooleanField(FieldDescriptor):
+    """A bool."""
+
+
+@dataclass(eq=False, repr=False)
+class NumberField(FieldDescriptor):
+    """A number within bounds."""
+
+    max_value: Any = None
+    min_value: Any = None
+
+    def reasons(self, value: Any) -> Iterator[str]:
+        if self.max_value is not None and value > self.max_value:
+            yield f"cannot be more than {self.max_value}"
+        if self.min_value is not None and value < self.min_value:
+            yield f"must be at least {self.min_value}"
+
+
+class IntegerField(NumberField):
+    """An int within bounds."""
+
+
+class FloatField(NumberField):
+    """A float within bounds."""
+
+
+@dataclass(eq=False, repr=False)
+class DecimalField(NumberField):
+    """A finite Decimal of so many digits."""
+
+    max_digits: int | None = None
+    max_decimal_places: int | None = None
+
+    def reasons(self, value: Any) -> Iterator[str]:
+        if not value.is_finite():
+            yield "must be finite"
+            return
+        yield from super().reasons(value)
+        digits, exponent = value.as_tuple().digits, -value.as_tuple().exponent
+        if self.max_decimal_places is not None and exponent > self.max_decimal_places:
+            yield f"must have at most {self.max_decimal_places} decimal places"
+        if self.max_digits is not None and len(digits) > self.max_digits:
+            yield f"must have at most {self.max_digits} digits"
+
+
+@dataclass(eq=False, repr=False)
+class StringField(FieldDescriptor):
+    """A text of some length."""
+
+    max_length: int | None = None
+    min_length: int | None = None
+    trim_whitespace: bool = False
+    allow_blank: bool = False
+
+    def reasons(self, value: Any) -> Iterator[str]:
+        if not value and not self.allow_blank:
+            yield "cannot be left blank"
+        if self.max_length is not None and len(value) > self.max_length:
+            yield f"cannot be longer than {self.max_length}"
+        if self.min_length is not None and len(value) < self.min_length:
+            yield f"must be at least {self.min_length} long"
+
+
+class BytesField(StringField):
+    """Bytes of some length."""
+
+
+class DatetimeField(FieldDescriptor):
+    """A datetime, written in ISO 8601."""
+
+
+def converter(
+    type_: Any,
+    model: Callable[[Any], Convert | None],
+    *,
+    coerce: bool,
+    isodates: bool,
+    decimals: bool,
+    coercions: Mapping[Any, Convert],
+    date_parser: Callable[[Any], datetime] | None,
+) -> Convert | None:
+    """What makes a value of the type of a serialized one; None if it stays as it is. `model` knows the models."""
+
+    def inner(of: Any) -> Convert | None:
+        return converter(
+            of, model, coerce=coerce, isodates=isodates, decimals=decimals, coercions=coercions, date_parser=date_parser
+        )
+
+    origin, arguments = get_origin(type_), get_args(type_)
+    if origin in (Union, types.UnionType):
+        options = [each for each in arguments if each is not type(None)]
+        if len(options) > 1:
+            return model(type_)
+        return _unless_none(inner(options[0]))
+    if origin is not None and isinstance(origin, type):
+        return _of_collection(origin, arguments, inner)
+    if not isinstance(type_, type):
+        return None
+    for of, convert in coercions.items():
+        if issubclass(type_, of):
+            return lambda value: value if isinstance(value, type_) else convert(value)
+    if (found := model(type_)) is not None:
+        return found
+    if issubclass(type_, Enum):
+        return type_
+    if type_ is datetime:
+        return _parser(date_parser or datetime.fromisoformat) if isodates or coerce or date_parser else None
+    if type_ is Decimal:
+        return Decimal if decimals or coerce else None
+    if coerce and type_ in (int, float, bool):
+        return type_
+    if coerce and type_ is str:
+        return lambda value: value.decode() if isinstance(value, bytes) else str(value)
+    if coerce and type_ is bytes:
+        return lambda value: value.encode() if isinstance(value, str) else bytes(value)
+    return None
+
+
+def _of_collection(origin: type, arguments: tuple[Any, ...], inner: Callable[[Any], Convert | None]) -> Convert | None:
+    if issubclass(origin, Mapping):
+        key, value = (inner(each) for each in arguments)
+        if key is None and value is None:
+            return None
+        keep = _same
+        return lambda data: {(key or keep)(name): (value or keep)(each) for name, each in data.items()}
+    if issubclass(origin, tuple):
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            every = inner(arguments[0]) or _same
+            return lambda data: tuple(map(every, data))
+        each_of = [inner(each) or _same for each in arguments]
+        return lambda data: tuple(convert(each) for convert, each in zip(each_of, data, strict=True))
+    element = inner(arguments[0]) if arguments else None
+    make = origin if issubclass(origin, (set, frozenset, list)) else list
+    if element is None and make is list:
+        return None
+    return lambda data: make(map(element or _same, data))
+
+
+def plain_type(type_: Any) -> Any:
+    """The class that values of the type are of; None where that is more than one."""
+    origin = get_origin(type_)
+    if origin in (Union, types.UnionType):
+        options = [each for each in get_args(type_) if each is not type(None)]
+        return plain_type(options[0]) if len(options) == 1 else None
+    return type_ if origin is None else origin
+
+
+def _parser(parse: Callable[[Any], datetime]) -> Convert:
+    return lambda value: value if isinstance(value, datetime) else parse(value)
+
+
+def _unless_none(convert: Convert | None) -> Convert | None:
+    return None if convert is None else lambda value: None if value is None else convert(value)
+
+
+def _same(value: Any) -> Any:
+    return value

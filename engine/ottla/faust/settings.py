@@ -1,0 +1,154 @@
+"""The options of a Faust app: those that say something to Ottla, those that need not be said, those that cannot be
+had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+from ottla.errors import ConfigError
+
+NOT_NEEDED: Mapping[str, str] = {
+    "agent_supervisor": "an agent that raises begins anew with the next event",
+    "broker_api_version": "librdkafka asks the broker",
+    "broker_check_crcs": "always checked",
+    "broker_client_id": "made of the app's id",
+    "broker_commit_every": "commits go by time",
+    "broker_commit_livelock_soft_timeout": "commits cannot livelock",
+    "broker_consumer": "there is one client library",
+    "broker_heartbeat_interval": "follows the session timeout",
+    "broker_max_poll_interval": "polls do not wait for agents",
+    "broker_max_poll_records": "as many are polled as are processed in half a commit interval",
+    "broker_producer": "there is one client library",
+    "broker_rebalance_timeout": "workers go on while others come and go",
+    "broker_request_timeout": "librdkafka's",
+    "broker_session_timeout": "ten seconds",
+    "cache": "web caches are not part of this facade",
+    "canonical_url": "the web server is Ottla's own",
+    "consumer_group_instance_id": "made of the worker's place in the state directory",
+    "debug": "use --loglevel debug",
+    "env_prefix": "options come from code",
+    "logging_config": "configure logging before app.main()",
+    "loghandlers": "configure logging before app.main()",
+    "origin": "modules are imported by name",
+    "producer_acks": "all",
+    "producer_linger_ms": "five milliseconds",
+    "producer_max_batch_size": "a megabyte",
+    "producer_threaded": "librdkafka has threads of its own",
+    "reply_create_topic": "created when something is asked",
+    "reply_expires": "an hour",
+    "stream_buffer_maxsize": "no queue stands between the broker and an agent",
+    "stream_processing_timeout": "a task that is held up is named in the log",
+    "stream_publish_on_commit": "what is sent always commits with the offsets",
+    "stream_recovery_delay": "recovery does not wait",
+    "stream_wait_empty": "a stop commits what is done",
+    "table_cleanup_interval": "windows expire with each commit",
+    "table_key_index_size": "windows have an index in the store",
+    "tabledir": "part of the state directory",
+    "topic_allow_declare": "topics with partitions= are created",
+    "topic_disable_leader": "the leader's topic is made when something needs it",
+    "topic_replication_factor": "the cluster's default",
+    "web": "the web server is Ottla's own",
+    "web_bind": "the web server is Ottla's own",
+    "web_enabled": "the web server is Ottla's own",
+    "web_host": "the web server is Ottla's own",
+    "web_in_thread": "the web server is Ottla's own",
+    "web_port": "the web server is Ottla's own",
+    "web_transport": "the web server is Ottla's own",
+    "worker_redirect_stdouts": "stdout stays stdout",
+    "worker_redirect_stdouts_level": "stdout stays stdout",
+}
+"""Options that are taken and change nothing, each with the reason."""
+
+REFUSED: Mapping[str, str] = {
+    "broker_credentials": "give broker_options= with librdkafka's names, such as sasl.username",
+    "ssl_context": "give broker_options= with librdkafka's names, such as ssl.ca.location",
+    "consumer_auto_offset_reset": "an app without committed offsets begins at the log's start",
+    "producer_partitioner": "keys are partitioned by murmur2, as Java's clients and Faust's default do",
+    "producer_compression_type": "give broker_options={'compression.type': ...}",
+    "producer_max_request_size": "give broker_options={'message.max.bytes': ...}",
+    "reply_to": "answers come through the topic APP-replies",
+    "reply_to_prefix": "answers come through the topic APP-replies",
+    "id_format": "an app of version 2 is ID-v2",
+    "url": "give broker=",
+}
+"""Options that would change something here, and what to do instead."""
+
+
+@dataclass
+class Settings:
+    """`app.conf`: the options, as far as they mean something."""
+
+    id: str
+    broker: str = "kafka://localhost:9092"
+    store: str = "memory"
+    datadir: Path = Path(".ottla")
+    version: int = 1
+    processing_guarantee: str = "exactly_once"
+    broker_commit_interval: float = 0.1
+    key_serializer: Any = "raw"
+    value_serializer: Any = "json"
+    topic_partitions: int = 8
+    table_standby_replicas: int = 0
+    timezone: tzinfo | None = None
+    autodiscover: Any = False
+    broker_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def app_id(self) -> str:
+        return self.id if self.version <= 1 else f"{self.id}-v{self.version}"
+
+    def for_ottla(self) -> dict[str, Any]:
+        """The options of the `ottla.App`."""
+        return {
+            "broker": self.broker,
+            "store": self.store,
+            "state_dir": self.datadir,
+            "processing_guarantee": self.processing_guarantee,
+            "commit_interval": timedelta(seconds=self.broker_commit_interval),
+            "standbys": self.table_standby_replicas,
+            "broker_options": dict(self.broker_options) or None,
+        }
+
+
+def settings(app_id: str, options: dict[str, Any]) -> Settings:
+    """The options, checked. Raises `ConfigError` for one that is refused or unknown, with the reason."""
+    given = {name: value for name, value in options.items() if value is not None and name not in NOT_NEEDED}
+    for name in given:
+        if name in REFUSED:
+            raise ConfigError(f"faust.App({name}=...) has no meaning under Ottla: {REFUSED[name]}")
+        if name not in Settings.__dataclass_fields__ or name == "id":
+            raise ConfigError(f"faust.App({name}=...) is not known; see docs/from-faust.md for the options")
+    if "broker" in given:
+        given["broker"] = _broker(given["broker"])
+    if "store" in given:
+        given["store"] = _store(given["store"])
+    if "datadir" in given:
+        given["datadir"] = Path(given["datadir"])
+    if isinstance(interval := given.get("broker_commit_interval"), timedelta):
+        given["broker_commit_interval"] = interval.total_seconds()
+    return Settings(app_id, **given)
+
+
+def _broker(given: Any) -> str:
+    """`kafka://A:9092,B:9092` of what Faust takes: one URL or several, in a list or with semicolons between."""
+    urls = [str(each) for each in given] if isinstance(given, (list, tuple)) else str(given).split(";")
+    servers = []
+    for url in urls:
+        scheme, separator, rest = url.rpartition("://")
+        if separator and scheme not in ("kafka", "aiokafka", "confluent"):
+            if scheme == "embedded" and len(urls) == 1:
+                return url
+            raise ConfigError(f"faust.App(broker={given!r}): {scheme}:// is not known; it is kafka://HOST:PORT")
+        servers += [each if ":" in each else f"{each}:9092" for each in rest.rstrip("/").split(",")]
+    return f"kafka://{','.join(servers)}"
+
+
+def _store(given: Any) -> str:
+    kind = str(given).partition(":")[0]
+    if kind not in ("memory", "rocksdb"):
+        raise ConfigError(f"faust.App(store={given!r}) is not known; it is memory:// or rocksdb://")
+    return kind

@@ -1,0 +1,181 @@
+"""The stream that a Faust agent is given, and what its function does to it.
+
+Faust's agents change their streams as they begin: `async for order in orders.group_by(Order.account)`. Ottla's graph is
+fixed before. So the function is begun once with a stream that notes what is asked of it, up to where it is iterated
+(`steps_of`); the steps are declared, and the stream of a running agent has them behind it already.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+
+import ottla
+from ottla.discovery import names_in
+from ottla.errors import TopologyError
+from ottla.faust.events import Event
+
+T = TypeVar("T")
+
+Step = Callable[[ottla.Stream[Any]], ottla.Stream[Any]]
+
+_CHANGES = {"group_by", "filter", "through", "echo", "add_processor"}
+_REFUSED = {
+    "combine": "give the agent a topic of several names, app.topic('a', 'b')",
+    "join": "Faust does not implement joins; Ottla's are declared: app.ottla.stream(topic).join(...)",
+    "left_join": "Faust does not implement joins; Ottla's are declared",
+    "inner_join": "Faust does not implement joins; Ottla's are declared",
+    "outer_join": "Faust does not implement joins; Ottla's are declared",
+    "noack": "an event is acknowledged with the commit after it was processed",
+    "noack_take": "an event is acknowledged with the commit after it was processed",
+    "take_with_timestamp": "use take_events(), whose events have their times",
+}
+
+
+class Iterated(BaseException):
+    """The function has come to iterate its stream."""
+
+
+class Stream(Generic[T]):
+    """The stream of a running agent."""
+
+    def __init__(self, app: Any, running: ottla.Stream[Any]) -> None:
+        self.app = app
+        self._running = running
+        self._processors: list[Callable[[Any], Any]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _REFUSED:
+            raise TopologyError(f"stream.{name}() has no meaning under Ottla: {_REFUSED[name]}")
+        raise AttributeError(name)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self._processed() if self._processors else self._running.__aiter__()
+
+    async def _processed(self) -> AsyncIterator[T]:
+        async for value in self._running:
+            for process in self._processors:
+                changed = process(value)
+                value = await changed if inspect.isawaitable(changed) else changed
+            yield value
+
+    def items(self) -> AsyncIterator[tuple[Any, T]]:
+        """Keys and values."""
+        return self._running.items()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Events with their contexts."""
+        async for event in self._running.events():
+            yield Event(self.app, event)
+
+    def enumerate(self, start: int = 0) -> AsyncIterator[tuple[int, T]]:
+        """Values with their numbers."""
+        return self._running.enumerate(start)
+
+    def take(self, max_: int, within: Any) -> AsyncIterator[list[T]]:
+        """Lists of values: up to so many, or what came within that time."""
+        return cast("AsyncIterator[list[T]]", self._running.take(max_, within).__aiter__())
+
+    async def take_events(self, max_: int, within: Any) -> AsyncIterator[list[Event]]:
+        """Lists of events."""
+        async for values in self._running.take(max_, within):
+            yield [Event(self.app, event) for event in values.events]
+
+    @property
+    def current_event(self) -> Event | None:
+        event: Event | None = self.app.current_event()
+        return event
+
+    def get_active_stream(self) -> Stream[T]:
+        return self
+
+    def add_processor(self, processor: Callable[[Any], Any]) -> None:
+        """Each value is what this function, async or not, makes of it."""
+        self._processors.append(processor)
+
+    def group_by(self, *_: Any, **__: Any) -> Stream[T]:
+        """The stream itself: it was declared so."""
+        return self
+
+    filter = through = echo = group_by
+
+
+@dataclass
+class Noted:
+    """Stands for the stream while a function is begun, and notes what it asks for."""
+
+    app: Any
+    steps: list[Step] = field(default_factory=list)
+
+    def __aiter__(self) -> Any:
+        raise Iterated
+
+    def items(self, *_: Any, **__: Any) -> Any:
+        raise Iterated
+
+    events = enumerate = take = take_events = items
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _REFUSED:
+            raise TopologyError(f"stream.{name}() has no meaning under Ottla: {_REFUSED[name]}")
+        raise AttributeError(name)
+
+    def add_processor(self, processor: Callable[[Any], Any]) -> None:
+        """Applied by the running stream."""
+
+    def group_by(self, key: Any, *, name: str | None = None, topic: Any = None, partitions: int | None = None) -> Noted:
+        if topic is not None:
+            raise TopologyError("group_by(topic=) has no meaning under Ottla: the topic is APP-NAME-repartition")
+        if inspect.iscoroutinefunction(key):
+            raise TopologyError(f"group_by({key.__name__}): the key must be a field or a plain function")
+        selector, type_ = key_of(key)
+        self.steps.append(lambda stream: stream.group_by(selector, name=name, type=type_, partitions=partitions))
+        return self
+
+    def filter(self, function: Callable[[Any], Any]) -> Noted:
+        if inspect.iscoroutinefunction(function):
+            raise TopologyError(f"filter({function.__name__}) must be a plain function")
+        self.steps.append(lambda stream: stream.filter(function))
+        return self
+
+    def through(self, channel: Any) -> Noted:
+        self.steps.append(lambda stream: stream.through(self.app.as_topic(channel).one("passed through")))
+        return self
+
+    def echo(self, *channels: Any) -> Noted:
+        topics = [self.app.as_topic(channel).one("echoed to") for channel in channels]
+        self.steps.append(lambda stream: stream.echo(*topics))
+        return self
+
+
+def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
+    """What the function does to its stream before it iterates it. It is begun for that only if its code shows any."""
+    if not names_in(function) & (_CHANGES | _REFUSED.keys()):
+        return []
+    noted = Noted(app)
+    begun = function(noted)
+    advance = begun.__anext__() if inspect.isasyncgen(begun) else begun
+    try:
+        advance.send(None)
+    except (Iterated, StopIteration, StopAsyncIteration):
+        pass
+    else:
+        raise TopologyError(
+            f"agent {function.__name__!r} awaits something before it iterates its stream, and changes the stream: "
+            "what it makes of the stream must be seen at the start"
+        )
+    finally:
+        if inspect.iscoroutine(begun):
+            begun.close()
+    return noted.steps
+
+
+def key_of(key: Any) -> tuple[Any, Any]:
+    """A selector of Ottla's, and the key's type if it is known, for a field of a model or a function."""
+    from ottla.faust.fields import FieldDescriptor, plain_type
+
+    if isinstance(key, FieldDescriptor):
+        return key.field, plain_type(key.type)
+    return key, None

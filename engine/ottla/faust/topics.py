@@ -1,0 +1,65 @@
+"""Topics of a Faust app."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ottla
+from ottla.errors import TopologyError
+from ottla.faust.events import HeadersArg, headers_of, milliseconds
+
+
+class Topic:
+    """One topic, or several that are read as one stream. Made by `App.topic`."""
+
+    def __init__(self, app: Any, topics: list[ottla.Topic[Any, Any]], key_type: Any, value_type: Any) -> None:
+        self.app = app
+        self.declared = topics
+        self.key_type = key_type
+        self.value_type = value_type
+
+    def __repr__(self) -> str:
+        return f"<Topic: {', '.join(self.topics)}>"
+
+    @property
+    def topics(self) -> list[str]:
+        return [topic.name for topic in self.declared]
+
+    def get_topic_name(self) -> str:
+        """The name. Raises `TopologyError` if there are several."""
+        return self.one("named").name
+
+    def one(self, how: str) -> ottla.Topic[Any, Any]:
+        if len(self.declared) > 1:
+            raise TopologyError(f"{self!r} cannot be {how}: it is several topics")
+        return self.declared[0]
+
+    async def send(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        force: bool = False,  # noqa: ARG002 - a client sends at once, everything else with its commit
+    ) -> None:
+        """Sends an event. `timestamp` is in seconds."""
+        await self.one("sent to").send(
+            key=key, value=value, partition=partition, timestamp=milliseconds(timestamp), headers=headers_of(headers)
+        )
+
+    def send_soon(self, **event: Any) -> None:
+        """As `send`, in an agent, without awaiting: it is sent with the event's commit in either case."""
+        sending = self.send(**event)
+        try:
+            sending.send(None)
+        except StopIteration:
+            return
+        sending.close()
+        raise TopologyError(f"send_soon on {self!r} works in agents, timers and cron jobs; await send() elsewhere")
+
+    async def maybe_declare(self) -> None:
+        """Nothing: a worker creates its topics before it begins."""
+
+    declare = maybe_declare

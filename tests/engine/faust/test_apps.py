@@ -1,0 +1,239 @@
+"""Faust apps under the facade, run by `app.ottla.test()`."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import ottla.faust as faust
+from ottla import ConfigError, TopologyError
+
+
+class Order(faust.Record):
+    account: str
+    amount: float
+    country: str = "NO"
+
+
+@pytest.fixture
+def app() -> faust.App:
+    return faust.App("shop", broker="kafka://localhost:9092", store="memory://", topic_partitions=4)
+
+
+def values(driver: Any, topic: str) -> list[Any]:
+    return [event.value for event in driver.read(topic)]
+
+
+def test_an_agent_counts_in_a_table_and_sends(app: faust.App) -> None:
+    orders = app.topic("orders", key_type=str, value_type=Order)
+    counted = app.topic("counted", value_type=int)
+    counts = app.Table("counts", default=int, key_type=str, value_type=int)
+
+    @app.agent(orders, sink=[counted])
+    async def count(orders: faust.Stream[Order]) -> AsyncIterator[int]:
+        async for order in orders:
+            counts[order.account] += 1
+            yield counts[order.account]
+
+    with app.ottla.test() as driver:
+        for account in ("a", "b", "a"):
+            driver.send("orders", key=account, value=Order(account, 1.0))
+        assert values(driver, "counted") == [1, 1, 2]
+        assert dict(driver.table("counts")) == {"a": 2, "b": 1}
+
+
+def test_a_stream_is_regrouped_and_filtered_where_it_is_iterated(app: faust.App) -> None:
+    orders = app.topic("orders", value_type=Order)
+    seen: list[Any] = []
+
+    @app.agent(orders)
+    async def by_country(orders: faust.Stream[Order]) -> None:
+        async for key, order in orders.filter(lambda order: order.amount > 1).group_by(Order.country).items():
+            seen.append((key, order))
+
+    with app.ottla.test() as driver:
+        driver.send("orders", value=Order("a", 1.0))
+        driver.send("orders", value=Order("b", 2.0, "SE"))
+        driver.run()
+    assert seen == [("SE", Order("b", 2.0, "SE"))]
+
+
+def test_through_echo_processors_and_take(app: faust.App) -> None:
+    numbers = app.topic("numbers", value_type=int)
+    between = app.topic("between", value_type=int)
+    copies = app.topic("copies", value_type=int)
+    out = app.topic("out")
+
+    @app.agent(numbers, sink=[out])
+    async def work(stream: faust.Stream[int]) -> AsyncIterator[int]:
+        stream = stream.through(between).echo(copies)
+        stream.add_processor(lambda number: number + 1)
+        async for number in stream:
+            yield number
+
+    @app.agent(copies, sink=[out])
+    async def lists(stream: faust.Stream[int]) -> AsyncIterator[list[int]]:
+        async for taken in stream.take(2, within=10):
+            yield list(taken)
+
+    with app.ottla.test() as driver:
+        for number in (1, 2):
+            driver.send("numbers", value=number)
+        assert sorted(map(str, values(driver, "out"))) == ["2", "3", "[1, 2]"]
+        assert values(driver, "copies") == [1, 2]
+
+
+def test_windows_of_tables(app: faust.App) -> None:
+    views = app.topic("views", key_type=str, value_type=str)
+    table = app.Table("views", default=int).tumbling(10.0, expires=600.0)
+    seen: list[Any] = []
+
+    @app.agent(views)
+    async def count(stream: faust.Stream[str]) -> None:
+        async for page in stream:
+            table[page] += 1
+            seen.append((table[page].current(), table[page].delta(10.0)))
+
+    with app.ottla.test() as driver:
+        for seconds in (1001, 1002, 1011):
+            driver.send("views", key="k", value="home", timestamp=seconds * 1000)
+        driver.run()
+    assert seen == [(1, 0), (2, 0), (1, 2)]
+
+
+def test_agents_are_asked_and_cast_to(app: faust.App) -> None:
+    @app.agent()
+    async def double(stream: faust.Stream[int]) -> AsyncIterator[int]:
+        async for number in stream:
+            yield number * 2
+
+    async def ask() -> Any:
+        await double.cast(1)
+        return await double.ask(2, key="k"), await double.join([1, 2, 3]), [x async for x in double.map([4])]
+
+    with app.ottla.test() as driver:
+        assert driver.call(ask) == (4, [2, 4, 6], [8])
+
+
+def test_models_are_asked_for_and_answered(app: faust.App) -> None:
+    @app.agent(value_type=Order)
+    async def tax(stream: faust.Stream[Order]) -> AsyncIterator[Order]:
+        async for order in stream:
+            yield order.derive(amount=order.amount * 2)
+
+    with app.ottla.test() as driver:
+        assert driver.call(lambda: tax.ask(Order("a", 2.0))) == Order("a", 4.0)
+
+
+def test_channels_timers_and_tasks(app: faust.App) -> None:
+    channel = app.channel()
+    beats = app.topic("beats", value_type=str)
+    app.agent(beats, name="reader")(reads_nothing)
+    seen: list[str] = []
+
+    @app.agent(channel)
+    async def collect(stream: faust.Stream[str]) -> None:
+        async for value in stream:
+            seen.append(value)  # noqa: PERF401
+
+    @app.timer(interval=5.0)
+    async def beat(given: faust.App) -> None:
+        assert given is app
+        await beats.send(value="tick")
+        await app.send("beats", value="tock")
+        await channel.send(value="in memory")
+
+    with app.ottla.test() as driver:
+        driver.advance(5)
+        assert values(driver, "beats") == ["tick", "tock"]
+    assert seen == ["in memory"]
+
+
+async def reads_nothing(stream: faust.Stream[Any]) -> None:
+    async for _ in stream:
+        pass
+
+
+def test_events_have_seconds_headers_and_go_on(app: faust.App) -> None:
+    orders = app.topic("orders", key_type=str, value_type=str)
+    out = app.topic("out", key_type=str, value_type=str)
+    seen: list[Any] = []
+
+    @app.agent(orders)
+    async def work(stream: faust.Stream[str]) -> None:
+        async for event in stream.events():
+            seen.append((event.message.timestamp, event.message.topic, event.headers, stream.current_event.value))
+            await event.forward(out, value=event.value + "!")
+            orders_topic = out
+            orders_topic.send_soon(key="k", value="soon", headers={"h": "1"})
+
+    with app.ottla.test() as driver:
+        driver.send("orders", key="a", value="x", timestamp=1500, headers=[("n", b"1")])
+        events = driver.read("out")
+    assert seen == [(1.5, "orders", {"n": b"1"}, "x")]
+    assert [(event.key, event.value, event.headers) for event in events] == [
+        ("a", "x!", [("n", b"1")]),
+        ("k", "soon", [("h", b"1")]),
+    ]
+
+
+def test_set_tables(app: faust.App) -> None:
+    members = app.SetTable("members")
+
+    @app.agent(app.topic("joined", key_type=str, value_type=str))
+    async def join(stream: faust.Stream[str]) -> None:
+        async for team, name in stream.items():
+            members[team].add(name)
+
+    with app.ottla.test() as driver:
+        for name in ("ann", "bob", "ann"):
+            driver.send("joined", key="red", value=name)
+        driver.run()
+        assert set(driver.table("members")["red"]) == {"ann", "bob"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"broker_credentials": "x"}, "give broker_options= with librdkafka's names"),
+        ({"nonsense": 1}, "not known"),
+        ({"store": "redis://"}, "memory:// or rocksdb://"),
+        ({"broker": "amqp://localhost"}, "it is kafka://HOST:PORT"),
+        ({"autodiscover": True}, "name the modules"),
+    ],
+)
+def test_options_that_cannot_be_had_are_refused_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        faust.App("shop", **options).finalize()
+
+
+def test_options_that_need_not_be_said_are_taken() -> None:
+    app = faust.App("shop", broker=["kafka://a", "kafka://b:1"], stream_buffer_maxsize=5, version=2, web_port=6066)
+    assert (app.conf.broker, app.conf.app_id) == ("kafka://a:9092,b:1", "shop-v2")
+
+
+@pytest.mark.parametrize("name", ["page", "table_route", "service", "GlobalTable", "stream", "on_partitions_assigned"])
+def test_what_is_not_there_is_refused_by_name(app: faust.App, name: str) -> None:
+    with pytest.raises(TopologyError, match=f"app.{name} is not part of Ottla's Faust facade"):
+        getattr(app, name)
+
+
+def test_what_a_stream_cannot_do_is_refused(app: faust.App) -> None:
+    @app.agent(app.topic("in"))
+    async def joins(stream: Any) -> None:
+        async for _ in stream.join(Order.account):
+            pass
+
+    with pytest.raises(TopologyError, match=r"stream.join\(\) has no meaning under Ottla"):
+        app.finalize()
+
+
+def test_signals_are_sent(app: faust.App) -> None:
+    seen: list[str] = []
+    app.agent(app.topic("in"))(reads_nothing)
+    app.on_configured.connect(lambda _, conf: seen.append(conf.id))
+    app.on_worker_init.connect(lambda _: seen.append("init"))
+    app.on_before_shutdown.connect(lambda _: seen.append("shutdown"))
+    with app.ottla.test():
+        pass
+    assert seen == ["shop", "init", "shutdown"]

@@ -1,0 +1,164 @@
+"""`faust.Record`: fields, options, and the serialized form, which is Faust's."""
+
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import orjson
+import pytest
+
+import ottla.faust as faust
+from ottla.faust.codecs import codec_of
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Account(faust.Record, namespace="test.Account"):
+    id: str
+    name: str | None = None
+
+
+class Order(faust.Record, isodates=True, decimals=True, namespace="test.Order"):
+    account: Account
+    when: datetime
+    price: Decimal
+    colours: list[Colour]
+    others: dict[str, Account]
+    count: int = 1
+
+
+ORDER = Order(Account("a"), datetime(2020, 1, 2, 3, 4), Decimal("1.50"), [Colour.RED], {"b": Account("b", "Bob")})
+
+
+def test_the_serialized_form_is_faust_s() -> None:
+    assert orjson.loads(Account("a").dumps()) == {"id": "a", "name": None, "__faust": {"ns": "test.Account"}}
+    written = orjson.loads(ORDER.dumps())
+    assert written["account"] == {"id": "a", "name": None, "__faust": {"ns": "test.Account"}}
+    assert (written["when"], written["price"]) == ("2020-01-02T03:04:00", "1.50")
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert Order.loads(ORDER.dumps()) == ORDER
+    codec = codec_of(Order, "json")
+    assert codec.decode(codec.encode(ORDER)) == ORDER
+
+
+def test_untyped_values_are_what_they_say_they_are() -> None:
+    codec = codec_of(None, "json")
+    assert codec.decode(codec.encode(ORDER)) == ORDER
+    assert codec.decode(b'{"a": 1}') == {"a": 1}
+
+
+def test_fields_by_position_and_name_defaults_and_equality() -> None:
+    assert Account("a", name="b") == Account(id="a", name="b") != Account("a")
+    assert hash(Account("a")) == hash(Account("a"))
+    assert Account("a") < Account("b")
+    assert ORDER.count == 1
+    assert repr(Account("a")) == "<Account: id='a', name=None>"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Account(), "missing the field 'id'"),
+        (lambda: Account("a", "b", "c"), "takes 2 fields"),
+        (lambda: Account("a", id="b"), "multiple values for field 'id'"),
+        (lambda: Account("a", nme="b"), "no field 'nme'"),
+        (lambda: Account.loads(b"{}"), "missing the field 'id'"),
+    ],
+)
+def test_wrong_fields_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_what_is_beyond_the_fields_is_kept() -> None:
+    assert Account.loads(b'{"id": "a", "age": 3}').age == 3  # type: ignore[attr-defined]
+
+
+def test_derive_and_asdict() -> None:
+    assert Account("a").derive(name="b") == Account("a", "b")
+    assert Account("a", "x").derive(Account("b", "c")) == Account("b", "c")
+    assert Account("a").asdict() == {"id": "a", "name": None}
+
+
+def test_types_are_converted_only_where_the_model_says_so() -> None:
+    class Loose(faust.Record):
+        number: int
+
+    class Coerced(faust.Record, coerce=True):
+        number: int
+
+    assert Loose("3").number == "3"  # type: ignore[comparison-overlap]
+    assert Coerced("3").number == 3
+    assert Coerced.loads(b'{"number": "4"}').number == 4
+
+
+def test_validation_raises_for_a_new_object_and_a_read_one() -> None:
+    class Person(faust.Record, validation=True):
+        age: int = faust.fields.IntegerField(min_value=18, max_value=99)
+        name: str = faust.fields.StringField(max_length=5)
+
+    assert Person(age=18, name="Ann").is_valid()
+    with pytest.raises(faust.ValidationError, match="age must be at least 18"):
+        Person(age=17, name="Ann")
+    with pytest.raises(faust.ValidationError, match="name cannot be longer than 5"):
+        Person.loads(b'{"age": 20, "name": "Bartholomew"}')
+
+
+def test_abstract_models_hold_fields_and_stand_for_their_kinds() -> None:
+    class Base(faust.Record, abstract=True):
+        id: str
+
+    class Dog(Base, namespace="test.Dog"):
+        barks: bool = True
+
+    class Owner(faust.Record):
+        pet: Base
+
+    assert Owner.loads(Owner(Dog("rex")).dumps()).pet == Dog("rex")
+    with pytest.raises(NotImplementedError, match="abstract"):
+        Base("x")
+
+
+def test_a_polymorphic_model_is_read_as_what_the_data_says() -> None:
+    class Animal(faust.Record, polymorphic_fields=True, namespace="test.Animal"):
+        id: str
+
+    class Cat(Animal, namespace="test.Cat"):
+        lives: int = 9
+
+    codec = codec_of(Animal, "json")
+    assert codec.decode(Cat("tom").dumps()) == Cat("tom")
+
+
+def test_fields_of_the_class_are_descriptors() -> None:
+    assert Account.name.ident == "Account.name"  # type: ignore[union-attr]
+    assert repr(Account.id).startswith("<FieldDescriptor: Account.id: str")
+    assert Account.id.getattr(Account("a")) == "a"  # type: ignore[attr-defined]
+
+
+def test_serializers_are_chained_and_registered() -> None:
+    class Upper(faust.Codec):
+        def _dumps(self, obj: bytes) -> bytes:
+            return obj.upper()
+
+        def _loads(self, data: bytes) -> bytes:
+            return data.lower()
+
+    faust.codecs.register("upper", Upper())
+    codec = codec_of(None, "json|upper|binary")
+    assert codec.encode({"a": "b"}) == b"eyJBIjoiQiJ9"
+    assert codec.decode(b"eyJBIjoiQiJ9") == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "serializer", "value", "written"),
+    [(int, "json", 3, b"3"), (str, "json", "a", b'"a"'), (str, "raw", "a", b"a"), (bytes, "raw", b"a", b"a")],
+)
+def test_plain_types(type_: Any, serializer: str, value: object, written: bytes) -> None:
+    codec = codec_of(type_, serializer)
+    assert (codec.encode(value), codec.decode(written)) == (written, value)
