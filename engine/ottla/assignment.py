@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ottla.config import AppConfig
+from ottla.state.budget import CacheBudget
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores
@@ -17,8 +18,8 @@ from ottla.task import Task
 from ottla.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
 
-CACHE_ENTRIES = 100_000
-"""How many entries of each store a task keeps in memory."""
+CACHE_BYTES = 64_000_000
+"""How much of their state the tasks of a worker keep decoded in memory, together."""
 
 
 @dataclass(slots=True)
@@ -86,6 +87,7 @@ class TaskMaker:
         self._config = config
         self._stores = stores
         self._global_tables = global_tables
+        self._budget = CacheBudget(CACHE_BYTES)
 
     def inputs(self, task_id: TaskId) -> list[TopicPartition]:
         """The partitions that the task reads."""
@@ -123,9 +125,7 @@ class TaskMaker:
         """The task on its restored stores, with nothing processed yet."""
         part, config = self._topology.subtopologies[task_id.subtopology], self._config
         caches = {
-            spec.name: open_cache(
-                spec, stores[TopicPartition(spec.changelog, task_id.partition)], capacity=CACHE_ENTRIES
-            )
+            spec.name: open_cache(spec, stores[TopicPartition(spec.changelog, task_id.partition)], budget=self._budget)
             for spec in part.stores
         }
         task = Task(

@@ -17,6 +17,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final
 
+from ottla.state.budget import CacheBudget
 from ottla.state.store import KeyValueStore, StoreSpec
 
 _MISSING: Final = object()
@@ -25,10 +26,20 @@ _ABSENT: Final = object()
 
 _encoded = itemgetter(0)
 
+# Measured with values of a few fields: what the dict, the key and the objects take, and how much larger than encoded.
+_ENTRY_BYTES = 250
+_DECODED_TIMES = 3
+_SAMPLED_CHANGES = 16
+_MOST_SAMPLED = 10_000
 
-def open_cache(spec: StoreSpec, store: KeyValueStore, *, capacity: int = 100_000) -> StoreCache:
-    """The cache before a store, of the kind that its spec asks for."""
+
+def open_cache(
+    spec: StoreSpec, store: KeyValueStore, *, capacity: int = 100_000, budget: CacheBudget | None = None
+) -> StoreCache:
+    """The cache before a store, of the kind that its spec asks for. With a budget that says how much it may hold."""
     cache: StoreCache = (spec.cache or StoreCache)(spec, store, capacity=capacity)
+    if budget is not None:
+        cache.share(budget)
     return cache
 
 
@@ -36,10 +47,13 @@ class StoreCache:
     """The decoded, uncommitted and recently used entries of one store of one task.
 
     `capacity` bounds the clean entries; the worker commits early when `dirty_count` reaches it, which bounds the
-    others. Values are kept by reference: who changes one in place must `put` it for the change to count.
+    others. Caches that share a budget have theirs from it. Values are kept by reference: who changes one in place must
+    `put` it for the change to count.
     """
 
     __slots__ = (
+        "__weakref__",
+        "_budget",
         "_changes",
         "_decode_key",
         "_decode_value",
@@ -50,6 +64,8 @@ class StoreCache:
         "_fresh",
         "_in_flight",
         "_runs",
+        "_sampled",
+        "_sampled_bytes",
         "capacity",
         "spec",
         "store",
@@ -73,6 +89,24 @@ class StoreCache:
         # alternate; windows that close while others fill do little else.
         self._runs: list[list[tuple[bytes, Any]]] = []
         self._fresh: list[tuple[bytes, Any]] = []
+        self._budget: CacheBudget | None = None
+        # Of how many values the encoded size was added up.
+        self._sampled = self._sampled_bytes = 0
+
+    def share(self, budget: CacheBudget) -> None:
+        """From now on the budget says how much this cache may hold."""
+        self._budget = budget
+        budget.join(self)
+
+    @property
+    def held(self) -> int:
+        """How many entries are in memory."""
+        return len(self._entries)
+
+    @property
+    def entry_bytes(self) -> int:
+        """What an entry takes in memory, estimated from the encoded size of the values of late."""
+        return _ENTRY_BYTES + _DECODED_TIMES * (self._sampled_bytes // max(self._sampled, 1))
 
     @property
     def dirty_count(self) -> int:
@@ -161,6 +195,8 @@ class StoreCache:
             value = entries[key]
             changes.append((encoded, None if value is _ABSENT else encode(value)))
         self._in_flight, self._dirty, self._changes = self._dirty, {}, changes
+        for _, data in changes[:_SAMPLED_CHANGES]:
+            self._sample(data)
         return changes
 
     def committed(self, offset: int | None) -> None:
@@ -173,6 +209,8 @@ class StoreCache:
         self._in_flight, self._changes = {}, []
         self._runs = []
         self._fresh = [(encoded, key) for key, encoded in self._dirty.items()]
+        if self._budget is not None:
+            self._budget.settled()
         self._evict()
 
     def discard(self) -> None:
@@ -192,8 +230,18 @@ class StoreCache:
         data = self.store.get(self._encode_key(key))
         value = _ABSENT if data is None else self._decode_value(data)
         self._entries[key] = value
+        self._sample(data)
         self._evict()
         return value
+
+    def _sample(self, data: bytes | None) -> None:
+        if data is None:
+            return
+        self._sampled += 1
+        self._sampled_bytes += len(data)
+        if self._sampled == _MOST_SAMPLED:
+            self._sampled //= 2
+            self._sampled_bytes //= 2
 
     def _unsaved(self, start: bytes | None, end: bytes | None) -> list[tuple[bytes, Any]]:
         runs = self._runs

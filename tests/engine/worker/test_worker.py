@@ -374,7 +374,8 @@ def test_what_the_broker_refuses_reaches_the_caller(play: Play) -> None:
 def test_a_full_cache_commits_before_the_interval_is_over(
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ottla.assignment.CACHE_ENTRIES", 10)
+    monkeypatch.setattr("ottla.assignment.CACHE_BYTES", 0)
+    monkeypatch.setattr("ottla.state.budget.LEAST_ENTRIES", 10)
 
     async def scenario(cluster: Any) -> None:
         app = counting_app()
