@@ -18,7 +18,7 @@ from ottla.task import Task
 from ottla.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
 
-CACHE_BYTES = 64_000_000
+CACHE_BYTES = 48_000_000
 """How much of their state the tasks of a worker keep decoded in memory, together."""
 
 

@@ -9,11 +9,15 @@ from ottla.state.store import KeyValueStore
 
 
 class MemoryStore:
-    """A `KeyValueStore` over a dict; the keys are sorted when a range is asked for after new ones came."""
+    """A `KeyValueStore` over a dict, and the keys in order, which new ones join when a range is asked for."""
 
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
+        # Every key is in one of the two lists; those that were deleted stay there until they are many.
         self._keys: list[bytes] = []
+        self._added: list[bytes] = []
+        self._deleted: set[bytes] = set()
+        self._ranges = 0
         self._offset: int | None = None
 
     @property
@@ -24,30 +28,57 @@ class MemoryStore:
         return self._values.get(key)
 
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        if len(self._keys) != len(self._values):
-            self._keys = sorted(self._values)
-        keys, values = self._keys, self._values
+        keys, values = self._in_order(), self._values
         first = 0 if start is None else bisect_left(keys, start)
         last = len(keys) if end is None else bisect_left(keys, end)
-        return iter([(key, values[key]) for key in keys[first:last]])
+        self._ranges += 1
+        try:
+            for place in range(first, last):
+                key = keys[place]
+                value = values.get(key)
+                if value is not None:
+                    yield key, value
+        finally:
+            self._ranges -= 1
 
     def write_batch(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int | None) -> None:
-        values = self._values
+        if self._ranges:
+            self._values = dict(self._values)  # A range under way goes on in what was there when it began.
+        values, deleted = self._values, self._deleted
         for key, value in changes:
-            if value is not None:
-                values[key] = value
-            elif values.pop(key, None) is not None:
-                self._keys = []
+            if value is None:
+                if values.pop(key, None) is not None:
+                    deleted.add(key)
+                continue
+            if key not in values:
+                if key in deleted:
+                    deleted.discard(key)
+                else:
+                    self._added.append(key)
+            values[key] = value
         if offset is not None:
             self._offset = offset
 
     def clear(self) -> None:
-        self._values.clear()
-        self._keys.clear()
+        self._values = {}
+        self._keys, self._added = [], []
+        self._deleted.clear()
         self._offset = None
 
     def close(self) -> None:
         """Nothing to free; the entries stay for the next `MemoryStores.open`."""
+
+    def _in_order(self) -> list[bytes]:
+        """The keys in order. A list is never changed once it was given, since a range may still go through it."""
+        if self._added:
+            # Two sorted runs, which `sort` merges.
+            self._keys = [*self._keys, *sorted(self._added)]
+            self._keys.sort()
+            self._added = []
+        if 2 * len(self._deleted) > len(self._keys):
+            self._keys = [key for key in self._keys if key not in self._deleted]
+            self._deleted.clear()
+        return self._keys
 
 
 class MemoryStores:

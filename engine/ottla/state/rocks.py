@@ -16,7 +16,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, ReadOptions, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteBufferManager,
+)
 
 from ottla.errors import StateError
 from ottla.state.store import KeyValueStore
@@ -89,13 +98,17 @@ class RocksStore:
 class RocksStores:
     """`Stores` in one directory. Memory is bounded for all of them together, whatever the number of partitions.
 
-    `cache_bytes` bounds the block cache (index and filter blocks included), `write_buffer_bytes` the memtables.
+    `cache_bytes` bounds the block cache and the memtables together, index and filter blocks included;
+    `write_buffer_bytes` is the part of it that memtables may take.
     """
 
     def __init__(
-        self, directory: Path, *, cache_bytes: int = 64 * 1024 * 1024, write_buffer_bytes: int = 64 * 1024 * 1024
+        self, directory: Path, *, cache_bytes: int = 64 * 1024 * 1024, write_buffer_bytes: int = 32 * 1024 * 1024
     ) -> None:
         self._cache = Cache(cache_bytes)
+        self._write_buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
+            write_buffer_bytes, allow_stall=False, cache=self._cache
+        )
         self._write_buffer_bytes = write_buffer_bytes
         self._opened: set[str] = set()
         directory.mkdir(parents=True, exist_ok=True)
@@ -155,10 +168,10 @@ class RocksStores:
         options.create_if_missing(True)
         options.set_block_based_table_factory(table)
         options.set_compression_type(DBCompressionType.lz4())
-        options.set_db_write_buffer_size(self._write_buffer_bytes)
-        options.set_write_buffer_size(self._write_buffer_bytes // 4)
+        options.set_write_buffer_manager(self._write_buffers)
+        options.set_write_buffer_size(self._write_buffer_bytes // 2)
         # A column family that is seldom written holds the log back; past this size it is flushed for the log's sake.
-        options.set_max_total_wal_size(2 * self._write_buffer_bytes)
+        options.set_max_total_wal_size(4 * self._write_buffer_bytes)
         options.set_max_open_files(512)
         options.set_keep_log_file_num(2)
         options.set_stats_dump_period_sec(0)
