@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -528,11 +528,20 @@ class App(DeclaresJobs, DeclaresPages):
 
         return Client(self.config)
 
-    def test(self) -> Driver:
-        """This app on memory instead of a broker, with a clock that only moves when told: see `testing.py`."""
+    def test(self, *, now: int | datetime = 0, after: Driver | None = None) -> Driver:
+        """This app on memory instead of a broker, with a clock that only moves when told: see `testing.py`.
+
+        The clock begins at `now`, milliseconds since the epoch or a time with its zone. With `after` the app goes on
+        with the topics and the state that another driver left when it was closed, as a new version of its app does:
+        raises `IncompatibleState` if it could not.
+        """
         from ottla.testing import Driver
 
-        return Driver(self)
+        if isinstance(now, datetime):
+            if now.tzinfo is None:
+                raise ConfigError(f"test(now={now!r}) names no time zone: whose {now:%H:%M} is it?")
+            now = int(now.timestamp() * 1000)
+        return Driver(self, now_ms=now, after=after)
 
 
 def _positive_ms(what: str, duration: Duration) -> int:

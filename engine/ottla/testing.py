@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ottla.agent import Agent
-from ottla.errors import OttlaError
+from ottla.errors import OttlaError, ProcessingFailed, Unavailable
 from ottla.event import Event
 from ottla.jobs import Driven, call
 from ottla.outlet import Collected, outlet
@@ -28,6 +31,7 @@ from ottla.processor import TaskCounts
 from ottla.replies import Replies
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache, open_cache
+from ottla.state.format import StoreFormat
 from ottla.state.global_store import GlobalStore
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Part
@@ -35,9 +39,10 @@ from ottla.tables import GlobalTable, Table
 from ottla.task import Task
 from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.topic import Topic
-from ottla.topology import TaskId
+from ottla.topology import TaskId, Topology
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.memory import MemoryBroker, MemoryTransport
+from ottla.upgrades import refuse_changes
 
 if TYPE_CHECKING:
     from ottla.app import App
@@ -52,23 +57,26 @@ class Driver:
     """Runs an app in memory. Made by `App.test`; used as a context manager, or closed with `close`.
 
     It is synchronous, so not for use inside a running event loop. `now_ms` is its clock, moved by `advance` and by the
-    waits between retries.
+    waits between retries. Where a worker would stop (`ProcessingFailed`) or wait (`Unavailable`) what is looked at
+    raises, and the driver is back at its last commit: the next look tries again.
     """
 
-    def __init__(self, app: App, *, now_ms: int = 0) -> None:
-        self.now_ms = now_ms
+    def __init__(self, app: App, *, now_ms: int = 0, after: Driver | None = None) -> None:
+        self.now_ms: int = now_ms if after is None else max(after.now_ms, now_ms)
         self._app = app
         self._topology = app.topology
-        self._broker = MemoryBroker()
-        self._stores = MemoryStores()
+        self._broker: MemoryBroker = MemoryBroker() if after is None else after._broker
+        self._stores: MemoryStores = MemoryStores() if after is None else after._stores
         self._runner = asyncio.Runner()
         self._processing = asyncio.Lock()
-        self._read: dict[TopicPartition, int] = {}
+        self._read: dict[TopicPartition, int] = {} if after is None else after._read
         self._tasks: dict[TaskId, Task] = {}
         self._caches: dict[TaskId, dict[str, StoreCache]] = {}
         self._globals: dict[str, GlobalStore] = {}
         self._added: dict[TopicPartition, int] = {}
         self._ended = False
+        if after is not None:
+            refuse_changes(_formats(after._topology), _formats(self._topology))
         for prepare in self._topology.preparations:
             prepare()
         counts = self._create_topics()
@@ -199,8 +207,12 @@ class Driver:
         busy = True
         while busy:
             async with self._processing:
-                busy = await self._process() > 0
-                self._commit()
+                try:
+                    busy = await self._process() > 0
+                    self._commit()
+                except (ProcessingFailed, Unavailable):
+                    await self._restart()
+                    raise
             # Agents over channels run beside the tasks, and may send to them.
             for agent in self._app.jobs.channel_agents:
                 await agent.channel.all_done()
@@ -241,10 +253,14 @@ class Driver:
         With `lose_state` the local stores are gone too, and are restored from the changelogs.
         """
         self._runner.run(self._process())
-        for task in self._tasks.values():
-            self._runner.run(task.close())
         if lose_state:
             self._stores = MemoryStores()
+        self._runner.run(self._restart())
+
+    async def _restart(self) -> None:
+        """Goes back to the last commit."""
+        for task in self._tasks.values():
+            await task.close()
         self._start()
 
     def _create_topics(self) -> dict[str, int]:
@@ -330,6 +346,23 @@ class Driver:
             where = TopicPartition(topic, partition)
             yield from log.messages(self._read.get(where, 0), len(log.entries))
             self._read[where] = len(log.entries)
+
+
+def run_to_end(app: App, broker: str) -> None:
+    """Runs a worker of the app on a broker, until it has processed what the topics hold; all windows close.
+
+    For tests with real clients, next to the fixture `ottla_broker`. State is kept in memory, and restored from the
+    changelogs by the next run. Raises what a worker ends with.
+    """
+    from ottla.launch import run_worker
+
+    with TemporaryDirectory(prefix="ottla-test-") as state_dir:
+        config = replace(app.config, broker=broker, state_dir=Path(state_dir), store="memory")
+        run_worker(app.topology, config, until_end=True, jobs=app.jobs)
+
+
+def _formats(topology: Topology) -> dict[str, StoreFormat]:
+    return {spec.name: spec.format for part in topology.subtopologies for spec in part.stores}
 
 
 class _Onward:

@@ -1,6 +1,8 @@
 """`app.test()` itself: what users rely on in their own tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -111,3 +113,65 @@ def test_a_crash_loses_what_was_not_committed_and_a_restart_does_it_again(app: o
         driver.crash_and_restart()
         assert [event.value for event in driver.read(results)] == [1, 2]
     assert runs == [1, 2, 2]
+
+
+def test_the_clock_begins_where_it_is_told(echo: ottla.App) -> None:
+    noon = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    with echo.test(now=noon) as driver:
+        driver.send("numbers", key="a", value=1)
+        assert [event.timestamp for event in driver.read("echo")] == [int(noon.timestamp() * 1000)]
+    with pytest.raises(ottla.ConfigError, match="names no time zone"):
+        echo.test(now=noon.replace(tzinfo=None))
+
+
+def test_where_a_worker_would_stop_or_wait_the_driver_goes_back_to_its_last_commit(
+    make_app: Callable[..., ottla.App],
+) -> None:
+    app = make_app(on_error="fail")
+    numbers, results = app.topic("numbers", key=str, value=int), app.topic("results", key=str, value=int)
+    counts = app.Table("counts", key=str, default=int)
+    failures = [ottla.Unavailable("the service is away"), ValueError("bad luck")]
+
+    @app.agent(numbers, sink=[results])
+    async def work(stream: Stream[int]) -> AsyncIterator[int]:
+        async for key, number in stream.items():
+            counts[key] += number
+            yield counts[key]
+            if number == 2 and failures:
+                raise failures.pop(0)
+
+    with app.test() as driver:
+        driver.send(numbers, key="a", value=1)
+        driver.run()
+        driver.send(numbers, key="a", value=2)
+        with pytest.raises(ottla.Unavailable):
+            driver.read(results)
+        with pytest.raises(ottla.ProcessingFailed, match="ValueError: bad luck"):
+            driver.table(counts)
+        assert [event.value for event in driver.read(results)] == [1, 3]
+        assert driver.table(counts)["a"] == 3
+
+
+def counting_app(value: Any) -> ottla.App:
+    app = ottla.App("shop")
+    sums = app.Table("sums", key=str, value=value, default=value)
+
+    @app.agent(app.topic("numbers", key=str, value=int))
+    async def add(stream: Stream[int]) -> None:
+        async for key, number in stream.items():
+            sums[key] = value(sums[key] + number)
+
+    return app
+
+
+def test_a_new_version_goes_on_with_what_the_old_one_left() -> None:
+    with counting_app(int).test() as older:
+        older.send("numbers", key="a", value=1)
+        older.advance(seconds=5)
+        older.run()
+    with counting_app(float).test(after=older) as newer:
+        newer.send("numbers", key="a", value=2)
+        assert newer.table("sums")["a"] == 3.0
+        assert newer.now_ms == 5_000
+    with pytest.raises(ottla.IncompatibleState, match="'sums': the value was 'msgpack\\[float\\]' and is 'text'"):
+        counting_app(str).test(after=newer)
