@@ -284,12 +284,16 @@ class KafkaTransport:
             return
         self._begin()
         produce: Any = self._producer.produce
-        delivered, delivered_to_partition = self._delivered, self._delivered_to_partition
+        # A transaction fails as a whole when one of its records does. So reports cost their time only at least once,
+        # and for the last record in each addressed partition, whose offset is the commit's (`written`).
+        delivered = None if self._settings.exactly_once else self._delivered
+        last = {(record.topic, record.partition): record for record in records if record.partition is not None}
         for record in records:
-            partition = record.partition
-            report = delivered_to_partition
+            partition, report = record.partition, delivered
             if partition is None:
-                partition, report = -1, delivered
+                partition = -1
+            elif last[record.topic, partition] is record:
+                report = self._delivered_to_partition
             try:
                 produce(
                     record.topic, record.value, record.key, partition, report, None, record.timestamp_ms, record.headers
