@@ -1,5 +1,6 @@
 """Handlers, asked through the whole of encoding and routing, but without sockets."""
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -50,6 +51,13 @@ class Client:
         response, end = Message.response(request.api_key).decode(answer[4:], version, position)
         assert end == len(answer) - 4
         return response
+
+    async def settle(self, *, parked: int | None = None) -> None:
+        """Let everything happen that can, and if need be wait until so many fetches are parked."""
+        for _ in range(10):
+            await asyncio.sleep(0)
+        while parked is not None and self.node.broker.waits.parked != parked:  # noqa: ASYNC110 - nobody says so
+            await asyncio.sleep(0)
 
     async def create(self, name: str, partitions: int = 1, **config: str) -> None:
         topic = create_topics.CreatableTopic(

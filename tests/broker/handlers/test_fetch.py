@@ -89,7 +89,7 @@ def test_a_fetch_waits_for_records_and_is_woken_by_an_append(with_client: Any) -
     async def scenario(client: Any) -> None:
         await client.create("t")
         waiting = asyncio.ensure_future(client.read("t", 0, max_wait_ms=30_000))
-        await asyncio.sleep(0.01)
+        await client.settle(parked=1)
         assert not waiting.done()
         assert len(client.node.broker.waits) == 1
         await client.produce("t", b"a")
@@ -104,7 +104,7 @@ def test_a_fetch_waits_until_min_bytes_are_there(with_client: Any) -> None:
         await client.create("t")
         waiting = asyncio.ensure_future(client.read("t", 0, max_wait_ms=30_000, min_bytes=2_500))
         for count in range(1, 4):
-            await asyncio.sleep(0.005)
+            await client.settle(parked=1)
             assert not waiting.done(), count
             await client.produce("t", bytes(1000))
         assert len(await asyncio.wait_for(waiting, 5)) == 3
@@ -135,7 +135,7 @@ def test_a_fetch_that_waits_for_a_topic_learns_of_its_deletion(with_client: Any)
     async def scenario(client: Any) -> None:
         await client.create("t")
         waiting = asyncio.ensure_future(client.fetch("t", 0, max_wait_ms=60_000))
-        await asyncio.sleep(0.01)
+        await client.settle(parked=1)
         broker = client.node.broker
         assert await broker.controller.delete_topics([broker.image.topics["t"]]) == [None]
         response = await asyncio.wait_for(waiting, 5)

@@ -239,9 +239,9 @@ def test_28_the_end_of_a_transaction_wakes_a_committed_reader_that_waits(with_cl
         waiting = asyncio.ensure_future(
             client.fetch("t", 0, isolation_level=READ_COMMITTED, max_wait_ms=30_000, min_bytes=500)
         )
-        await asyncio.sleep(0)
+        await client.settle(parked=1)
         assert await mine.send("t", bytes(1_000)) == 0
-        await asyncio.sleep(0.01)
+        await client.settle(parked=1)
         assert not waiting.done()
         await mine.finish(commit=True)
         answer = (await asyncio.wait_for(waiting, 5)).responses[0].partitions[0]
