@@ -198,12 +198,13 @@ class Node:
 
     def _create_log(self, partition: PartitionState) -> None:
         """Make or open a partition's log; without room on the disk it is left to `_make_missing`."""
-        config = self._log_config(partition.topic)
+        config, key = self._log_config(partition.topic), (partition.topic, partition.index)
+        tried_before = key in self._logs.unmade
         try:
             log = self._logs.create(partition.topic, partition.topic_id, partition.index, config)
         except OSError as error:
-            name = f"{partition.topic}-{partition.index}"
-            logger.error("%s cannot be made and will be tried again: %s", name, error.strerror)
+            if not tried_before:
+                logger.error("%s-%d cannot be made and will be tried again: %s", *key, error.strerror)
             return
         self.broker.advance(log, partition)
 

@@ -14,7 +14,7 @@ from ottla_broker.config import BrokerConfig
 from ottla_broker.errors import CannotStart, InvalidSetting, UnknownRecord
 from ottla_broker.log.errors import LogError
 from ottla_broker.node import Node
-from ottla_wire.errors import WireError
+from ottla_wire.errors import KafkaError, WireError
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,6 +33,8 @@ async def _serve(config: BrokerConfig) -> None:
         loop.add_signal_handler(number, told_to_stop.set)
     try:
         node = await Node.start(config)
+    except KafkaError as error:
+        raise CannotStart(error.message) from error
     except (LogError, InvalidSetting, UnknownRecord, WireError, OSError) as error:
         raise CannotStart(str(error)) from error
     # What exists now exists as long as the process: the garbage collector need not look at it again.

@@ -1,7 +1,9 @@
 """What needs more time or rights than the default tests have: two hundred kills, and a disk that is really full."""
 
+import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,6 +71,29 @@ def values(wire: Wire, topic: str) -> list[bytes | None]:
             batch.validate()
             assert batch.base_offset == len(found)
             found += [record.value for record in batch.records()]
+
+
+def test_a_topic_that_a_full_disk_has_no_room_for_is_made_once_there_is_some(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    broker = KilledBroker(small_disk / "data", seed=4)
+    try:
+        broker.start()
+        wire = broker.wire()
+        with filler.open("wb") as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(1_000_000))
+        broker.create_topics()
+        assert produce(wire, "plain", b"early") is ErrorCode.KAFKA_STORAGE_ERROR
+        filler.unlink()
+        deadline = time.monotonic() + 20
+        while (code := produce(wire, "plain", b"late")) is ErrorCode.KAFKA_STORAGE_ERROR:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert code is ErrorCode.NONE
+        assert values(wire, "plain") == [b"late"]
+        wire.close()
+    finally:
+        broker.kill()
 
 
 @pytest.mark.parametrize("topic", ["plain", "flushed"])

@@ -213,15 +213,15 @@ class LogManager:
         clean = all(await asyncio.gather(*(asyncio.to_thread(_settle, part, rewrites) for part in parts)))
         try:
             await asyncio.to_thread(rewrites.commit, self.path)
-        except OSError:
-            logger.exception("The logs in %s could not be flushed", self.path)
+        except OSError as error:
+            logger.error("The logs in %s could not be flushed: %s", self.path, error.strerror)
             clean = False
         for log in logs:
             log.close(durable=clean)
         try:
             await self._checkpoint(*_CHECKPOINTED)
-        except OSError:
-            logger.exception("The checkpoints in %s could not be written", self.path)
+        except OSError as error:
+            logger.error("The checkpoints in %s could not be written: %s", self.path, error.strerror)
             clean = False
         self.directory.close(clean=clean)
 
@@ -279,8 +279,8 @@ class LogManager:
             await asyncio.sleep(min(interval_ms(self._config), _LONGEST_SLEEP_MS) / 1000)
             try:
                 await job()
-            except OSError:
-                logger.exception("Work on the logs in %s has failed and will be tried again", self.path)
+            except OSError as error:
+                logger.error("Work on the logs in %s has failed and will be tried again: %s", self.path, error)
 
     def _for_each(self, work: Callable[[PartitionLog], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         """A job that does `work` for all logs that have not failed, whatever becomes of it for one of them."""
@@ -371,7 +371,7 @@ def _settle(logs: list[PartitionLog], rewrites: Rewrites) -> bool:
     for log in logs:
         try:
             log.settle(rewrites)
-        except (OSError, KafkaError):
-            logger.exception("%s could not be closed cleanly", log)
+        except (OSError, KafkaError) as error:
+            logger.error("%s could not be closed cleanly: %s", log, error)
             clean = False
     return clean
