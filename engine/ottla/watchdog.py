@@ -82,21 +82,20 @@ class Watchdog:
             held_s = time.monotonic() - self._beat
             if held_s >= BLOCKED_AFTER_S and not self._said:
                 self._said = True
-                log.warning(
-                    "the event loop has been held for %.0f s by %s: nothing else in this worker runs meanwhile; await "
-                    "what takes long, or call it with asyncio.to_thread",
-                    held_s,
-                    _where(sys._current_frames().get(self._watched)),
-                )
+                log.warning("the event loop has been held for %.0f s by %s", held_s, self._holder())
 
-
-def _where(frame: FrameType | None) -> str:
-    """The outermost frame that our code called last: the user's function, and what it is in."""
-    called: list[FrameType] = []
-    while frame is not None and not frame.f_code.co_filename.startswith(_OWN_DIRECTORY):
-        called.append(frame)
-        frame = frame.f_back
-    if frame is None or not called:
-        return "the worker itself"
-    places = [f"{each.f_code.co_qualname} ({each.f_code.co_filename}:{each.f_lineno})" for each in reversed(called)]
-    return places[0] if len(places) == 1 else f"{places[0]}, which is in {places[-1]}"
+    def _holder(self) -> str:
+        """The user's function that our code called last with what it is in now, and what to do about it."""
+        called: list[FrameType] = []
+        frame = sys._current_frames().get(self._watched)
+        while frame is not None and not frame.f_code.co_filename.startswith(_OWN_DIRECTORY):
+            called.append(frame)
+            frame = frame.f_back
+        if frame is None or not called:
+            return "the worker itself, or because the machine had no time for it"
+        places = [f"{each.f_code.co_qualname} ({each.f_code.co_filename}:{each.f_lineno})" for each in called]
+        inside = f", which is in {places[0]}" if len(places) > 1 else ""
+        return (
+            f"{places[-1]}{inside}: nothing else in this worker runs meanwhile; await what takes long, or call it with "
+            "asyncio.to_thread"
+        )
