@@ -18,7 +18,8 @@ from ottla_wire.chunks import FileRegion, Part
 # packet where sendfile would make two of each.
 SMALL_REGION_BYTES = 16 * 1024
 _MAX_BUFFERS_PER_WRITE = 64
-_MAX_SENDFILE_BYTES = 0x7FFF_F000
+# After so much from files the other connections have their turn.
+_MAX_BYTES_PER_TURN = 1024 * 1024
 
 
 class _Region:
@@ -107,21 +108,23 @@ class SocketWriter:
             self._waits = False
 
     def _send_queue(self) -> bool:
-        """Send as much as possible; whether that was everything."""
-        queue = self._queue
+        """Send as much as possible in one turn; whether that was everything."""
+        queue, room = self._queue, _MAX_BYTES_PER_TURN
         try:
             while queue:
                 head = queue[0]
                 if self._regions and isinstance(head, _Region):
-                    self._send_region(head)
+                    if room <= 0:
+                        return False
+                    room -= self._send_region(head, room)
                 else:
                     self._send_buffers()
         except BlockingIOError:
             return False
         return True
 
-    def _send_region(self, region: _Region) -> None:
-        sent = os.sendfile(self._fd, region.file, region.position, min(region.size, _MAX_SENDFILE_BYTES))
+    def _send_region(self, region: _Region, room: int) -> int:
+        sent = os.sendfile(self._fd, region.file, region.position, min(region.size, room))
         if sent == 0:
             raise OSError("a log file ended before the region that was to be sent from it")
         self.pending_bytes -= sent
@@ -130,6 +133,7 @@ class SocketWriter:
         if not region.size:
             self._queue.popleft()
             self._regions -= 1
+        return sent
 
     def _send_buffers(self) -> None:
         """Send the buffers that the queue begins with, as far as one call takes them."""

@@ -148,3 +148,30 @@ def test_closing_forgets_what_waits(pair: tuple[socket.socket, socket.socket], f
         writer.flush()
 
     uvloop.run(main())
+
+
+def test_whoever_reads_much_leaves_others_their_turn(
+    pair: tuple[socket.socket, socket.socket], file: tuple[int, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, _ = pair
+    descriptor, _ = file
+    sizes: list[int] = []
+
+    def takes_all(_socket: int, _file: int, _position: int, size: int) -> int:
+        sizes.append(size)
+        return size
+
+    monkeypatch.setattr(os, "sendfile", takes_all)
+
+    async def main() -> None:
+        drained = asyncio.Event()
+        writer = SocketWriter(asyncio.get_running_loop(), ours.fileno(), drained.set, fail)
+        writer.send([FileRegion(descriptor, 0, 1_000_000)] * 3)
+        writer.flush()
+        assert sum(sizes) == 1024 * 1024
+        await asyncio.wait_for(drained.wait(), 5)
+        assert sum(sizes) == 3_000_000
+        assert writer.pending_bytes == 0
+        writer.close()
+
+    uvloop.run(main())
