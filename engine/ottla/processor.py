@@ -129,7 +129,16 @@ class TaskContext:
         if decision == "skip":
             self.counts.skipped += 1
             return
-        letters = dead_letters(self.dead_letter_topic, kind, step, error, batch, row, now_ms=self.now_ms)
+        letters = dead_letters(
+            self.dead_letter_topic,
+            kind,
+            step,
+            error,
+            batch,
+            row,
+            now_ms=self.now_ms,
+            max_bytes=self.max_record_bytes,
+        )
         self.counts.dead_lettered += len(letters)
         self.outputs += letters
 

@@ -71,6 +71,9 @@ class DeadLetterBox:
                     result.refused.append((letter, "it was made of no one message"))
                     continue
                 topic = letter.origin[0]
+                if letter.left_out:
+                    result.refused.append((letter, f"its value of {letter.left_out} bytes was too large to be kept"))
+                    continue
                 if topic not in counts:
                     counts[topic] = (await self._transport.partition_counts([topic])).get(topic, 0)
                 if not counts[topic]:

@@ -234,7 +234,7 @@ def _whole(letter: DeadLetter, *, replayed: bool) -> str:
         f"reason   {letter.reason}",
         f"time     {_time(letter.timestamp_ms)}",
         f"key      {_text(letter.key)}",
-        f"value    {_text(letter.value)}",
+        f"value    {_text(letter.value)}" if not letter.left_out else f"value    left out, {letter.left_out} bytes",
         *(f"header   {name}: {_text(value)}" for name, value in letter.headers),
     ]
     return "\n".join(lines) + "\n" + (f"\n{letter.stack.rstrip()}\n" if letter.stack else "")

@@ -8,6 +8,7 @@ to `ottla.origin.topic`. Before the message's own headers it has these, all text
     ottla.error.stack                           ... by a user's function: where
     ottla.error.step                            the step of the topology that failed
     ottla.error.time                            when, in milliseconds since the epoch
+    ottla.letter.left_out                       the size of the value, where it was too large to be kept
     ottla.origin.topic, .partition, .offset     where it came from; absent for what no one message made
 """
 
@@ -23,6 +24,7 @@ from ottla.origins import JoinedMessages
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicSpec
 
 _STACK_CHARACTERS = 8_000
+_LEFT_OUT = "ottla.letter.left_out"
 _LAST_OF_OURS = "ottla.origin.offset"
 _FOREVER = "9223372036854775807"
 
@@ -47,13 +49,24 @@ def dead_letter_topic(name: str) -> TopicSpec:
 
 
 def dead_letters(
-    topic: str, kind: FailureKind, step: str, error: BaseException, batch: Batch, row: int, *, now_ms: int
+    topic: str,
+    kind: FailureKind,
+    step: str,
+    error: BaseException,
+    batch: Batch,
+    row: int,
+    *,
+    now_ms: int,
+    max_bytes: int,
 ) -> list[OutputRecord]:
-    """The records that keep a failed event, or each of the events it was made of, and why it failed."""
+    """The records that keep a failed event, or each of the events it was made of, and why it failed.
+
+    A value with which a letter would be larger than `max_bytes` stays where it came from.
+    """
     origin = batch.origins[row]
     messages = origin.messages if isinstance(origin, JoinedMessages) else (origin,)
     reason = _reason(kind, step, error, now_ms)
-    letters = [_letter(topic, message, reason) for message in messages if message is not None]
+    letters = [_letter(topic, message, reason, max_bytes) for message in messages if message is not None]
     if None in messages:
         value = repr(batch.values[row]).encode(errors="replace")
         letters.append(OutputRecord(topic, None, value, batch.timestamps[row], reason))
@@ -74,22 +87,28 @@ def _reason(kind: FailureKind, step: str, error: BaseException, now_ms: int) -> 
     return headers
 
 
-def _letter(topic: str, origin: Message, reason: Headers) -> OutputRecord:
+def _letter(topic: str, origin: Message, reason: Headers, max_bytes: int) -> OutputRecord:
+    key, value = origin.key(), origin.value()
+    left_out: Headers = []
+    if value is not None and len(value) + len(key or b"") > max_bytes:
+        left_out, value = [(_LEFT_OUT, b"%d" % len(value))], None
     headers = [
         *reason,
+        *left_out,
         ("ottla.origin.topic", origin.topic().encode()),
         ("ottla.origin.partition", b"%d" % origin.partition()),
         (_LAST_OF_OURS, b"%d" % origin.offset()),
         *(origin.headers() or ()),
     ]
-    return OutputRecord(topic, origin.key(), origin.value(), max(origin.timestamp()[1], 0), headers)
+    return OutputRecord(topic, key, value, max(origin.timestamp()[1], 0), headers)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A dead letter as it is read: where it is in its topic, why it is there, and the message it was.
 
-    `origin` is None for what no one message made: its value is a text for people, and it cannot be sent back.
+    `origin` is None for what no one message made: its value is a text for people, and it cannot be sent back. Nor can
+    one whose value of `left_out` bytes was too large to be kept.
     """
 
     partition: int
@@ -105,6 +124,7 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     headers: Headers
+    left_out: int = 0
 
     @property
     def number(self) -> tuple[int, int]:
@@ -137,6 +157,7 @@ def read_letter(message: Message) -> DeadLetter | None:
         message.key(),
         message.value(),
         headers[ours:],
+        int(found.get(_LEFT_OUT, 0)),
     )
 
 

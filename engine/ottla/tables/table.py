@@ -65,8 +65,10 @@ class Table(MutableMapping[K, V], Relation[K, V]):
             raise TopologyError(f"table {name!r}: default={default!r} must be callable, like int, list or a lambda")
         self.name = name
         spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec, ttl_ms)
-        kind = f"{type(self).__name__} with time to live" if ttl_ms is not None else type(self).__name__
-        self.spec = replace(spec, format=format_of(kind, key_codec, value_codec))
+        if not spec.format.kind:
+            kind = f"{type(self).__name__} with time to live" if ttl_ms is not None else type(self).__name__
+            spec = replace(spec, format=format_of(kind, key_codec, value_codec))
+        self.spec = spec
         self.key_codec = key_codec
         self.value_codec = value_codec
         self.default = default
@@ -206,9 +208,9 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         if type(self) is not Table or self.source is not None or self.spec.cache is not None:
             raise TopologyError(f"{self!r} cannot have windows: only a table that agents write can, without ttl=")
         expires_ms = None if expires is None else duration_ms(expires, "a window's expires")
-        self.spec = window_spec(
-            self.name, self.spec.changelog, self.key_codec, self.value_codec, window.size_ms, expires_ms
-        )
+        spec = window_spec(self.name, self.spec.changelog, self.key_codec, self.value_codec, window.size_ms, expires_ms)
+        laid_out = str(window).partition(" grace ")[0]
+        self.spec = replace(spec, format=format_of("WindowedTable", self.key_codec, self.value_codec, laid_out))
         return WindowedTable(self, window)
 
     # -- a part of it, for whoever holds one: tests, queries from outside, joins

@@ -211,3 +211,15 @@ def test_the_backoff_doubles_up_to_a_minute() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(app: ottla.App, declare: Callable[[ottla.App], object]) -> None:
     with pytest.raises(ottla.ConfigError, match=r'"dead_letter", "skip" or "fail"|must not be negative'):
         declare(app)
+
+
+def test_what_is_too_large_for_a_letter_stays_where_it_came_from(make_app: Callable[..., ottla.App]) -> None:
+    app = make_app(broker_options={"message.max.bytes": 100})
+    app.stream(app.topic("numbers", value=int))
+    with app.test() as driver:
+        driver.send_raw("numbers", b"k", b"x" * 99, timestamp=5)
+        driver.send_raw("numbers", b"k", b"x" * 100, timestamp=6)
+        letters = driver.dead_letters()
+    assert [(each.key, len(each.value or b""), each.timestamp) for each in letters] == [(b"k", 99, 5), (b"k", 0, 6)]
+    headers = dict(letters[1].headers)
+    assert (headers["ottla.letter.left_out"], headers["ottla.origin.offset"]) == (b"100", b"1")

@@ -166,11 +166,20 @@ def test_what_cannot_be_sent_back_is_named(play: Callable[..., None], app: ottla
         cluster.broker.append(
             [OutputRecord("shop-dead-letter", None, b"Windowed(...)", 0, [("ottla.error.reason", b"ValueError")])]
         )
+        origin: list[tuple[str, bytes | None]] = [
+            ("ottla.error.reason", b"ValueError"),
+            ("ottla.letter.left_out", b"2000000"),
+            ("ottla.origin.topic", b"numbers"),
+            ("ottla.origin.partition", b"0"),
+            ("ottla.origin.offset", b"9"),
+        ]
+        cluster.broker.append([OutputRecord("shop-dead-letter", None, None, 0, origin)])
         del cluster.broker.topics["numbers"]
         result = await box.replay(EVERY, again=False, now_ms=5)
         assert result.sent == {}
         assert sorted(why for _, why in result.refused) == [
             "it was made of no one message",
+            "its value of 2000000 bytes was too large to be kept",
             *["topic 'numbers' does not exist any more"] * 3,
         ]
 

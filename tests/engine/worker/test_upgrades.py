@@ -76,6 +76,27 @@ def test_an_incompatible_version_does_not_start(
     assert "give the step or table another name" in str(refused.value)
 
 
+def test_the_windows_of_a_table_must_not_change() -> None:
+    def views(size: float) -> ottla.App:
+        app = ottla.App("shop")
+        table = app.Table("views", key=str, default=int).tumbling(size)
+
+        @app.agent(app.topic("pages", key=str, value=str))
+        async def view(stream: ottla.Stream[str]) -> None:
+            async for page in stream:
+                table[page] += 1
+
+        return app
+
+    with views(60).test() as older:
+        older.send("pages", key="a", value="a")
+        older.run()
+    with views(60).test(after=older) as same:
+        same.run()
+    with pytest.raises(IncompatibleState, match="'views': its definition was 'tumbling 0:01:00' and is 'tumbling 0:02"):
+        views(120).test(after=same)
+
+
 def test_a_new_name_begins_with_empty_state_and_says_so(
     upgrade: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
