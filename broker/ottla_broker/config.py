@@ -63,7 +63,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = 600_000
     max_connections: Annotated[
         int,
-        Setting(INT, "Connections that are open at the same time; further ones are closed.", dynamic=True, minimum=0),
+        Setting(INT, "Connections that are open at the same time; further ones are closed.", dynamic=True, minimum=1),
     ] = INT_MAX
     max_connections_per_ip: Annotated[
         int,
