@@ -42,15 +42,16 @@ def ottla(directory: Path) -> Iterator[Broker]:
     """Two Ottla brokers: one to be reached directly, one that names the proxy as its address."""
     with (
         LossyProxy() as proxy,
-        _ottla(directory / "direct") as direct,
-        _ottla(directory / "behind-proxy", f"advertised.listeners=PLAINTEXT://{proxy.address}") as behind,
+        single_ottla(directory / "direct") as direct,
+        single_ottla(directory / "behind-proxy", f"advertised.listeners=PLAINTEXT://{proxy.address}") as behind,
     ):
         proxy.target = behind
         yield Broker("ottla", direct, proxy, directory / "direct")
 
 
 @contextmanager
-def _ottla(data_directory: Path, *settings: str) -> Iterator[str]:
+def single_ottla(data_directory: Path, *settings: str) -> Iterator[str]:
+    """One Ottla broker on a data directory; its address."""
     command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(data_directory), "--listen", "127.0.0.1:0"]
     for setting in (*(f"{name}={value}" for name, value in SETTINGS.items()), *settings):
         command += ["--set", setting]
@@ -68,7 +69,7 @@ def _ottla(data_directory: Path, *settings: str) -> Iterator[str]:
 
 @contextmanager
 def kafka(directory: Path) -> Iterator[Broker]:
-    """Apache Kafka with two listeners, one of which names the proxy as its address."""
+    """Apache Kafka with two listeners, one of which names the proxy as its address; its data are in `data`."""
     with LossyProxy() as proxy:
         direct, behind, controller = _free_ports(3)
         proxy.target = f"127.0.0.1:{behind}"
@@ -87,8 +88,18 @@ def kafka(directory: Path) -> Iterator[Broker]:
         properties = directory / "server.properties"
         properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         java = [*JAVA, KAFKA_CLASSPATH]
-        format_storage = [*java, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", properties]
-        subprocess.run(format_storage, check=True, capture_output=True, timeout=START_TIMEOUT_S)
+        format_storage = [
+            *java,
+            "kafka.tools.StorageTool",
+            "format",
+            "--ignore-formatted",
+            "-t",
+            "4L6g3nShT-eMCtK--X86sw",
+            "-c",
+            properties,
+        ]
+        if not (directory / "data" / "meta.properties").exists():
+            subprocess.run(format_storage, check=True, capture_output=True, timeout=START_TIMEOUT_S)
         with (
             (directory / "kafka.log").open("wb") as log,
             subprocess.Popen([*java, "kafka.Kafka", properties], stdout=log, stderr=log) as process,

@@ -1,5 +1,6 @@
 """DescribeConfigs, AlterConfigs, IncrementalAlterConfigs, ListConfigResources."""
 
+from ottla_wire.errors import ErrorCode
 from ottla_wire.messages import alter_configs, describe_configs, incremental_alter_configs
 from ottla_wire.messages.list_config_resources import ListConfigResourcesRequest
 
@@ -167,6 +168,54 @@ def settings_that_are_set_one_by_one(ask: Ask) -> None:
     ask.answers.append(sorted(changed_settings(ask, topic.name)))
 
 
+DYNAMIC = (
+    "log.retention.ms",
+    "log.roll.ms",
+    "log.segment.bytes",
+    "log.cleanup.policy",
+    "log.cleaner.dedupe.buffer.size",
+    "message.max.bytes",
+    "compression.type",
+    "max.connections",
+    "num.partitions",
+)
+VALUES = ("", " 1 ", "-2", "-1", "0", "1", "14", "104857600", "9223372036854775807", "0.5", "true", "TRUE", "x")
+
+
+@question(incremental_alter_configs.IncrementalAlterConfigsRequest, "1")
+def values_that_settings_of_topics_can_have(ask: Ask) -> None:
+    """Every setting with values of every kind; none is kept."""
+    topic = ask.topic()
+    resource = describe_configs.DescribeConfigsResource(
+        resource_type=TOPIC, resource_name=topic.name, configuration_keys=None
+    )
+    answer = ask.quietly(describe_configs.DescribeConfigsRequest(resources=[resource]))
+    ask.answers.append(
+        {setting.name: taken(ask, TOPIC, topic.name, setting.name) for setting in answer.results[0].configs}
+    )
+
+
+def taken(ask: Ask, kind: int, resource: str, setting: str) -> dict[str, str]:
+    """By value: what comes of setting a setting to it."""
+    codes = {}
+    for value in VALUES:
+        answer = ask.quietly(alter(kind, resource, (setting, SET, value), only=True), ask.version)
+        codes[repr(value)] = ErrorCode(answer.responses[0].error_code).name
+    return codes
+
+
+@question(incremental_alter_configs.IncrementalAlterConfigsRequest, "1")
+def values_that_settings_of_brokers_can_have(ask: Ask) -> None:
+    for broker in ("", "1"):
+        ask.answers.append({name: taken(ask, BROKER, broker, name) for name in DYNAMIC})
+
+
+@question(incremental_alter_configs.IncrementalAlterConfigsRequest, "1")
+def values_that_settings_of_groups_can_have(ask: Ask) -> None:
+    names = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms", "consumer.assignment.interval.ms")
+    ask.answers.append({name: taken(ask, GROUP, ask.name("group"), name) for name in names})
+
+
 @question(incremental_alter_configs.IncrementalAlterConfigsRequest)
 def settings_of_resources_that_are_none(ask: Ask) -> None:
     change = ("retention.ms", SET, "1000")
@@ -218,6 +267,7 @@ def settings_of_brokers(ask: Ask) -> None:
         ):
             ask(alter(BROKER, name, *changes))
         ask.quietly(alter(BROKER, name, ("no.such.setting", DELETE, None)))
+        ask(alter(BROKER, name, ("min.insync.replicas", SET, "1"), only=True))
 
 
 @question(ListConfigResourcesRequest)
