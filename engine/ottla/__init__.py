@@ -23,6 +23,7 @@ from ottla.aggregations import (
     minimum,
     reduce,
     sum,  # noqa: A004
+    top,
 )
 from ottla.app import App
 from ottla.channels import Channel, ChannelAgent
@@ -126,5 +127,6 @@ __all__ = [
     "session",
     "sliding",
     "sum",
+    "top",
     "tumbling",
 ]

@@ -14,13 +14,18 @@ from __future__ import annotations
 import linecache
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from keyword import iskeyword
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from ottla.errors import ConfigError, TopologyError
-from ottla.hints import Selector, returned_type
+from ottla.hints import Selector, returned_type, selected
+
+_CALLED = ("function", "initial", "merger", "remover")
+"""What the text of an aggregation may call, by the names of its fields."""
 
 State = tuple[Any, ...]
 """The newest timestamp in the window, then the slots of each aggregation."""
@@ -33,7 +38,9 @@ class Aggregation:
     and `{function}`, `{initial}`, `{merger}` the user's callables.
 
     `first` makes the slots from the first event, `then` from the slots and the next event, `merge` from the slots of
-    two sessions that become one, `result` the answer. Without `merge` there are no sessions.
+    two sessions that become one, `result` the answer. `undo` makes what the slots were without an event that is in
+    them. Without `merge` there are no sessions, without `undo` no tables whose values change. `calls` are functions of
+    the user's that are called by one of ours.
     """
 
     kind: str
@@ -47,16 +54,20 @@ class Aggregation:
     function: Callable[[Any, Any], Any] | None = None
     initial: Callable[[], Any] | None = None
     merger: Callable[[Any, Any], Any] | None = None
+    undo: tuple[str, ...] = ()
+    remover: Callable[[Any, Any], Any] | None = None
+    calls: tuple[Selector | None, ...] = ()
 
     @property
     def functions(self) -> list[Callable[..., Any]]:
         """The user's functions that it calls."""
-        return [each for each in (self.selector, self.function, self.initial, self.merger) if callable(each)]
+        given = (self.selector, self.function, self.initial, self.merger, self.remover, *self.calls)
+        return [each for each in given if callable(each) and not _is_ours(each)]
 
 
 def count() -> Aggregation:
     """How many events."""
-    return Aggregation("count", ("1",), ("{0} + 1",), ("{0} + {other0}",), "{0}", (int,), int)
+    return Aggregation("count", ("1",), ("{0} + 1",), ("{0} + {other0}",), "{0}", (int,), int, undo=("{0} - 1",))
 
 
 def sum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A001, A002 - named for what users know
@@ -70,6 +81,7 @@ def sum(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A001, A
         (type,),
         type,
         _checked(selector, "sum"),
+        undo=("{0} if {x} is None else {0} - {x}",),
     )
 
 
@@ -84,6 +96,7 @@ def mean(selector: Selector, *, type: Any = Any) -> Aggregation:  # noqa: A002 -
         (type, int),
         Any,
         _checked(selector, "mean"),
+        undo=("{0} if {x} is None else {0} - {x}", "{1} if {x} is None else {1} - 1"),
     )
 
 
@@ -109,18 +122,60 @@ def last(selector: Selector | None = None, *, type: Any = Any) -> Aggregation:  
     return _at_one_end("last", "timestamp >= {0}", "{other0} >= {0}", selector, type)
 
 
-def collect(selector: Selector | None = None, *, type: Any = Any) -> Aggregation:  # noqa: A002 - as in reduce
+def collect(
+    selector: Selector | None = None,
+    *,
+    limit: int | None = None,
+    distinct: bool = False,
+    type: Any = Any,  # noqa: A002 - as in reduce
+) -> Aggregation:
     """The values of a field, or the events' values, in a list: as they came, and of sessions that become one those of
-    the earlier first."""
+    the earlier first.
+
+    With `distinct` a value that is in the list already is left out, and with `limit` what comes when it is full.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"collect(limit={limit}) collects nothing: it is at least 1")
+    full = "" if limit is None else f" or len({{0}}) >= {limit}"
+    known = " or {x} in {0}" if distinct else ""
     return Aggregation(
         "collect",
         ("[] if {x} is None else [{x}]",),
-        ("{0} if {x} is None else [*{0}, {x}]",),
-        ("{0} + {other0}",),
+        (f"{{0}} if {{x}} is None{full}{known} else [*{{0}}, {{x}}]",),
+        ("{merger}({0}, {other0})",),
         "list({0})",
         (list[type],),
         list[type],
         _whole if selector is None else _checked(selector, "collect"),
+        merger=partial(_joined, limit, distinct),
+        undo=() if limit is not None or distinct else ("{0} if {x} is None else {remover}({0}, {x})",),
+        remover=_without,
+    )
+
+
+def top(most: int, selector: Selector, *, of: Selector | None = None, type: Any = Any) -> Aggregation:  # noqa: A002
+    """The largest values of a field, `most` of them, the largest first; or what `of` finds in the events that have
+    them. Of equal ones those that came first."""
+    if most < 1:
+        raise ConfigError(f"top({most}) keeps nothing: it is at least 1")
+    by, given = selected(_checked(selector, "top")), None if of is None else selected(_checked(of, "top"))
+
+    def ranked(value: Any) -> Any:
+        rank = by(value)
+        return None if rank is None else (rank, rank if given is None else given(value))
+
+    return Aggregation(
+        "top",
+        ("[] if {x} is None else [{x}]",),
+        ("{0} if {x} is None else {function}({0}, {x})",),
+        ("{merger}({0}, {other0})",),
+        "[each[1] for each in {0}]",
+        (list[tuple[Any, type]],),
+        list[type],
+        ranked,
+        function=partial(_ranked_in, most),
+        merger=partial(_highest, most),
+        calls=(selector, of),
     )
 
 
@@ -130,13 +185,15 @@ def reduce(
     *,
     type: Any = None,  # noqa: A002 - the word users know from topics and tables
     merge: Callable[[Any, Any], Any] | None = None,
+    remove: Callable[[Any, Any], Any] | None = None,
 ) -> Aggregation:
     """Folds events with `function(so_far, value)`.
 
     Begins with `initial`, which is called if it is callable (`list`, `dict`, a lambda), or else with the first value.
     `type` is what a restart decodes the state as; without it the annotated return type of `function` or the type of
     `initial` is used. `merge(earlier, later)` makes the state of one session of those of two; without `initial` it is
-    `function`. The functions must return a new object and leave what they are given as it is.
+    `function`. `remove(so_far, value)` takes a value out again, which is needed where the values of a table are
+    aggregated. The functions must return a new object and leave what they are given as it is.
     """
     resolved = type if type is not None else _reduced_type(function, initial)
     given = initial is not msgspec.UNSET
@@ -151,7 +208,36 @@ def reduce(
         function=function,
         initial=(initial if callable(initial) else lambda: initial) if given else None,
         merger=merge if given or merge is not None else function,
+        undo=() if remove is None else ("{remover}({0}, {value})",),
+        remover=remove,
     )
+
+
+def _is_ours(function: Callable[..., Any]) -> bool:
+    return getattr(getattr(function, "func", function), "__module__", None) == __name__
+
+
+def _joined(limit: int | None, distinct: bool, earlier: list[Any], later: list[Any]) -> list[Any]:
+    joined = [*earlier, *(each for each in later if not distinct or each not in earlier)]
+    return joined if limit is None else joined[:limit]
+
+
+def _without(values: list[Any], value: Any) -> list[Any]:
+    """The list without the first of the values that are equal to one."""
+    place = values.index(value)
+    return [*values[:place], *values[place + 1 :]]
+
+
+def _ranked_in(most: int, ranking: list[Any], ranked: Any) -> list[Any]:
+    """The ranking with one more, which comes after those of its rank."""
+    place = len(ranking)
+    while place and ranking[place - 1][0] < ranked[0]:
+        place -= 1
+    return ranking if place >= most else [*ranking[:place], ranked, *ranking[place : most - 1]]
+
+
+def _highest(most: int, earlier: list[Any], later: list[Any]) -> list[Any]:
+    return sorted([*earlier, *later], key=itemgetter(0), reverse=True)[:most]
 
 
 def _whole(value: Any) -> Any:
@@ -207,13 +293,15 @@ class Compiled:
     """An aggregate definition as functions.
 
     `update(state or None, value, timestamp)` returns the next state, whose first slot is the newest timestamp;
-    `merge(earlier, later)` that of two sessions, and is None if an aggregation has no way to do that. Both raise what
-    the user's selectors and functions raise. `result(state)` returns an instance of `result_type`, a frozen Struct with
+    `merge(earlier, later)` that of two sessions; `undo(state, value, timestamp)` the state without a value that is in
+    it. The last two are None if an aggregation has no way to do that. All raise what the user's selectors and functions
+    raise. `result(state)` returns an instance of `result_type`, a frozen Struct with
     a field per aggregation.
     """
 
     update: Callable[[State | None, Any, int], State]
     merge: Callable[[State, State], State] | None
+    undo: Callable[[State, Any, int], State] | None
     result: Callable[[State], Any]
     state_type: Any
     result_type: type[msgspec.Struct]
@@ -225,10 +313,11 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
     if not aggregations:
         raise TopologyError(f"aggregate({name!r}) computes nothing: name at least one aggregation, like events=count()")
     scope: dict[str, Any] = {}
-    selected: list[str] = []
+    selected_values: list[str] = []
     first: list[str] = ["timestamp"]
     then: list[str] = ["timestamp if timestamp > newest else newest"]
     merged: list[str] = ["max(newest, other_newest)"]
+    undone: list[str] = [then[0]]
     results: list[str] = []
     slots: list[str] = []
     slot_types: list[Any] = [int]
@@ -238,27 +327,28 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
                 f"aggregate({name!r}): {field}={aggregation!r} is no aggregation; use count(), mean(...)"
             )
         own = [f"s{len(slots) + offset}" for offset in range(len(aggregation.then))]
-        words = {word: f"{word}{index}" for word in ("x", "function", "initial", "merger")} | {"value": "value"}
+        words = {word: f"{word}{index}" for word in ("x", *_CALLED)} | {"value": "value"}
         words |= {f"other{offset}": f"other_{slot}" for offset, slot in enumerate(own)}
-        scope |= {words[word]: getattr(aggregation, word) for word in ("function", "initial", "merger")}
+        scope |= {words[word]: getattr(aggregation, word) for word in _CALLED}
         if isinstance(aggregation.selector, str):
-            selected.append(
+            selected_values.append(
                 f"{words['x']} = None if value is None else value[{aggregation.selector!r}]"
                 f" if isinstance(value, dict) else value.{aggregation.selector}"
             )
         elif aggregation.selector is not None:
             scope[f"select{index}"] = aggregation.selector
-            selected.append(f"{words['x']} = select{index}(value)")
+            selected_values.append(f"{words['x']} = select{index}(value)")
         first += [text.format(*own, **words) for text in aggregation.first]
         then += [text.format(*own, **words) for text in aggregation.then]
         merged += [text.format(*own, **words) for text in aggregation.merge]
+        undone += [text.format(*own, **words) for text in aggregation.undo]
         results.append(aggregation.result.format(*own, **words))
         slots += own
         slot_types += aggregation.slot_types
     scope["Result"] = result_type = _result_type(name, aggregations)
     lines = [
         "def update(state, value, timestamp):",
-        *(f"    {line}" for line in selected),
+        *(f"    {line}" for line in selected_values),
         "    if state is None:",
         f"        return ({', '.join(first)},)",
         f"    newest, {', '.join(slots)} = state",
@@ -269,6 +359,11 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
         f"    other_newest, {', '.join(f'other_{slot}' for slot in slots)} = other",
         f"    return ({', '.join(merged)},)",
         "",
+        "def undo(state, value, timestamp):",
+        *(f"    {line}" for line in selected_values),
+        f"    newest, {', '.join(slots)} = state",
+        f"    return ({', '.join(undone)},)",
+        "",
         "def result(state):",
         f"    _, {', '.join(slots)} = state",
         f"    return Result({', '.join(results)})",
@@ -278,7 +373,16 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     exec(compile(source, file, "exec"), scope)
     merge = scope["merge"] if all(each.merge for each in aggregations.values()) else None
-    return Compiled(scope["update"], merge, scope["result"], tuple[tuple(slot_types)], result_type)  # type: ignore[misc]
+    undo = scope["undo"] if all(each.undo for each in aggregations.values()) else None
+    return Compiled(scope["update"], merge, undo, scope["result"], tuple[tuple(slot_types)], result_type)  # type: ignore[misc]
+
+
+def describe_aggregations(aggregations: Mapping[str, Aggregation]) -> str:
+    """What is computed, as text that stays the same as long as what it means does."""
+    return ", ".join(
+        f"{name}={each.kind}({each.selector if isinstance(each.selector, str) else ''})"
+        for name, each in aggregations.items()
+    )
 
 
 def _result_type(name: str, aggregations: Mapping[str, Aggregation]) -> type[msgspec.Struct]:

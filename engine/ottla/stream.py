@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
+from ottla.aggregations import Aggregation
 from ottla.deadletters import OnError, StepPolicy
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken, event_at
@@ -19,11 +20,11 @@ from ottla.joins.stream_stream import When, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.relations import View
-from ottla.serdes import Codec, state_key_codec_for
-from ottla.tables import Table
+from ottla.serdes import Codec
+from ottla.tables import AggregatedTable, Table, aggregated_table
 from ottla.take import Take, checked_take, take_spec
 from ottla.time import Duration
-from ottla.topic import Topic
+from ottla.topic import Topic, repartition_topic
 from ottla.windows.definitions import AnyWindow
 from ottla.windows.stream import WindowedStream
 
@@ -89,15 +90,8 @@ class Stream(Generic[V]):
         step = name or self.graph.unique(f"{self.step.removeprefix('topic.')}-by-{label}")
         function = selected(key)
         key_type = type if type is not None else selected_type(key, self.value_codec)
-        topic_name = f"{self.graph.app_id}-{step}-repartition"
-        topic: Topic[Any, Any] = Topic(
-            topic_name,
-            state_key_codec_for(key_type, topic_name),
-            self.known_values(f"group_by({label or step!r})"),
-            partitions=partitions,
-            config={"cleanup.policy": "delete", "retention.ms": "-1"},
-            internal=True,
-        )
+        values = self.known_values(f"group_by({label or step!r})")
+        topic = repartition_topic(self.graph.app_id, step, key_type, values, partitions)
         self.graph.add(
             step,
             "group_by",
@@ -106,6 +100,15 @@ class Stream(Generic[V]):
             functions=(function,),
         )
         return Stream(self.graph, step, topic.key_codec, self.value_codec).through(topic)
+
+    def aggregate(self, name: str, **aggregations: Aggregation) -> AggregatedTable[Any, Any]:
+        """Aggregates all events of a key, without a window: `aggregate("totals", orders=count(), sum=sum("amount"))`.
+
+        The result is a table, whose values have a field per aggregation. Every event changes it, and is emitted by its
+        `to_stream()`, at the newest time of the key's events. An event without a key or a value is dropped. It can be
+        read in agents, joined, filtered and queried. `name` names it, its state and its changelog.
+        """
+        return aggregated_table(self.graph, self.step, name, self.key_codec, aggregations, of_changes=False)
 
     def merge(self, *others: Stream[V]) -> Stream[V]:
         """The events of this stream and the others as one. All have keys of one type."""

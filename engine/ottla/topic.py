@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from ottla.errors import ConfigError, EncodeError, Unavailable
 from ottla.outlet import current_outlet
 from ottla.processor import current
-from ottla.serdes import Codec
+from ottla.serdes import Codec, state_key_codec_for
 from ottla.time import Extractor, checked_timestamp, timestamp_extractor
 from ottla.transport.contract import Headers, OutputRecord, TopicSpec
 
@@ -95,6 +95,21 @@ class Topic(Generic[K, V]):
             and self.timestamp == other.timestamp
             and self.internal == other.internal
         )
+
+
+def repartition_topic(
+    app_id: str, step: str, key_type: Any, value_codec: Codec[Any], partitions: int | None
+) -> Topic[Any, Any]:
+    """The topic through which what a step hands on goes to the tasks of its new keys, which are of a type."""
+    name = f"{app_id}-{step}-repartition"
+    return Topic(
+        name,
+        state_key_codec_for(key_type, name),
+        value_codec,
+        partitions=partitions,
+        config={"cleanup.policy": "delete", "retention.ms": "-1"},
+        internal=True,
+    )
 
 
 def _encode(part: str, topic: str, codec: Codec[Any], data: Any) -> bytes:

@@ -125,3 +125,103 @@ def test_a_type_tells_a_restart_what_the_state_is() -> None:
     state = compiled.update(None, {"amount": Decimal("0.1")}, 0)
     state = compiled.update(codec.decode(codec.encode(state)), {"amount": Decimal("0.2")}, 1)
     assert compiled.result(state) == compiled.result_type(total=Decimal("0.3"), least=Decimal("0.1"))
+
+
+def test_collect_stops_when_it_is_full_and_leaves_out_what_it_has() -> None:
+    sales = [Sale(amount) for amount in (3, None, 1, 3, 2, 1)]
+    result = aggregate(
+        sales,
+        all=ottla.collect("amount"),
+        some=ottla.collect("amount", limit=2),
+        different=ottla.collect("amount", distinct=True),
+        few=ottla.collect("amount", distinct=True, limit=2),
+    )
+    assert (result.all, result.some, result.different, result.few) == ([3, 1, 3, 2, 1], [3, 1], [3, 1, 2], [3, 1])
+
+
+def test_top_keeps_the_largest_in_order_and_of_equal_ones_the_first() -> None:
+    sales = [Sale(amount, items) for items, amount in enumerate([5, None, 9, 5, 1, 9])]
+    result = aggregate(
+        sales, largest=ottla.top(3, "amount"), of=ottla.top(4, "amount", of="items"), by=ottla.top(1, lambda s: s.items)
+    )
+    assert (result.largest, result.of, result.by) == ([9, 9, 5], [2, 5, 0, 3], [5])
+
+
+@given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.integers(1, 4))
+def test_sessions_that_become_one_have_what_one_session_would_have(
+    earlier: list[int], later: list[int], most: int
+) -> None:
+    compiled = compile_aggregations(
+        "sales",
+        {
+            "some": ottla.collect("amount", limit=most),
+            "different": ottla.collect("amount", distinct=True),
+            "largest": ottla.top(most, "amount"),
+        },
+    )
+    assert compiled.merge is not None
+
+    def state(amounts: list[int]) -> Any:
+        so_far = None
+        for amount in amounts:
+            so_far = compiled.update(so_far, Sale(amount), 0)
+        return so_far
+
+    if earlier and later:
+        assert compiled.result(compiled.merge(state(earlier), state(later))) == compiled.result(state(earlier + later))
+
+
+REMOVABLE = {
+    "sales": ottla.count(),
+    "total": ottla.sum("amount"),
+    "average": ottla.mean("amount"),
+    "list": ottla.collect("amount"),
+    "items": ottla.reduce(
+        lambda so_far, sale: so_far + sale.items, int, remove=lambda so_far, sale: so_far - sale.items
+    ),
+}
+
+
+@given(st.lists(st.tuples(st.none() | st.integers(0, 9), st.integers(0, 3)), min_size=1), st.data())
+def test_what_is_taken_out_leaves_the_figures_of_the_rest(
+    rows: list[tuple[int | None, int]], data: st.DataObject
+) -> None:
+    compiled = compile_aggregations("sales", REMOVABLE)
+    assert compiled.undo is not None
+    sales = [Sale(amount, items) for amount, items in rows]
+    state = None
+    for sale in sales:
+        state = compiled.update(state, sale, 0)
+    taken = data.draw(st.lists(st.sampled_from(range(len(sales))), unique=True))
+    for place in taken:
+        assert state is not None
+        state = compiled.undo(state, sales[place], 0)
+    assert state is not None
+    result = compiled.result(state)
+    rest = [sale for place, sale in enumerate(sales) if place not in taken]
+    amounts = [sale.amount for sale in rest if sale.amount is not None]
+    assert (result.sales, result.total, result.items) == (len(rest), sum(amounts), sum(sale.items for sale in rest))
+    assert result.average == (pytest.approx(statistics.fmean(amounts)) if amounts else None)
+    assert sorted(result.list) == sorted(amounts)
+
+
+@pytest.mark.parametrize(
+    "lasting",
+    [
+        ottla.minimum("amount"),
+        ottla.first("amount"),
+        ottla.top(2, "amount"),
+        ottla.collect("amount", limit=2),
+        ottla.collect("amount", distinct=True),
+        ottla.reduce(lambda so_far, _: so_far, int),
+    ],
+)
+def test_what_cannot_be_taken_out_is_known(lasting: ottla.Aggregation) -> None:
+    assert compile_aggregations("sales", {"count": ottla.count(), "lasting": lasting}).undo is None
+
+
+def test_bounds_below_one_are_refused() -> None:
+    with pytest.raises(ottla.ConfigError, match=r"collect\(limit=0\) collects nothing"):
+        ottla.collect(limit=0)
+    with pytest.raises(ottla.ConfigError, match=r"top\(0\) keeps nothing"):
+        ottla.top(0, "amount")

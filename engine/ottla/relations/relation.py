@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ottla.errors import TopologyError
-from ottla.hints import Selector, returned_type, selected, value_codec
+from ottla.hints import Selector, returned_type, selected, selected_type, value_codec
 from ottla.joins.foreign_key import join_foreign
 from ottla.joins.subscriptions import ForeignKeyJoin
 from ottla.joins.table_table import Kind, TableJoin, TableJoinSide
@@ -26,11 +26,12 @@ from ottla.relations.views import (
 )
 from ottla.serdes import Codec
 from ottla.state.store import StoreSpec
+from ottla.topic import repartition_topic
 
 if TYPE_CHECKING:
     from ottla.graph import Graph
     from ottla.stream import Stream
-    from ottla.tables import Table
+    from ottla.tables import GroupedTable, Table
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -201,6 +202,41 @@ class Relation(Generic[K, V]):
         table = graph.derived_table(name, self.key_codec, self.known_values(f"to_table({name!r})"))
         graph.keep(table, step, of_changes=True)
         return table
+
+    def group_by(
+        self,
+        key: Selector,
+        *,
+        name: str | None = None,
+        type: Any = None,  # noqa: A002 - the word users know from topics and tables
+        partitions: int | None = None,
+    ) -> GroupedTable:
+        """The rows by a field of the value or a function of it, to be aggregated; a row whose group is None is in none.
+
+        They go through the topic `APP-NAME-repartition`, as those of `Stream.group_by`, whose arguments these are.
+        """
+        from ottla.stream import Stream
+        from ottla.tables import GroupedTable
+        from ottla.tables.aggregated import GroupChanges
+
+        graph, parent = self.changing()
+        label = key if isinstance(key, str) else getattr(key, "__name__", "")
+        if name is None and not label.isidentifier():
+            raise TopologyError(f"group_by on {self!r} needs a name for its topic: name=")
+        step = name or graph.unique(f"{self.name}-by-{label}")
+        select = selected(key)
+        values = self.known_values(f"group_by({label or step!r})")
+        key_type = type if type is not None else selected_type(key, values)
+        topic = repartition_topic(graph.app_id, step, key_type, change_codec(values), partitions)
+        graph.add(
+            step,
+            "group table",
+            lambda context, own: GroupChanges(context, own, select),
+            parents=(parent,),
+            functions=(select,),
+        )
+        grouped: Stream[Any] = Stream(graph, step, topic.key_codec, topic.value_codec).through(topic)
+        return GroupedTable(graph, grouped.step, topic.key_codec)
 
     def check_keys(self, other: Relation[Any, Any], how: str) -> None:
         """Raises `TopologyError` if equal keys of both would not meet in one task."""

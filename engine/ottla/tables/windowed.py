@@ -42,6 +42,7 @@ class WindowedTable(Table[K, "WindowSet[V]"], Generic[K, V]):
 
     def __init__(self, table: Table[K, V], window: Window, clock: Clock | None = None) -> None:
         super().__init__("", table.name, table.key_codec, table.value_codec, spec=table.spec)  # type: ignore[arg-type]
+        self.spec = table.spec
         self.partitions = table.partitions
         self.declared = table.declared
         self.window = window

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ottla.aggregations import Aggregation, Compiled, compile_aggregations
+from ottla.aggregations import Aggregation, Compiled, compile_aggregations, describe_aggregations
 from ottla.errors import TopologyError
 from ottla.event import Event
 from ottla.operators import Handle, Sink
@@ -82,11 +82,7 @@ class WindowedStream(Generic[V]):
 def _definition(window: AnyWindow, aggregations: Mapping[str, Aggregation]) -> str:
     """What the state means: the window as it lies in time, but for how long it stays open, and what is computed."""
     laid_out = str(window).partition(" grace ")[0]
-    computed = [
-        f"{name}={each.kind}({each.selector if isinstance(each.selector, str) else ''})"
-        for name, each in aggregations.items()
-    ]
-    return f"{laid_out}, {', '.join(computed)}"
+    return f"{laid_out}, {describe_aggregations(aggregations)}"
 
 
 def _spec(window: AnyWindow) -> Callable[[str, str, Codec[Any], Compiled], StoreSpec]:
