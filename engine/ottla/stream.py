@@ -16,7 +16,7 @@ from ottla.errors import TopologyError
 from ottla.event import Event, Taken, event_at
 from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
-from ottla.joins.stream_stream import When, join_streams, join_window
+from ottla.joins.stream_stream import When, check_no_window, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.relations import View
@@ -215,6 +215,7 @@ class Stream(Generic[V]):
                 raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
             window = join_window(within, before, after, grace)
             return join_streams(self, other, joiner, "inner", window, unmatched="close", name=name, type_=type)
+        check_no_window("join", within, before, after)
         return join_table(self, other, joiner, left=False, key=key, grace=grace, name=name, type_=type)
 
     @overload
@@ -239,6 +240,7 @@ class Stream(Generic[V]):
         after: Duration | None = None,
         grace: Duration = 0,
         unmatched: When = "close",
+        idle: Duration | None = None,
         name: str | None = None,
         type: Any = None,
     ) -> Stream[R]: ...
@@ -252,20 +254,23 @@ class Stream(Generic[V]):
         after: Duration | None = None,
         grace: Duration = 0,
         unmatched: When = "close",
+        idle: Duration | None = None,
         key: Selector | None = None,
         name: str | None = None,
         type: Any = None,  # noqa: A002 - as in map
     ) -> Stream[R]:
         """As `join`, and `joiner(value, None)` for an event that meets none.
 
-        In a join of streams that is known when the event's window is over: `unmatched="close"`. With "at_once" it is
-        emitted when the event comes, although a match may still follow.
+        In a join of streams that is known when the event's window is over: `unmatched="close"`. That is told by later
+        events, or with `idle` also by the clock, once no event came for that long. With "at_once" it is emitted when
+        the event comes, although a match may still follow.
         """
         if isinstance(other, Stream):
             if key is not None:
                 raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
-            window = join_window(within, before, after, grace)
+            window = join_window(within, before, after, grace, idle)
             return join_streams(self, other, joiner, "left", window, unmatched=unmatched, name=name, type_=type)
+        check_no_window("left_join", within, before, after, idle, None if unmatched == "close" else unmatched)
         return join_table(self, other, joiner, left=True, key=key, grace=grace, name=name, type_=type)
 
     def outer_join(
@@ -278,11 +283,12 @@ class Stream(Generic[V]):
         after: Duration | None = None,
         grace: Duration = 0,
         unmatched: When = "close",
+        idle: Duration | None = None,
         name: str | None = None,
         type: Any = None,  # noqa: A002 - as in map
     ) -> Stream[R]:
         """As `left_join` of two streams, and `joiner(None, other)` for an event of the other that meets none."""
-        window = join_window(within, before, after, grace)
+        window = join_window(within, before, after, grace, idle)
         return join_streams(self, other, joiner, "outer", window, unmatched=unmatched, name=name, type_=type)
 
     def join_asof(

@@ -32,11 +32,15 @@ Joiner = Callable[[Any, Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class JoinWindow:
-    """How far the right event may lie before and after the left one, and how much later than that both may come."""
+    """How far the right event may lie before and after the left one, and how much later than that both may come.
+
+    With `idle_ms`, stream time goes on with the wall clock when no event has come for that long.
+    """
 
     before_ms: int
     after_ms: int
     grace_ms: int
+    idle_ms: int | None = None
 
     def __post_init__(self) -> None:
         if self.before_ms + self.after_ms < 0:
@@ -48,7 +52,11 @@ class JoinWindow:
 
 
 def join_window(
-    within: Duration | None, before: Duration | None, after: Duration | None, grace: Duration
+    within: Duration | None,
+    before: Duration | None,
+    after: Duration | None,
+    grace: Duration,
+    idle: Duration | None = None,
 ) -> JoinWindow:
     """The window of a join's arguments. Raises `ConfigError` if they say nothing or are no durations.
 
@@ -60,7 +68,17 @@ def join_window(
         signed_duration_ms(within if before is None else before, "a join's window"),
         signed_duration_ms(within if after is None else after, "a join's window"),
         duration_ms(grace, "a join's grace"),
+        None if idle is None else duration_ms(idle, "a join's idle time"),
     )
+
+
+def check_no_window(kind: str, *given: object) -> None:
+    """Raises `TopologyError` if a join with a table is given what only a join of streams has."""
+    if any(each is not None for each in given):
+        raise TopologyError(
+            f"{kind} with a table has no window: within=, before=, after=, unmatched= and idle= are for two streams; a "
+            "versioned table has grace="
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +143,7 @@ def join_streams(
     graph.add(
         step,
         label,
-        lambda context, _: JoinResults(context, join),
+        lambda context, _: JoinResults(context, join) if window.idle_ms is None else IdleJoinResults(context, join),
         parents=(join.store(Side.LEFT), join.store(Side.RIGHT)),
         detail=str(window),
     )
@@ -192,6 +210,8 @@ class JoinSide(Processor):
                     self._take(key, value, timestamp, batch, row, out)
                 except Exception as error:
                     self._context.reject(self._join.name, error, batch, row)
+        if unmatched is not None:
+            unmatched.hear(self._context.now_ms)
         await self.forward(out.batch())
 
     def _take(self, key: Any, value: Any, timestamp: int, batch: Batch, row: int, out: Rows) -> None:
@@ -235,6 +255,17 @@ class JoinResults(Processor):
         if self._unmatched is not None:
             out = Rows()
             emit_unmatched(self._context, self._join, self._unmatched.rest(), out)
+            await self.forward(out.batch())
+
+
+class IdleJoinResults(JoinResults):
+    """As `JoinResults`, and what met no other is emitted when its window is over by the wall clock, too."""
+
+    async def advance(self) -> None:
+        if self._unmatched is not None and self._join.window.idle_ms is not None:
+            out = Rows()
+            pending = self._unmatched.over_by_clock(self._context.now_ms, self._join.window.idle_ms)
+            emit_unmatched(self._context, self._join, pending, out)
             await self.forward(out.batch())
 
 

@@ -78,12 +78,19 @@ class Unmatched:
         self._waits_ms = waits_ms
         self._agenda = Agenda(store, max(waits_ms.values()) // 32)
         self.stream_time: int = store.get(STREAM_TIME, -1)
+        # When the last event came, and what stream time was then.
+        self._heard_ms: int | None = None
+        self._heard_time = self.stream_time
 
     def advance(self, timestamp: int) -> None:
         """Takes note of an event's time, whichever side it is of."""
         if timestamp > self.stream_time:
             self.stream_time = timestamp
             self._store.put(STREAM_TIME, timestamp)
+
+    def hear(self, now_ms: int) -> None:
+        """Takes note of when events came, by the wall clock."""
+        self._heard_ms, self._heard_time = now_ms, self.stream_time
 
     def put(self, side: Side, key: Any, value: Any, timestamp: int) -> None:
         time, of = timestamp + self._waits_ms[side], (side, key)
@@ -99,6 +106,17 @@ class Unmatched:
     def over(self) -> list[Pending]:
         """Removes the events whose window is over, in the order in which they are to be emitted."""
         return self._take(self.stream_time) if self._agenda.due(self.stream_time) else []
+
+    def over_by_clock(self, now_ms: int, idle_ms: int) -> list[Pending]:
+        """As `over`, if none came for so long: stream time is then as much later as the wall clock."""
+        if self._heard_ms is None:
+            self._heard_ms = now_ms
+        silent_ms = now_ms - self._heard_ms
+        time = self._heard_time + silent_ms
+        if silent_ms < idle_ms or self._heard_time < 0 or not self._agenda.due(time):
+            return []
+        self.advance(time)
+        return self.over()
 
     def rest(self) -> list[Pending]:
         """Removes all events, at the end of the input."""

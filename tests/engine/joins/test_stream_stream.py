@@ -1,5 +1,6 @@
 """Stream-stream joins, record by record as Kafka Streams' `KStreamKStreamJoin`, and against their definition."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -187,6 +188,55 @@ class TestUnmatchedOnClose:
             driver.end_of_input()
             [letter] = driver.dead_letters()
         assert (letter.value, letter.timestamp) == (b"7", 5)
+
+
+class TestIdle:
+    """What met no other is emitted by the clock, once no event came for a while."""
+
+    @pytest.fixture
+    def driver(self, app: ottla.App) -> Iterator[Driver]:
+        left, right = (app.stream(app.topic(name, key=str, value=str)) for name in ("left", "right"))
+        left.outer_join(right, pair, within=10, idle=60).to(app.topic("out", key=str, value=str))
+        with app.test() as driver:
+            yield driver
+
+    def test_time_goes_on_when_nothing_came_for_that_long(self, driver: Driver) -> None:
+        send(driver, ("left", "a", "l", 5_000))
+        driver.advance(59)
+        assert results(driver) == []
+        driver.advance(1)
+        assert results(driver) == [("a", "l+None", 5_000)]
+
+    def test_any_event_begins_the_wait_anew(self, driver: Driver) -> None:
+        send(driver, ("left", "a", "l", 5_000))
+        driver.advance(50)
+        send(driver, ("right", "b", "r", 6_000))
+        driver.advance(50)
+        assert results(driver) == []
+        driver.advance(10)
+        assert results(driver) == [("a", "l+None", 5_000), ("b", "None+r", 6_000)]
+
+    def test_what_comes_after_that_is_late(self, driver: Driver) -> None:
+        send(driver, ("left", "a", "l", 5_000))
+        driver.advance(60)
+        assert after_each(driver, ("left", "b", "late", 6_000)) == [("b", "late+None", 6_000)]
+
+    def test_a_restart_begins_the_wait_anew(self, driver: Driver) -> None:
+        send(driver, ("left", "a", "l", 5_000))
+        driver.run()
+        driver.advance(50)
+        driver.crash_and_restart(lose_state=True)
+        driver.advance(59)
+        assert results(driver) == []
+        driver.advance(60)
+        assert results(driver) == [("a", "l+None", 5_000)]
+
+    def test_a_join_with_a_table_has_none(self, app: ottla.App) -> None:
+        table = app.Table("table", source=app.topic("right", key=str, value=str))
+        stream = app.stream(app.topic("left", key=str, value=str))
+        for option in ({"within": 1}, {"idle": 1}, {"unmatched": "at_once"}):
+            with pytest.raises(TopologyError, match="left_join with a table has no window"):
+                stream.left_join(table, pair, **option)  # type: ignore[call-overload]
 
 
 class TestUnmatchedAtOnce:
