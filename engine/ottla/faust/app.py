@@ -160,12 +160,20 @@ class App(Signals):
         )
         return table if window is None else window.on(table)
 
-    def SetTable(self, name: str, *, key_type: Any = None, value_type: Any = None, **options: Any) -> Any:  # noqa: N802
+    def SetTable(  # noqa: N802
+        self,
+        name: str,
+        *,
+        key_type: Any = None,
+        value_type: Any = None,
+        partitions: int | None = None,
+        **options: Any,
+    ) -> Any:
         """Declares a table of sets."""
         _only(f"set table {name!r}", options, {"help", "start_manager", "manager_topic_name", "manager_topic_suffix"})
         key = None if key_type is None else codec_of(key_type, "json")
         value = Any if value_type is None else codec_of(value_type, "json")
-        return self.declared.SetTable(name, key=key, value=value)
+        return self.declared.SetTable(name, key=key, value=value, partitions=partitions)
 
     def timer(
         self,

@@ -52,25 +52,21 @@ class Event:
         at = self._event
         return Message(at.topic, at.partition, at.offset, at.timestamp / 1000, self.headers, at.key, at.value)
 
-    async def send(self, channel: Any, *, key: Any = SAME, value: Any = SAME, headers: HeadersArg = None) -> None:
-        """Sends the event on to a topic, agent or channel, with its key, value and time unless they are given."""
-        await self._on(channel, key, value, headers_of(headers))
-
-    async def forward(self, channel: Any, *, key: Any = SAME, value: Any = SAME, headers: HeadersArg = None) -> None:
-        """As `send`, with its headers too."""
-        await self._on(channel, key, value, [*self._event.headers, *headers_of(headers)])
-
-    def ack(self) -> bool:
-        """Nothing: an event is acknowledged with the commit after the agent asked for the next one."""
-        return True
-
-    async def _on(self, channel: Any, key: Any, value: Any, headers: Headers) -> None:
+    async def send(self, channel: Any, key: Any = SAME, value: Any = SAME, *, headers: HeadersArg = SAME) -> None:
+        """Sends the event on to a topic, agent or channel, with its key, value, headers and time; what is given takes
+        their place."""
         await self.app.destination(channel).send(
             key=self.key if key is SAME else key,
             value=self.value if value is SAME else value,
             timestamp=self._event.timestamp,
-            headers=headers,
+            headers=self._event.headers if headers is SAME else headers_of(headers),
         )
+
+    forward = send
+
+    def ack(self) -> bool:
+        """Nothing: an event is acknowledged with the commit after the agent asked for the next one."""
+        return True
 
     def __repr__(self) -> str:
         return f"<Event: k={self.key!r} v={self.value!r}>"

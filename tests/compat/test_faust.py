@@ -1,0 +1,185 @@
+"""Faust apps under faust-streaming and under the facade, on one broker: both write the same.
+
+The apps are in `faust/apps`; each reads the topic `in` and others of its own, and writes `out`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import confluent_kafka
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from ottla_apps.bench.engine.peers import peers_python
+
+from .brokers import Broker
+
+ROOT = Path(__file__).resolve().parents[2]
+APPS = Path(__file__).parent / "faust" / "apps"
+TIMEOUT_S = 60
+NOON = 1_600_000_000_000
+
+
+class Sent(NamedTuple):
+    """An event for an app. Bytes are sent as they are, other values as JSON."""
+
+    key: str | None
+    value: Any
+    at_s: float = 0.0
+
+
+class Case(NamedTuple):
+    """What an app is given, which topics it has besides, and how many results it has. `keys`: it names their keys."""
+
+    events: list[Sent]
+    results: int
+    topics: tuple[str, ...] = ()
+    keys: bool = True
+
+
+def order(customer: str, day: int, *prices: float) -> Sent:
+    lines = [{"item": f"item {number}", "price": price} for number, price in enumerate(prices)]
+    notes = {"n": str(day)}
+    ordered = f"2020-01-0{day}T12:00:00"
+    return Sent(customer, {"customer": {"id": customer}, "lines": lines, "ordered": ordered, "notes": notes})
+
+
+VIEWS = [
+    Sent(page, user, at_s)
+    for page, user, at_s in [
+        ("home", "ann", 0.0),
+        ("home", "bob", 3.0),
+        ("cart", "ann", 4.0),
+        ("home", "ann", 9.9),
+        ("home", "cid", 10.0),
+        ("cart", "bob", 16.0),
+        ("home", "bob", 14.0),
+        ("home", "ann", 31.0),
+    ]
+]
+CASES = {
+    "models": Case([order("ann", 1, 1.5, 2.0), order("bob", 2), order("ann", 3, 4.25)], 3),
+    "word_count": Case([Sent(None, "to be or not to be"), Sent(None, "that is to say")], 10, ("words",)),
+    "tumbling": Case(VIEWS, len(VIEWS)),
+    "hopping": Case(VIEWS, len(VIEWS)),
+    "group_by": Case(
+        [
+            Sent("k", {"account": f"a{number}", "country": country, "amount": number + 0.5})
+            for number, country in enumerate(["NO", "SE", "NO", "DK", "SE", "NO"])
+        ],
+        6,
+    ),
+    "take": Case([Sent("k", number) for number in range(10)], 3, keys=False),
+    "sinks": Case([Sent(None, number) for number in (1, 2)], 6, ("doubles",), keys=False),
+    "asking": Case([], 6, ("words",), keys=False),
+    "channels": Case([Sent("k", number) for number in range(5)], 5, keys=False),
+    "timers": Case([], 5, keys=False),
+    "sets": Case([Sent("red", change) for change in ("ann", "bob", "ann", "-ann", "cid")], 5),
+    "events": Case([Sent("a", "x", 1.0), Sent("b", "y", 2.0)], 2, ("passed",)),
+    "operators": Case([Sent("k", number) for number in range(6)], 9, ("between", "copies"), keys=False),
+    "serializers": Case([Sent(None, b"one"), Sent(None, b"four")], 4, ("hidden", "animals"), keys=False),
+}
+
+pytestmark = pytest.mark.parametrize("broker", ["ottla"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def peers() -> Path:
+    return peers_python(ROOT / ".compat/peers", print)
+
+
+class Run:
+    """One app under one flavour, with topics of its own."""
+
+    def __init__(self, broker: Broker, name: str, flavour: str, python: str, directory: Path) -> None:
+        self._address = broker.address
+        self._case = CASES[name]
+        self._run = f"{name}-{uuid4().hex[:8]}"
+        self._directory = directory / flavour
+        self._directory.mkdir()
+        self._log = self._directory / "log"
+        self._command = [python, str(APPS / f"{name}.py"), "worker", "-l", "info", "--without-web"]
+        self._environment = {
+            **os.environ,
+            "FLAVOUR": flavour,
+            "RUN": self._run,
+            "BROKER": broker.address,
+            "DATADIR": str(self._directory / "data"),
+        }
+        if flavour == "faust":
+            self._environment.pop("PYTHONPATH", None)
+
+    def prepare(self) -> None:
+        """Creates the topics and sends the events."""
+        topics = [f"{self._run}-{topic}" for topic in ("in", "out", *self._case.topics)]
+        admin = AdminClient({"bootstrap.servers": self._address})
+        for created in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics]).values():
+            created.result(TIMEOUT_S)
+        producer = confluent_kafka.Producer(
+            {"bootstrap.servers": self._address, "partitioner": "murmur2_random", "linger.ms": 0}
+        )
+        for sent in self._case.events:
+            value = sent.value if isinstance(sent.value, bytes) else json.dumps(sent.value).encode()
+            at_ms = NOON + int(sent.at_s * 1000)
+            key = None if sent.key is None else sent.key.encode()
+            producer.produce(f"{self._run}-in", value, key, timestamp=at_ms, headers=[("sent", b"yes")])
+        assert producer.flush(TIMEOUT_S) == 0
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("wb") as log:
+            return subprocess.Popen(
+                self._command, cwd=self._directory, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def results(self) -> list[tuple[str | None, Any]]:
+        """What is in `out`, as soon as there are as many as expected, in an order of its own."""
+        consumer = confluent_kafka.Consumer(
+            {"bootstrap.servers": self._address, "group.id": self._run, "isolation.level": "read_committed"}
+        )
+        consumer.assign([confluent_kafka.TopicPartition(f"{self._run}-out", number, 0) for number in range(2)])
+        found: list[tuple[str | None, Any]] = []
+        deadline = time.monotonic() + TIMEOUT_S
+        try:
+            while len(found) < self._case.results:
+                message = consumer.poll(0.5)
+                assert time.monotonic() < deadline, f"{found}\n{self._log.read_text()[-3000:]}"
+                if message is not None and message.error() is None:
+                    key = message.key()
+                    name = key.decode() if self._case.keys and key is not None else None
+                    found.append((name, json.loads(message.value() or b"null")))
+        finally:
+            consumer.close()
+        return sorted(found, key=lambda result: json.dumps(result, sort_keys=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_app_writes_the_same_under_both(broker: Broker, peers: Path, name: str, tmp_path: Path) -> None:
+    runs = {
+        flavour: Run(broker, name, flavour, python, tmp_path)
+        for flavour, python in {"faust": str(peers), "ottla.faust": sys.executable}.items()
+    }
+    for run in runs.values():
+        run.prepare()
+    started = [run.start() for run in runs.values()]
+    try:
+        results = {flavour: run.results() for flavour, run in runs.items()}
+    finally:
+        for process in started:
+            _end(process)
+    assert results["ottla.faust"] == results["faust"]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a worker. One of faust-streaming that has asked something may not stop by itself."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
