@@ -82,6 +82,12 @@ class LogMachine(RuleBasedStateMachine):
         self.log.flush()
         self.flushed = self.end
 
+    @rule()
+    def flush_closed_segments(self) -> None:
+        self.log.flush(closed_only=True)
+        assert not self.log.closed_segments_are_unflushed
+        self.flushed = max(self.flushed, self.log.recovery_point)
+
     @rule(data=st.data())
     def truncate(self, data: st.DataObject) -> None:
         offset = data.draw(st.integers(self.start, self.end), "offset")

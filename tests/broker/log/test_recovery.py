@@ -139,7 +139,7 @@ def test_a_power_cut_leaves_a_prefix_that_holds_all_that_was_flushed(bench, read
     for _ in range(rng.randint(1, 4)):
         bench.fill(log, rng.randint(0, 40), records=rng.randint(1, 4))
         if rng.random() < 0.6:
-            log.flush()
+            log.flush(closed_only=rng.random() < 0.5)
     before = [bytes(batch.buffer) for batch in read_all(log)]
     flushed, start = log.recovery_point, log.log_start_offset
     bench.disk.crash(rng)
