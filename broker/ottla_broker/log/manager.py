@@ -290,7 +290,8 @@ class LogManager:
                 try:
                     await work(log)
                 except (OSError, KafkaError, CorruptFile) as error:
-                    logger.error("Work on %s has failed: %s", log, error)
+                    if self._logs.get((log.topic, log.index)) is log:  # else it was deleted meanwhile
+                        logger.error("Work on %s has failed: %s", log, error)
 
         return job
 

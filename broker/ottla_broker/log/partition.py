@@ -531,7 +531,7 @@ class PartitionLog:
 
     def _flush_failed(self, error: OSError, *, for_good: bool) -> KafkaError:
         reason = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
-        if for_good:
+        if for_good and self._failure is None:  # else it was closed or deleted meanwhile
             self._failure = reason
         return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, reason)
 
