@@ -79,12 +79,12 @@ def broker(
     rounds = 1 if quick else rounds
     lines: list[Row] = []
     comparisons: list[Comparison] = []
-    problem: RuntimeError | None = None
+    problem: Exception | None = None
     try:
         for measured, compared in measure_broker(chosen, against or [], rounds):
             lines += measured
             comparisons += compared
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:
         problem = error
     if lines or problem is None:
         show(Report("broker", lines, rounds, comparisons), as_json=output is Format.JSON)
@@ -98,7 +98,7 @@ def measure_broker(
 ) -> Iterator[tuple[list[Row], list[Comparison]]]:
     """Measures rows for Ottla and its peers in turn, showing which is at work; yields what came of each row.
 
-    Raises RuntimeError for what stands in the way of a figure.
+    Raises RuntimeError for what stands in the way of a figure, OSError if a peer cannot be installed.
     """
     with stopped_in_order(), ExitStack() as stack, console.status("") as status:
         ottla, *others = taking_part = [
