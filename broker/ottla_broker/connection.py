@@ -15,6 +15,8 @@ from ottla_wire.chunks import Part
 
 # Java clients keep at most 5 requests under way on a connection; librdkafka has no bound of its own in practice.
 MAX_REQUESTS_UNDER_WAY = 100
+# Nor is one started beyond so many bytes of requests that wait: what has been read of them takes more than that.
+MAX_REQUEST_BYTES_UNDER_WAY = 16 * 1024 * 1024
 # A response that is ready may have to wait for one that is not. Beyond so many waiting bytes no request is started.
 MAX_HELD_BYTES = 1024 * 1024
 
@@ -29,9 +31,10 @@ class Stage(Enum):
 class Exchange:
     """One request and, once there is one, its response."""
 
-    __slots__ = ("closes", "parts", "size")
+    __slots__ = ("closes", "parts", "request_size", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, request_size: int) -> None:
+        self.request_size = request_size
         self.parts: Sequence[Part] | None = None
         self.size = 0
         self.closes = False
@@ -43,6 +46,7 @@ class Connection:
     __slots__ = (
         "_held_bytes",
         "_output_full",
+        "_request_bytes",
         "_under_way",
         "host",
         "last_active_ms",
@@ -67,6 +71,7 @@ class Connection:
         self.last_active_ms = now_ms
         self._under_way: deque[Exchange] = deque()
         self._held_bytes = 0
+        self._request_bytes = 0
         self._output_full = False
 
     def __str__(self) -> str:
@@ -94,13 +99,15 @@ class Connection:
             and not self.muted
             and len(self._under_way) < MAX_REQUESTS_UNDER_WAY
             and self._held_bytes < MAX_HELD_BYTES
+            and self._request_bytes < MAX_REQUEST_BYTES_UNDER_WAY
         )
 
-    def begin(self, now_ms: int) -> Exchange:
-        """A request has arrived; its place in the order of responses is taken."""
+    def begin(self, now_ms: int, request_size: int = 0) -> Exchange:
+        """A request of so many bytes has arrived; its place in the order of responses is taken."""
         self.last_active_ms = now_ms
-        exchange = Exchange()
+        exchange = Exchange(request_size)
         self._under_way.append(exchange)
+        self._request_bytes += request_size
         self._limit()
         return exchange
 
@@ -125,6 +132,7 @@ class Connection:
         while under_way and under_way[0].parts is not None and self.stage is Stage.OPEN:
             first = under_way.popleft()
             self._held_bytes -= first.size
+            self._request_bytes -= first.request_size
             leaving.extend(first.parts or ())
             if first.closes:
                 self.close()

@@ -237,7 +237,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         except Exception as error:
             self._refuse(error)
             return None
-        exchange = self.connection.begin(now_ms)
+        exchange = self.connection.begin(now_ms, len(frame))
         self._await(answer, exchange, frame, now_ms)
         return exchange
 

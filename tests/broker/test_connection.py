@@ -3,7 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ottla_broker.connection import MAX_HELD_BYTES, MAX_REQUESTS_UNDER_WAY, Connection, Stage
+from ottla_broker.connection import (
+    MAX_HELD_BYTES,
+    MAX_REQUEST_BYTES_UNDER_WAY,
+    MAX_REQUESTS_UNDER_WAY,
+    Connection,
+    Stage,
+)
 
 
 def open_connection() -> Connection:
@@ -47,6 +53,18 @@ def test_requests_under_way_are_bounded() -> None:
     assert len(exchanges) == MAX_REQUESTS_UNDER_WAY
     connection.finish(exchanges[0], [])
     assert connection.takes_requests
+
+
+def test_requests_that_wait_are_bounded_in_bytes() -> None:
+    connection = open_connection()
+    size = MAX_REQUEST_BYTES_UNDER_WAY // 2
+    first, second = connection.begin(0, size), connection.begin(0, size)
+    assert not connection.takes_requests
+    connection.finish(second, [])
+    assert not connection.takes_requests, "the second one still waits for the first"
+    connection.finish(first, [])
+    connection.begin(0, 10 * size)  # one alone may be as large as a request can be
+    assert not connection.takes_requests
 
 
 def test_no_request_is_started_while_the_peer_does_not_take_its_responses() -> None:
