@@ -6,6 +6,7 @@ know only their own tasks: where several share an app, each asks when its own ar
 
 Sub-topologies that write to each other in a circle (the two sides of a foreign-key join) have no first one to end.
 They end together: when all of them have come to the ends that were asked last, and asking again finds the same ends.
+Then they are told, and what that made (the results of windows) goes round once more before they are over.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ottla.assignment import AssignedTask
-from ottla.topology import Subtopology
+from ottla.topology import Subtopology, TaskId
 from ottla.transport.contract import TopicPartition
 
 Circle = frozenset[int]
@@ -28,6 +29,7 @@ class Endings:
         self._circles = _circular_topics(subtopologies)
         self._ends: dict[TopicPartition, int] = {}
         self._settled: set[Circle] = set()
+        self._told: set[TaskId] = set()
 
     def unknown(self, tasks: Iterable[AssignedTask]) -> list[TopicPartition]:
         """The inputs whose end may be asked for now and is not known, or not for certain."""
@@ -54,8 +56,19 @@ class Endings:
 
     def reached(self, task: AssignedTask) -> bool:
         """Whether the task has processed its inputs up to their ends."""
-        circles = {self._circles[topic] for topic in task.subtopology.inputs if topic in self._circles}
-        return circles <= self._settled and self._is_through(task)
+        return self._circles_of(task) <= self._settled and self._is_through(task)
+
+    def told(self, task: AssignedTask) -> bool:
+        """The task was told that its input has ended. Returns whether it is over: in a circle, the second time."""
+        circles = self._circles_of(task)
+        if not circles or task.task.id in self._told:
+            return True
+        self._told.add(task.task.id)
+        self._settled -= circles
+        return False
+
+    def _circles_of(self, task: AssignedTask) -> set[Circle]:
+        return {self._circles[topic] for topic in task.subtopology.inputs if topic in self._circles}
 
     def _may_settle(self, topic: str, tasks: Iterable[AssignedTask]) -> bool:
         """Whether the topic's circle waits for nothing but to hear that its ends are still the same."""

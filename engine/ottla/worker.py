@@ -537,13 +537,13 @@ class Worker:
         if not self._uncommitted and (unknown := endings.unknown(self._tasks.values())):
             ranges = await self._transport.offset_ranges(unknown)
             endings.learn({where: each.end for where, each in ranges.items()})
-        for task in self._tasks.values():
-            if not task.ended and endings.reached(task):
-                await task.task.end_of_input()
+        for task in [task for task in self._tasks.values() if not task.ended and endings.reached(task)]:
+            await task.task.end_of_input()
+            if endings.told(task):
                 task.ended = True
                 self._transport.pause(task.inputs)
-                await self._produce(task)
-                self._uncommitted, self._commit_at = True, 0.0
+            await self._produce(task)
+            self._uncommitted, self._commit_at = True, 0.0
 
     async def _measure_lag(self) -> None:
         self._lag_at = time.monotonic() + _LAG_INTERVAL_S

@@ -42,6 +42,27 @@ def test_a_bounded_run_ends_when_all_foreign_keys_are_answered(play: Play) -> No
     play(scenario)
 
 
+def test_results_of_windows_that_the_end_closes_meet_what_they_name(play: Play) -> None:
+    def app() -> ottla.App:
+        app = ottla.App("shop")
+        sales = app.stream(app.topic("sales", key=str, value=str, partitions=2))
+        counts = sales.window(ottla.tumbling(hours=1)).aggregate("counts", n=ottla.count())
+        totals = counts.map(lambda window: str(window.value.n), type=str).to_table("totals")
+        ranks = app.Table("ranks", source=app.topic("ranks", key=str, value=str, partitions=3))
+        out = app.topic("out", key=str, value=str, partitions=1)
+        totals.join(ranks, paired, on=str, name="ranked").to_stream().to(out)
+        return app
+
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(app())
+        cluster.send("ranks", ("1", "bronze"), ("2", "silver"))
+        cluster.send("sales", *[(key, "") for key in ("ann", "bob", "ann", "eve")])
+        await cluster.run_to_end(app())
+        assert cluster.latest("out") == {"ann": "2+silver", "bob": "1+bronze", "eve": "1+bronze"}
+
+    play(scenario)
+
+
 def test_foreign_keys_meet_across_workers_while_commits_fail_and_workers_come_and_go(
     play: Play,
 ) -> None:
