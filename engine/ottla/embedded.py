@@ -59,8 +59,13 @@ def serving(url: str) -> Iterator[str]:
 
 def _start(directory: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
+    # In a session of its own: Ctrl-C is for the worker, whose last commit still needs the broker.
     return subprocess.Popen(
-        [*command, "--exit-with-parent"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
+        [*command, "--exit-with-parent"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        start_new_session=True,
     )
 
 

@@ -116,6 +116,8 @@ class Worker:
         # The tasks that this worker was given and has acted on, each with the number of the assignment that gave it.
         self._granted: dict[TaskId, int] | None = None
         self._stopping = False
+        # Bounds the turn that is under way when the worker is to end.
+        self._patience: asyncio.Timeout | None = None
         self._poll_messages = _FIRST_POLL_MESSAGES
         self._events = 0
         # Whether something was processed since the last commit, whether records were written, and when the next one is
@@ -157,13 +159,8 @@ class Worker:
             # offsets of topics that a group's members do not subscribe to.
             control = control_topic(self._config.app_id).name
             await self._transport.subscribe([control, *self._topology.input_topics], self)
-            while not self._finished():
-                self._watchdog.beat()
-                try:
-                    await self._turn()
-                except (TransactionAbortedError, DeliveryError, Unavailable) as error:
-                    await self._go_back(error)
-            await self._finish()
+            if await self._work_until_stopped():
+                await self._finish()
         finally:
             if self._growth is not None:
                 await self._growth.stop()
@@ -177,6 +174,26 @@ class Worker:
     def stop(self) -> None:
         """Asks the worker to end: it finishes the batches it is at, commits and returns, within a bound."""
         self._stopping = True
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + _FINISH_TIMEOUT_S)
+
+    async def _work_until_stopped(self) -> bool:
+        """Turn after turn. Returns whether the last one ended by itself, and not because the broker was silent."""
+        try:
+            async with asyncio.timeout(None) as self._patience:
+                while not self._finished():
+                    try:
+                        await self._turn()
+                    except (TransactionAbortedError, DeliveryError, Unavailable) as error:
+                        await self._go_back(error)
+        except TimeoutError:
+            if self._patience is None or not self._patience.expired():
+                raise
+            log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
+            return False
+        finally:
+            self._patience = None
+        return True
 
     async def _prepare_codecs(self) -> None:
         """Lets the codecs of what is written make sure that they can write it; what they need is waited for."""
@@ -515,10 +532,13 @@ class Worker:
             if not await self._quiesce():
                 log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
                 return
-            if await self._member.may_commit():
-                await self._settle()
-                await self._drop(self._tasks)
-                await self._member.leave()
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
+                if await self._member.may_commit():
+                    await self._settle()
+                    await self._drop(self._tasks)
+                    await self._member.leave()
+        except TimeoutError:
+            log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)
 

@@ -92,6 +92,7 @@ class RocksStore:
 
     def close(self) -> None:
         self._family.close()
+        del self._handle  # it would keep the database open
         self._stores.released(self._name)
 
 
@@ -155,6 +156,7 @@ class RocksStores:
     def close(self) -> None:
         """Flushes, so that the next start has no log to replay. Every store must be closed before."""
         self.database.flush(wait=True)
+        del self.offsets_handle  # it would keep the database open
         self.database.close()
 
     def _options(self) -> Options:

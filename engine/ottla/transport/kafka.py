@@ -105,17 +105,22 @@ class KafkaTransport:
         if self._stopped:
             return
         self._stopped, self._listener = True, None
-        await self._producer_calls.run(self._close_producer)
-        await self._consumer_calls.run(self._leave)
-        await self._consumer_calls.stop()
-        await self._producer_calls.stop()
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT_S):
+                await self._producer_calls.run(self._close_producer)
+                await self._consumer_calls.run(self._leave)
+                await self._consumer_calls.stop()
+                await self._producer_calls.stop()
+        except TimeoutError:
+            # A call that waits for the broker cannot be taken back; the process does not wait for it.
+            log.warning("the broker did not answer within %g s; its clients are left as they are", _STOP_TIMEOUT_S)
 
     def _close_producer(self) -> None:
         try:
             if self._in_transaction:
-                self._producer.abort_transaction(_STOP_TIMEOUT_S)
+                self._producer.abort_transaction(_STOP_TIMEOUT_S / 2)
             self._producer.purge()
-            self._producer.flush(_STOP_TIMEOUT_S)
+            self._producer.flush(_STOP_TIMEOUT_S / 2)
         except KafkaException as failure:
             # An open transaction is aborted by the next producer of this id as well, or by its timeout.
             log.warning("closing the producer: %s", kafka_error(failure).str())

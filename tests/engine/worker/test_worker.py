@@ -13,6 +13,7 @@ import ottla
 from ottla import worker as worker_module
 from ottla.transport.contract import TopicPartition
 from ottla.transport.errors import DeliveryError, FatalTransportError, TransactionAbortedError, TransportError
+from ottla.transport.memory import MemoryTransport
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
@@ -245,6 +246,34 @@ def test_stopping_does_not_wait_for_ever_for_an_agent(
     with caplog.at_level(logging.WARNING, "ottla.worker"):
         play(scenario)
     assert "did not finish" in caplog.text
+
+
+def test_stopping_does_not_wait_for_ever_for_the_broker(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker_module, "_FINISH_TIMEOUT_S", 0.1)
+
+    async def scenario(cluster: Any) -> None:
+        app = counting_app()
+        await cluster.run_to_end(app)
+        async with cluster.running(app):
+            await eventually(lambda: cluster.warm("counting", "w0") == ["0_0"])
+            waiting = asyncio.Event()
+
+            async def commit(*_: Any) -> Any:
+                waiting.set()
+                await asyncio.sleep(3600)
+
+            monkeypatch.setattr(MemoryTransport, "commit", commit)
+            cluster.send("words", *words("a"))
+            await waiting.wait()
+        monkeypatch.undo()
+        await cluster.run_to_end(app)
+        assert cluster.values("counted") == ["1"]
+
+    with caplog.at_level(logging.WARNING, "ottla.worker"):
+        play(scenario)
+    assert "did not take the last commit" in caplog.text
 
 
 def test_partitions_are_shared_among_workers_and_state_follows(play: Play, eventually: Eventually) -> None:
