@@ -90,6 +90,9 @@ def worker(
             help="Serve pages, health, metrics and queries of tables over HTTP there, instead of the app's web=.",
         ),
     ] = None,
+    reload: Annotated[
+        bool, typer.Option("--reload", help="Start anew whenever Python code below the working directory changes.")
+    ] = False,
     log_level: Annotated[LogLevel, typer.Option("--log-level", help="How much to say on stderr.")] = LogLevel.INFO,
 ) -> None:
     """Run a worker of an app."""
@@ -102,6 +105,11 @@ def worker(
     from ottla.metrics import WorkerMetrics
     from ottla.restore_bar import restore_progress
 
+    if reload:
+        from ottla.reloading import run_reloading
+
+        run_reloading([argument for argument in sys.argv[1:] if argument != "--reload"])
+        return
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

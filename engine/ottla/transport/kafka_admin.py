@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import confluent_kafka
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
@@ -78,6 +78,59 @@ def offset_ranges(admin: AdminClient, partitions: list[TopicPartition]) -> dict[
     starts = _list_offsets(admin, partitions, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
     ends = _list_offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
     return {where: OffsetRange(starts[where], ends[where]) for where in partitions}
+
+
+def offsets_at(
+    admin: AdminClient, partitions: list[TopicPartition], where: Literal["earliest", "latest"] | int
+) -> dict[TopicPartition, int]:
+    """The offset of each partition at an end, or of the first record from a time (milliseconds) on; without one, the
+    end.
+    """
+    ranges = offset_ranges(admin, partitions)
+    if where == "earliest":
+        return {partition: held.start for partition, held in ranges.items()}
+    if where == "latest" or not partitions:
+        return {partition: held.end for partition, held in ranges.items()}
+    found = _list_offsets(admin, partitions, OffsetSpec.for_timestamp(where))
+    return {partition: offset if offset >= 0 else ranges[partition].end for partition, offset in found.items()}
+
+
+def delete_group(admin: AdminClient, group: str) -> None:
+    """Deletes a group that has no members, with its offsets. One that does not exist is no error."""
+    try:
+        admin.delete_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result()
+    except KafkaException as failure:
+        error = kafka_error(failure)
+        if error.code() != KafkaError.GROUP_ID_NOT_FOUND:
+            raise transport_error(error, f"deleting group {group!r}") from failure
+
+
+def set_group_offsets(admin: AdminClient, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+    """Sets committed offsets of a group that has no members."""
+    if not offsets:
+        return
+    positions = [confluent_kafka.TopicPartition(*where, offset) for where, offset in offsets.items()]
+    request = [ConsumerGroupTopicPartitions(group, positions)]
+    try:
+        found = admin.alter_consumer_group_offsets(request, request_timeout=_TIMEOUT_S)[group].result()
+    except KafkaException as failure:
+        raise transport_error(kafka_error(failure), f"setting offsets of group {group!r}") from failure
+    for each in found.topic_partitions:
+        if each.error is not None:
+            raise transport_error(each.error, f"setting the offset of {each.topic}[{each.partition}]")
+
+
+def delete_topics(admin: AdminClient, topics: list[str]) -> None:
+    """Deletes topics. One that does not exist any more is no error."""
+    if not topics:
+        return
+    for topic, future in admin.delete_topics(topics, request_timeout=_TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as failure:
+            error = kafka_error(failure)
+            if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise transport_error(error, f"deleting topic {topic!r}") from failure
 
 
 def _list_offsets(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[TopicPartition, int]:

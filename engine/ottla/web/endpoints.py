@@ -17,12 +17,12 @@ from starlette.routing import Route
 from ottla.app import App
 from ottla.errors import ConfigError, NotInTask, TopologyError
 from ottla.processor import current
-from ottla.serdes import Codec
 from ottla.state.store import Part
 from ottla.tables import Table
 from ottla.web.index import index_page
 from ottla.web.pages import Page, Routed
 from ottla.web.queries import MAX_LIMIT, PartUnavailable, Queries, TableQuery, decode_bound, encode_bound
+from ottla.web.text import from_text
 
 _FORWARDED = "ottla-forwarded"
 _DEFAULT_LIMIT = 100
@@ -95,7 +95,7 @@ class Endpoints:
 
     async def _value(self, request: Request) -> Response:
         queries, table = self._at_work(), self._table(request)
-        key = key_from_text(table, request.path_params["key"])
+        key = _key(table, request.path_params["key"])
         value = await TableQuery(queries, table).get(key, stale=_stale(request))
         if value is None:
             return _json({"error": f"table {table.name!r} has no such key"}, 404)
@@ -103,9 +103,7 @@ class Endpoints:
 
     async def _range(self, request: Request) -> Response:
         queries, table, asked = self._at_work(), self._table(request), request.query_params
-        bounds = {
-            name: key_from_text(table, asked[name]) if name in asked else None for name in ("start", "end", "prefix")
-        }
+        bounds = {name: _key(table, asked[name]) if name in asked else None for name in ("start", "end", "prefix")}
         found = await TableQuery(queries, table).range(
             bounds["start"],
             bounds["end"],
@@ -160,7 +158,7 @@ class Endpoints:
         text = routed.key_text(request)
         if text is None:
             raise ConfigError(f"the request lacks {routed.match_info or routed.query_param}, a key of {table.name!r}")
-        partition = queries.partition_of(table, key_from_text(table, text))
+        partition = queries.partition_of(table, _key(table, text))
         context = queries.insight.context(table.spec.name, partition)
         if context is None:
             return await self._forward(queries, table, partition, request)
@@ -218,22 +216,8 @@ def _refusal(status: int) -> Callable[[Request, Exception], Response]:
     return lambda _, error: JSONResponse({"error": str(error)}, status)
 
 
-def key_from_text(table: Table[Any, Any], text: str) -> Any:
-    """A key as it is written in a URL or on a command line: text and bytes as they are, anything else as JSON.
-
-    Raises `ConfigError` for what is no key of the table.
-    """
-    codec: Codec[Any] = table.key_codec
-    if codec.type is str:
-        return text
-    if codec.type is bytes:
-        return text.encode()
-    try:
-        return msgspec.json.decode(text, type=codec.type)
-    except msgspec.MsgspecError as error:
-        if codec.type is Any:
-            return text
-        raise ConfigError(f"{text!r} is no key of table {table.name!r}, which are {codec.name}: {error}") from error
+def _key(table: Table[Any, Any], text: str) -> Any:
+    return from_text(table.key_codec, text, f"a key of table {table.name!r}")
 
 
 def _stale(request: Request) -> bool:

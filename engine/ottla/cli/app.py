@@ -1,0 +1,69 @@
+"""`ottla app reset MODULE:APP`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ottla.cli.common import AppName, BrokerUrl, client_settings, print_columns, told_in_a_sentence
+
+if TYPE_CHECKING:
+    from ottla.reset import Reset
+
+app = typer.Typer(help="An app as a whole.", no_args_is_help=True)
+
+
+@app.callback()
+def _commands() -> None:
+    pass
+
+
+@app.command("reset")
+def reset_app(
+    target: AppName,
+    to: Annotated[
+        str, typer.Option("--to", metavar="WHERE", help="Where to read the inputs from: earliest, latest, or a time.")
+    ] = "earliest",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    broker: BrokerUrl = None,
+    state_dir: Annotated[
+        Path | None, typer.Option("--state-dir", metavar="DIR", help="Where state is kept, instead of the app's.")
+    ] = None,
+) -> None:
+    """Start an app over: offsets set anew, its own topics and the state on this machine deleted.
+
+    Its own topics are changelogs, repartition topics and the control topic. Topics that the app declares, and dead
+    letters, stay. It is refused while workers run. State on other machines is deleted by running it there.
+    """
+    from confluent_kafka.admin import AdminClient
+
+    from ottla.loading import load_app
+    from ottla.reset import carry_out, parse_start, plan_reset
+    from ottla.transport.kafka_log import ClientLog
+
+    with told_in_a_sentence("app reset"):
+        start = parse_start(to)
+        loaded = load_app(target)
+        config = replace(loaded.config, state_dir=loaded.config.state_dir if state_dir is None else state_dir)
+        with client_settings(config, broker, "reset") as settings:
+            admin = AdminClient(settings.admin(), logger=ClientLog())
+            reset = plan_reset(admin, loaded.topology, config, start)
+            _show(reset)
+            if dry_run:
+                return
+            if not yes and sys.stdin.isatty():
+                typer.confirm(f"Start {config.app_id} over?", abort=True)
+            carry_out(admin, config, reset, lambda sentence: typer.echo(sentence, err=True))
+
+
+def _show(reset: Reset) -> None:
+    rows = [["WHAT", "WHERE", "TO"]]
+    rows += [["offset", f"{topic}[{number}]", str(offset)] for (topic, number), offset in sorted(reset.offsets.items())]
+    rows += [["topic", topic, "deleted"] for topic in reset.topics]
+    rows += [["state", str(directory), "deleted"] for directory in reset.directories]
+    print_columns(rows)

@@ -1,0 +1,138 @@
+"""`ottla table show MODULE:APP TABLE [KEY]`: from the table's changelog, or by asking a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ottla.cli.common import AppName, BrokerUrl, client_settings, told_in_a_sentence
+
+if TYPE_CHECKING:
+    from ottla.tables import Table
+    from ottla.transport.kafka_settings import KafkaSettings
+
+app = typer.Typer(help="The tables of an app.", no_args_is_help=True)
+
+
+@app.callback()
+def _commands() -> None:
+    pass
+
+
+@app.command("show")
+def show_table(
+    target: AppName,
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.")],
+    key: Annotated[
+        str | None, typer.Argument(help="Only this key: text where keys are text, else JSON. Without it, all.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show so many entries at most.")] = 100,
+    web: Annotated[
+        str | None, typer.Option("--web", metavar="HOST:PORT", help="Ask the worker that listens there.")
+    ] = None,
+    broker: BrokerUrl = None,
+) -> None:
+    """Show a table as it was last committed, an entry a line, as JSON.
+
+    Without --web the table's changelog is read, whole: no worker need run.
+    """
+    from ottla.errors import OttlaError
+    from ottla.loading import load_app
+    from ottla.web.text import from_text
+
+    with told_in_a_sentence("table show"):
+        loaded = load_app(target)
+        table = loaded.declared_table(name)
+        wanted = None if key is None else from_text(table.key_codec, key, f"a key of table {name!r}")
+        if web is not None:
+            entries = _ask(web, table, key, limit)
+        else:
+            with client_settings(loaded.config, broker, "table-show") as settings:
+                entries = asyncio.run(_read(settings, table, wanted, limit))
+        if key is not None and not entries:
+            raise OttlaError(f"table {name!r} has no key {key!r}")
+    for line in entries:
+        typer.echo(line)
+
+
+def _ask(web: str, table: Table[Any, Any], key: str | None, limit: int) -> list[str]:
+    """The lines by HTTP. Raises `OttlaError` for a worker that does not answer, or refuses."""
+    from urllib.parse import quote
+
+    import httpx
+    import msgspec
+
+    from ottla.errors import OttlaError
+
+    url = f"http://{web}/tables/{quote(table.name, safe='')}"
+    found: list[Any] = []
+    cursor: str | None = None
+    try:
+        with httpx.Client(trust_env=False) as http:
+            if key is not None:
+                reply = http.get(f"{url}/keys/{quote(key, safe='')}")
+                return [] if reply.status_code == httpx.codes.NOT_FOUND else [_line(**_answer(reply))]
+            while len(found) < limit:
+                asked = {"limit": str(min(limit - len(found), 1_000))} | ({} if cursor is None else {"cursor": cursor})
+                answer = _answer(http.get(url, params=asked))
+                found += answer["items"]
+                cursor = answer["cursor"]
+                if cursor is None:
+                    break
+    except httpx.TransportError as error:
+        raise OttlaError(f"no worker answers at {web}: {error}") from error
+    except msgspec.DecodeError as error:
+        raise OttlaError(f"what answers at {web} is no worker of Ottla's") from error
+    return [_line(**item) for item in found]
+
+
+def _answer(reply: Any) -> Any:
+    import msgspec
+
+    from ottla.errors import OttlaError
+
+    answer = msgspec.json.decode(reply.content)
+    if reply.is_error:
+        raise OttlaError(answer["error"])
+    return answer
+
+
+async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit: int) -> list[str]:
+    """The lines from the changelog, read into memory part by part. Raises `TransportError`."""
+    from ottla.state.cache import open_cache
+    from ottla.state.changelog import restore
+    from ottla.state.memory import MemoryStore
+    from ottla.transport.contract import TopicPartition
+    from ottla.transport.kafka import KafkaTransport
+
+    changelog = table.spec.changelog
+    lines: list[str] = []
+    transport = KafkaTransport(settings)
+    try:
+        await transport.start()
+        counts = await transport.partition_counts([changelog])
+        for partition in range(counts.get(changelog, 0)):
+            store = MemoryStore()
+            await restore(transport, {TopicPartition(changelog, partition): store})
+            part = open_cache(table.spec, store)
+            lines += islice(_lines(table, part, key), limit - len(lines))
+    finally:
+        await transport.stop()
+    return lines
+
+
+def _lines(table: Table[Any, Any], part: Any, key: Any) -> Iterator[str]:
+    if key is None:
+        return (_line(key=found, value=value) for found, value in table.entries(part))
+    value = table.lookup(part, key)
+    return iter(() if value is None else (_line(key=key, value=value),))
+
+
+def _line(*, key: Any, value: Any) -> str:
+    import msgspec
+
+    return msgspec.json.encode({"key": key, "value": value}).decode()
