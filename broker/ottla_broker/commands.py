@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+DEFAULT_FILE = Path("ottla.toml")
 USAGE_ERROR = 2
 FAILURE = 1
 
@@ -31,7 +32,10 @@ def broker(
         typer.Option("--set", metavar="KEY=VALUE", help="A setting by Kafka's name; may be given many times."),
     ] = None,
     config_file: Annotated[
-        Path | None, typer.Option("--config", metavar="FILE", help="A TOML file with settings.")
+        Path | None,
+        typer.Option(
+            "--config", metavar="FILE", help="A TOML file with settings. Without it: ottla.toml, if there is one here."
+        ),
     ] = None,
     exit_with_parent: Annotated[
         bool, typer.Option("--exit-with-parent", help="Stop when the process that started this one ends (Linux).")
@@ -49,16 +53,19 @@ def broker(
         given.append(f"listeners={listen}")
     if admin_listen is not None:
         given.append(f"admin.listen={admin_listen}")
+    found = config_file is None and DEFAULT_FILE.is_file()
+    if found:
+        config_file = DEFAULT_FILE
     try:
         config = load_config(config_file, given)
     except InvalidSetting as error:
-        raise _refusal(str(error), USAGE_ERROR) from None
+        raise _refusal(f"{error} ({DEFAULT_FILE} was read, too)" if found else str(error), USAGE_ERROR) from None
     except OSError as error:
         raise _refusal(f"cannot read {config_file}: {error.strerror}", USAGE_ERROR) from None
     try:
         if exit_with_parent:
             process.stop_with_parent()
-        process.run(config)
+        process.run(config, config_file)
     except CannotStart as error:
         raise _refusal(str(error), FAILURE) from None
 

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 import uvloop
 
@@ -16,12 +17,16 @@ from ottla_broker.log.errors import LogError
 from ottla_broker.node import Node
 from ottla_wire.errors import KafkaError, WireError
 
+logger = logging.getLogger(__name__)
+
 _PR_SET_PDEATHSIG = 1
 
 
-def run(config: BrokerConfig) -> None:
-    """Run a broker until SIGTERM or SIGINT. Raises CannotStart."""
+def run(config: BrokerConfig, config_file: Path | None = None) -> None:
+    """Run a broker until SIGTERM or SIGINT. `config_file` is where settings came from. Raises CannotStart."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if config_file is not None:
+        logger.info("settings from %s", config_file)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config))
 

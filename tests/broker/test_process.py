@@ -13,9 +13,9 @@ import pytest
 TIMEOUT_S = 20
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, where: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ottla_broker", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=where)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -65,6 +65,14 @@ def test_an_unknown_setting_is_refused_with_the_one_meant(tmp_path: Path) -> Non
 
 def test_a_config_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     assert_refused(run("--config", str(tmp_path / "missing.toml")), "missing.toml", "No such file")
+
+
+def test_the_working_directorys_file_is_read_unless_another_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ottla.toml").write_text("num.partitons = 3\n")
+    refused = run("--data-dir", "data", where=tmp_path)
+    assert_refused(refused, "Unknown setting num.partitons", "num.partitions", "ottla.toml was read")
+    (tmp_path / "other.toml").write_text("num.partitions = 0\n")
+    assert_refused(run("--config", "other.toml", where=tmp_path), "num.partitions", "must be at least 1")
 
 
 def test_a_directory_of_another_node_is_refused(start_broker: Any) -> None:

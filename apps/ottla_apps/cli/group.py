@@ -9,7 +9,7 @@ from ottla_apps.cli import options
 from ottla_apps.cli.command import confirm, now_ms, reported
 from ottla_apps.cli.completion import complete_groups, complete_topics
 from ottla_apps.cli.errors import BadArgument, CommandError
-from ottla_apps.cli.output import Facts, Table, show, show_outcomes
+from ottla_apps.cli.output import Facts, Table, fail_if, show, show_outcomes
 
 if TYPE_CHECKING:
     from ottla_apps.cli.connection import Cluster
@@ -240,6 +240,46 @@ def seek(
             if failure := cluster.admin.alter_group_offsets(group_id, targets):
                 raise failure
     show(_moves(committed, targets, dry_run=dry_run), output=output)
+
+
+@app.command("offset-delete")
+@reported
+def offset_delete(
+    group_id: GroupId,
+    topics: Annotated[
+        list[str],
+        typer.Option(
+            "--topic",
+            "-t",
+            metavar="TOPIC[:N,...]",
+            help="This topic, or these partitions of it; may be given many times.",
+            autocompletion=complete_topics,
+        ),
+    ],
+    dry_run: options.DryRun = False,
+    yes: options.Yes = False,
+    brokers: options.Brokers = None,
+    profile: options.Profile = None,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
+    output: options.Output = None,
+) -> None:
+    """Delete offsets of topics that a group has committed and that none of its members subscribes to."""
+    from ottla_apps.cli.connection import connect
+    from ottla_apps.cli.groups import delete_offsets
+
+    with connect(brokers, profile, timeout) as cluster:
+        committed = cluster.admin.group_offsets(group_id)
+        doomed = [partition for partition in select(cluster, topics) if partition in committed]
+        if not doomed:
+            raise BadArgument(f"Group {group_id!r} has committed no offsets of {', '.join(topics)}.")
+        outcomes: dict[Partition, CommandError | None] = dict.fromkeys(doomed)
+        if not dry_run:
+            confirm(f"Delete {len(doomed)} offsets of {group_id}?", yes=yes)
+            outcomes = delete_offsets(cluster.wire, group_id, doomed)
+    column = "would_delete" if dry_run else "deleted_offset"
+    rows = [(p.topic, p.number, committed[p]) for p, failure in outcomes.items() if failure is None]
+    show(Table("offsets", ("topic", "partition", column), rows), output=output)
+    fail_if([failure for failure in outcomes.values() if failure is not None])
 
 
 def _moves(committed: "Mapping[Partition, int]", targets: "Mapping[Partition, int]", *, dry_run: bool) -> Table:

@@ -3,6 +3,7 @@
 librdkafka's own call for this crashed the process where the coordinator was not ready, so these are requests of ours.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ottla_apps.cli.errors import CommandError, Refused
@@ -11,6 +12,7 @@ from ottla_apps.cli.wire_client import GROUP, WireClient, check
 from ottla_wire.errors import ErrorCode, MalformedMessage
 from ottla_wire.messages import consumer_group_describe as kip_848
 from ottla_wire.messages import describe_groups as classic
+from ottla_wire.messages import offset_delete
 from ottla_wire.messages.consumer_protocol import read_assignment
 from ottla_wire.messages.list_groups import ListGroupsRequest, ListGroupsResponse
 
@@ -117,6 +119,41 @@ def _describe_classic(wire: WireClient, group_id: str, node: int) -> Group:
         for member in group.members
     ]
     return Group(group_id, CLASSIC_TYPE, group.group_state, group.protocol_data, node, members)
+
+
+def delete_offsets(
+    wire: WireClient, group_id: str, partitions: Iterable[Partition]
+) -> dict[Partition, CommandError | None]:
+    """Delete what a group has committed. Returns what went wrong, or None, for each partition. Raises Refused."""
+    topics: dict[str, list[int]] = {}
+    for partition in partitions:
+        topics.setdefault(partition.topic, []).append(partition.number)
+    request = offset_delete.OffsetDeleteRequest(
+        group_id=group_id,
+        topics=[
+            offset_delete.OffsetDeleteRequestTopic(
+                name=topic,
+                partitions=[offset_delete.OffsetDeleteRequestPartition(partition_index=index) for index in indexes],
+            )
+            for topic, indexes in topics.items()
+        ],
+    )
+
+    def ask(node: int) -> offset_delete.OffsetDeleteResponse:
+        response = wire.request(request, offset_delete.OffsetDeleteResponse, node)
+        check(response.error_code, f"Cannot delete offsets of group {group_id!r}")
+        return response
+
+    outcomes: dict[Partition, CommandError | None] = {}
+    for topic in wire.at_coordinator(group_id, GROUP, ask).topics:
+        for answer in topic.partitions:
+            partition = Partition(topic.name, answer.partition_index)
+            try:
+                check(answer.error_code, f"Cannot delete the offset of group {group_id!r} in {partition}")
+                outcomes[partition] = None
+            except CommandError as error:
+                outcomes[partition] = error
+    return outcomes
 
 
 def _assigned(assignment: bytes) -> list[Partition]:

@@ -134,6 +134,18 @@ def test_mistakes_in_seeking_are_told(ottla: Run, group: str, topic: str) -> Non
     ottla(*seek, "start", "-t", f"{topic}:x").fails(f"'{topic}:x' names no partitions: .*", 2)
 
 
+def test_offsets_are_deleted(ottla: Run, brokers: str, group: str, topic: str) -> None:
+    delete = ("group", "offset-delete", group, "-t")
+    assert ottla(*delete, f"{topic}:0,2", "--dry-run").ok().rows == [[topic, "0", "1"], [topic, "2", "1"]]
+    assert len(committed(ottla, group)) == 3
+    assert ottla(*delete, f"{topic}:0,2").ok().rows == [[topic, "0", "1"], [topic, "2", "1"]]
+    assert [row["partition"] for row in committed(ottla, group)] == [1]
+    ottla(*delete, f"{topic}:0").fails(f"Group '{group}' has committed no offsets of {topic}:0.", 2)
+    with member(brokers, group, topic):
+        refused = ottla(*delete, topic).fails(f"Cannot delete the offset of group '{group}' in {topic}-1: .*")
+        assert refused.rows == []
+
+
 def test_groups_are_deleted(ottla: Run, group: str) -> None:
     assert ottla("group", "delete", group, "--dry-run").ok().rows == [[group, "would be deleted"]]
     result = ottla("group", "delete", group, "nope").fails("Cannot delete group 'nope': .*")
