@@ -129,7 +129,15 @@ class App(Signals):
             label = name or fun.__name__
             if label in self._agents:
                 raise ottla.DuplicateName(f"there are two agents named {label!r}; give one of them name=")
+            if "on_error" in options:
+                raise ConfigError(
+                    f"agent {label!r}: on_error= is not called under Ottla: an event that failed goes to the topic "
+                    f"{self.conf.app_id}-dead-letter"
+                )
+            options.pop("help", None)
             reads = channel
+            if not (reads is None or isinstance(reads, str)):
+                _only(f"agent {label!r}", options, ())
             if reads is None or isinstance(reads, str):
                 own = reads or f"{self.conf.app_id}-{label}"
                 reads = self.topic(own, internal=True, key_type=key_type, value_type=value_type, **options)

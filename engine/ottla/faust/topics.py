@@ -6,6 +6,7 @@ from typing import Any
 
 import ottla
 from ottla.errors import TopologyError
+from ottla.faust.codecs import codec_of
 from ottla.faust.events import HeadersArg, headers_of, milliseconds
 
 
@@ -42,9 +43,15 @@ class Topic:
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
         force: bool = False,  # noqa: ARG002 - a client sends at once, everything else with its commit
     ) -> None:
-        """Sends an event. `timestamp` is in seconds."""
+        """Sends an event. `timestamp` is in seconds. Serializers take the place of the topic's."""
+        if key_serializer is not None and key is not None:
+            key = codec_of(self.key_type, key_serializer).encode(key)
+        if value_serializer is not None and value is not None:
+            value = codec_of(self.value_type, value_serializer).encode(value)
         await self.one("sent to").send(
             key=key, value=value, partition=partition, timestamp=milliseconds(timestamp), headers=headers_of(headers)
         )

@@ -237,3 +237,46 @@ def test_signals_are_sent(app: faust.App) -> None:
     with app.ottla.test():
         pass
     assert seen == ["shop", "init", "shutdown"]
+
+
+def test_a_table_is_relative_to_a_field_in_seconds(app: faust.App) -> None:
+    class View(faust.Record):
+        page: str
+        at: float
+
+    table = app.Table("views", default=int).tumbling(10.0, expires=600.0).relative_to_field(View.at)
+    seen: list[int] = []
+
+    @app.agent(app.topic("views", value_type=View))
+    async def count(stream: faust.Stream[View]) -> None:
+        async for view in stream:
+            table[view.page] += 1
+            seen.append(table[view.page].value())
+
+    with app.ottla.test() as driver:
+        for at in (1001.0, 1009.0, 1010.0):
+            driver.send("views", value=View("home", at))
+        driver.run()
+    assert seen == [1, 2, 1]
+
+
+def test_serializers_of_a_single_event(app: faust.App) -> None:
+    topic = app.topic("in", value_type=dict, value_serializer="json|binary")
+    out = app.topic("out", value_serializer="raw")
+
+    @app.agent(topic)
+    async def work(stream: faust.Stream[dict[str, int]]) -> None:
+        async for value in stream:
+            await out.send(value=value, value_serializer="json")
+
+    with app.ottla.test() as driver:
+        driver.send("in", value={"a": 1})
+        assert values(driver, "out") == [b'{"a":1}']
+
+
+def test_options_of_an_agent_that_cannot_be_had_are_refused_by_name(app: faust.App) -> None:
+    topic = app.topic("in")
+    with pytest.raises(ConfigError, match="on_error= is not called under Ottla"):
+        app.agent(topic, on_error=print)(reads_nothing)
+    with pytest.raises(ConfigError, match="partitions= is not part of Ottla's Faust facade"):
+        app.agent(topic, partitions=3)(reads_nothing)
