@@ -79,6 +79,17 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 made[name] = getattr(of, how)(other, pair, type=str)
             case "foreign_key_join":
                 made[name] = getattr(of, how)(other, pair, on=first_letter, name=name, type=str)
+            case "global_table":
+                made[name] = app.GlobalTable(name, source=text_topic(app, step["topic"]))
+            case "global_join":
+                made[name] = getattr(of, how)(other, pair, key=first_letter, name=name)
+            case "aggregate":
+                made[name] = of.aggregate(name, all=ottla.reduce(put_in, str)).map_values(told_all, type=str)
+            case "group":
+                groups = of.group_by(first_letter, name=f"{name}-groups", type=str)
+                made[name] = groups.aggregate(name, all=ottla.reduce(put_in, str, remove=taken_out)).map_values(
+                    told_all, type=str
+                )
             case "count":
                 windows = of.window(window_of(step))
                 counts = windows.aggregate(name, emit=step["emit"], count=ottla.count())
@@ -87,6 +98,19 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 of.to(text_topic(app, step["topic"]))
             case unknown:
                 raise ValueError(f"there is no step {unknown!r}")
+
+
+def put_in(so_far: str, value: str) -> str:
+    return f"{so_far}+{value}"
+
+
+def taken_out(so_far: str, value: str) -> str:
+    return f"{so_far}-{value}"
+
+
+def told_all(aggregate: Any) -> str:
+    text: str = aggregate.all
+    return text
 
 
 def at_least(least: str) -> Callable[[str], bool]:
@@ -394,4 +418,37 @@ class TestForeignKeys:
     def test_joins(self, streams: Program, script: list[Record], how: str, kinds: list[str]) -> None:
         tables = [{**table, "step": kind} for table, kind in zip(TABLES, kinds, strict=True)]
         steps = [*tables, {"step": "foreign_key_join", "name": "j", "of": "l", "with": "r", "how": how}, *told("j")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+class TestGlobalTables:
+    @EXAMPLES
+    @given(
+        script=st.lists(st.one_of(FOREIGN, RIGHT), max_size=25).map(numbered), how=st.sampled_from(["inner", "left"])
+    )
+    def test_joins(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [
+            {"step": "global_table", "name": "r", "topic": "right"},
+            {"step": "stream", "name": "l", "topic": "left"},
+            {"step": "global_join", "name": "j", "of": "l", "with": "r", "how": how},
+            {"step": "to", "of": "j", "topic": "out"},
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+class TestAggregates:
+    @EXAMPLES
+    @given(script=scripts(["left"]))
+    def test_of_the_events_of_a_key(self, streams: Program, script: list[Record]) -> None:
+        steps = [
+            {"step": "stream", "name": "l", "topic": "left"},
+            {"step": "aggregate", "name": "a", "of": "l"},
+            *told("a"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=st.lists(FOREIGN, max_size=25).map(numbered))
+    def test_of_the_rows_of_a_group(self, streams: Program, script: list[Record]) -> None:
+        steps = [TABLES[0], {"step": "group", "name": "g", "of": "l"}, *told("g")]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)

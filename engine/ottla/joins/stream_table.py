@@ -2,7 +2,7 @@
 
 Kafka Streams' rules, record by record (`KStreamKTableJoinProcessor`): a change of the table emits nothing; the
 result has the key, time and headers of the stream's event; an event with a null value is dropped, and one without a
-key to look up too, unless the join is a left join and the event's own key is null as well, which then finds nothing.
+key to look up too, unless the join is a left join, which then finds nothing.
 In a versioned table an event finds what was valid at its time (KIP-914); with a grace it waits for that long, by the
 stream's time, so that changes of the table that come late are found too (KIP-923).
 """
@@ -87,13 +87,12 @@ class StreamTableJoin(Processor):
         keys: Sequence[Any] = batch.keys
         if self._join.key is not None:
             batch, keys = call(self._context, self._name, self._join.key, batch, batch.values)
-        no_key = sum(key is None for key in keys)
-        if no_key:
-            kept = [
-                key is not None or (self._join.left and own is None) for key, own in zip(keys, batch.keys, strict=True)
-            ]
-            counts.null_key_dropped += len(kept) - sum(kept)
-            batch, keys = batch.where(kept), list(compress(keys, kept))
+        if not self._join.left:
+            no_key = sum(key is None for key in keys)
+            if no_key:
+                kept = [key is not None for key in keys]
+                counts.null_key_dropped += no_key
+                batch, keys = batch.where(kept), list(compress(keys, kept))
         return batch, keys
 
     def _wait(self, batch: Batch, waiting: WaitingEvents) -> Batch:

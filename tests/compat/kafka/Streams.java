@@ -21,11 +21,13 @@ import org.apache.kafka.streams.TestInputTopic;
 import org.apache.kafka.streams.TestOutputTopic;
 import org.apache.kafka.streams.TopologyTestDriver;
 import org.apache.kafka.streams.kstream.EmitStrategy;
+import org.apache.kafka.streams.kstream.GlobalKTable;
 import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KGroupedStream;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
+import org.apache.kafka.streams.kstream.KeyValueMapper;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.SessionWindows;
 import org.apache.kafka.streams.kstream.SlidingWindows;
@@ -51,6 +53,7 @@ final class Streams {
     private final StreamsBuilder builder = new StreamsBuilder();
     private final Map<String, KStream<String, String>> streams = new HashMap<>();
     private final Map<String, KTable<String, String>> tables = new HashMap<>();
+    private final Map<String, GlobalKTable<String, String>> globalTables = new HashMap<>();
     private final List<String> outputs = new ArrayList<>();
 
     private Streams(JsonNode steps) {
@@ -113,6 +116,20 @@ final class Streams {
                     builder.table(
                             step.get("topic").asText(),
                             Materialized.as(Stores.persistentVersionedKeyValueStore(name, RETENTION))));
+            case "global_table" -> globalTables.put(
+                    name, builder.globalTable(step.get("topic").asText(), Materialized.as(name)));
+            case "global_join" -> streams.put(name, joinGlobal(step, streams.get(of), globalTables.get(with(step))));
+            case "aggregate" -> tables.put(
+                    name,
+                    streams.get(of).groupByKey().aggregate(() -> "", (key, value, all) -> all + "+" + value));
+            case "group" -> tables.put(
+                    name,
+                    tables.get(of)
+                            .groupBy((key, value) -> KeyValue.pair(firstLetter(value), value))
+                            .aggregate(
+                                    () -> "",
+                                    (key, value, all) -> all + "+" + value,
+                                    (key, value, all) -> all + "-" + value));
             case "to_table" -> tables.put(name, streams.get(of).toTable(Materialized.as(name)));
             case "to_stream" -> streams.put(name, tables.get(of).toStream());
             case "filter" -> tables.put(name, tables.get(of).filter((key, value) -> value.compareTo(least(step)) >= 0));
@@ -178,10 +195,20 @@ final class Streams {
         };
     }
 
-    /** The foreign key is the value's first letter, none if that is a dash. */
+    private static KStream<String, String> joinGlobal(
+            JsonNode step, KStream<String, String> left, GlobalKTable<String, String> right) {
+        KeyValueMapper<String, String, String> key = (own, value) -> value == null ? null : firstLetter(value);
+        return step.get("how").asText().equals("inner") ? left.join(right, key, PAIR) : left.leftJoin(right, key, PAIR);
+    }
+
+    /** The key that a value names: its first letter, none if that is a dash. */
+    private static String firstLetter(String value) {
+        return value.startsWith("-") ? null : value.substring(0, 1);
+    }
+
     private static KTable<String, String> joinForeign(
             JsonNode step, KTable<String, String> left, KTable<String, String> right) {
-        Function<String, String> key = value -> value.startsWith("-") ? null : value.substring(0, 1);
+        Function<String, String> key = Streams::firstLetter;
         return step.get("how").asText().equals("inner")
                 ? left.join(right, key, PAIR)
                 : left.leftJoin(right, key, PAIR);
