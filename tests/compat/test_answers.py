@@ -27,13 +27,26 @@ from .wire import Advertised, Connection, advertised
 
 BROKER = 4
 THREADS = 4
+MANY = 20  # several for each of their partitions
 
 Seen = dict[str, dict[Difference, str]]
 
 
 @pytest.fixture(scope="session")
 def both(running: Callable[[str], Broker]) -> tuple[Broker, Broker]:
-    return running("ottla"), running("kafka")
+    brokers = running("ottla"), running("kafka")
+    for broker in brokers:
+        load_coordinators(broker)
+    return brokers
+
+
+def load_coordinators(broker: Broker) -> None:
+    """Ask for so many that all are loaded in the end: some questions are about names that cannot be waited for."""
+    with Connection(broker.address) as connection:
+        ask = Ask(connection, "", 0)
+        for number in range(MANY):
+            for kind in (0, 1):
+                ask.coordinator(str(number), kind)
 
 
 @pytest.fixture(scope="session")

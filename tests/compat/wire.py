@@ -55,13 +55,16 @@ class Connection:
         """Send without waiting for a response."""
         self._send(request.api_key, version, request.encode(version))
 
-    def exchange(self, api_key: int, version: int, body: bytes) -> bytes:
+    def exchange(self, api_key: int, version: int, body: bytes, *, tags: bytes = b"\0") -> bytes:
         """What follows the correlation id in the response to bytes that need be no request. Raises ConnectionError."""
-        self._send(api_key, version, body)
+        self._send(api_key, version, body, tags)
         return self._frame()[4:]
 
-    def _send(self, api_key: int, version: int, body: bytes) -> None:
-        frame = RequestHeader(api_key, version, next(self.correlation_ids), "compat").encode() + body
+    def _send(self, api_key: int, version: int, body: bytes, tags: bytes = b"\0") -> None:
+        header = RequestHeader(api_key, version, next(self.correlation_ids), "compat").encode()
+        if tags != b"\0":  # in the place of no tagged fields, with which a flexible header ends
+            header = header[:-1] + tags
+        frame = header + body
         self.socket.sendall(len(frame).to_bytes(4, "big") + frame)
 
     def _frame(self) -> bytes:

@@ -94,15 +94,24 @@ class Ask:
         self.answers.append(comparable(response))
         return response
 
+    def until(self, holds: Callable[[Any], object], request: Message, version: int) -> Any:
+        """Ask until something holds of the answer, which then is on record: brokers follow their controller."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not holds(response := self.quietly(request, version)):
+            assert time.monotonic() < deadline, response
+            time.sleep(0.005)
+        self.answers.append(comparable(response))
+        return response
+
     def unanswered(self, request: Message) -> None:
         """Ask something that gets no response."""
         self.connection.send(request, self.version)
 
-    def raw(self, api_key: int, version: int, body: bytes) -> None:
+    def raw(self, api_key: int, version: int, body: bytes, *, tags: bytes = b"\0") -> None:
         """Send, on a connection of its own, a request that need not be one; the answer is the response's body."""
         with Connection(self.connection.address) as connection:
             try:
-                answer = connection.exchange(api_key, version, body)
+                answer = connection.exchange(api_key, version, body, tags=tags)
                 self.answers.append(answer.hex() if len(answer) < LONG_ANSWER else "all that is served")
             except ConnectionError:
                 self.answers.append(CLOSED)

@@ -34,6 +34,13 @@ def requests_that_are_none(ask: Ask) -> None:
     ask.raw(versions, 0, b"more than there should be")
 
 
+@question(ApiVersionsRequest, "3")
+def tagged_fields_that_nobody_knows(ask: Ask) -> None:
+    """In the header and in the body (KIP-482)."""
+    field = b"\1" + b"\x63" + b"\3" + b"any"
+    ask.raw(ApiVersionsRequest.api_key, 3, b"\7compat" + b"\0041.0" + field, tags=field)
+
+
 @question(SaslHandshakeRequest)
 def a_handshake_where_nobody_authenticates(ask: Ask) -> None:
     for mechanism in ("PLAIN", "NO-SUCH-MECHANISM", ""):

@@ -25,9 +25,9 @@ from .asking import Ask, Topic, question
 from .members import commit, settle
 
 
-def committed(ask: Ask, group: str, *topics: Topic, **fields: Any) -> OffsetFetchRequest:
+def committed(ask: Ask, group: str, *topics: Topic, version: int | None = None, **fields: Any) -> OffsetFetchRequest:
     """The offsets of partitions 0 and 1 of topics; without any, all offsets of the group."""
-    if ask.version < 8:
+    if (ask.version if version is None else version) < 8:
         asked = [OffsetFetchRequestTopic(name=topic.name, partition_indexes=[0, 1]) for topic in topics]
         return OffsetFetchRequest(group_id=group, topics=asked or None, **fields)
     by_id = [OffsetFetchRequestTopics(name=topic.name, topic_id=topic.id, partition_indexes=[0, 1]) for topic in topics]
@@ -66,7 +66,7 @@ def several_offsets_of_one_partition(ask: Ask) -> None:
     request = commit(group, topic, 5)
     request.topics[0].partitions += commit(group, topic, 6).topics[0].partitions
     ask(request)
-    ask(committed(ask, group, topic), version=min(ask.version, 9))
+    ask(committed(ask, group, topic, version=9), version=9)
     request.topics *= 2
     ask(request)
 

@@ -14,9 +14,13 @@ from ottla_wire.messages.create_topics import (
     CreateTopicsRequest,
 )
 from ottla_wire.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from ottla_wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 
-from ..answers import NO_ID
-from .asking import Ask, question
+from ..answers import NO_ID, comparable
+from .asking import Ask, batch, produce, question
+from .fetch import fetch
+from .members import commit
+from .positions import offsets
 
 
 def creatable(name: str, partitions: int = 1, replicas: int = 1, **settings: str | None) -> CreatableTopic:
@@ -48,9 +52,17 @@ def topics_that_are_created(ask: Ask) -> None:
     ask(CreateTopicsRequest(topics=[assigned(ask.name("assigned"), [1], [1])]))
 
 
+def create(ask: Ask, *topics: CreatableTopic) -> None:
+    """Ask without looking at the settings of what is created."""
+    answer = ask.quietly(CreateTopicsRequest(topics=list(topics)), ask.version)
+    for topic in answer.topics:
+        topic.configs = None
+    ask.answers.append(comparable(answer))
+
+
 @question(CreateTopicsRequest, "4-7")
 def topics_that_are_created_with_defaults(ask: Ask) -> None:
-    ask(CreateTopicsRequest(topics=[creatable(ask.name("topic"), -1, -1)]))
+    create(ask, creatable(ask.name("topic"), -1, -1))
 
 
 @question(CreateTopicsRequest)
@@ -77,9 +89,9 @@ def topics_that_cannot_be_created(ask: Ask) -> None:
         assigned(name, []),
         assigned(name, [1], first=1),
     ):
-        ask(CreateTopicsRequest(topics=[topic]))
-    ask(CreateTopicsRequest(topics=[creatable(name), creatable(name), creatable(ask.name("other"))]))
-    ask(CreateTopicsRequest(topics=[creatable("__consumer_offsets")]))
+        create(ask, topic)
+    create(ask, creatable(name), creatable(name), creatable(ask.name("other")))
+    create(ask, creatable("__consumer_offsets"))
 
 
 @question(CreateTopicsRequest)
@@ -119,6 +131,23 @@ def topics_that_are_deleted_by_name_or_id(ask: Ask) -> None:
         ask(DeleteTopicsRequest(topics=topics, timeout_ms=5000))
 
 
+@question(DeleteTopicsRequest, "1-5")
+def a_topic_that_is_created_anew(ask: Ask) -> None:
+    former, group = ask.filled_topic(), ask.name("group")
+    ask.coordinator(group)
+    ask.quietly(commit(group, former))
+    ask(DeleteTopicsRequest(topic_names=[former.name], timeout_ms=5000))
+    for named in (MetadataRequestTopic(name=former.name), MetadataRequestTopic(name=None, topic_id=former.id)):
+        request = MetadataRequest(topics=[named], allow_auto_topic_creation=False)
+        ask.until(lambda response: response.topics[0].error_code, request, 12)
+    topic = ask.topic(2)
+    for either in (former, topic):
+        ask(fetch(either, 0), version=13)
+        ask(produce(either, batch(b"a")), version=13)
+        ask(commit(group, either), version=10)
+    ask(offsets(topic, -1), version=7)
+
+
 @question(CreatePartitionsRequest)
 def topics_that_grow(ask: Ask) -> None:
     topic = ask.topic(2)
@@ -141,7 +170,7 @@ def topics_that_grow(ask: Ask) -> None:
     grow(9, name="no.such.topic")
     grow(9, name="no/such/name")
     grow(9, name="")
-    grow(-1)
-    grow(0)
+    request = MetadataRequest(topics=[MetadataRequestTopic(name=topic.name)])
+    ask.until(lambda response: len(response.topics[0].partitions) == 4, request, 12)
     twice = [CreatePartitionsTopic(name=topic.name, count=9, assignments=None)] * 2
     ask(CreatePartitionsRequest(topics=twice, timeout_ms=5000, validate_only=False))

@@ -373,6 +373,28 @@ def offsets_committed_in_a_transaction(ask: Ask) -> None:
         put(member_id="no such member", generation_id=3)
 
 
+@question(TxnOffsetCommitRequest)
+def offsets_that_bring_their_group_along(ask: Ask) -> None:
+    """Up to version 4 the group is added to the transaction first; from 5 on, that comes with the offsets (KIP-890)."""
+    topic, identity, group = ask.topic(), ask.name("transactions"), ask.name("group")
+    ask.coordinator(group)
+    started = producer(ask, identity, 5)
+    partition = TxnOffsetCommitRequestPartition(partition_index=0, committed_offset=5, committed_metadata=None)
+    ask(
+        TxnOffsetCommitRequest(
+            transactional_id=identity,
+            group_id=group,
+            producer_id=started.producer_id,
+            producer_epoch=started.producer_epoch,
+            topics=[TxnOffsetCommitRequestTopic(name=topic.name, partitions=[partition])],
+        )
+    )
+    ask(DescribeTransactionsRequest(transactional_ids=[identity]), version=0)
+    ask(end(identity, started), version=5)
+    ask.await_end(identity)
+    ask(committed(ask, group, topic, version=9), version=9)
+
+
 @question(TxnOffsetCommitRequest, "3-4")
 def offsets_committed_in_a_transaction_by_members(ask: Ask) -> None:
     topic, identity, group = ask.topic(), ask.name("transactions"), ask.name("group")
