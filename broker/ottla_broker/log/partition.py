@@ -326,9 +326,7 @@ class PartitionLog:
                     if committed_only:
                         aborted = self._segments.find_aborted(offset, bound, place)
             except OSError as error:
-                raise KafkaError(
-                    ErrorCode.KAFKA_STORAGE_ERROR, f"Reading {self.topic}-{self.index} failed: {error.strerror}"
-                ) from error
+                raise self._unreadable(error) from error
         size = region.size if region is not None else 0
         return Slice(region, size, self.high_watermark, self.last_stable_offset, self.log_start_offset, aborted)
 
@@ -337,12 +335,22 @@ class PartitionLog:
         return self._disk.read(region.file, region.size, region.position)
 
     def offset_for_timestamp(self, timestamp: int) -> TimestampedOffset | None:
-        """The first record whose timestamp is at least `timestamp`."""
-        return self._segments.find_timestamp(timestamp, self.log_start_offset)
+        """The first record whose timestamp is at least `timestamp`. Raises KAFKA_STORAGE_ERROR if the disk fails."""
+        try:
+            return self._segments.find_timestamp(timestamp, self.log_start_offset)
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def max_timestamp(self) -> TimestampedOffset | None:
-        """The first record that has the largest timestamp of all."""
-        return self._segments.find_newest(self.log_start_offset)
+        """The first record that has the largest timestamp of all. Raises as `offset_for_timestamp`."""
+        try:
+            return self._segments.find_newest(self.log_start_offset)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> KafkaError:
+        reason = f"Reading {self.topic}-{self.index} failed: {error.strerror}"
+        return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, reason)
 
     def epoch_at(self, offset: int) -> int:
         """The leader epoch that wrote `offset`, -1 if it is not known."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ottla_broker.log.scan import read_batch
 from ottla_broker.log.segment import Segment
 from ottla_broker.log.transactions import AbortedTransaction
+from ottla_wire.errors import InvalidRecord
 
 
 class Place(NamedTuple):
@@ -134,14 +135,21 @@ class Segments:
         return aborted
 
     def find_timestamp(self, timestamp: int, start_offset: int) -> TimestampedOffset | None:
-        """The first record at `start_offset` or later whose timestamp is `timestamp` or later."""
+        """The first record at `start_offset` or later whose timestamp is `timestamp` or later.
+
+        Nobody has looked into a batch so far. One whose records cannot be read is found as a whole, by its header.
+        """
         for segment in self._segments:
             if segment.newest_timestamp()[0] < timestamp or segment.next_offset <= start_offset:
                 continue
             for position, header in segment.scan_timestamp(timestamp, start_offset):
-                for record in read_batch(segment.file, position, header).records():
-                    if record.timestamp >= timestamp and record.offset >= start_offset:
-                        return TimestampedOffset(record.timestamp, record.offset, header.partition_leader_epoch)
+                epoch = header.partition_leader_epoch
+                try:
+                    for record in read_batch(segment.file, position, header).records():
+                        if record.timestamp >= timestamp and record.offset >= start_offset:
+                            return TimestampedOffset(record.timestamp, record.offset, epoch)
+                except InvalidRecord:
+                    return TimestampedOffset(header.max_timestamp, max(header.base_offset, start_offset), epoch)
         return None
 
     def find_newest(self, start_offset: int) -> TimestampedOffset | None:

@@ -1,17 +1,20 @@
 """Reading: whole batches, the bounds, and finding records by time."""
 
 import dataclasses
+import errno
 from collections.abc import Callable
 
 import pytest
+from crc32c import crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.memory_disk import MemoryFile
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.log.segment import LOG_SUFFIX, OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX
 from ottla_wire.errors import ErrorCode, KafkaError
-from ottla_wire.records import NewRecord, RecordBatch, build_batch, iter_batches
+from ottla_wire.records import Compression, NewRecord, RecordBatch, build_batch, iter_batches
 
 MakeBatch = Callable[..., bytearray]
 ReadAll = Callable[[PartitionLog], list[RecordBatch]]
@@ -194,6 +197,31 @@ def test_29_finding_offsets_by_time(bench) -> None:
     check()
     log.delete_records_before(7)
     assert found(-1) == (3001, 7)
+
+
+def test_a_batch_whose_records_cannot_be_read_is_found_by_time_as_a_whole(bench) -> None:
+    log = bench.open()
+    bench.fill(log, 2)
+    damaged = build_batch([NewRecord(b"k", b"v" * 100, bench.now_ms + n) for n in (1, 2)], compression=Compression.ZSTD)
+    damaged[-8:] = bytes(8)
+    damaged[17:21] = crc32c(bytes(damaged[21:])).to_bytes(4, "big")
+    bench.append(log, damaged)
+    assert log.offset_for_timestamp(bench.now_ms + 1) == (bench.now_ms + 2, 2, 0)
+    assert log.offset_for_timestamp(bench.now_ms - 500) == (bench.now_ms, 1, 0)
+    assert log.max_timestamp() == (bench.now_ms + 2, 2, 0)
+
+
+def test_a_disk_that_cannot_be_read_is_an_error_of_the_protocol(bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    log = bench.open()
+    bench.fill(log, 3)
+    monkeypatch.setattr(MemoryFile, "read", fail)
+    for ask in (lambda: log.offset_for_timestamp(bench.now_ms), log.max_timestamp):
+        with pytest.raises(KafkaError, match="Reading events-0 failed: Input/output error") as error:
+            ask()
+        assert error.value.code is ErrorCode.KAFKA_STORAGE_ERROR
 
 
 def test_records_without_a_time_are_never_found_by_time(bench, one_batch: MakeBatch) -> None:
