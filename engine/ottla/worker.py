@@ -31,6 +31,7 @@ from ottla.jobs import Jobs
 from ottla.leader import LEADER_STORE
 from ottla.metrics import WorkerMetrics
 from ottla.outbox import Outbox
+from ottla.outlet import Outlet
 from ottla.provisioning import provision_topics
 from ottla.replies import Replies
 from ottla.services import Services
@@ -170,6 +171,11 @@ class Worker:
             await self._globals.close()
             await self._transport.stop()
         return WorkerSummary(self._events, time.monotonic() - began)
+
+    @property
+    def outlet(self) -> Outlet:
+        """Where code that runs in this worker beside its tasks sends to."""
+        return self._outbox
 
     def stop(self) -> None:
         """Asks the worker to end: it finishes the batches it is at, commits and returns, within a bound."""

@@ -5,6 +5,7 @@ The apps are in `faust/apps`; each reads the topic `in` and others of its own, a
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import confluent_kafka
+import httpx
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -35,12 +37,16 @@ class Sent(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What an app is given, which topics it has besides, and how many results it has. `keys`: it names their keys."""
+    """What an app is given, its other topics, how many results it has, and what its pages are asked for then.
+
+    `keys` says that the app names the keys of its results.
+    """
 
     events: list[Sent]
     results: int
     topics: tuple[str, ...] = ()
     keys: bool = True
+    pages: tuple[str, ...] = ()
 
 
 def order(customer: str, day: int, *prices: float) -> Sent:
@@ -83,6 +89,11 @@ CASES = {
     "sets": Case([Sent("red", change) for change in ("ann", "bob", "ann", "-ann", "cid")], 5),
     "events": Case([Sent("a", "x", 1.0), Sent("b", "y", 2.0)], 2, ("passed",)),
     "operators": Case([Sent("k", number) for number in range(6)], 9, ("between", "copies"), keys=False),
+    "pages": Case(
+        [Sent(word, word) for word in ("cat", "dog", "cat")],
+        3,
+        pages=("/count/cat/", "/count/dog/", "/about/?what=this", "/nothing/"),
+    ),
     "serializers": Case([Sent(None, b"one"), Sent(None, b"four")], 4, ("hidden", "animals"), keys=False),
 }
 
@@ -104,12 +115,17 @@ class Run:
         self._directory = directory / flavour
         self._directory.mkdir()
         self._log = self._directory / "log"
-        self._command = [python, str(APPS / f"{name}.py"), "worker", "-l", "info", "--without-web"]
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self._command = [python, str(APPS / f"{name}.py"), "worker", "-l", "info"]
+        if not self._case.pages:
+            self._command.append("--without-web")
         self._environment = {
             **os.environ,
             "FLAVOUR": flavour,
             "RUN": self._run,
             "BROKER": broker.address,
+            "PORT": str(self._port),
             "DATADIR": str(self._directory / "data"),
         }
         if flavour == "faust":
@@ -136,6 +152,15 @@ class Run:
             return subprocess.Popen(
                 self._command, cwd=self._directory, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def answers(self) -> list[tuple[int, Any]]:
+        """What the app's pages answer: status, and JSON or text."""
+        found = []
+        for path in self._case.pages:
+            answer = httpx.get(f"http://127.0.0.1:{self._port}{path}", timeout=TIMEOUT_S)
+            is_json = answer.headers["content-type"].startswith("application/json")
+            found.append((answer.status_code, answer.json() if is_json else answer.text))
+        return found
 
     def results(self) -> list[tuple[str | None, Any]]:
         """What is in `out`, as soon as there are as many as expected, in an order of its own."""
@@ -168,7 +193,7 @@ def test_an_app_writes_the_same_under_both(broker: Broker, peers: Path, name: st
         run.prepare()
     started = [run.start() for run in runs.values()]
     try:
-        results = {flavour: run.results() for flavour, run in runs.items()}
+        results = {flavour: (run.results(), run.answers()) for flavour, run in runs.items()}
     finally:
         for process in started:
             _end(process)

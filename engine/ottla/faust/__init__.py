@@ -5,7 +5,7 @@ with the reason and what to do instead.
 """
 
 from ottla.channels import Channel
-from ottla.faust import codecs, fields
+from ottla.faust import codecs, fields, web
 from ottla.faust.agents import Agent
 from ottla.faust.app import App
 from ottla.faust.codecs import Codec
@@ -48,4 +48,5 @@ __all__ = [
     "ValidationError",
     "codecs",
     "fields",
+    "web",
 ]

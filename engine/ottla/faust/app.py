@@ -17,12 +17,12 @@ from ottla.faust.events import Event, HeadersArg, headers_of, milliseconds
 from ottla.faust.settings import settings
 from ottla.faust.signals import Signals
 from ottla.faust.topics import Topic
+from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
+from ottla.web.pages import Routed
 
 _REFUSED = {
-    "page": "write the page with Ottla's web views",
-    "table_route": "Ottla routes look-ups to the worker that has the key",
-    "topic_route": "Ottla routes look-ups to the worker that has the key",
+    "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",
     "service": "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown",
     "GlobalTable": "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)",
     "SetGlobalTable": "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)",
@@ -219,6 +219,35 @@ class App(Signals):
             return self.declared.task(on_leader=on_leader, name=fun.__name__)(self._of_app(fun))
 
         return declare if fun is None else declare(fun)
+
+    def page(self, path: str, *, name: str | None = None, **options: Any) -> Callable[[Any], Any]:  # noqa: ARG002
+        """Declares the function or `View` below as what answers to requests of a path."""
+        _only(f"page {path!r}", options, {"cors_options", "base"})
+
+        def declare(page: Any) -> Any:
+            answer, methods = (page, METHODS) if isinstance(page, Routed) else handler(self, page)
+            served: Any = self.declared.page(path, methods=methods)
+            served(answer)
+            return page
+
+        return declare
+
+    def table_route(
+        self,
+        table: Any,
+        shard_param: str | None = None,
+        *,
+        query_param: str | None = None,
+        match_info: str | None = None,
+    ) -> Callable[[Any], Any]:
+        """Below `page`: the worker that has the key of the table answers."""
+        param = query_param or shard_param
+
+        def declare(page: Any) -> Any:
+            answer, _ = handler(self, page)
+            return self.declared.table_route(table.declared, match_info=match_info, query_param=param)(answer)
+
+        return declare
 
     def command(self, *options: Any, name: str | None = None, **_: Any) -> Any:
         """Declares the function below as a command. `options` are click's."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -63,17 +64,20 @@ def _group(app: App) -> click.Group:
 def _worker(app: App) -> click.Command:
     @click.command("worker")
     @click.option("-l", "--loglevel", default="warning", show_default=True)
-    @click.option("--without-web", is_flag=True, help="Taken for Faust's sake.")
-    @click.option("-p", "--web-port", type=int, help="Taken for Faust's sake.")
+    @click.option("--with-web/--without-web", default=True, help="Serve pages over HTTP.")
+    @click.option("-p", "--web-port", type=int, help="The port for pages, instead of the app's.")
+    @click.option("-b", "--web-bind", help="The address for pages, instead of the app's.")
     @click.option("--until-end", is_flag=True, help="Process what the topics hold now, commit and exit.")
-    def worker(loglevel: str, until_end: bool, **_: Any) -> None:
+    def worker(loglevel: str, until_end: bool, with_web: bool, web_port: int | None, web_bind: str | None) -> None:
         """Run a worker."""
         from ottla.launch import run_worker
 
         logging.basicConfig(level=loglevel.upper(), stream=sys.stderr)
         try:
             ottla_app = app.ottla
-            run_worker(ottla_app.topology, ottla_app.config, until_end=until_end, jobs=ottla_app.jobs)
+            conf = replace(app.conf, web_port=web_port or app.conf.web_port, web_bind=web_bind or app.conf.web_bind)
+            config = replace(ottla_app.config, web=conf.web_listen if with_web else None)
+            run_worker(ottla_app.topology, config, until_end=until_end, jobs=ottla_app.jobs, served=ottla_app)
         except (ConfigError, TopologyError) as error:
             _refuse(error, 2)
         except OttlaError as error:

@@ -52,11 +52,7 @@ NOT_NEEDED: Mapping[str, str] = {
     "topic_disable_leader": "the leader's topic is made when something needs it",
     "topic_replication_factor": "the cluster's default",
     "web": "the web server is Ottla's own",
-    "web_bind": "the web server is Ottla's own",
-    "web_enabled": "the web server is Ottla's own",
-    "web_host": "the web server is Ottla's own",
     "web_in_thread": "the web server is Ottla's own",
-    "web_port": "the web server is Ottla's own",
     "web_transport": "the web server is Ottla's own",
     "worker_redirect_stdouts": "stdout stays stdout",
     "worker_redirect_stdouts_level": "stdout stays stdout",
@@ -95,11 +91,20 @@ class Settings:
     table_standby_replicas: int = 0
     timezone: tzinfo | None = None
     autodiscover: Any = False
+    web_enabled: bool = True
+    web_bind: str = "0.0.0.0"
+    web_port: int = 6066
+    web_host: str = ""
     broker_options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def app_id(self) -> str:
         return self.id if self.version <= 1 else f"{self.id}-v{self.version}"
+
+    @property
+    def web_listen(self) -> str | None:
+        """Where pages are served, if they are."""
+        return f"{self.web_bind}:{self.web_port}" if self.web_enabled else None
 
     def for_ottla(self) -> dict[str, Any]:
         """The options of the `ottla.App`."""

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from ottla.app import App
 from ottla.errors import ConfigError, NotInTask, TopologyError
+from ottla.outlet import Outlet, outlet
 from ottla.processor import current
 from ottla.state.store import Part
 from ottla.tables import Table
@@ -29,12 +30,15 @@ _DEFAULT_LIMIT = 100
 
 
 class Endpoints:
-    """The HTTP interface of a worker. `queries` returns None until the worker has one to give."""
+    """The HTTP interface of a worker. `queries` returns None until the worker has one to give; pages send to `out`."""
 
-    def __init__(self, app: App, registry: CollectorRegistry, queries: Callable[[], Queries | None]) -> None:
+    def __init__(
+        self, app: App, registry: CollectorRegistry, queries: Callable[[], Queries | None], out: Outlet
+    ) -> None:
         self._app = app
         self._registry = registry
         self._queries = queries
+        self._out = out
 
     def starlette(self) -> Starlette:
         routes = [
@@ -147,9 +151,13 @@ class Endpoints:
         handler = page.handler
 
         async def answer(request: Request) -> Response:
-            if isinstance(handler, Routed):
-                return await self._routed(handler, request)
-            return _response(await _call(handler, request))
+            sending = outlet.set(self._out)
+            try:
+                if isinstance(handler, Routed):
+                    return await self._routed(handler, request)
+                return _response(await _call(handler, request))
+            finally:
+                outlet.reset(sending)
 
         return answer
 

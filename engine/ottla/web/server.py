@@ -71,7 +71,7 @@ class WebServer:
         self._worker = worker
         self._queries: Queries | None = None
         config = uvicorn.Config(
-            Endpoints(app, worker.metrics.registry, self.queries).starlette(),
+            Endpoints(app, worker.metrics.registry, self.queries, worker.outlet).starlette(),
             lifespan="off",
             log_config=None,
             log_level="warning",

@@ -208,11 +208,11 @@ def test_options_that_cannot_be_had_are_refused_by_name(options: dict[str, Any],
 
 
 def test_options_that_need_not_be_said_are_taken() -> None:
-    app = faust.App("shop", broker=["kafka://a", "kafka://b:1"], stream_buffer_maxsize=5, version=2, web_port=6066)
+    app = faust.App("shop", broker=["kafka://a", "kafka://b:1"], stream_buffer_maxsize=5, version=2, cache=None)
     assert (app.conf.broker, app.conf.app_id) == ("kafka://a:9092,b:1", "shop-v2")
 
 
-@pytest.mark.parametrize("name", ["page", "table_route", "service", "GlobalTable", "stream", "on_partitions_assigned"])
+@pytest.mark.parametrize("name", ["topic_route", "service", "GlobalTable", "stream", "on_partitions_assigned"])
 def test_what_is_not_there_is_refused_by_name(app: faust.App, name: str) -> None:
     with pytest.raises(TopologyError, match=f"app.{name} is not part of Ottla's Faust facade"):
         getattr(app, name)
