@@ -59,8 +59,12 @@ class Assignment(Struct, frozen=True, kw_only=True):
 
 
 def control_topic(app_id: str) -> TopicSpec:
-    """The topic of these records: one partition, whose order is the order in which things happened."""
-    return TopicSpec(f"{app_id}-assignment", 1, {"cleanup.policy": "compact"})
+    """The topic of these records: one partition, whose order is the order in which things happened.
+
+    Who joins reads all of it, so it is compacted early.
+    """
+    config = {"cleanup.policy": "compact", "segment.bytes": "1048576", "min.cleanable.dirty.ratio": "0.1"}
+    return TopicSpec(f"{app_id}-assignment", 1, config)
 
 
 def report_record(control: TopicPartition, worker: str, report: Report | None, now_ms: int) -> OutputRecord:

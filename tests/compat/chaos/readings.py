@@ -39,7 +39,7 @@ def place(window: ottla.Windowed[str, Any], where: str) -> Summed:
 
 
 def chaos(guarantee: Literal["exactly_once", "at_least_once"]) -> ottla.App:
-    app = ottla.App("chaos", processing_guarantee=guarantee)
+    app = ottla.App("chaos", processing_guarantee=guarantee, standbys=1)
     places = app.Table("places", source=app.topic("places", key=str, value=str, partitions=PARTITIONS))
     readings = app.topic("readings", key=str, value=Reading, partitions=PARTITIONS, config=KEEP)
     counted = app.topic("counted", key=str, value=Counted, partitions=PARTITIONS, config=KEEP)
