@@ -6,6 +6,7 @@ somebody has to be told which function it is.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import threading
@@ -30,12 +31,13 @@ _OWN_DIRECTORY = str(Path(__file__).parent)
 class Watchdog:
     """Watches the event loop of the thread that enters it, from a thread of its own.
 
-    `beat` is called at every turn of the loop, `look` with the tasks of the worker. What is held is said once, and a
-    loop that goes on after that is said too.
+    A callback of the loop's own shows that it goes round, also while the worker waits for its broker. `look` is called
+    with the tasks of the worker. What is held is said once, and a loop that goes on after that is said too.
     """
 
     def __init__(self) -> None:
         self._beat = time.monotonic()
+        self._beating: asyncio.TimerHandle | None = None
         self._said = False
         self._stuck: set[TaskId] = set()
         self._watched = threading.get_ident()
@@ -44,19 +46,25 @@ class Watchdog:
 
     def __enter__(self) -> Self:
         self._watched = threading.get_ident()
-        self._beat = time.monotonic()
+        self._go_round(asyncio.get_running_loop())
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._beating is not None:
+            self._beating.cancel()
         self._ended.set()
         self._thread.join()
+        self._goes_on()
 
-    def beat(self) -> None:
-        """The event loop has come round."""
+    def _go_round(self, loop: asyncio.AbstractEventLoop) -> None:
         self._beat = time.monotonic()
+        self._goes_on()
+        self._beating = loop.call_later(BLOCKED_AFTER_S / 10, self._go_round, loop)
+
+    def _goes_on(self) -> None:
         if self._said:
             self._said = False
             log.warning("the event loop goes on")
