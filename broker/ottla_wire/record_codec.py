@@ -12,6 +12,9 @@ from ottla_wire.errors import InvalidRecord
 # length, attributes, timestamp delta, offset delta, key length, value length, header count: a byte each at least
 SMALLEST_RECORD = 7
 
+# What a timestamp can be: an int64.
+_EARLIEST, _LATEST = -(2**63), 2**63 - 1
+
 Header = tuple[str, bytes | None]
 
 
@@ -36,7 +39,7 @@ class NewRecord(NamedTuple):
 
 def encode_varint(value: int) -> bytes:
     """A signed varint of up to 64 bits: zigzag, then seven bits a byte, lowest first."""
-    value = (value << 1) ^ (value >> 63)
+    value = value << 1 if value >= 0 else ~(value << 1)
     out = bytearray()
     while value > 127:
         out.append(value & 0x7F | 0x80)
@@ -110,6 +113,8 @@ def decode_records(
                     f"a record claims to end at byte {end} of the batch's records, but ends at {position}"
                 )
             timestamp = base_timestamp + timestamp_delta if append_timestamp is None else append_timestamp
+            if not _EARLIEST <= timestamp <= _LATEST:
+                raise InvalidRecord(f"a record has the timestamp {timestamp}, which is none")
             yield Record(base_offset + offset_delta, timestamp, key, value, headers)
     except (IndexError, UnicodeDecodeError) as error:
         raise InvalidRecord(f"a record is cut short or garbled at byte {position} of the batch's records") from error

@@ -23,6 +23,7 @@ from ottla_wire.control_records import (
     read_end_txn_marker,
 )
 from ottla_wire.errors import CorruptRecord, ErrorCode, InvalidRecord, KafkaError
+from ottla_wire.record_codec import _read_varint, encode_varint
 from ottla_wire.records import (
     HEADER_SIZE,
     NewRecord,
@@ -357,3 +358,20 @@ def test_other_control_records_are_no_markers() -> None:
     assert read_end_txn_marker(batch) is None
     assert control_type(next(batch.records())) == ControlType.LEADER_CHANGE
     assert read_end_txn_marker(RecordBatch(rebuild_batch(batch, []))) is None
+
+
+def test_a_timestamp_beyond_all_that_can_be_written_is_refused() -> None:
+    batch = build_batch([NewRecord(b"k", b"v", timestamp) for timestamp in (5, 6)])
+    batch[27:35] = (2**63 - 1).to_bytes(8, "big")  # the base timestamp, to which the second record adds one
+    batch[17:21] = crc32c(bytes(batch[21:])).to_bytes(4, "big")
+    found = RecordBatch(batch)
+    found.validate()
+    with pytest.raises(InvalidRecord, match="timestamp 9223372036854775808"):
+        list(found.records())
+
+
+@given(st.integers(-(2**65), 2**65))
+def test_a_varint_is_the_number_whatever_its_size(number: int) -> None:
+    encoded = encode_varint(number)
+    assert len(encoded) <= 10
+    assert _read_varint(encoded, 0) == (number, len(encoded))

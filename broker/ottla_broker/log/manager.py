@@ -292,6 +292,8 @@ class LogManager:
                 except (OSError, KafkaError, CorruptFile) as error:
                     if self._logs.get((log.topic, log.index)) is log:  # else it was deleted meanwhile
                         logger.error("Work on %s has failed: %s", log, error)
+                except Exception:  # a fault of ours with this one: the others are still to be seen to
+                    logger.exception("Work on %s has failed for a reason of ours", log)
 
         return job
 

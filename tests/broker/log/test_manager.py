@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import errno
 import random
+import struct
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -344,6 +345,34 @@ def test_trouble_with_one_log_does_not_keep_the_others_from_their_turn(
 
     asyncio.run(scenario())
     assert "orders-0" in caplog.text
+
+
+def test_a_fault_of_ours_does_not_end_the_work_that_comes_round(
+    node: Node, one_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = PartitionLog.plan_compaction
+
+    def fail(log: PartitionLog, *args: int) -> object:
+        if log.index == 0:
+            raise struct.error("int too large to convert")
+        return plan(log, *args)
+
+    async def scenario() -> None:
+        config = LogConfig(segment_bytes=1000, cleanup_policy=frozenset({"compact"}), file_delete_delay_ms=0)
+        manager = node.open(dataclasses.replace(BUSY, cleaner_backoff_ms=1))
+        logs = [manager.create("state", TOPIC_ID, index, config) for index in range(2)]
+        for log in logs:
+            for _ in range(50):
+                node.append(log, one_batch(key=b"one"))
+        monkeypatch.setattr(PartitionLog, "plan_compaction", fail)
+        manager.start()
+        await until(lambda: logs[1].first_dirty_offset > 0)
+        monkeypatch.undo()
+        await until(lambda: logs[0].first_dirty_offset > 0)
+        await manager.close()
+
+    asyncio.run(scenario())
+    assert "has failed for a reason of ours" in caplog.text
 
 
 def test_what_cannot_be_removed_is_tried_again(
