@@ -33,6 +33,7 @@ from ottla.metrics import WorkerMetrics
 from ottla.outbox import Outbox
 from ottla.outlet import Outlet
 from ottla.provisioning import provision_topics
+from ottla.purging import Purge
 from ottla.replies import Replies
 from ottla.services import Services
 from ottla.state.changelog import RestoreProgress
@@ -108,6 +109,7 @@ class Worker:
         self._outbox = Outbox(self._now_ms, self._replies)
         self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
+        self._purge = Purge(topology, transport)
         self._endings = Endings(topology.subtopologies) if until_end else None
         self._tasks: dict[TaskId, AssignedTask] = {}
         self._owners: dict[TopicPartition, AssignedTask] = {}
@@ -267,6 +269,7 @@ class Worker:
             await self._follow_assignment()
         if time.monotonic() >= self._lag_at:
             await self._measure_lag()
+        await self._purge.purge(self._committed, time.monotonic())
 
     def _poll_timeout_s(self) -> float:
         if self._is_busy() or any(task.changed for task in self._tasks.values()):

@@ -201,6 +201,9 @@ class Transport(Protocol):
 
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]: ...
 
+    async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
+        """Deletes what lies before these offsets. Raises `TransportError` if the cluster refuses."""
+
     async def known_ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The end of each partition that is read, as the last fetch told it: no request is made."""
         ...

@@ -154,6 +154,9 @@ class KafkaTransport:
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
         return await self._producer_calls.run(kafka_admin.offset_ranges, self._admin, list(partitions))
 
+    async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
+        await self._producer_calls.run(kafka_admin.delete_records, self._admin, before)
+
     # -- reading
 
     async def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:

@@ -133,6 +133,18 @@ def delete_topics(admin: AdminClient, topics: list[str]) -> None:
                 raise transport_error(error, f"deleting topic {topic!r}") from failure
 
 
+def delete_records(admin: AdminClient, before: Mapping[TopicPartition, int]) -> None:
+    """Deletes what lies before the offset of each partition."""
+    asked = [confluent_kafka.TopicPartition(*where, offset) for where, offset in before.items()]
+    for where, future in admin.delete_records(asked, request_timeout=_TIMEOUT_S).items():
+        try:
+            future.result()
+        except KafkaException as failure:
+            raise transport_error(
+                kafka_error(failure), f"deleting records of {where.topic}[{where.partition}]"
+            ) from failure
+
+
 def _list_offsets(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[TopicPartition, int]:
     deadline = time.monotonic() + _TIMEOUT_S
     found: dict[TopicPartition, int] = {}

@@ -323,6 +323,12 @@ class MemoryTransport:
         logs = {where: self._broker.partition(where) for where in partitions}
         return {where: OffsetRange(log.start, len(log.entries)) for where, log in logs.items()}
 
+    async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
+        for where, offset in before.items():
+            if offset > len(self._broker.partition(where).entries):
+                raise TransportError(f"deleting records of {where.topic}[{where.partition}]: {offset} is out of range")
+            self._broker.delete_records_before(where, max(offset, self._broker.partition(where).start))
+
     async def known_ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {where: len(self._broker.partition(where).entries) for where in partitions}
 

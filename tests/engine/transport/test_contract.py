@@ -447,6 +447,21 @@ def test_reading_brings_a_range_of_many_partitions(play: Callable[[Scenario], No
     play(scenario)
 
 
+def test_records_before_an_offset_are_deleted(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=2)
+        where, other = (TopicPartition(bench.source, number) for number in range(2))
+        for partition in range(2):
+            await bench.fill(outside, range(10), partition=partition)
+        await outside.delete_records({where: 4})
+        await outside.delete_records({where: 2})  # They are gone already.
+        assert await outside.offset_ranges([where, other]) == {where: OffsetRange(4, 11), other: OffsetRange(0, 11)}
+        with pytest.raises(TransportError, match="deleting records of"):
+            await outside.delete_records({where: 1_000})
+
+    play(scenario)
+
+
 def test_reading_waits_until_a_transaction_that_is_open_is_decided(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics()
