@@ -261,6 +261,14 @@ def listed(client: Client, topic: str, *, there: bool) -> None:
         assert time.monotonic() < deadline
 
 
+def settles(read: Callable[[], object], expected: object) -> None:
+    """What is read becomes what is expected: a broker follows its controller."""
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    while (found := read()) != expected and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert found == expected
+
+
 @families_with("administration")
 def test_topics_are_created_described_grown_and_deleted(client: Client, new_name: NewName) -> None:
     topic = new_name("topic")
@@ -268,10 +276,10 @@ def test_topics_are_created_described_grown_and_deleted(client: Client, new_name
     listed(client, topic, there=True)
     client.call("grow_topic", topic=topic, partitions=3)
 
-    described = client.call("describe_topic", topic=topic)
-    assert sorted(described, key=lambda partition: partition["partition"]) == [
-        {"partition": index, "leader": 1, "replicas": [1], "isr": [1]} for index in range(3)
-    ]
+    settles(
+        lambda: sorted(client.call("describe_topic", topic=topic), key=lambda partition: partition["partition"]),
+        [{"partition": index, "leader": 1, "replicas": [1], "isr": [1]} for index in range(3)],
+    )
 
     client.call("delete_topic", topic=topic)
     listed(client, topic, there=False)
@@ -294,7 +302,7 @@ def test_settings_of_a_topic_are_read_and_changed(client: Client, new_topic: New
     topic = new_topic()
     assert client.call("topic_config", topic=topic)["retention.ms"] == "604800000"
     client.call("set_topic_config", topic=topic, name="retention.ms", value="3600000")
-    assert client.call("topic_config", topic=topic)["retention.ms"] == "3600000"
+    settles(lambda: client.call("topic_config", topic=topic)["retention.ms"], "3600000")
 
 
 @families_with("administration")
