@@ -29,6 +29,7 @@ from ottla_broker.dispatch import load_handlers
 from ottla_broker.error_counts import ErrorCounts
 from ottla_broker.listeners import Address, Listener
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.errors import LogError
 from ottla_broker.log.manager import LogManager
 from ottla_broker.phase import Phase
 from ottla_broker.request_timings import RequestTimings
@@ -206,6 +207,8 @@ class Node:
             if not tried_before:
                 logger.error("%s-%d cannot be made and will be tried again: %s", *key, error.strerror)
             return
+        if tried_before:
+            logger.info("%s-%d has been made", *key)
         self.broker.advance(log, partition)
 
     async def _make_missing(self) -> None:
@@ -214,8 +217,12 @@ class Node:
             await asyncio.sleep(_MISSING_RETRY_S)
             for topic, index in list(self._logs.unmade):
                 partition = self._image.partition(topic, index)
-                if partition is not None:
+                if partition is None:
+                    continue
+                try:
                     self._create_log(partition)
+                except LogError as error:
+                    self._logs.unmade[topic, index] = str(error)  # what `reasons_not_ready` has to tell
 
     def _reconcile(self) -> None:
         """Bring the logs on disk in line with the metadata: a crash may have come between the two."""
