@@ -91,9 +91,10 @@ def decode_records(
     """Yield the `count` records that `data` must consist of.
 
     Every record's timestamp is `append_timestamp` unless that is None. Raises InvalidRecord for a record that is
-    malformed, or bytes that remain.
+    malformed or whose offset does not follow the one before, and for bytes that remain. Records that are all the same
+    would compress a thousand times better than any that somebody means, and keep whoever reads them busy for long.
     """
-    position, size = 0, len(data)
+    position, size, last_delta = 0, len(data), -1
     try:
         for _ in range(count):
             length, position = _read_varint(data, position)
@@ -102,6 +103,9 @@ def decode_records(
                 raise InvalidRecord(f"a record claims {length} bytes, {size - position} remain")
             timestamp_delta, position = _read_varint(data, position + 1)
             offset_delta, position = _read_varint(data, position)
+            if offset_delta <= last_delta:
+                raise InvalidRecord(f"a record has the offset delta {offset_delta} after {last_delta}")
+            last_delta = offset_delta
             key, position = _read_bytes(data, position, end)
             value, position = _read_bytes(data, position, end)
             header_count, position = _read_varint(data, position)

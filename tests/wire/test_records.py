@@ -375,3 +375,12 @@ def test_a_varint_is_the_number_whatever_its_size(number: int) -> None:
     encoded = encode_varint(number)
     assert len(encoded) <= 10
     assert _read_varint(encoded, 0) == (number, len(encoded))
+
+
+def test_offsets_within_a_batch_rise() -> None:
+    batch = build_batch([NewRecord(b"k", b"v", 5)] * 3)
+    size = (len(batch) - 61) // 3
+    batch[61 + size : 61 + 2 * size] = batch[61 : 61 + size]  # the second record becomes the first once more
+    batch[17:21] = crc32c(bytes(batch[21:])).to_bytes(4, "big")
+    with pytest.raises(InvalidRecord, match="offset delta 0 after 0"):
+        list(RecordBatch(batch).records())
