@@ -3,14 +3,18 @@
 import re
 import time
 import uuid
+from itertools import count
 from typing import Any
 
+from ottla_broker.coordinator.partitioner import partition_for
+from ottla_wire.errors import ErrorCode
 from ottla_wire.messages.consumer_group_describe import ConsumerGroupDescribeRequest
 from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest, TopicPartitions
 from ottla_wire.messages.heartbeat import HeartbeatRequest
 
 from ..answers import comparable
-from .asking import DEADLINE_S, Ask, question
+from ..brokers import SETTINGS
+from .asking import DEADLINE_S, Ask, Topic, question
 from .members import commit, join, settle
 
 MEMBER = "AAAAAAAAAAAAAAAAAAAAAA"
@@ -42,7 +46,7 @@ def heartbeat(group: str, **fields: Any) -> ConsumerGroupHeartbeatRequest:
 @question(ConsumerGroupHeartbeatRequest)
 def a_member_from_its_first_heartbeat_to_its_last(ask: Ask) -> None:
     topic, group = ask.topic(2), ask.name("group")
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     joined = hear(ask, heartbeat(group, subscribed_topic_names=[topic.name]))
     if joined.error_code:
         return
@@ -59,7 +63,7 @@ def a_member_from_its_first_heartbeat_to_its_last(ask: Ask) -> None:
 def two_members_that_share_a_topic(ask: Ask) -> None:
     """The second one gets its partitions once the first one has let go of them."""
     topic, group, other = ask.topic(2), ask.name("group"), MEMBER[:-1] + "B"
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     subscribed = {"subscribed_topic_names": [topic.name], "server_assignor": "range"}
     first = hear(ask, heartbeat(group, **subscribed))
     if first.error_code:
@@ -74,6 +78,30 @@ def two_members_that_share_a_topic(ask: Ask) -> None:
     held["topic_partitions"] = []
     await_assignment(ask, group, second.member_epoch, 1, member_id=other, **held)
     hear(ask, heartbeat(group, member_id=other, member_epoch=-1))
+
+
+def coordinator_with(ask: Ask, group: str, *topics: Topic) -> None:
+    """Wait until the coordinator of a group knows topics, which another group of the same coordinator finds out."""
+    ask.coordinator(group)
+    scout = next(name for number in count() if share_coordinator(name := f"{group}.scout.{number}", group))
+    known: set[uuid.UUID] = set()
+    fields = {"member_epoch": 0, "subscribed_topic_names": [topic.name for topic in topics]}
+    deadline = time.monotonic() + DEADLINE_S
+    while not {topic.id for topic in topics} <= known:
+        assert time.monotonic() < deadline, f"{group} has a coordinator that knows only {known}"
+        answer = ask.quietly(heartbeat(scout, **fields))
+        assert answer.error_code == ErrorCode.NONE, answer
+        if answer.assignment:
+            known = {assigned.topic_id for assigned in answer.assignment.topic_partitions}
+        fields = {"member_epoch": answer.member_epoch, "subscribed_topic_names": None, "rebalance_timeout_ms": -1}
+        fields["topic_partitions"] = None
+        time.sleep(0.001)
+    ask.quietly(heartbeat(scout, **(fields | {"member_epoch": -1})))
+
+
+def share_coordinator(group: str, other: str) -> bool:
+    partitions = int(SETTINGS["offsets.topic.num.partitions"])
+    return partition_for(group, partitions) == partition_for(other, partitions)
 
 
 def await_assignment(ask: Ask, group: str, epoch: int, partitions: int, **fields: Any) -> Any:
@@ -94,7 +122,7 @@ def await_assignment(ask: Ask, group: str, epoch: int, partitions: int, **fields
 @question(ConsumerGroupHeartbeatRequest)
 def subscriptions_that_change(ask: Ask) -> None:
     one, two, group = ask.topic(kind="one"), ask.topic(kind="two"), ask.name("group")
-    ask.coordinator(group)
+    coordinator_with(ask, group, one, two)
     joined = hear(ask, heartbeat(group, subscribed_topic_names=[one.name, "no.such.topic"]))
     if joined.error_code:
         return
@@ -138,22 +166,21 @@ def subscriptions_by_pattern(ask: Ask) -> None:
 @question(ConsumerGroupHeartbeatRequest, "1")
 def a_subscription_by_a_pattern_that_matches(ask: Ask) -> None:
     topic, group = ask.topic(), ask.name("group")
-    ask.coordinator(group)
-    held = {"subscribed_topic_names": None, "rebalance_timeout_ms": -1}
-    first = hear(ask, heartbeat(group, subscribed_topic_names=[topic.name]))  # so the coordinator knows the topic
-    ask.quietly(heartbeat(group, member_epoch=-1, **held))
-    other, pattern = MEMBER[:-1] + "B", re.escape(topic.name[:-1]) + "."
-    joined = ask.quietly(heartbeat(group, member_id=other, subscribed_topic_names=None, subscribed_topic_regex=pattern))
-    assert joined.error_code == first.error_code == 0, joined
+    coordinator_with(ask, group, topic)
+    pattern = re.escape(topic.name[:-1]) + "."
+    joined = ask.quietly(heartbeat(group, subscribed_topic_names=None, subscribed_topic_regex=pattern))
+    assert joined.error_code == ErrorCode.NONE, joined
     if not joined.assignment.topic_partitions:
-        joined = await_assignment(ask, group, joined.member_epoch, 1, member_id=other, **held)
+        held = {"subscribed_topic_names": None, "rebalance_timeout_ms": -1}
+        joined = await_assignment(ask, group, joined.member_epoch, 1, **held)
+        ask.answers.pop()  # when it comes is a matter of time
     ask.answers.append(comparable(joined.assignment))
 
 
 @question(ConsumerGroupHeartbeatRequest)
 def a_static_member_with_two_lives(ask: Ask) -> None:
     topic, group = ask.topic(2), ask.name("group")
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     subscribed = {"subscribed_topic_names": [topic.name], "instance_id": "static"}
     hear(ask, heartbeat(group, **subscribed))
     hear(ask, heartbeat(group, **(subscribed | {"member_id": MEMBER[:-1] + "B"})))
@@ -171,7 +198,7 @@ def a_consumer_member_in_a_classic_group(ask: Ask) -> None:
 @question(ConsumerGroupHeartbeatRequest)
 def a_classic_member_in_a_consumer_group(ask: Ask) -> None:
     topic, group = ask.topic(2), ask.name("group")
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     joined = ask.quietly(heartbeat(group, subscribed_topic_names=[topic.name]), 1)
     assert joined.error_code == 0, joined
     classic = ask.quietly(join(group))
@@ -183,7 +210,7 @@ def a_classic_member_in_a_consumer_group(ask: Ask) -> None:
 @question(ConsumerGroupHeartbeatRequest)
 def offsets_committed_by_consumer_members(ask: Ask) -> None:
     topic, group = ask.topic(), ask.name("group")
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     joined = ask.quietly(heartbeat(group, subscribed_topic_names=[topic.name]), 1)
     for member, epoch in (
         (joined.member_id, joined.member_epoch),
@@ -200,7 +227,7 @@ def offsets_committed_by_consumer_members(ask: Ask) -> None:
 def consumer_groups_that_are_described(ask: Ask) -> None:
     topic, group, classic = ask.topic(2), ask.name("group"), ask.name("classic")
     settle(ask, classic)
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     ask.quietly(heartbeat(group, subscribed_topic_names=[topic.name]), 1)
     for name in (group, classic, ask.name("nowhere"), ""):
         ask(ConsumerGroupDescribeRequest(group_ids=[name], include_authorized_operations=True))

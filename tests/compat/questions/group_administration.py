@@ -6,7 +6,7 @@ from ottla_wire.messages.list_groups import ListGroupsRequest
 
 from ..answers import comparable
 from .asking import Ask, question
-from .consumer_groups import heartbeat
+from .consumer_groups import coordinator_with, heartbeat
 from .members import commit, settle
 
 
@@ -24,7 +24,7 @@ def groups_that_are_described(ask: Ask) -> None:
 @question(DescribeGroupsRequest)
 def consumer_groups_that_are_described_as_classic_ones(ask: Ask) -> None:
     topic, group = ask.topic(), ask.name("group")
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     ask.quietly(heartbeat(group, subscribed_topic_names=[topic.name]))
     ask(DescribeGroupsRequest(groups=[group]))
     ask(DescribeGroupsRequest(groups=[group, group]))
@@ -84,7 +84,7 @@ def groups_that_are_deleted(ask: Ask) -> None:
 @question(DeleteGroupsRequest)
 def consumer_groups_that_are_deleted(ask: Ask) -> None:
     topic, group = ask.topic(), ask.name("group")
-    ask.coordinator(group)
+    coordinator_with(ask, group, topic)
     ask.quietly(heartbeat(group, subscribed_topic_names=[topic.name]))
     ask(DeleteGroupsRequest(groups_names=[group]))
     ask.quietly(heartbeat(group, member_epoch=-1, subscribed_topic_names=None, topic_partitions=None))
