@@ -120,6 +120,6 @@ class Answers:
 def _may_have_headers(origins: Sequence[Message | None]) -> bool:
     """Whether a message may have headers; of events that no one message made it is not seen."""
     try:
-        return type(origins[0]) is JoinedMessages or any(map(_headers, origins))
+        return any(map(_headers, origins)) or bool(origins and type(origins[0]) is JoinedMessages)
     except AttributeError:
         return True

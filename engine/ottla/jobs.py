@@ -99,10 +99,6 @@ class Jobs:
     def scheduled(self) -> list[Timer | CronJob]:
         return [*self.timers.values(), *self.cron.values()]
 
-    @property
-    def needs_leader(self) -> bool:
-        return any(job.on_leader for job in (*self.scheduled, *self.background.values()))
-
     def __bool__(self) -> bool:
         return bool(self.timers or self.cron or self.background or self.on_start or self.on_stop)
 

@@ -41,12 +41,18 @@ class Services:
         self._clock = clock
         self._fail = fail
         self._notes: StoreCache | None = None
+        # How often this worker led: what a run sent counts only in the time of leading in which it ran.
+        self._term = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._failure: ProcessingFailed | None = None
 
     async def begin(self) -> None:
         """Runs what `on_start` registered, before the worker reads its first event."""
-        await self._call_all(self._jobs.on_start)
+        for function in self._jobs.on_start:
+            try:
+                await self._call(function)
+            except Exception as error:
+                raise ProcessingFailed(f"what on_start calls failed: {type(error).__name__}: {error}") from error
 
     def ready(self, notes: StoreCache | None) -> None:
         """The worker's tasks are at work; `notes` is the store of the leader's task if this worker holds it."""
@@ -60,6 +66,7 @@ class Services:
     def follow(self) -> None:
         """This worker leads no more: runs of the leader's jobs end here and have sent nothing."""
         self._notes = None
+        self._term += 1
         self._end(job.name for job in (*self._jobs.scheduled, *self._jobs.background.values()) if job.on_leader)
 
     def check(self) -> None:
@@ -72,13 +79,16 @@ class Services:
         running = list(self._running.values())
         self._end(list(self._running))
         await asyncio.gather(*running, return_exceptions=True)
-        await self._call_all(self._jobs.on_stop)
+        for function in self._jobs.on_stop:
+            try:
+                await self._call(function)
+            except Exception:
+                log.exception("what on_stop calls failed; the worker stops without it")
 
-    async def _call_all(self, functions: Iterable[Callable[[], Any]]) -> None:
+    async def _call(self, function: Callable[[], Any]) -> None:
         token = outlet.set(self._outbox)
         try:
-            for function in functions:
-                await call(function)
+            await call(function)
         finally:
             outlet.reset(token)
 
@@ -111,7 +121,7 @@ class Services:
             return job.first_due(now_ms)
         last: int | None = self._notes.get(job.name)
         if last is None:
-            self._outbox.put([], lambda: self._note(job.name, now_ms))
+            self._outbox.put([], self._noting(job, now_ms))
         return job.first_due(now_ms if last is None or job.missed == "skip" else last)
 
     async def _repeat(self, job: Timer | CronJob, due_ms: int, now_ms: Callable[[], int]) -> None:
@@ -133,16 +143,23 @@ class Services:
             collected.records.clear()
         finally:
             outlet.reset(token)
-        note = isinstance(job, CronJob) and job.on_leader
-        if collected.records or note:
-            self._outbox.put(collected.records, (lambda: self._note(job.name, at_ms)) if note else None)
+        if isinstance(job, CronJob) and job.on_leader:
+            self._outbox.put(collected.records, self._noting(job, at_ms))
+        elif collected.records:
+            self._outbox.put(collected.records)
 
-    def _note(self, name: str, at_ms: int) -> bool:
-        """Notes the time that was dealt with. Returns False if this worker does not lead any more."""
-        if self._notes is None:
-            return False
-        self._notes.put(name, at_ms)
-        return True
+    def _noting(self, job: CronJob, at_ms: int) -> Callable[[], bool]:
+        """Notes the time that was dealt with, in the transaction of what the run sent. False if this worker does not
+        lead any more, or again: then whoever leads goes by the note that is there, and makes the run anew."""
+        term = self._term
+
+        def note() -> bool:
+            if self._notes is None or self._term != term:
+                return False
+            self._notes.put(job.name, at_ms)
+            return True
+
+        return note
 
     def _wall_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 
 import ottla
+from ottla.leader import leader_step
+from ottla.outbox import Outbox
+from ottla.services import Services
+from ottla.state.cache import StoreCache
+from ottla.state.memory import MemoryStores
 from ottla.transport.errors import TransactionAbortedError
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -161,6 +166,75 @@ def test_a_time_that_passed_without_a_leader_is_made_up_for_once(play: Play, eve
         assert cluster.values("beats") == ["happy new year"]
 
     play(scenario)
+
+
+def test_what_on_start_and_on_stop_call_may_fail(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, beats = app_with_beats()
+
+        @app.on_stop
+        def fails() -> None:
+            raise ValueError("no end")
+
+        @app.on_stop
+        async def end() -> None:
+            await beats.send(value="end")
+
+        async with cluster.running(app):
+            await eventually(lambda: "beats" in cluster.broker.topics)
+        assert cluster.values("beats") == ["end"]
+        app.on_start(fails)
+        with pytest.raises(ottla.ProcessingFailed, match="what on_start calls failed: ValueError: no end"):
+            await cluster.worker(app).run()
+
+    play(scenario)
+    assert "what on_stop calls failed" in caplog.text
+
+
+def test_what_a_run_sent_counts_only_while_its_worker_leads() -> None:
+    runs: list[int] = []
+    app, beats = app_with_beats()
+
+    @app.crontab(YEARLY)
+    async def new_year() -> None:
+        runs.append(1)
+        await beats.send(value="happy new year")
+
+    async def scenario() -> None:
+        box = Outbox(lambda: 0, replies=None)  # type: ignore[arg-type]
+        now_s = JANUARY_2020_S - 1
+        services = Services(app.jobs, box, lambda: now_s, fail=False)
+
+        def notes() -> StoreCache:
+            spec = leader_step(app.id)[0].stores[0]
+            return StoreCache(spec, MemoryStores().open("0_0", spec.name))
+
+        # Given a leader whose run was not committed when it lost its lead, and got it again
+        first = notes()
+        services.ready(first)
+        await asyncio.sleep(0)
+        assert box.take() == []
+        box.committed()
+        now_s = JANUARY_2020_S + 1
+        services.follow()
+        again = notes()
+        again.put("new_year", first.get("new_year"))
+        services.ready(again)
+        while len(runs) < 1:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        services.follow()
+        # When it leads once more
+        services.ready(again)
+        while len(runs) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        # Then only the run of that time counts
+        assert [record.value for record in box.take()] == [b"happy new year"]
+        assert again.get("new_year") == int(now_s * 1000)
+        await services.stop()
+
+    asyncio.run(scenario())
 
 
 def test_missed_times_can_be_skipped(play: Play, eventually: Eventually) -> None:
