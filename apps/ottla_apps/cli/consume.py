@@ -45,7 +45,8 @@ def consume(
     ] = False,
     partitions: options.Partitions = None,
     count: Annotated[
-        int | None, typer.Option("--count", "-n", min=1, help="Stop after this many records.", show_default=False)
+        int | None,
+        typer.Option("--count", "-n", min=1, metavar="N", help="Stop after this many records.", show_default=False),
     ] = None,
     follow: Annotated[
         bool,

@@ -81,7 +81,10 @@ def produce(
         typer.Option("--output-format", "-o", metavar="FORMAT", help="Print this for each record that was written."),
     ] = None,
     max_bytes: Annotated[
-        int, typer.Option("--max-message-bytes", min=1024, max=1_000_000_000, help="The longest line, and record.")
+        int,
+        typer.Option(
+            "--max-message-bytes", min=1024, max=1_000_000_000, metavar="BYTES", help="The longest line, and record."
+        ),
     ] = DEFAULT_MAX_BYTES,
     brokers: options.Brokers = None,
     profile: options.Profile = None,

@@ -23,10 +23,16 @@ Settings = list[str] | None
 def create(
     topics: NewTopics,
     partitions: Annotated[
-        int, typer.Option("--partitions", "-p", min=-1, help="Number of partitions; -1 takes the broker's default.")
+        int,
+        typer.Option(
+            "--partitions", "-p", min=-1, metavar="N", help="Number of partitions; -1 takes the broker's default."
+        ),
     ] = -1,
     replicas: Annotated[
-        int, typer.Option("--replicas", "-r", min=-1, help="Replication factor; -1 takes the broker's default.")
+        int,
+        typer.Option(
+            "--replicas", "-r", min=-1, metavar="N", help="Replication factor; -1 takes the broker's default."
+        ),
     ] = -1,
     config: Annotated[
         Settings, typer.Option("--topic-config", "-c", metavar="KEY=VALUE", help="A setting; may be given many times.")
@@ -208,7 +214,9 @@ def alter_config(
 @reported
 def add_partitions(
     topics: Topics,
-    number: Annotated[int, typer.Option("--num", "-n", min=1, help="How many partitions to add to each topic.")],
+    number: Annotated[
+        int, typer.Option("--num", "-n", min=1, metavar="N", help="How many partitions to add to each topic.")
+    ],
     dry_run: options.DryRun = False,
     brokers: options.Brokers = None,
     profile: options.Profile = None,

@@ -39,7 +39,8 @@ def list_(
         list[int] | None, typer.Option("--producer-id", metavar="ID", help="Only those of this producer.")
     ] = None,
     longer_than_ms: Annotated[
-        int | None, typer.Option("--longer-than-ms", min=0, help="Only those that have run for longer than this.")
+        int | None,
+        typer.Option("--longer-than-ms", min=0, metavar="MS", help="Only those that have run for longer than this."),
     ] = None,
     brokers: options.Brokers = None,
     profile: options.Profile = None,
@@ -118,7 +119,10 @@ def find_hanging(
     max_timeout_ms: Annotated[
         int,
         typer.Option(
-            "--max-timeout-ms", min=0, help="What a transaction may take: the brokers' transaction.max.timeout.ms."
+            "--max-timeout-ms",
+            min=0,
+            metavar="MS",
+            help="What a transaction may take: the brokers' transaction.max.timeout.ms.",
         ),
     ] = 900_000,
     brokers: options.Brokers = None,
@@ -163,7 +167,10 @@ def abort(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", autocompletion=complete_topics)],
     partition: Annotated[int, typer.Option("--partition", "-p", min=0, metavar="N", help="The partition.")],
     start_offset: Annotated[
-        int, typer.Option("--start-offset", min=0, help="Where the transaction begins, as find-hanging shows it.")
+        int,
+        typer.Option(
+            "--start-offset", min=0, metavar="OFFSET", help="Where the transaction begins, as find-hanging shows it."
+        ),
     ],
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
