@@ -1,14 +1,18 @@
 """Stores on disk, in RocksDB.
 
-One database holds all stores of a worker: one column family per task and store, and the default column family for their
-changelog offsets. One database instead of one per task means one write-ahead log, one block cache and one bound on the
-write buffers, however many partitions are assigned.
+One database holds all stores of a worker, each under a prefix of its own. One database instead of one per task means
+one write-ahead log, one block cache and one bound on the write buffers, however many partitions are assigned; prefixes
+instead of column families mean that opening a store costs nothing, where RocksDB writes the options of all families
+anew for each one that is created.
+
+    0 i NAME     -> the number of a store            NUMBER KEY -> a value of the store
+    0 o NAME     -> its changelog offset             (numbers are 4 bytes)
 
 **Why a crash leaves every store exact for its own offset.** A commit writes the changes of a store and its offset in
-one `WriteBatch`, which RocksDB applies atomically across column families. The write-ahead log is on but not synced:
-after a SIGKILL the kernel still has it, so that a restart replays nothing from the changelog; after a power failure
-RocksDB recovers a prefix of the log, that is an earlier commit whole, and the changelog supplies the rest. Only
-committed state is written, so nothing ever needs to be rolled back.
+one `WriteBatch`, which RocksDB applies atomically. The write-ahead log is on but not synced: after a SIGKILL the kernel
+still has it, so that a restart replays nothing from the changelog; after a power failure RocksDB recovers a prefix of
+the log, that is an earlier commit whole, and the changelog supplies the rest. Only committed state is written, so
+nothing ever needs to be rolled back.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompressionType,
@@ -30,18 +35,19 @@ from rocksdict import (
 from ottla.errors import StateError
 from ottla.state.store import KeyValueStore
 
-_OFFSETS = "default"
+_NUMBERS, _OFFSETS = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o"
 
 
 class RocksStore:
-    """A `KeyValueStore` in one column family of the worker's database."""
+    """A `KeyValueStore` under one prefix of the worker's database."""
 
-    def __init__(self, stores: RocksStores, name: str, family: Rdict) -> None:
+    def __init__(self, stores: RocksStores, name: str, number: int) -> None:
         self._stores = stores
+        self._database = stores.database
         self._name = name
-        self._family = family
-        self._handle = stores.database.get_column_family_handle(name)
-        self._offset_key = name.encode()
+        self._prefix = _prefix(number)
+        self._behind = _prefix(number + 1)
+        self._offset_key = _OFFSETS + name.encode()
         self._offset = stores.stored_offset(name)
 
     @property
@@ -49,50 +55,42 @@ class RocksStore:
         return self._offset
 
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._family.get(key)
+        value: bytes | None = self._database.get(self._prefix + key)
         return value
 
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         options = ReadOptions()
-        if end is not None:
-            options.set_iterate_upper_bound(end)
-        cursor = self._family.iter(options)
-        if start is None:
-            cursor.seek_to_first()
-        else:
-            cursor.seek(start)
+        options.set_iterate_upper_bound(self._behind if end is None else self._prefix + end)
+        cursor = self._database.iter(options)
+        cursor.seek(self._prefix if start is None else self._prefix + start)
+        width = len(self._prefix)
         while cursor.valid():
-            yield cursor.key(), cursor.value()
+            yield cursor.key()[width:], cursor.value()
             cursor.next()
         cursor.status()
 
     def write_batch(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int | None) -> None:
         batch = WriteBatch(raw_mode=True)
-        batch.set_default_column_family(self._handle)
-        put, delete = batch.put, batch.delete
+        put, delete, prefix = batch.put, batch.delete, self._prefix
         for key, value in changes:
             if value is None:
-                delete(key)
+                delete(prefix + key)
             else:
-                put(key, value)
+                put(prefix + key, value)
         if offset is not None:
-            batch.set_default_column_family(self._stores.offsets_handle)
-            batch.put(self._offset_key, offset.to_bytes(8, "big"))
-        self._stores.database.write(batch)
+            put(self._offset_key, offset.to_bytes(8, "big"))
+        self._database.write(batch)
         if offset is not None:
             self._offset = offset
 
     def clear(self) -> None:
-        # The offset goes first: a store without one is restored whole, wherever a crash interrupts this.
-        self._stores.database.delete(self._offset_key)
+        batch = WriteBatch(raw_mode=True)
+        batch.delete(self._offset_key)
+        batch.delete_range(self._prefix, self._behind)
+        self._database.write(batch)
         self._offset = None
-        self._family.close()
-        self._family = self._stores.recreate(self._name)
-        self._handle = self._stores.database.get_column_family_handle(self._name)
 
     def close(self) -> None:
-        self._family.close()
-        del self._handle  # it would keep the database open
         self._stores.released(self._name)
 
 
@@ -114,56 +112,61 @@ class RocksStores:
         self._opened: set[str] = set()
         directory.mkdir(parents=True, exist_ok=True)
         path = str(directory)
-        existing = Rdict.list_cf(path) if (directory / "CURRENT").exists() else [_OFFSETS]
         try:
-            self.database = Rdict(
-                path, self._options(), {name: self._options() for name in existing if name != _OFFSETS}
-            )
+            self.database = Rdict(path, self._options())
         except Exception as error:  # rocksdict raises bare Exception
             raise StateError(
                 f"the state in {path} cannot be opened ({error}); remove that directory to restore from the changelogs"
             ) from error
-        self._existing = set(existing)
-        self.offsets_handle = self.database.get_column_family_handle(_OFFSETS)
+        self._numbers = dict(self._stored_numbers())
 
     def open(self, task: str, name: str) -> KeyValueStore:
-        family_name = f"{task}/{name}"
-        if family_name in self._opened:
+        full_name = f"{task}/{name}"
+        if full_name in self._opened:
             raise StateError(f"store {name!r} of task {task} is open already")
-        if family_name in self._existing:
-            family = self.database.get_column_family(family_name)
-        else:
-            family = self.database.create_column_family(family_name, self._options())
-            self._existing.add(family_name)
-        self._opened.add(family_name)
-        return RocksStore(self, family_name, family)
+        if full_name not in self._numbers:
+            number = max(self._numbers.values(), default=0) + 1
+            self.database.put(_NUMBERS + full_name.encode(), _prefix(number))
+            self._numbers[full_name] = number
+        self._opened.add(full_name)
+        return RocksStore(self, full_name, self._numbers[full_name])
 
     def offset(self, task: str, name: str) -> int | None:
         return self.stored_offset(f"{task}/{name}")
 
-    def stored_offset(self, family_name: str) -> int | None:
-        stored = self.database.get(family_name.encode())
+    def stored_offset(self, full_name: str) -> int | None:
+        stored = self.database.get(_OFFSETS + full_name.encode())
         return None if stored is None else int.from_bytes(stored, "big")
 
-    def recreate(self, family_name: str) -> Rdict:
-        """Empties a column family by dropping it: at once, whatever its size."""
-        self.database.drop_column_family(family_name)
-        return self.database.create_column_family(family_name, self._options())
-
-    def released(self, family_name: str) -> None:
-        self._opened.discard(family_name)
+    def released(self, full_name: str) -> None:
+        self._opened.discard(full_name)
 
     def close(self) -> None:
         """Flushes, so that the next start has no log to replay. Every store must be closed before."""
         self.database.flush(wait=True)
-        del self.offsets_handle  # it would keep the database open
         self.database.close()
+
+    def _stored_numbers(self) -> Iterator[tuple[str, int]]:
+        options = ReadOptions()
+        options.set_iterate_upper_bound(_OFFSETS)
+        cursor = self.database.iter(options)
+        cursor.seek(_NUMBERS)
+        while cursor.valid():
+            yield cursor.key()[len(_NUMBERS) :].decode(), int.from_bytes(cursor.value(), "big")
+            cursor.next()
+        cursor.status()
 
     def _options(self) -> Options:
         table = BlockBasedOptions()
         table.set_block_cache(self._cache)
         table.set_block_size(16 * 1024)
         table.set_bloom_filter(10, block_based=False)
+        # The cache is in shards of a megabyte, and what does not fit into one is never kept: whole filters and indexes
+        # of large files would be read anew for each key.
+        table.set_index_type(BlockBasedIndexType.two_level_index_search())
+        table.set_partition_filters(True)
+        table.set_metadata_block_size(4096)
+        table.set_pin_top_level_index_and_filter(True)
         table.set_cache_index_and_filter_blocks(True)
         table.set_pin_l0_filter_and_index_blocks_in_cache(True)
         options = Options(raw_mode=True)
@@ -172,9 +175,11 @@ class RocksStores:
         options.set_compression_type(DBCompressionType.lz4())
         options.set_write_buffer_manager(self._write_buffers)
         options.set_write_buffer_size(self._write_buffer_bytes // 2)
-        # A column family that is seldom written holds the log back; past this size it is flushed for the log's sake.
-        options.set_max_total_wal_size(4 * self._write_buffer_bytes)
         options.set_max_open_files(512)
         options.set_keep_log_file_num(2)
         options.set_stats_dump_period_sec(0)
         return options
+
+
+def _prefix(number: int) -> bytes:
+    return number.to_bytes(4, "big")
