@@ -80,11 +80,13 @@ class AgentProcessor(Processor):
             return
         self._answers.begin(batch)
         rows = range(len(batch))
-        if len(self._instances) == 1:
-            results = await self._instances[0].process(batch, rows)
-        else:
-            results = await self._share(batch, rows)
-        await self._hand_on(self._instances[0].batch, results)
+        if len(self._instances) > 1:
+            await self._hand_on(batch, await self._share(batch, rows))
+            return
+        [instance] = self._instances
+        results = await instance.process(batch, rows)
+        # The instance may have begun to take lists: then those are what its results are of.
+        await self._hand_on(instance.batch, results)
 
     async def _share(self, batch: Batch, rows: range) -> Results:
         shares: list[list[int]] = [[] for _ in self._instances]

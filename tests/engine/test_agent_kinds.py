@@ -218,6 +218,13 @@ class TestConcurrency:
         for key, values in seen.items():
             assert values == [value for value in kept if f"k{value % 3}" == key]
 
+    @pytest.mark.parametrize("key", ["a", "b", "c", "d", "e"])
+    def test_results_of_one_key_have_their_events_contexts(self, app: ottla.App, key: str) -> None:
+        self.gauge(app, 4)
+        with app.test() as driver:
+            driver.send("in", key=key, value=1, timestamp=5)
+            assert [(event.key, event.value, event.timestamp) for event in driver.read("out")] == [(key, 1, 5)]
+
     def test_a_failed_event_takes_back_only_what_it_sent_itself(self, app: ottla.App) -> None:
         numbers = app.topic("in", key=str, value=int)
         out = app.topic("out", value=int)
