@@ -452,3 +452,49 @@ class TestAggregates:
     def test_of_the_rows_of_a_group(self, streams: Program, script: list[Record]) -> None:
         steps = [TABLES[0], {"step": "group", "name": "g", "of": "l"}, *told("g")]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+class TestCombinations:
+    @EXAMPLES
+    @given(script=scripts(), how=HOW)
+    def test_an_aggregate_joined_with_a_table(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [
+            {"step": "stream", "name": "s", "topic": "left"},
+            {"step": "aggregate", "name": "a", "of": "s"},
+            TABLES[1],
+            {"step": "table_join", "name": "j", "of": "a", "with": "r", "how": how},
+            *told("j"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=st.lists(st.one_of(FOREIGN, RIGHT), max_size=25).map(numbered), how=HOW)
+    def test_the_rows_of_a_join_in_groups(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [*table_joined(how), {"step": "group", "name": "g", "of": "j"}, *told("g")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(
+        script=st.lists(st.one_of(FOREIGN, RIGHT), max_size=25).map(numbered),
+        how=st.sampled_from(["inner", "left"]),
+        then=HOW,
+    )
+    def test_a_foreign_key_join_joined_again(self, streams: Program, script: list[Record], how: str, then: str) -> None:
+        steps = [
+            *TABLES,
+            {"step": "foreign_key_join", "name": "j", "of": "l", "with": "r", "how": how},
+            {"step": "filter", "name": "f", "of": "j", "least": "x13"},
+            {"step": "table_join", "name": "k", "of": "f", "with": "l", "how": then},
+            *told("k"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(["left"]), how=HOW)
+    def test_a_stream_joined_with_itself(self, streams: Program, script: list[Record], how: str) -> None:
+        steps = [
+            {"step": "stream", "name": "l", "topic": "left"},
+            {"step": "stream_join", "name": "j", "of": "l", "with": "l", "how": how, **JOIN_WINDOW},
+            {"step": "to", "of": "j", "topic": "out"},
+        ]
+        assert matched(of_ottla(steps, script)) == matched(of_kafka_streams(streams, steps, script))

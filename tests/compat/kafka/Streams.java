@@ -34,6 +34,7 @@ import org.apache.kafka.streams.kstream.SlidingWindows;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.ValueJoiner;
 import org.apache.kafka.streams.kstream.Windowed;
+import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.Stores;
 import org.apache.kafka.streams.state.WindowStore;
 import org.apache.kafka.streams.test.TestRecord;
@@ -209,9 +210,10 @@ final class Streams {
     private static KTable<String, String> joinForeign(
             JsonNode step, KTable<String, String> left, KTable<String, String> right) {
         Function<String, String> key = Streams::firstLetter;
+        Materialized<String, String, KeyValueStore<Bytes, byte[]>> kept = Materialized.as(step.get("name").asText());
         return step.get("how").asText().equals("inner")
-                ? left.join(right, key, PAIR)
-                : left.leftJoin(right, key, PAIR);
+                ? left.join(right, key, PAIR, kept)
+                : left.leftJoin(right, key, PAIR, kept);
     }
 
     /** Counts by key and window, as the values KEY@START-END=COUNT under the events' own keys. */
