@@ -390,7 +390,12 @@ class PartitionLog:
         ]
         count = expired_segments(summaries, self.config, self.log_start_offset, self.high_watermark, now_ms)
         if count == len(self._segments):
-            self.roll(now_ms)
+            try:
+                self.roll(now_ms)
+            except OSError as error:
+                if count == 1 or error.errno not in _NO_ROOM:
+                    raise
+                count -= 1  # what the others leave makes room for a new segment the next time
         if count == 0:
             return []
         self.log_start_offset = max(self.log_start_offset, self._segments[count].base_offset)

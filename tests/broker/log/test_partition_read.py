@@ -260,6 +260,19 @@ def test_a_slice_outlives_the_deletion_of_its_segment(bench) -> None:
     assert log.read_bytes(region) == before
 
 
+def test_retention_frees_a_full_disk(bench) -> None:
+    bench.config = dataclasses.replace(SMALL, retention_ms=1_000)
+    log = bench.open()
+    bench.fill(log, 60)
+    bench.now_ms += 60_000
+    bench.disk.capacity = bench.disk.used()
+    for expected in (1, 0):
+        for path in log.enforce_retention(bench.now_ms):
+            bench.disk.remove(path)
+        assert sum(segment.size > 0 for segment in log.segments) == expected
+    assert log.log_start_offset == log.log_end_offset == 60
+
+
 def test_retention_by_time_leaves_an_empty_log_that_goes_on(bench, one_batch: MakeBatch) -> None:
     bench.config = dataclasses.replace(SMALL, retention_ms=1000)
     log = bench.open()
