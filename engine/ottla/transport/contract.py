@@ -167,7 +167,7 @@ class Transport(Protocol):
         """Polls bring no messages of these partitions any more, until reading is started anew."""
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        """No messages of these partitions are polled until they are resumed."""
+        """No messages of these partitions are polled until they are resumed, or reading is started anew."""
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None: ...
 

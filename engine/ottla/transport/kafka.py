@@ -208,6 +208,8 @@ class KafkaTransport:
     def start_reading(self, positions: Mapping[TopicPartition, int]) -> None:
         def change() -> None:
             self._consumer.incremental_assign(_kafka_partitions(positions, positions))
+            # librdkafka keeps a partition paused that was unassigned meanwhile.
+            self._consumer.resume(_kafka_partitions(positions))
             self._reading |= positions.keys()
 
         if positions:

@@ -271,6 +271,22 @@ def test_a_paused_partition_brings_nothing_until_it_is_resumed(play: Callable[[S
     play(scenario)
 
 
+def test_a_partition_that_is_begun_anew_is_not_paused_any_more(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        source = TopicPartition(bench.source, 0)
+        await bench.fill(await bench.topics(), [1, 2])
+        transport, _ = await bench.reader()
+        assert await values(transport, 2) == [1, 2]
+        # When a partition is paused that is to be read again from where it was committed, as after an aborted commit
+        transport.pause([source])
+        transport.stop_reading([source])
+        transport.start_reading({source: 1})
+        # Then it is read
+        assert await values(transport, 1) == [2]
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("exactly_once", [True, False])
 def test_a_commit_settles_records_and_offsets(play: Callable[[Scenario], None], exactly_once: bool) -> None:
     async def scenario(bench: Bench) -> None:
