@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ottla.errors import NotInTask
+from ottla.errors import NotInTask, TopologyError
 from ottla.processor import TaskContext
 from ottla.state.store import Part, StoreSpec
 from ottla.tables.table import Table
 from ottla.topic import Topic
+
+if TYPE_CHECKING:
+    from ottla.graph import Graph
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -43,6 +46,12 @@ class GlobalTable(Table[K, V]):
     def __setitem__(self, key: K, value: V | None) -> None:
         self._context()
         self.check_writable()
+
+    def changing(self) -> tuple[Graph, str]:
+        raise TopologyError(
+            f"{self!r} is a global table: it is looked up, and no task is told of its changes; to join it as what "
+            "changes, filter or follow it, read its topic into a table, too: app.Table(..., source=)"
+        )
 
     def part_in(self, context: TaskContext) -> Part:
         try:

@@ -19,6 +19,10 @@ def pair(left: str | None, right: str | None) -> str:
     return f"{left}+{right}"
 
 
+def letter(value: str) -> str:
+    return value[0]
+
+
 def shout(value: str) -> str:
     return value.upper()
 
@@ -144,6 +148,13 @@ class TestJoins:
         counts = app.Table("counts", default=int)
         with pytest.raises(TopologyError, match="or made of a stream"):
             counts.to_stream()
+
+    def test_global_tables_are_looked_up_and_tell_no_changes(self, app: ottla.App) -> None:
+        everywhere = app.GlobalTable("rights", source=text(app, "right"))
+        left = app.Table("lefts", source=text(app, "left"))
+        for join in (lambda: left.join(everywhere, pair), lambda: left.join(everywhere, pair, on=letter)):
+            with pytest.raises(TopologyError, match="is a global table: it is looked up"):
+                join()
 
     def test_tables_whose_entries_end_are_no_changes(self, app: ottla.App) -> None:
         table = app.Table("lefts", source=text(app, "left"), ttl=5)
