@@ -28,6 +28,7 @@ PURE = [
     "broker/ottla_broker/cluster",
     "broker/ottla_broker/coordinator",
     "engine/ottla/task.py",
+    "engine/ottla/pace.py",
     "engine/ottla/cluster/placement.py",
     "engine/ottla/cluster/records.py",
     "engine/ottla/cluster/view.py",

@@ -1,13 +1,38 @@
-"""The topics of an app, before its first event: created where they are missing, checked where they are there."""
+"""What an app needs before its first event: its codecs; its topics, created where they are missing, checked where they
+are there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
 
 from ottla.cluster.records import control_topic
-from ottla.errors import TopologyError
+from ottla.errors import TopologyError, Unavailable
 from ottla.topology import Plan, Topology
 from ottla.transport.contract import TopicSpec, Transport
+
+log = logging.getLogger("ottla.worker")
+
+_FIRST_BACKOFF_S = 0.1
+_MOST_DOUBLINGS = 5
+
+
+async def prepare_codecs(topology: Topology, stopping: Callable[[], bool]) -> None:
+    """Lets the codecs of what is written make sure that they can write it; what they need is waited for, unless the
+    worker is `stopping`.
+    """
+    for prepare in topology.preparations:
+        attempts = 0
+        while not stopping():
+            try:
+                await asyncio.to_thread(prepare)
+                break
+            except Unavailable as error:
+                attempts += 1
+                log.warning("before the first event: %s", error)
+                await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(attempts, _MOST_DOUBLINGS))
 
 
 async def provision_topics(topology: Topology, transport: Transport) -> Plan:

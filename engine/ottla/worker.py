@@ -32,7 +32,8 @@ from ottla.leader import LEADER_STORE
 from ottla.metrics import WorkerMetrics
 from ottla.outbox import Outbox
 from ottla.outlet import Outlet
-from ottla.provisioning import provision_topics
+from ottla.pace import Pace
+from ottla.provisioning import prepare_codecs, provision_topics
 from ottla.purging import Purge
 from ottla.replies import Replies
 from ottla.services import Services
@@ -41,14 +42,12 @@ from ottla.state.store import Stores
 from ottla.takeover import Takeover
 from ottla.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
-from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
+from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
 from ottla.upgrades import check_stores
 from ottla.watchdog import Watchdog
 
 log = logging.getLogger("ottla.worker")
 
-_MAX_POLL_MESSAGES = 10_000
-_FIRST_POLL_MESSAGES = 1_000
 _IDLE_POLL_S = 0.25
 _TICK_S = 0.1
 """How often tasks that look at the clock are told the time, and the outbox is looked into, when no events come."""
@@ -59,6 +58,8 @@ _FAILED_COMMITS = 5
 _FIRST_BACKOFF_S = 0.1
 _FINISH_TIMEOUT_S = 10.0
 _LAG_INTERVAL_S = 10.0
+_REPLACED_WITHIN_S = 3.0
+"""So soon a member hears that another took its place: with its next heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Worker:
         self._stopping = False
         # Bounds the turn that is under way when the worker is to end.
         self._patience: asyncio.Timeout | None = None
-        self._poll_messages = _FIRST_POLL_MESSAGES
+        self._pace = Pace(config.commit_interval_ms)
         self._events = 0
         # Whether something was processed since the last commit, whether records were written, and when the next one is
         # due (monotonic seconds).
@@ -148,7 +149,7 @@ class Worker:
             log.warning("%s", warning)
         try:
             await self._transport.start()
-            await self._prepare_codecs()
+            await prepare_codecs(self._topology, lambda: self._stopping)
             plan = await provision_topics(self._topology, self._transport)
             await check_stores(self._topology, self._transport, now_ms=self._now_ms())
             self._member = self._make_member(plan)
@@ -194,6 +195,8 @@ class Worker:
                         await self._turn()
                     except (TransactionAbortedError, DeliveryError, Unavailable) as error:
                         await self._go_back(error)
+                    except ProducerFencedError as error:
+                        await self._come_back(error)
         except TimeoutError:
             if self._patience is None or not self._patience.expired():
                 raise
@@ -202,19 +205,6 @@ class Worker:
         finally:
             self._patience = None
         return True
-
-    async def _prepare_codecs(self) -> None:
-        """Lets the codecs of what is written make sure that they can write it; what they need is waited for."""
-        for prepare in self._topology.preparations:
-            attempts = 0
-            while not self._stopping:
-                try:
-                    await asyncio.to_thread(prepare)
-                    break
-                except Unavailable as error:
-                    attempts += 1
-                    log.warning("before the first event: %s", error)
-                    await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(attempts, _FAILED_COMMITS))
 
     # -- what the transport tells
 
@@ -244,7 +234,7 @@ class Worker:
         )
 
     async def _turn(self) -> None:
-        polled = await self._transport.poll(self._poll_messages, self._poll_timeout_s())
+        polled = await self._transport.poll(self._pace.poll_messages, self._poll_timeout_s())
         self._services.check()
         self._globals.check()
         if self._growth is not None:
@@ -326,9 +316,9 @@ class Worker:
             self.metrics.events.inc(events)
             self._note_uncommitted()
         if len(done) == len(running):
-            self._adapt(events, time.perf_counter() - began)
+            self._pace.finished(events, time.perf_counter() - began)
         elif not done:
-            self._poll_messages = max(self._poll_messages // 2, 1)
+            self._pace.unfinished()
 
     async def _produce(self, task: AssignedTask) -> None:
         records = task.task.drain()
@@ -346,14 +336,6 @@ class Worker:
             self.metrics.produced.inc(len(records))
             self._wrote = True
             self._note_uncommitted()
-
-    def _adapt(self, events: int, seconds: float) -> None:
-        """Polls so much at once as is processed in half a commit interval: large batches, but no late commits."""
-        target_s = self._config.commit_interval_ms / 2_000
-        if seconds > target_s:
-            self._poll_messages = max(int(self._poll_messages * target_s / seconds), 1)
-        elif events >= self._poll_messages // 2:
-            self._poll_messages = min(self._poll_messages * 2, _MAX_POLL_MESSAGES)
 
     def _hold_back(self) -> None:
         """Pauses inputs of which much is buffered, because another input of their task or a slow agent holds them."""
@@ -431,6 +413,22 @@ class Worker:
         self._transport.stop_reading(list(self._owners))
         self._uncommitted = self._wrote = False
         self._begin(self._tasks)
+
+    async def _come_back(self, error: ProducerFencedError) -> None:
+        """Begins anew with nothing, after others took this worker for gone: it slept, or was cut off.
+
+        Raises `FatalTransportError` if there is another worker with its id.
+        """
+        log.warning("joining the group again: %s", error)
+        await self._takeover.cancel()
+        await self._drop(self._tasks)
+        self._granted = None
+        until = time.monotonic() + _REPLACED_WITHIN_S
+        while time.monotonic() < until:
+            self._member.take(await self._transport.poll(self._pace.poll_messages, _BUSY_WAIT_S))
+        await self._transport.renew()
+        self._outbox.aborted()
+        await self._member.begin_anew()
 
     async def _abort(self) -> None:
         await self._transport.abort()

@@ -86,6 +86,12 @@ class Member:
         self.membership, self._unverified = None, None
         self._leading, self._introduced = False, False
 
+    async def begin_anew(self) -> None:
+        """What this worker said may be forgotten: it introduces itself again, with the membership it has now."""
+        self.membership, self._end = None, None
+        self._unverified = await self._transport.membership()
+        self._introduced, self._undecided = False, True
+
     def take(self, polled: Polled) -> None:
         if messages := polled.messages.get(self._control):
             self.view.take(messages)

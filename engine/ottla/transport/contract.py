@@ -193,7 +193,13 @@ class Transport(Protocol):
         ...
 
     async def abort(self) -> None:
-        """Drops what was produced since the last commit. At least once, records that are on their way stay written."""
+        """Drops what was produced since the last commit. At least once, records that are on their way stay written.
+
+        A producer that was fenced has nothing to drop any more; the next commit says so.
+        """
+
+    async def renew(self) -> None:
+        """Exactly once: begins with a new producer after a `ProducerFencedError`, which fences the others of its id."""
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's committed offset of each partition that has one, when no transaction is pending there."""

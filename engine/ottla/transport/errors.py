@@ -4,7 +4,8 @@ OttlaError
 └── TransportError                 the broker cannot be reached, refuses, or does not know
     ├── TransactionAbortedError    this transaction is lost, the next one may succeed: abort, rewind, go on
     ├── DeliveryError              a record could not be delivered (at least once): rewind, go on
-    └── FatalTransportError        this worker cannot go on: fenced by its successor, or not authorised
+    └── FatalTransportError        this worker cannot go on: replaced by its successor, or not authorised
+        └── ProducerFencedError    its producer cannot; a new one can, if it was not a successor that fenced it
 """
 
 from ottla.errors import OttlaError
@@ -24,3 +25,9 @@ class DeliveryError(TransportError):
 
 class FatalTransportError(TransportError):
     """The client can never succeed again; the worker stops. A newer producer of the same id is the usual cause."""
+
+
+class ProducerFencedError(FatalTransportError):
+    """The producer was fenced: by another worker with this one's id, or by one that found it gone. After
+    `Transport.renew` a worker that was only thought to be gone may go on.
+    """

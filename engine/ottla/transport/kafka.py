@@ -32,7 +32,7 @@ from ottla.transport.contract import (
     TopicPartition,
     TopicSpec,
 )
-from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
+from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
 from ottla.transport.kafka_reader import KafkaFollower, read_ranges
@@ -43,6 +43,9 @@ log = logging.getLogger("ottla.kafka")
 T = TypeVar("T")
 
 _STOP_TIMEOUT_S = 10.0
+_RAISED_AMONG_REPORTS = "the producer has failed; its next call says why"
+"""confluent-kafka raises a fatal error from within a call for delivery reports, and then makes the other callbacks
+with the exception set, which Python takes for an error of its own."""
 
 
 class KafkaTransport:
@@ -55,7 +58,7 @@ class KafkaTransport:
         callbacks: Settings = {"error_cb": self._client_error}
         try:
             self._admin = AdminClient({**settings.admin(), **callbacks}, logger=ClientLog())
-            self._producer = Producer({**settings.producer(), **callbacks}, logger=ClientLog())
+            self._producer = self._make_producer()
             self._consumer = Consumer({**settings.consumer(), **callbacks}, logger=ClientLog())
         except KafkaException as failure:
             raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
@@ -72,6 +75,9 @@ class KafkaTransport:
         self._undelivered = ""
         self._written: dict[TopicPartition, int] = {}
         self._stopped = False
+
+    def _make_producer(self) -> Producer:
+        return Producer({**self._settings.producer(), "error_cb": self._client_error}, logger=ClientLog())
 
     @property
     def worker_id(self) -> str:
@@ -182,9 +188,9 @@ class KafkaTransport:
         self._patiently(producer.init_transactions, f"fencing worker {settings.worker_id}")
 
     async def poll(self, max_messages: int, timeout_s: float) -> Polled:
+        self._serve_producer(0)  # what it raises must not cost messages that were taken
         changes, self._changes = self._changes, []
         taken = await self._consumer_calls.run(self._take, max_messages, timeout_s, changes)
-        self._producer.poll(0)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -312,13 +318,13 @@ class KafkaTransport:
                 await self._produce_when_there_is_room(record, partition, report)
             except KafkaException as failure:
                 raise _refusal(record, kafka_error(failure)) from failure
-        self._producer.poll(0)
+        self._serve_producer(0)
 
     async def _produce_when_there_is_room(self, record: OutputRecord, partition: int, report: Any) -> None:
         produce: Any = self._producer.produce
         deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline:
-            await self._producer_calls.run(self._producer.poll, 0.1)
+            await self._producer_calls.run(self._serve_producer, 0.1)
             try:
                 produce(
                     record.topic, record.value, record.key, partition, report, None, record.timestamp_ms, record.headers
@@ -330,6 +336,15 @@ class KafkaTransport:
                 raise _refusal(record, kafka_error(failure)) from failure
         raise TransactionAbortedError(f"the broker has taken no records for {self._patience_s:g} s")
 
+    def _serve_producer(self, timeout_s: float) -> None:
+        """Takes delivery reports. Raises the producer's fatal error, if it has one."""
+        try:
+            self._producer.poll(timeout_s)
+        except KafkaException as failure:
+            raise transport_error(kafka_error(failure), "writing to the broker") from failure
+        except SystemError:
+            log.debug(_RAISED_AMONG_REPORTS)
+
     def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None and not self._undelivered:
             self._undelivered = f"a record for topic {message.topic()!r} was not delivered: {error.str()}"
@@ -339,7 +354,11 @@ class KafkaTransport:
             self._delivered(error, message)
             return
         written = cast(Message, message)
-        self._written[TopicPartition(written.topic(), written.partition())] = written.offset() + 1
+        offset: int | None = written.offset()
+        # One that was sent twice, since the first answer was lost, may come without its offset. Then the store keeps an
+        # earlier one, and would read what it has already.
+        if offset is not None:
+            self._written[TopicPartition(written.topic(), written.partition())] = offset + 1
 
     def _begin(self) -> None:
         if self._settings.exactly_once and not self._in_transaction:
@@ -398,6 +417,9 @@ class KafkaTransport:
             return self._producer.flush(self._patience_s)
         except KafkaException as failure:
             raise transport_error(kafka_error(failure), "delivering records") from failure
+        except SystemError:
+            log.debug(_RAISED_AMONG_REPORTS)
+            return len(self._producer)
 
     def _commit_offsets(self, positions: list[confluent_kafka.TopicPartition]) -> None:
         try:
@@ -411,15 +433,28 @@ class KafkaTransport:
     async def abort(self) -> None:
         if self._settings.exactly_once:
             if self._in_transaction:
-                await self._producer_calls.run(
-                    self._patiently, self._producer.abort_transaction, "aborting the transaction"
-                )
+                try:
+                    await self._producer_calls.run(
+                        self._patiently, self._producer.abort_transaction, "aborting the transaction"
+                    )
+                except ProducerFencedError as fenced:
+                    log.info("what was open is aborted already: %s", fenced)
             self._in_transaction = False
         else:
             self._producer.purge(in_flight=False)
             await self._producer_calls.run(self._flush)
         self._undelivered = ""
         self._written.clear()
+
+    async def renew(self) -> None:
+        await self._producer_calls.run(self._renew)
+
+    def _renew(self) -> None:
+        self._producer = self._make_producer()
+        self._in_transaction = False
+        self._undelivered = ""
+        self._written.clear()
+        self._patiently(self._producer.init_transactions, "starting a new transactional producer")
 
     def _patiently(self, call: Callable[[float], T], doing: str) -> T:
         """Repeats a transactional call while its errors are such that the same call may succeed, within a bound.

@@ -10,7 +10,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from ottla.transport.contract import Message, Polled, TopicPartition
-from ottla.transport.errors import FatalTransportError, TransportError
+from ottla.transport.errors import FatalTransportError, ProducerFencedError, TransportError
 
 log = logging.getLogger("ottla.kafka")
 
@@ -18,12 +18,8 @@ _error_of = confluent_kafka.Message.error
 _topic_of = confluent_kafka.Message.topic
 _partition_of = confluent_kafka.Message.partition
 
-_FENCED = {
-    KafkaError._FENCED,
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-    KafkaError.FENCED_INSTANCE_ID,
-}
+_PRODUCER_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+_FENCED = {*_PRODUCER_FENCED, KafkaError.FENCED_INSTANCE_ID}
 
 
 def sort_messages(taken: Sequence[confluent_kafka.Message]) -> Polled:
@@ -58,7 +54,8 @@ def transport_error(error: KafkaError, doing: str) -> TransportError:
     """The error of a client call as one sentence, of the kind that says whether the worker may go on."""
     # A consumer tells a fatal error as _FATAL, with what it is in words alone.
     if error.code() in _FENCED or (error.code() == KafkaError._FATAL and "fenced" in error.str()):
-        return FatalTransportError(
+        fenced = ProducerFencedError if error.code() in _PRODUCER_FENCED else FatalTransportError
+        return fenced(
             f"{doing} failed: another worker with the same worker id is running, or the group gave this one up "
             "since it was silent for its session timeout; two cannot share one id, else start it again"
         )

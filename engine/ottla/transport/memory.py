@@ -27,7 +27,7 @@ from ottla.transport.contract import (
     TopicPartition,
     TopicSpec,
 )
-from ottla.transport.errors import FatalTransportError, TransactionAbortedError, TransportError
+from ottla.transport.errors import FatalTransportError, ProducerFencedError, TransactionAbortedError, TransportError
 from ottla.transport.partitioner import partition_for_key
 
 _READ_BATCH = 1_000
@@ -300,7 +300,7 @@ class MemoryTransport:
         self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
     ) -> dict[TopicPartition, int]:
         if self._exactly_once and self._epoch != self._broker.producer_epochs[self._transactional_id]:
-            raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
+            raise ProducerFencedError(f"another worker with the worker id {self._worker_id} is running")
         if (failure := self._broker.take_failure(offsets)) is not None:
             raise failure
         if offsets and membership is not None and not self._is_member(membership):
@@ -315,6 +315,9 @@ class MemoryTransport:
     async def abort(self) -> None:
         self._produced.clear()
         self._written.clear()
+
+    async def renew(self) -> None:
+        await self.start()
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {where: self._group.offsets[where] for where in partitions if where in self._group.offsets}

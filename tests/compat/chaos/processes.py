@@ -46,6 +46,15 @@ class Process:
             assert any(excuse in last for excuse in self._excuses), f"it ended by itself:\n{output[-4000:]}"
             self.start()
 
+    def freeze(self) -> None:
+        """Stops it where it is, as a machine that sleeps does, until `thaw`."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         self.supervise()
         assert self._process is not None

@@ -1,4 +1,4 @@
-"""Workers and broker are killed again and again; what a read-committed consumer sees is what was computed.
+"""Workers and broker are killed again and again, or sleep; what a read-committed consumer sees is what was computed.
 
 Exactly once: each result once. At least once: nothing is missing. On Ottla's broker and on Apache Kafka, which takes
 long to start again and so is given fewer kills, unless `OTTLA_KILLS` says how many.
@@ -8,7 +8,8 @@ import os
 import random
 import time
 from collections import Counter, defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -23,12 +24,13 @@ from .processes import wait_until
 PARTITIONS = 6
 WORKERS = 3
 SENSORS = [f"sensor-{index}" for index in range(40)]
-READINGS_PER_KILL = 2_000
+READINGS_AT_ONCE = 2_000
 STEP_MS, WINDOW_MS = 10, 10_000
 FAR_MS = 1_000_000_000
 DEFAULT_KILLS = {("ottla", "exactly_once"): 15, ("kafka", "exactly_once"): 8}
 FEW_KILLS = 5
 BROKER_SHARE = 0.2
+ASLEEP_S = 13  # longer than the session timeout
 SETTLED_WITHIN_S = 150
 
 Records = list[dict[str, object]]
@@ -46,36 +48,77 @@ def test_nothing_is_lost_under_kills_and_exactly_once_nothing_doubled(
     draw = random.Random(seed)
     # The first to be killed is the broker, so that it is among even a few.
     victims = [None] + [None if draw.random() < BROKER_SHARE else draw.randrange(WORKERS) for _ in range(kills - 1)]
+    with at_work(kind, guarantee, tmp_path) as chaos:
+        for victim in victims:
+            chaos.send()
+            time.sleep(draw.uniform(0.1, 1.5))  # where in its work the victim is, is left to chance
+            killed = chaos.broker if victim is None else chaos.workers[victim]
+            killed.kill()
+            killed.start()
+        counted, summed = chaos.results()
+    if guarantee == "exactly_once":
+        check_counted(counted, chaos.sent)
+        check_summed(summed, chaos.sent)
+    else:
+        check_none_missing(counted, summed, chaos.sent)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["ottla", "kafka"])
+def test_a_worker_that_wakes_up_after_others_took_over_doubles_nothing(kind: str, tmp_path: Path) -> None:
+    with at_work(kind, "exactly_once", tmp_path) as chaos:
+        chaos.send()
+        time.sleep(3)
+        for asleep in chaos.workers[:2]:
+            chaos.send()
+            asleep.freeze()
+            try:
+                deadline = time.monotonic() + ASLEEP_S
+                while time.monotonic() < deadline:
+                    chaos.send()
+                    time.sleep(1)
+            finally:
+                asleep.thaw()
+        counted, summed = chaos.results()
+    check_counted(counted, chaos.sent)
+    check_summed(summed, chaos.sent)
+
+
+class Chaos:
+    """A broker, workers of the app on it, and what was sent to them."""
+
+    def __init__(self, broker: processes.Process, address: str, workers: list[processes.Process]) -> None:
+        self.broker, self.address, self.workers = broker, address, workers
+        self.sent = 0
+
+    def send(self) -> None:
+        self.sent = send_readings(self.address, self.sent, READINGS_AT_ONCE)
+
+    def results(self) -> tuple[Records, Records]:
+        """What is in the topics of counts and sums when everything is processed, and the workers have stopped."""
+        end_windows(self.address, self.sent)
+
+        def settled() -> bool:
+            for each in self.workers:
+                each.supervise()
+            return lag(self.address) == 0
+
+        wait_until(settled, SETTLED_WITHIN_S)
+        for each in self.workers:
+            each.end()
+        return read(self.address, "counted"), read(self.address, "summed")
+
+
+@contextmanager
+def at_work(kind: str, guarantee: str, directory: Path) -> Iterator[Chaos]:
     with ExitStack() as stack:
-        broker, address = stack.enter_context(getattr(processes, kind)(tmp_path / "broker"))
+        broker, address = stack.enter_context(getattr(processes, kind)(directory / "broker"))
         create_topics(address)
-        workers = [processes.worker(address, tmp_path / f"worker-{index}", guarantee) for index in range(WORKERS)]
+        workers = [processes.worker(address, directory / f"worker-{index}", guarantee) for index in range(WORKERS)]
         for each in workers:
             each.start()
             stack.callback(each.end)
-        sent = 0
-        for victim in victims:
-            sent = send_readings(address, sent, READINGS_PER_KILL)
-            time.sleep(draw.uniform(0.1, 1.5))  # where in its work the victim is, is left to chance
-            killed = broker if victim is None else workers[victim]
-            killed.kill()
-            killed.start()
-        end_windows(address, sent)
-
-        def settled() -> bool:
-            for each in workers:
-                each.supervise()
-            return lag(address) == 0
-
-        wait_until(settled, SETTLED_WITHIN_S)
-        for each in workers:
-            each.end()
-        counted, summed = read(address, "counted"), read(address, "summed")
-    if guarantee == "exactly_once":
-        check_counted(counted, sent)
-        check_summed(summed, sent)
-    else:
-        check_none_missing(counted, summed, sent)
+        yield Chaos(broker, address, workers)
 
 
 def create_topics(address: str) -> None:
