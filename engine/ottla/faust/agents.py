@@ -42,6 +42,13 @@ class Agent:
         if sink not in self._sink:
             self._sink.append(sink)
 
+    def test_context(self, *_: Any, **__: Any) -> Any:
+        """Not there: `app.ottla.test()` runs the whole app in memory, tables and windows included."""
+        raise TopologyError(
+            f"agent {self.name!r}: test_context() is not part of Ottla's Faust facade: app.ottla.test() runs the "
+            "whole app in memory"
+        )
+
     def make(self) -> None:
         """Declares the agent to Ottla. Called when everything else of the app is known."""
         if isinstance(self.channel, ottla.Channel):

@@ -280,3 +280,9 @@ def test_options_of_an_agent_that_cannot_be_had_are_refused_by_name(app: faust.A
         app.agent(topic, on_error=print)(reads_nothing)
     with pytest.raises(ConfigError, match="partitions= is not part of Ottla's Faust facade"):
         app.agent(topic, partitions=3)(reads_nothing)
+
+
+def test_a_test_context_is_refused_with_what_to_do(app: faust.App) -> None:
+    agent = app.agent(app.topic("in"))(reads_nothing)
+    with pytest.raises(TopologyError, match=r"app.ottla.test\(\)"):
+        agent.test_context()
