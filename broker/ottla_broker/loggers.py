@@ -59,10 +59,11 @@ def alter(alterations: Sequence[Alteration], *, validate_only: bool) -> None:
 
 
 def _loggers() -> Iterator[tuple[str, logging.Logger]]:
+    """The root, and all below ours; a package stands for the modules in it, whether it tells anything itself or not."""
     yield ROOT, logging.getLogger()
-    for name, logger in list(logging.root.manager.loggerDict.items()):
-        if isinstance(logger, logging.Logger) and name.split(".")[0] == OURS:
-            yield name, logger
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == OURS:
+            yield name, logging.getLogger(name)
 
 
 def _level(logger: logging.Logger) -> str:

@@ -63,6 +63,16 @@ def test_loggers_have_levels_that_change_at_once_and_go_back(with_client: Any) -
     with_client(scenario)
 
 
+def test_a_package_stands_for_its_modules(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        assert await alter(client, ("ottla_broker.coordinator", SET, "TRACE")) == 0
+        assert logging.getLogger("ottla_broker.coordinator.classic_protocol").isEnabledFor(5)
+        assert await alter(client, ("ottla_broker.coordinator", DELETE, None)) == 0
+        assert not logging.getLogger("ottla_broker.coordinator.classic_protocol").isEnabledFor(5)
+
+    with_client(scenario)
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [
