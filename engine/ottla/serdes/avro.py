@@ -28,7 +28,7 @@ def avro(type_: Any = Any, *, schema: Schema | None = None) -> Codec[Any]:
     written = avro_schema(type_) if schema is None else schema
     parsed = parse(written)
     builtins, convert = conversions(type_)
-    write, read = _fastavro().schemaless_writer, _fastavro().schemaless_reader
+    write, read = fastavro_module().schemaless_writer, fastavro_module().schemaless_reader
 
     def encode(value: Any) -> bytes:
         out = BytesIO()
@@ -46,7 +46,7 @@ def avro(type_: Any = Any, *, schema: Schema | None = None) -> Codec[Any]:
 
 def parse(schema: Schema, referenced: Mapping[str, Any] | None = None) -> Parsed:
     """The schema made ready for fastavro, with the named types of other schemas it refers to. Raises `ConfigError`."""
-    fastavro = _fastavro()
+    fastavro = fastavro_module()
     try:
         return fastavro.parse_schema(copy.deepcopy(schema), named_schemas=dict(referenced or {}))
     except Exception as error:  # fastavro raises errors of its own, and KeyError for what lacks a part
@@ -56,7 +56,7 @@ def parse(schema: Schema, referenced: Mapping[str, Any] | None = None) -> Parsed
 def named_types(schema: Schema, referenced: Mapping[str, Any]) -> dict[str, Any]:
     """The named types that a schema declares or refers to, for one that refers to it."""
     found = dict(referenced)
-    _fastavro().parse_schema(copy.deepcopy(schema), named_schemas=found)
+    fastavro_module().parse_schema(copy.deepcopy(schema), named_schemas=found)
     return found
 
 
@@ -82,7 +82,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _fastavro() -> ModuleType:
+def fastavro_module() -> ModuleType:
+    """The library. Raises `ConfigError` where it is not installed."""
     try:
         import fastavro
     except ImportError:

@@ -11,6 +11,7 @@ X | None, str | int                    union
 from __future__ import annotations
 
 import datetime
+import decimal
 import re
 import uuid
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from ottla.serdes.formats import type_name
 Schema = dict[str, Any] | list[Any] | str
 """An Avro schema as JSON holds it."""
 
-AVRO_TYPES = (bytes, datetime.datetime, datetime.date, datetime.time, uuid.UUID)
+AVRO_TYPES = (bytes, datetime.datetime, datetime.date, datetime.time, decimal.Decimal, uuid.UUID)
 """What Avro holds besides the types of JSON."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

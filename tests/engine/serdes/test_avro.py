@@ -3,7 +3,9 @@
 import dataclasses
 import datetime
 import enum
+import sys
 import uuid
+from decimal import Decimal
 from typing import Any, Literal
 
 import fastavro
@@ -93,6 +95,27 @@ def test_a_schema_may_be_given_with_or_without_a_type() -> None:
     schema: dict[str, Any] = {"type": "record", "name": "P", "fields": [{"name": "metres", "type": "float"}]}
     plain, typed = serdes.avro(schema=schema), serdes.avro(dict[str, float], schema=schema)
     assert plain.decode(plain.encode({"metres": 0.5})) == typed.decode(b"\0\0\0?") == {"metres": 0.5}
+
+
+def test_a_decimal_is_written_as_the_given_schema_says() -> None:
+    class Price(msgspec.Struct):
+        amount: Decimal
+
+    amount = {"type": "bytes", "logicalType": "decimal", "precision": 9, "scale": 2}
+    schema: dict[str, Any] = {"type": "record", "name": "Price", "fields": [{"name": "amount", "type": amount}]}
+    codec = serdes.avro(Price, schema=schema)
+    assert codec.encode(Price(Decimal("2.50"))) == b"\x04\x00\xfa"
+    assert codec.decode(codec.encode(Price(Decimal("-0.01")))) == Price(Decimal("-0.01"))
+    with pytest.raises(ottla.ConfigError, match="a part \\(decimal\\)"):
+        serdes.avro(Price)
+
+
+def test_without_the_library_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fastavro", None)
+    with pytest.raises(ottla.ConfigError, match=r"pip install 'ottla\[avro\]'"):
+        serdes.avro(int)
+    with pytest.raises(ottla.ConfigError, match=r"pip install 'ottla\[avro\]'"):
+        serdes.SchemaRegistry("mock://").avro().codec("orders", "value")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ottla.serdes.avro import Parsed, check_read, conversions, named_types, parse
+from ottla.serdes.avro import Parsed, check_read, conversions, fastavro_module, named_types, parse
 from ottla.serdes.avro_schema import Schema as AvroSchema
 from ottla.serdes.avro_schema import avro_schema
 from ottla.serdes.codec import Codec, Part, Serde
@@ -46,7 +46,6 @@ class AvroSerde(Serde[Any]):
         self._parsed: Parsed = None if schema is None else parse(schema)
 
     def codec(self, topic: str, part: Part) -> Codec[Any]:
-        import fastavro
         from confluent_kafka.schema_registry import Schema
 
         registry, own, parsed = self._registry, self._schema, self._parsed
@@ -57,6 +56,7 @@ class AvroSerde(Serde[Any]):
             lambda: Schema(json.dumps(own), KIND),
             register=self._register,
         )
+        fastavro = fastavro_module()
         write, read = fastavro.schemaless_writer, fastavro.schemaless_reader
 
         def writers_schema(identity: int) -> Parsed:
