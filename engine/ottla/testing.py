@@ -402,7 +402,7 @@ class _View(Mapping[K, V]):
 
     def __getitem__(self, key: K) -> V:
         for part in self._parts:
-            value = self._table.lookup(part, key)
+            value: V | None = self._table.lookup(part, key)
             if value is not None:
                 return value
         if self._table.default is None:

@@ -56,6 +56,18 @@ class WindowCache(TimedCache):
         """The keys and values of one window, in the order of the encoded keys."""
         return ((key, value) for (key, _), value in self.range(_start(start), _start(start + 1)))
 
+    def windows_of(self, key: Any) -> dict[int, Any]:
+        """The value of a key in each window in which it has one, by the starts of the windows, in order."""
+        found = {start: self.get(Slot(key, start)) for start in self._starts()}
+        return {start: value for start, value in found.items() if value is not None}
+
+    def _starts(self) -> Iterator[int]:
+        """The starts of the windows there are: one seek for each, whatever keys they have."""
+        position = b""
+        while (entry := next(self.range(position), None)) is not None:
+            yield entry[0].start
+            position = _start(entry[0].start + 1)
+
     def over(self, entries: Iterator[tuple[Slot, Entry]]) -> Iterator[tuple[Slot, bool]]:
         return ((slot, True) for slot, _ in takewhile(lambda entry: self._is_over(entry[0][1]), entries))
 

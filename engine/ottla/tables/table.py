@@ -21,7 +21,7 @@ from ottla.state.expiring import expiring_spec
 from ottla.state.format import format_of
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
-from ottla.state.window_slots import window_spec
+from ottla.state.window_slots import Slot, WindowCache, window_spec
 from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
 from ottla.windows.definitions import Window
@@ -75,6 +75,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         self.source = source
         self.partitions = partitions
         self.ttl_ms = ttl_ms
+        self._has_windows = False
         self.graph: Graph | None = None
         """The graph that has a step which keeps the table, unless agents write it. Set when it is declared."""
         self.declared: Table[Any, Any] = self
@@ -211,6 +212,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         spec = window_spec(self.name, self.spec.changelog, self.key_codec, self.value_codec, window.size_ms, expires_ms)
         laid_out = str(window).partition(" grace ")[0]
         self.spec = replace(spec, format=format_of("WindowedTable", self.key_codec, self.value_codec, laid_out))
+        self._has_windows = True
         return WindowedTable(self, window)
 
     # -- a part of it, for whoever holds one: tests, queries from outside, joins
@@ -219,10 +221,22 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         """The part of one task."""
         return self._store(context)
 
-    def lookup(self, part: Part, key: K) -> V | None:
-        """The value of the key in one part, or None."""
-        value: V | None = part.get(key)
-        return value
+    @property
+    def has_windows(self) -> bool:
+        """Whether it has a value for each key and window."""
+        return self._has_windows
+
+    @property
+    def found_type(self) -> Any:
+        """The type of what `lookup` finds."""
+        return dict[int, self.value_codec.type] if self._has_windows else self.value_codec.type  # type: ignore[name-defined]
+
+    def lookup(self, part: Part, key: K) -> Any:
+        """The value of the key in one part, or None. In a table with windows those of all of them, by their starts."""
+        if self._has_windows and not isinstance(key, Slot):
+            assert isinstance(part, WindowCache), "the spec of a table with windows makes such a cache"
+            return part.windows_of(key) or None
+        return part.get(key)
 
     def entries(self, part: Part, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, V]]:
         """Keys and values of one part with start <= encoded key < end, in order."""

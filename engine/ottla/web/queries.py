@@ -120,7 +120,7 @@ class Queries:
         at = encode_bound(table.key_codec.encode(key))
         reply = await self._ask(table, partition, "value", {"at": at}, stale=stale)
         value: Any = _Value
-        return msgspec.json.decode(reply, type=value[table.value_codec.type]).value
+        return msgspec.json.decode(reply, type=value[table.found_type]).value
 
     async def range(
         self,
@@ -134,6 +134,10 @@ class Queries:
     ) -> Entries[Any, Any]:
         if not 1 <= limit <= MAX_LIMIT:
             raise ConfigError(f"limit={limit} must be from 1 to {MAX_LIMIT}")
+        if table.has_windows:
+            raise ConfigError(
+                f"table {table.name!r} has windows: ask for a key, which brings the values of all of them"
+            )
         first, after = (0, start) if cursor is None else _decode_cursor(cursor)
         items: list[tuple[Any, Any]] = []
         for partition in range(first, self._insight.partitions(table.spec.name)):

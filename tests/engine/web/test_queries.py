@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -139,3 +140,56 @@ def test_what_is_wrong_is_said_in_a_sentence(
 def _parameters(path: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in path.partition("?")[2].split("&") if pair]
     return {name: value for name, _, value in pairs}
+
+
+def shop() -> ottla.App:
+    """Keeps tables of all kinds of the words it is sent, each under the word."""
+    app = ottla.App("shop", commit_interval=timedelta(milliseconds=5))
+    words = app.topic("words", key=str, value=str, partitions=4)
+    letters = app.SetTable("letters", key=str, value=str)
+    windows = app.Table("windows", key=str, default=int).tumbling(1)
+    versions = app.Table("versions", key=str, value=str, versioned=60)
+    lately = app.Table("lately", key=str, value=str, ttl=60)
+    app.stream(words).aggregate("totals", words=ottla.count(), last=ottla.last(type=str))
+
+    @app.agent(words)
+    async def keep(words: ottla.Stream[str]) -> None:
+        async for key, word in words.items():
+            letters[key].update(word)
+            windows[key] += 1
+            versions[key] = lately[key] = word
+
+    return app
+
+
+async def value_of(site: Any, address: str, table: str, key: str) -> Any:
+    while (found := await site.get(address, f"/tables/{table}/keys/{key}")).status_code != 200:
+        await asyncio.sleep(0.01)
+    return found.json()["value"]
+
+
+def test_tables_of_all_kinds_are_read_wherever_they_are(play: Play) -> None:
+    expected = {
+        "letters": ["o", "w"],
+        "windows": {"1000": 1},
+        "versions": "wow",
+        "lately": "wow",
+        "totals": {"words": 1, "last": "wow"},
+    }
+
+    async def scenario(site: Any) -> None:
+        async with site.worker(shop(), "w0") as first, site.worker(shop(), "w1") as second:
+            await site.ready(first, second)
+            site.send("words", *[(word, "wow") for word in WORDS])
+            for address in (first, second):
+                for table, value in expected.items():
+                    for word in WORDS:
+                        read = await value_of(site, address, table, word)
+                        assert (sorted(read) if table == "letters" else read) == value
+                    page = await site.get(address, f"/tables/{table}", start="a", end="b")
+                    if table == "windows":
+                        assert "has windows: ask for a key" in page.json()["error"]
+                    else:
+                        assert [item["key"] for item in page.json()["items"]] == ["a0", "a1"]
+
+    play(scenario)
