@@ -163,7 +163,7 @@ def shop() -> ottla.App:
 
 
 async def value_of(site: Any, address: str, table: str, key: str) -> Any:
-    while (found := await site.get(address, f"/tables/{table}/keys/{key}")).status_code != 200:
+    while (found := await site.get(address, f"/tables/{table}/keys/{key}")).status_code != 200:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return found.json()["value"]
 
@@ -180,10 +180,11 @@ def test_tables_of_all_kinds_are_read_wherever_they_are(play: Play) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(shop(), "w0") as first, site.worker(shop(), "w1") as second:
             await site.ready(first, second)
-            site.send("words", *[(word, "wow") for word in WORDS])
+            words = WORDS[:3]
+            site.send("words", *[(word, "wow") for word in words])
             for address in (first, second):
                 for table, value in expected.items():
-                    for word in WORDS:
+                    for word in words:
                         read = await value_of(site, address, table, word)
                         assert (sorted(read) if table == "letters" else read) == value
                     page = await site.get(address, f"/tables/{table}", start="a", end="b")
