@@ -47,9 +47,10 @@ class App(DeclaresJobs, DeclaresPages):
     `broker_options` are librdkafka's settings by their own names, for TLS, SASL and tuning, such as
     `{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ..., "sasl.password": ...}`;
     those that Ottla's guarantees rest on are refused. `standbys` is on how many other workers a copy of each task's
-    state is kept up, so that one of them takes the task over without restoring. `web` is where a worker
-    listens for HTTP, as `HOST:PORT`: pages, health, metrics and queries (`web/`). Raises `ConfigError` for an option
-    out of range.
+    state is kept up, so that one of them takes the task over without restoring. `state_cache_bytes` is how much of
+    their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `web` is where a
+    worker listens for HTTP, as `HOST:PORT`: pages, health, metrics and queries (`web/`). Raises `ConfigError` for an
+    option out of range.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class App(DeclaresJobs, DeclaresPages):
         retry_backoff: Duration = timedelta(milliseconds=100),
         broker_options: BrokerOptions | None = None,
         standbys: int = 0,
+        state_cache_bytes: int = 48_000_000,
         web: str | None = None,
     ) -> None:
         self.config = AppConfig(
@@ -86,6 +88,7 @@ class App(DeclaresJobs, DeclaresPages):
             ),
             broker_options=dict(broker_options or {}),
             standbys=standbys,
+            state_cache_bytes=state_cache_bytes,
             web=web,
         )
         self._graph = Graph(id)

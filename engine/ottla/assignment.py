@@ -18,9 +18,6 @@ from ottla.task import Task
 from ottla.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
 
-CACHE_BYTES = 48_000_000
-"""How much of their state the tasks of a worker keep decoded in memory, together."""
-
 
 @dataclass(slots=True)
 class AssignedTask:
@@ -87,7 +84,7 @@ class TaskMaker:
         self._config = config
         self._stores = stores
         self._global_tables = global_tables
-        self._budget = CacheBudget(CACHE_BYTES)
+        self._budget = CacheBudget(config.state_cache_bytes)
 
     def inputs(self, task_id: TaskId) -> list[TopicPartition]:
         """The partitions that the task reads."""

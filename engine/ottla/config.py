@@ -33,6 +33,7 @@ class AppConfig:
     errors: ErrorPolicy = field(default_factory=ErrorPolicy)
     broker_options: BrokerOptions = field(default_factory=dict)
     standbys: int = 0
+    state_cache_bytes: int = 48_000_000
     web: str | None = None
 
     def __post_init__(self) -> None:
@@ -50,6 +51,8 @@ class AppConfig:
         checked_options(self.broker_options)
         if self.standbys < 0:
             raise ConfigError(f"standbys={self.standbys} must be 0 or more")
+        if self.state_cache_bytes < 0:
+            raise ConfigError(f"state_cache_bytes={self.state_cache_bytes} must be 0 or more")
 
     @property
     def max_record_bytes(self) -> int:

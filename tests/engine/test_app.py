@@ -17,6 +17,7 @@ import ottla
         ({"commit_interval": -1}, "commit_interval must not be negative"),
         ({"on_error": "ignore"}, '"dead_letter", "skip" or "fail"'),
         ({"retries": -1}, "retries must not be negative"),
+        ({"state_cache_bytes": -1}, "state_cache_bytes=-1 must be 0 or more"),
     ],
 )
 def test_an_option_out_of_range_is_refused_with_the_reason(options: dict[str, Any], message: str) -> None:

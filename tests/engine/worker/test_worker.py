@@ -403,12 +403,11 @@ def test_what_the_broker_refuses_reaches_the_caller(play: Play) -> None:
 def test_a_full_cache_commits_before_the_interval_is_over(
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ottla.assignment.CACHE_BYTES", 0)
     monkeypatch.setattr("ottla.state.budget.LEAST_ENTRIES", 10)
 
     async def scenario(cluster: Any) -> None:
         app = counting_app()
-        app.config = type(app.config)("counting", commit_interval_ms=60_000)
+        app.config = type(app.config)("counting", commit_interval_ms=60_000, state_cache_bytes=0)
         await cluster.run_to_end(app)
         async with cluster.running(app):
             cluster.send("words", *words(*(f"word-{number}" for number in range(15))))
