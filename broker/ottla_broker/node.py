@@ -165,7 +165,7 @@ class Node:
             if coordinator.unloadable:
                 reasons.append(f"{coordinator.unloadable} partitions of {topic} could not be loaded")
         if failures := self._logs.failures():
-            reasons.append(f"{len(failures)} partitions take no writes: {failures[0]}")
+            reasons.append(f"partitions that take no writes: {len(failures)} ({failures[0]})")
         free, least = self._logs.free_bytes(), self.config.log_defaults.max_message_bytes
         if free < least:
             reasons.append(f"the disk of {self.config.data_directory} has {free} bytes left, a batch may have {least}")

@@ -368,7 +368,7 @@ def test_flushes_connections_and_the_disk_are_told(start_node: Any, monkeypatch:
             status, _, body = await get(node.admin_address, "/health/ready")
             assert status == 503
             assert json.loads(body)["reasons"] == [
-                "1 partitions take no writes: Flushing a-0 failed: Input/output error"
+                "partitions that take no writes: 1 (Flushing a-0 failed: Input/output error)"
             ]
 
     asyncio.run(main())

@@ -65,7 +65,7 @@ def test_a_topic_that_there_is_no_room_for_is_made_as_soon_as_there_is(
         assert refused.error_code == ErrorCode.KAFKA_STORAGE_ERROR
         assert "No space left on device" in refused.error_message
         (reason,) = client.node.reasons_not_ready()
-        assert "1 partitions take no writes" in reason
+        assert "partitions that take no writes: 1 (" in reason
         full.undo()
         await until(lambda: not client.node.reasons_not_ready())
         assert (await client.produce("t", b"v")).error_code == 0
@@ -101,7 +101,7 @@ def test_a_flush_that_fails_is_the_answer_to_who_waits_for_it(with_client: Any, 
         assert await client.read("t", 0) == [b"v", b"v"], "reads go on; a refusal does not take back what was appended"
         assert (await client.produce("other", b"v")).error_code == 0
         (reason,) = client.node.reasons_not_ready()
-        assert reason == "1 partitions take no writes: Flushing t-0 failed: Input/output error"
+        assert reason == "partitions that take no writes: 1 (Flushing t-0 failed: Input/output error)"
 
     with_client(scenario)
 
