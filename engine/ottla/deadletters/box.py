@@ -68,7 +68,8 @@ class DeadLetterBox:
                 if letter.number in done:
                     continue
                 if letter.origin is None:
-                    result.refused.append((letter, "it was made of no one message"))
+                    why = f"it came from {letter.position}" if letter.position else "it was made of no one message"
+                    result.refused.append((letter, why))
                     continue
                 topic = letter.origin[0]
                 if letter.left_out:

@@ -108,7 +108,8 @@ class DeadLetter:
     """A dead letter as it is read: where it is in its topic, why it is there, and the message it was.
 
     `origin` is None for what no one message made: its value is a text for people, and it cannot be sent back. Nor can
-    one whose value of `left_out` bytes was too large to be kept.
+    one whose value of `left_out` bytes was too large to be kept. `position` says where a connector's source had it
+    from.
     """
 
     partition: int
@@ -125,6 +126,7 @@ class DeadLetter:
     value: bytes | None
     headers: Headers
     left_out: int = 0
+    position: str = ""
 
     @property
     def number(self) -> tuple[int, int]:
@@ -158,6 +160,7 @@ def read_letter(message: Message) -> DeadLetter | None:
         message.value(),
         headers[ours:],
         int(found.get(_LEFT_OUT, 0)),
+        found.get("ottla.origin.position", ""),
     )
 
 

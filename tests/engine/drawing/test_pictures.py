@@ -63,7 +63,7 @@ def test_the_command_shows_each_form(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.syspath_prepend(tmp_path)
     command = command_line(
         [
-            EntryPoint("topology", "ottla.drawing.commands:topology", "ottla.commands"),
+            EntryPoint("topology", "ottla.cli.topology:topology", "ottla.commands"),
             EntryPoint("worker", "ottla.commands:worker", "ottla.commands"),
         ]
     )

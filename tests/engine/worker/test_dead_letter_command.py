@@ -7,9 +7,10 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner, Result
 
-from ottla.deadletters.commands import app as command
+from ottla.cli.deadletter import app as command
 from ottla.embedded import serving
 from ottla.launch import run_worker
 from ottla.loading import load_app
@@ -93,3 +94,21 @@ def test_what_makes_no_sense_ends_with_a_sentence(run: Callable[..., Result]) ->
         assert (result.exit_code, result.stdout) == (2, "")
         assert result.stderr.startswith("ottla deadletter: ")
         assert sentence in result.stderr
+
+
+def test_letters_of_a_connector_are_found_by_their_topic(broker: str) -> None:
+    topic = f"books-{uuid.uuid4().hex[:8]}-dead-letter"
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker})
+    headers = [("ottla.error.reason", b"no number"), ("ottla.origin.position", b"books.csv:3")]
+    admin = AdminClient({"bootstrap.servers": broker})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    producer.produce(topic, b"a,b", headers=headers)
+    assert producer.flush(30) == 0
+
+    def deadletter(verb: str, *arguments: str) -> Result:
+        return CliRunner().invoke(command, [verb, f"kafka://{broker}", *arguments])
+
+    assert "books.csv:3  open   no number" in deadletter("list", "--topic", topic).stdout
+    assert "value    a,b\n" in deadletter("show", "0", "--topic", topic).stdout
+    assert "letter 0 is left out, since it came from books.csv:3" in deadletter("replay", "--topic", topic).stderr
+    assert "Name their topic with --topic" in deadletter("list").stderr

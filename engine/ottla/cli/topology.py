@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ottla.cli.common import AppName, told_in_a_sentence
+
 
 class Format(StrEnum):
     """How a topology is shown."""
@@ -17,20 +19,16 @@ class Format(StrEnum):
 
 
 def topology(
-    app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The app: its module and its name there.")],
+    target: AppName,
     form: Annotated[
         Format, typer.Option("--format", help="Text as Kafka Streams prints it, a Mermaid flowchart, or a picture.")
     ] = Format.TEXT,
 ) -> None:
     """Show the steps of an app, with their topics and stores. No broker is asked."""
-    from ottla.errors import OttlaError
     from ottla.loading import load_app
 
-    try:
-        found = load_app(app).topology
-    except OttlaError as error:
-        typer.echo(f"ottla topology: {error}", err=True)
-        raise typer.Exit(2) from None
+    with told_in_a_sentence("topology"):
+        found = load_app(target).topology
     for warning in found.warnings:
         typer.echo(f"ottla topology: {warning}", err=True)
     show = {Format.TEXT: found.describe, Format.MERMAID: found.mermaid, Format.SVG: found.svg}[form]

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ottla.cli.common import BrokerUrl, client_settings, print_columns, told_in_a_sentence
+
 if TYPE_CHECKING:
+    from ottla.config import AppConfig
     from ottla.deadletters.box import DeadLetterBox
     from ottla.deadletters.letters import DeadLetter
     from ottla.deadletters.selection import Selection
+    from ottla.transport.kafka_settings import KafkaSettings
 
 app = typer.Typer(help="Look at an app's dead letters, and send them back.", no_args_is_help=True)
 
 _LONGEST_REASON = 100
+_HEADING = ["NUMBER", "FAILED", "KIND", "STEP", "ORIGIN", "STATE", "REASON"]
 
 
 class Kind(StrEnum):
@@ -29,10 +35,11 @@ class Kind(StrEnum):
     PRODUCTION = "production"
 
 
-App = Annotated[str, typer.Argument(metavar="MODULE:APP", help="The app: its module and its name there.")]
-Broker = Annotated[
-    str | None,
-    typer.Option("--broker", metavar="URL", help="kafka://HOST:PORT or embedded://DIR, instead of the app's."),
+Target = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:APP", help="The app; or a broker, kafka://HOST:PORT, whose topic --topic names then."
+    ),
 ]
 Topic = Annotated[
     str | None, typer.Option("--topic", help="Another dead-letter topic than the app's, such as a connector's.")
@@ -50,8 +57,8 @@ Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only
 
 @app.command("list")
 def list_letters(
-    target: App,
-    broker: Broker = None,
+    target: Target,
+    broker: BrokerUrl = None,
     topic: Topic = None,
     kind: OfKind = None,
     reason: Reason = None,
@@ -76,7 +83,7 @@ def list_letters(
             if len(newest) > limit:
                 del newest[0]
         if newest:
-            _print_table([_row(letter, replayed=letter.number in replayed) for letter in newest])
+            print_columns([_HEADING, *(_row(letter, replayed=letter.number in replayed) for letter in newest)])
         listed = f", of which the last {limit} are listed" if count > limit else ""
         typer.echo(f"{count} dead letters in {box.topic}, {count - open_} replayed{listed}", err=True)
 
@@ -85,9 +92,9 @@ def list_letters(
 
 @app.command("show")
 def show_letter(
-    target: App,
+    target: Target,
     number: Annotated[str, typer.Argument(help="The letter's number, as `list` shows it.")],
-    broker: Broker = None,
+    broker: BrokerUrl = None,
     topic: Topic = None,
 ) -> None:
     """Show a dead letter whole: why it failed, where, and the message it was."""
@@ -108,8 +115,8 @@ def show_letter(
 
 @app.command("replay")
 def replay_letters(
-    target: App,
-    broker: Broker = None,
+    target: Target,
+    broker: BrokerUrl = None,
     topic: Topic = None,
     number: Annotated[
         list[str] | None, typer.Option("--number", metavar="N", help="Only this letter; may be given several times.")
@@ -149,32 +156,38 @@ def _run(
     *,
     writes: bool = False,
 ) -> None:
-    """Does the work on the app's dead letters, and ends with a sentence and a status when that is not possible."""
+    """Does the work on the dead letters that are meant, and ends with a sentence where that is not possible."""
+    with told_in_a_sentence("deadletter"):
+        config, found = _config_and_topic(target, topic)
+        with client_settings(config, broker, "dead-letter-replay") as settings:
+            asyncio.run(_on(replace(settings, exactly_once=writes), found, work))
+
+
+async def _on(settings: KafkaSettings, topic: str, work: Callable[[DeadLetterBox], Awaitable[None]]) -> None:
     from ottla.deadletters.box import DeadLetterBox
-    from ottla.embedded import serving
-    from ottla.errors import ConfigError, OttlaError
-    from ottla.loading import load_app
     from ottla.transport.kafka import KafkaTransport
-    from ottla.transport.kafka_settings import KafkaSettings
 
-    async def on(bootstrap: str) -> None:
-        settings = KafkaSettings(
-            bootstrap, config.app_id, "dead-letter-replay", exactly_once=writes, options=config.broker_options
-        )
-        transport = KafkaTransport(settings)
-        try:
-            await transport.start()
-            await work(DeadLetterBox(transport, topic or config.dead_letter_topic))
-        finally:
-            await transport.stop()
-
+    transport = KafkaTransport(settings)
     try:
+        await transport.start()
+        await work(DeadLetterBox(transport, topic))
+    finally:
+        await transport.stop()
+
+
+def _config_and_topic(target: str, topic: str | None) -> tuple[AppConfig, str]:
+    """How to meet the cluster, and which topic is meant. Raises `ConfigError`."""
+    from ottla.config import AppConfig
+    from ottla.errors import ConfigError
+    from ottla.loading import load_app
+
+    if "://" not in target:
         config = load_app(target).config
-        with serving(broker or config.broker) as bootstrap:
-            asyncio.run(on(bootstrap))
-    except OttlaError as error:
-        typer.echo(f"ottla deadletter: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+        return config, topic or config.dead_letter_topic
+    if topic is None:
+        raise ConfigError(f"which dead letters at {target}? Name their topic with --topic, or the app as MODULE:APP")
+    # With the app's own name replays have one transactional id, however they are called: two at once do not both send.
+    return AppConfig(topic.removesuffix("-dead-letter"), broker=target), topic
 
 
 def _selection(
@@ -217,13 +230,6 @@ def _row(letter: DeadLetter, *, replayed: bool) -> list[str]:
     ]
 
 
-def _print_table(rows: list[list[str]]) -> None:
-    rows = [["NUMBER", "FAILED", "KIND", "STEP", "ORIGIN", "STATE", "REASON"], *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
 def _whole(letter: DeadLetter, *, replayed: bool) -> str:
     lines = [
         f"failed   {_time(letter.failed_ms)}",
@@ -241,7 +247,7 @@ def _whole(letter: DeadLetter, *, replayed: bool) -> str:
 
 
 def _origin(letter: DeadLetter) -> str:
-    return "-" if letter.origin is None else "{}[{}]@{}".format(*letter.origin)
+    return letter.position or "-" if letter.origin is None else "{}[{}]@{}".format(*letter.origin)
 
 
 def _text(data: bytes | None) -> str:
