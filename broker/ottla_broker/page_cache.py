@@ -37,7 +37,9 @@ def is_cached(region: FileRegion) -> bool:
 
 
 def read_cached(region: FileRegion) -> bytes | bytearray | None:
-    """The bytes of a region that is small, None if that would have to wait for the disk: one call to probe and read."""
+    """The bytes of a region that is small, with one call to probe and read; None if that would have to wait for the
+    disk, or fails: whoever then reads it the long way finds out why.
+    """
     data = bytearray(region.size)
     try:
         count = os.preadv(region.file, [data], region.position, os.RWF_NOWAIT)
@@ -45,7 +47,7 @@ def read_cached(region: FileRegion) -> bytes | bytearray | None:
         return None
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
-            raise
+            return None
         return os.pread(region.file, region.size, region.position)
     return data if count == region.size else None
 

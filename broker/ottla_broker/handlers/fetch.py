@@ -9,6 +9,7 @@ A request for one partition without a session takes the shortcut, also if it has
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Iterator
 
@@ -43,6 +44,8 @@ from ottla_wire.messages.fetch import (
 from ottla_wire.records import Compression, iter_batches
 from ottla_wire.single_fetch import read_single_fetch
 
+logger = logging.getLogger(__name__)
+
 _READ_COMMITTED = 1
 _FIRST_WITH_ZSTD = 10
 _FIRST_WITH_TOPIC_IDS = 13
@@ -74,11 +77,17 @@ async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) 
             break
         await broker.waits.for_bytes(read.waits_for, request.min_bytes - read.size, wait_ms)
     for partition, data in read.answers:
-        _count(broker, partition, data)
         if isinstance(data.records, FileRegion):
-            await warm(data.records)
-            if context.version < _FIRST_WITH_ZSTD:
-                _refuse_zstd(broker, partition, data, data.records)
+            try:
+                await warm(data.records)
+                if context.version < _FIRST_WITH_ZSTD:
+                    _refuse_zstd(broker, partition, data, data.records)
+            except OSError as error:
+                topic = partition.topic or partition.topic_id
+                logger.error("%s-%d cannot be read: %s", topic, partition.index, error.strerror)
+                data.error_code = ErrorCode.KAFKA_STORAGE_ERROR
+                data.records = b""
+        _count(broker, partition, data)
     response = _respond(session, read)
     if context.version >= _FIRST_WITH_LEADERS:
         _name_leaders(broker, context, read, response)

@@ -106,6 +106,26 @@ def test_a_flush_that_fails_is_the_answer_to_who_waits_for_it(with_client: Any, 
     with_client(scenario)
 
 
+def test_records_that_cannot_be_read_are_an_error_of_their_partition(
+    with_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"v")
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "preadv", fail)
+            disk.setattr(os, "pread", fail)
+            response = await client.fetch("t", 0)
+            answer = response.responses[0].partitions[0]
+            assert (answer.error_code, answer.records) == (ErrorCode.KAFKA_STORAGE_ERROR, b"")
+        assert await client.read("t", 0) == [b"v"]
+
+    with_client(scenario)
+
+
 def test_a_disk_without_room_for_a_batch_is_a_reason_not_to_be_ready(with_client: Any, monkeypatch: Any) -> None:
     async def scenario(client: Any) -> None:
         assert client.node.reasons_not_ready() == []
