@@ -87,9 +87,11 @@ class Member:
         self._leading, self._introduced = False, False
 
     async def begin_anew(self) -> None:
-        """What this worker said may be forgotten: it introduces itself again, with the membership it has now."""
+        """What this worker said may be forgotten: it introduces itself again, with the membership that it
+        has now, or with the next one if it was lost."""
         self.membership, self._end = None, None
-        self._unverified = await self._transport.membership()
+        if self._unverified is not None:
+            self._unverified = await self._transport.membership()
         self._introduced, self._undecided = False, True
 
     def take(self, polled: Polled) -> None:
