@@ -172,6 +172,7 @@ class Worker:
             await self._drop(self._tasks)
             await self._standbys.close()
             await self._globals.close()
+            await self._replies.close()
             await self._transport.stop()
         return WorkerSummary(self._events, time.monotonic() - began)
 

@@ -98,11 +98,13 @@ class Standbys:
     def _apply(self, polled: Polled) -> None:
         for task, stores in self._copies.items():
             for where, store in stores.items():
-                if messages := polled.messages.get(where):
+                # What a poll brought that began before the copy was given up and made again may be older than the copy.
+                known = store.offset or 0
+                if messages := [each for each in polled.messages.get(where, ()) if each.offset() >= known]:
                     # A changelog record has a key: it is one of a store's.
                     changes = [(cast(bytes, each.key()), each.value()) for each in messages]
                     store.write_batch(changes, messages[-1].offset() + 1)
                 if (end := polled.ends.get(where)) is not None:
                     self._behind[task].discard(where)
-                    if end != store.offset:  # what is left are control records
+                    if end > (store.offset or 0):  # what is left are control records
                         store.write_batch([], end)
