@@ -356,3 +356,14 @@ def test_assignments_are_shown_until_there_are_new_ones(with_client: Any) -> Non
         await asyncio.gather(other, return_exceptions=True)
 
     with_client(scenario)
+
+
+def test_operations_are_shown_for_groups_that_exist(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await settle(client)
+        request = DescribeGroupsRequest(groups=["g", "nowhere"], include_authorized_operations=True)
+        exists, missing = (await client.ask(request, 6)).groups
+        assert exists.authorized_operations > 0
+        assert (missing.error_code, missing.authorized_operations) == (ErrorCode.GROUP_ID_NOT_FOUND, -(2**31))
+
+    with_client(scenario)

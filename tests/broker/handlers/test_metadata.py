@@ -233,3 +233,13 @@ def test_a_topic_that_is_named_twice_is_described_once(with_client: Any) -> None
         assert sorted(topic.name for topic in response.topics) == ["t", "u"]
 
     with_client(scenario)
+
+
+def test_operations_are_not_shown_for_an_id_that_nothing_has(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        topics = [MetadataRequestTopic(topic_id=uuid.UUID(int=7), name=None)]
+        request = MetadataRequest(topics=topics, include_topic_authorized_operations=True)
+        (topic,) = (await client.ask(request, 12)).topics
+        assert (topic.error_code, topic.topic_authorized_operations) == (ErrorCode.UNKNOWN_TOPIC_ID, -(2**31))
+
+    with_client(scenario)
