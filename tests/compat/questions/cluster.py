@@ -47,7 +47,10 @@ def topics_of_the_metadata(ask: Ask) -> None:
 def topics_of_the_metadata_by_id(ask: Ask) -> None:
     topic = ask.topic()
     for id_, name in ((topic.id, None), (uuid.UUID(int=7), None), (topic.id, topic.name)):
-        ask(MetadataRequest(topics=[MetadataRequestTopic(topic_id=id_, name=name)]))
+        asked = MetadataRequest(topics=[MetadataRequestTopic(topic_id=id_, name=name)])
+        ask(asked)
+        asked.include_topic_authorized_operations = True
+        ask(asked)
 
 
 @question(DescribeClusterRequest)

@@ -35,7 +35,8 @@ def consumer_groups_that_are_described_as_classic_ones(ask: Ask) -> None:
 def operations_on_a_group_that_is_described(ask: Ask) -> None:
     group = ask.name("group")
     settle(ask, group)
-    ask(DescribeGroupsRequest(groups=[group], include_authorized_operations=True))
+    for name in (group, ask.name("nowhere"), ""):
+        ask(DescribeGroupsRequest(groups=[name], include_authorized_operations=True))
 
 
 def listed(ask: Ask, *groups: str, **filters: list[str]) -> None:

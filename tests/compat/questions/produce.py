@@ -179,14 +179,8 @@ def a_batch_outside_of_any_transaction(ask: Ask) -> None:
     topic = ask.topic()
     ask(produce(topic, data, transactional_id=ask.name("transactions")))
     ask(produce(topic, data, transactional_id=None))
+    ask(produce(topic, data, transactional_id=""))
     ask(produce(topic, batch(b"a"), transactional_id=ask.name("transactions")))
-
-
-@question(ProduceRequest, "11")
-def a_batch_of_a_transaction_without_a_name(ask: Ask) -> None:
-    """In one version only: Kafka checks the transactions of one name one at a time, and versions come side by side."""
-    data = batch(b"a", producer_id=10**9, producer_epoch=0, base_sequence=0, transactional=True)
-    ask(produce(ask.topic(), data, transactional_id=""))
 
 
 @question(ProduceRequest, "3-12")
