@@ -143,16 +143,23 @@ class AgentDecorator(Generic[V]):
         )
         take_store = f"{name}-take" if takes else None
 
+        if self._topic is not None:
+            graph.answer()
+
         def agent(context: TaskContext, step: str, check: Check | None = None) -> Processor:
+            topics = graph.answer_topics
             if not over_stream:
                 yields = inspect.isgeneratorfunction(function)
-                return FunctionProcessor(context, step, function, yields=yields, codec=answers, check=check, each=whole)
+                return FunctionProcessor(
+                    context, step, function, yields=yields, codec=answers, topics=topics, check=check, each=whole
+                )
             return AgentProcessor(
                 context,
                 step,
                 function,
                 source,
                 codec=answers,
+                topics=topics,
                 take_store=take_store,
                 concurrency=self._concurrency,
                 check=check,

@@ -8,7 +8,7 @@ WholeBatches         either of them, given batches as lists
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ottla.agent_instance import Attempts, Instance, Results
@@ -40,6 +40,7 @@ class AgentProcessor(Processor):
         source: Stream[Any],
         *,
         codec: Codec[Any],
+        topics: Mapping[str, int | None],
         take_store: str | None = None,
         concurrency: int = 1,
         check: Check | None = None,
@@ -48,7 +49,7 @@ class AgentProcessor(Processor):
         super().__init__()
         self._context = context
         self._name = name
-        self._answers = Answers(context, name, codec, each=each)
+        self._answers = Answers(context, name, codec, topics, each=each)
         self._instances = [
             Instance(context, name, function, source, self._answers, self._begin_taking, check)
             for _ in range(concurrency)
@@ -151,6 +152,7 @@ class FunctionProcessor(Processor):
         *,
         yields: bool,
         codec: Codec[Any],
+        topics: Mapping[str, int | None],
         check: Check | None = None,
         each: bool = False,
     ) -> None:
@@ -160,7 +162,7 @@ class FunctionProcessor(Processor):
         self._context = context
         self._name = name
         self._function = function
-        self._answers = Answers(context, name, codec, each=each)
+        self._answers = Answers(context, name, codec, topics, each=each)
         self._attempts = Attempts(context, name)
         self._check = check
         self._add = self._add_yielded if yields else self._add_returned

@@ -11,7 +11,7 @@ a header. It is part of the task's outputs, so it is there when what the request
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import methodcaller
 from typing import Any, NamedTuple
 
@@ -21,7 +21,10 @@ from ottla.errors import EncodeError
 from ottla.origins import JoinedMessages
 from ottla.processor import TaskContext
 from ottla.serdes import Codec
-from ottla.transport.contract import Headers, Message, OutputRecord
+from ottla.transport.contract import Headers, Message, OutputRecord, TopicSpec
+
+_PARTITIONS = 8
+_RETENTION_MS = 3_600_000
 
 REPLY_AGENT = "ottla.reply.agent"
 REPLY_TO = "ottla.reply.to"
@@ -31,6 +34,11 @@ REPLY_ERROR = "ottla.reply.error"
 
 
 _headers = methodcaller("headers")
+
+
+def replies_topic(app_id: str) -> TopicSpec:
+    """The topic through which an app's agents answer: `APP-replies`. It is there before the first request."""
+    return TopicSpec(f"{app_id}-replies", _PARTITIONS, {"retention.ms": str(_RETENTION_MS)})
 
 
 class _Request(NamedTuple):
@@ -44,11 +52,22 @@ class _Request(NamedTuple):
 class Answers:
     """Answers the requests among the events of one agent in one task.
 
-    With `each`, events are joined to lists for which the agent gives lists of results: each request gets its own.
+    `topics` are those that can be answered to: a request that names another is none, since a record for a topic that
+    does not exist would fail the transaction. With `each`, events are joined to lists for which the agent gives lists
+    of results: each request gets its own.
     """
 
-    def __init__(self, context: TaskContext, agent: str, codec: Codec[Any], *, each: bool = False) -> None:
+    def __init__(
+        self,
+        context: TaskContext,
+        agent: str,
+        codec: Codec[Any],
+        topics: Mapping[str, int | None],
+        *,
+        each: bool = False,
+    ) -> None:
         self._context = context
+        self._topics = topics
         self._agent = agent.encode()
         self._codec = codec
         self._each = each
@@ -110,11 +129,18 @@ class Answers:
         for place, message in enumerate(messages):
             headers = None if message is None else message.headers()
             named = dict(headers) if headers else {}
-            topic, partition = named.get(REPLY_TO), named.get(REPLY_PARTITION)
-            if topic is not None and named.get(REPLY_AGENT) == self._agent:
-                number = int(partition) if partition is not None and partition.isdigit() else None
-                found.append(_Request(topic.decode(errors="replace"), number, named.get(REPLY_ID), place))
+            if named.get(REPLY_AGENT) != self._agent:
+                continue
+            topic = (named.get(REPLY_TO) or b"").decode(errors="replace")
+            if topic in self._topics:
+                partition = _partition(named.get(REPLY_PARTITION), self._topics[topic])
+                found.append(_Request(topic, partition, named.get(REPLY_ID), place))
         return found
+
+
+def _partition(given: bytes | None, count: int | None) -> int | None:
+    """The partition that a request names, if the topic is known to have it; else the answer's key chooses one."""
+    return int(given) if given is not None and given.isdigit() and count is not None and int(given) < count else None
 
 
 def _may_have_headers(origins: Sequence[Message | None]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ottla.answers import replies_topic
 from ottla.deadletters import ErrorPolicy, StepPolicy
 from ottla.discovery import tables_used_by
 from ottla.errors import DuplicateName, TopologyError
@@ -56,6 +57,7 @@ class Graph:
         self._stores: dict[str, str] = {}
         self._errors: dict[str, StepPolicy] = {}
         self._has_leader = False
+        self._answers = False
         # Names with the number of their repetition, and the names that they repeat.
         self._numbered: dict[str, str] = {}
 
@@ -191,6 +193,18 @@ class Graph:
     def is_empty(self) -> bool:
         return not self._steps
 
+    def answer(self) -> None:
+        """One of the app's agents can be asked, so there is a topic for answers."""
+        self._answers = True
+
+    @property
+    def answer_topics(self) -> dict[str, int | None]:
+        """The topics that agents can answer to, with the partitions that are known: those that a worker has made sure
+        of."""
+        counts = {topic.name: topic.spec.partitions for topic in self._topics.values() if not topic.internal}
+        replies = replies_topic(self.app_id)
+        return {**counts, replies.name: replies.partitions}
+
     def lead(self) -> None:
         """One of the app's workers at a time is to be its leader."""
         self._has_leader = True
@@ -201,6 +215,8 @@ class Graph:
             raise TopologyError(f"app {self.app_id!r} has nothing to run: declare an agent or a stream")
         steps = [self._step(declared) for declared in self._steps.values()]
         internal = [topic.spec for topic in self._topics.values() if topic.internal]
+        if self._answers:
+            internal.append(replies_topic(self.app_id))
         if self._has_leader:
             # Last, so that no other sub-topology changes its number, by which its state is known.
             leader, topic = leader_step(self.app_id)

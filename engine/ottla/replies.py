@@ -12,15 +12,13 @@ import random
 import uuid
 from typing import NamedTuple
 
-from ottla.answers import REPLY_ID
+from ottla.answers import REPLY_ID, replies_topic
 from ottla.errors import OttlaError
-from ottla.transport.contract import Message, TopicPartition, TopicSpec, Transport
+from ottla.transport.contract import Message, TopicPartition, Transport
 
 log = logging.getLogger("ottla.replies")
 
 _MOST_REQUESTS = 100_000
-_PARTITIONS = 8
-_RETENTION_MS = 3_600_000
 _POLL_S = 0.25
 
 
@@ -37,7 +35,7 @@ class Replies:
 
     def __init__(self, transport: Transport, app_id: str) -> None:
         self._transport = transport
-        self._topic = TopicSpec(f"{app_id}-replies", _PARTITIONS, {"retention.ms": str(_RETENTION_MS)})
+        self._topic = replies_topic(app_id)
         self._where = TopicPartition(self._topic.name, 0)
         self._waiting: dict[bytes, asyncio.Future[Message]] = {}
         self._reading: asyncio.Task[None] | None = None

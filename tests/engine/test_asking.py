@@ -233,3 +233,30 @@ def test_an_answer_that_does_not_come_is_waited_for_within_a_bound(quick: ottla.
                 await price.ask(1, within=0.02)
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("topic", [b"nowhere", b"\xff", b""])
+def test_a_request_for_a_topic_that_is_not_the_apps_is_no_request(quick: ottla.App, topic: bytes) -> None:
+    price = prices(quick)
+
+    async def ask(broker: MemoryBroker) -> None:
+        forged: list[tuple[str, bytes | None]] = [("ottla.reply.agent", b"price"), ("ottla.reply.to", topic)]
+        async with Client(quick.config, MemoryTransport(broker, quick.id, "client", exactly_once=False)):
+            await price.cast(1, headers=[*forged, ("ottla.reply.partition", b"0")])
+            assert await price.ask(2) == Price("EUR", 20)
+        assert len(broker.messages("out")) == 4
+
+    run_worker_and(quick, ask)
+
+
+def test_a_partition_that_the_topic_does_not_have_is_not_answered_to(app: ottla.App) -> None:
+    prices(app)
+    with app.test() as driver:
+        headers: list[tuple[str, bytes | None]] = [
+            ("ottla.reply.agent", b"price"),
+            ("ottla.reply.to", b"shop-replies"),
+            ("ottla.reply.partition", b"99"),
+            ("ottla.reply.id", b"x"),
+        ]
+        driver.send("in", key="k", value=1, headers=headers)
+        assert len(driver.read("out")) == 2

@@ -8,6 +8,7 @@ import pytest
 
 import ottla
 from ottla import Stream, Topology
+from ottla.answers import replies_topic
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.topology import TaskId
 from ottla.transport.contract import TopicSpec
@@ -95,6 +96,7 @@ def test_a_plan_has_a_task_for_each_partition_and_the_internal_topics() -> None:
     assert [str(task) for task in plan.tasks[5:7]] == ["0_5", "1_0"]
     compacted = {"cleanup.policy": "compact"}
     assert plan.internal_topics == (
+        replies_topic("flights"),
         TopicSpec("flights-airlines-changelog", 6, compacted),
         TopicSpec("flights-cancelled-changelog", 6, compacted),
         TopicSpec("flights-hourly-changelog", 6, compacted),

@@ -363,6 +363,7 @@ def test_topics_are_created_with_the_declared_partitions(play: Play) -> None:
             "counting-stores": 1,
             "counting-dead-letter": 1,
             "counting-assignment": 1,
+            "counting-replies": 8,
         }
         assert cluster.broker.configs["counting-counts-changelog"] == {"cleanup.policy": "compact"}
 
