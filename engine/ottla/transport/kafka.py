@@ -34,7 +34,7 @@ from ottla.transport.contract import (
 )
 from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
 from ottla.transport.kafka_log import ClientLog
-from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
+from ottla.transport.kafka_messages import explained, kafka_error, sort_messages, transport_error
 from ottla.transport.kafka_reader import KafkaFollower, read_ranges
 from ottla.transport.kafka_settings import KafkaSettings, Settings
 
@@ -347,7 +347,7 @@ class KafkaTransport:
 
     def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None and not self._undelivered:
-            self._undelivered = f"a record for topic {message.topic()!r} was not delivered: {error.str()}"
+            self._undelivered = f"a record for topic {message.topic()!r} was not delivered: {explained(error)}"
 
     def _delivered_to_partition(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None:
@@ -469,7 +469,9 @@ class KafkaTransport:
             except KafkaException as failure:
                 error = kafka_error(failure)
                 if error.txn_requires_abort():
-                    raise TransactionAbortedError(self._undelivered or f"{doing} failed: {error.str()}") from failure
+                    raise TransactionAbortedError(
+                        self._undelivered or f"{doing} failed: {explained(error)}"
+                    ) from failure
                 if not error.retriable() or time.monotonic() >= deadline:
                     raise transport_error(error, doing) from failure
                 time.sleep(0.02)

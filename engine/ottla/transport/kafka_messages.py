@@ -63,6 +63,16 @@ def transport_error(error: KafkaError, doing: str) -> TransportError:
     return kind(f"{doing} failed: {error.str()}")
 
 
+def explained(error: KafkaError) -> str:
+    """An error's text, with what to do where that is known."""
+    if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
+        return error.str()
+    return (
+        f"{error.str()} (raise the topic's max.message.bytes; or set message.max.bytes and batch.size in "
+        "broker_options to what it takes, so that values which are larger become dead letters)"
+    )
+
+
 def kafka_error(exception: KafkaException) -> KafkaError:
     error = exception.args[0]
     return error if isinstance(error, KafkaError) else KafkaError(KafkaError._FAIL, str(error))

@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ottla.transport.errors import TransportError
+from ottla.transport.contract import OutputRecord, TopicSpec
+from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 
@@ -30,3 +32,23 @@ def test_a_broker_that_is_not_there_is_named_with_the_reason() -> None:
 def test_an_option_that_librdkafka_does_not_know_is_refused_by_name() -> None:
     with pytest.raises(TransportError, match=r'No such configuration property: "fetch\.wait"'):
         asyncio.run(start("127.0.0.1:1", options={"fetch.wait": 1}))
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+def test_a_value_that_is_larger_than_its_topic_takes_is_told_with_what_to_do(
+    ottla_broker: str, unique: Callable[[str], str], exactly_once: bool
+) -> None:
+    async def send() -> None:
+        topic = unique("small")
+        transport = KafkaTransport(KafkaSettings(ottla_broker, unique("app"), "w0", exactly_once))
+        try:
+            await transport.start()
+            await transport.create_topics([TopicSpec(topic, 1, {"max.message.bytes": "1000"})])
+            await transport.produce([OutputRecord(topic, b"k", bytes(2_000), 0)])
+            await transport.commit({})
+        finally:
+            await transport.stop()
+
+    expected = TransactionAbortedError if exactly_once else DeliveryError
+    with pytest.raises(expected, match=r"raise the topic's max\.message\.bytes; or set message\.max\.bytes"):
+        asyncio.run(send())
