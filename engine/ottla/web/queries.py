@@ -96,7 +96,8 @@ class Queries:
     def __init__(self, insight: Insight, key_codecs: dict[str, Any]) -> None:
         self._insight = insight
         self._key_codecs = key_codecs
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False)
+        # Plain HTTP only: certificates need not be loaded.
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, verify=False)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -101,7 +101,7 @@ def app() -> Callable[..., ottla.App]:
 @pytest.fixture
 def play() -> Callable[[Scenario], None]:
     async def bounded(scenario: Scenario) -> None:
-        async with asyncio.timeout(30), httpx.AsyncClient() as http:
+        async with asyncio.timeout(30), httpx.AsyncClient(verify=False) as http:
             await scenario(Site(http))
 
     return lambda scenario: asyncio.run(bounded(scenario))
