@@ -23,7 +23,6 @@ OTHER_DEFAULTS = {
     "listeners",
     "listener.security.protocol.map",
     "socket.listen.backlog.size",
-    "socket.send.buffer.bytes",
     "socket.receive.buffer.bytes",
     "group.initial.rebalance.delay.ms",
     "group.coordinator.rebalance.protocols",
