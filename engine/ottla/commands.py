@@ -108,11 +108,12 @@ def worker(
     if reload:
         from ottla.reloading import run_reloading
 
-        run_reloading([argument for argument in sys.argv[1:] if argument != "--reload"])
+        run_reloading()
         return
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request to another worker
     try:
         loaded = load_app(app)
         config = replace(

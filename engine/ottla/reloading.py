@@ -11,8 +11,8 @@ import typer
 _STOP_TIMEOUT_S = 30
 
 
-def run_reloading(arguments: list[str]) -> None:
-    """Runs `ottla` with these arguments, and again after each change of Python code below the working directory.
+def run_reloading() -> None:
+    """Runs this program without its `--reload`, and again after each change of Python code below the working directory.
 
     A change stops the worker as Ctrl-C does, with its last commit; Ctrl-C ends both.
     """
@@ -21,7 +21,7 @@ def run_reloading(arguments: list[str]) -> None:
     except ImportError:
         typer.echo("ottla worker: --reload needs the package watchfiles: pip install 'ottla[reload]'", err=True)
         raise typer.Exit(2) from None
-    command = shlex.join([sys.executable, "-m", "ottla", *arguments])
+    command = shlex.join([sys.executable, *(each for each in sys.orig_argv[1:] if each != "--reload")])
     run_process(
         Path.cwd(),
         target=command,
