@@ -268,7 +268,7 @@ class App(DeclaresJobs, DeclaresPages):
         """
         if source is not None:
             _same_types(name, source, key, value)
-            key_codec, value_codec = source.key_codec, source.value_codec
+            key_codec, value_codec = source.key_codec, source.value_codec.kept
         else:
             value_type = value if value is not None else default if isinstance(default, type) else Any
             changelog = changelog_topic(self.id, name)
@@ -364,7 +364,7 @@ class App(DeclaresJobs, DeclaresPages):
         if isinstance(source, Agent):
             return source.stream
         if isinstance(source, Topic):
-            return Stream(self._graph, self._graph.source(source), source.key_codec, source.value_codec)
+            return Stream(self._graph, self._graph.source(source), source.key_codec, source.value_codec.kept)
         raise TopologyError(f"app.stream() takes a topic or an agent, not {source!r}")
 
     @overload

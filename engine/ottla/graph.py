@@ -241,6 +241,8 @@ class Graph:
         topics = self._topics.values()
         written = [self._topics[step.sink] for step in steps if step.sink is not None]
         codecs = [codec for topic in written for codec in (topic.key_codec, topic.value_codec)]
+        kept = [table for table in self._tables.values() if table.source is None]
+        codecs += [codec for table in kept for codec in (table.key_codec, table.value_codec)]
         return Topology(
             self.app_id,
             parts,

@@ -380,7 +380,7 @@ class Stream(Generic[V]):
     def through(self, topic: Topic[Any, V]) -> Stream[V]:
         """Writes the events to a topic and reads them back from it, so that another task, chosen by key, goes on."""
         self.to(topic)
-        return Stream(self.graph, self.graph.source(topic), topic.key_codec, topic.value_codec)
+        return Stream(self.graph, self.graph.source(topic), topic.key_codec, topic.value_codec.kept)
 
     def __aiter__(self) -> AsyncIterator[V]:
         """In an agent: the values, one after another. An event is done when the next one is asked for."""

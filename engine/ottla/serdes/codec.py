@@ -34,6 +34,9 @@ class Codec(Serde[T]):
 
     `prepare`, if there is one, is called before a worker that writes such a topic takes its first event, in a thread.
     It raises `ConfigError` for what will never succeed, and `Unavailable`.
+
+    `state` is how state and internal topics keep values that were read with this codec, where that is another: one that
+    needs nothing from elsewhere, and can write whatever this one reads.
     """
 
     name: str
@@ -41,6 +44,12 @@ class Codec(Serde[T]):
     decode: Callable[[bytes], T]
     type: Any = Any
     prepare: Callable[[], None] | None = None
+    state: Codec[T] | None = None
+
+    @property
+    def kept(self) -> Codec[T]:
+        """The codec by which the app keeps such values for itself."""
+        return self if self.state is None else self.state
 
     def codec(self, topic: str, part: Part) -> Codec[T]:  # noqa: ARG002 - the same for all
         return self
@@ -53,6 +62,7 @@ class Codec(Serde[T]):
             lambda data: decode(outer_decode(data)),
             self.type,
             self.prepare,
+            self.state,
         )
 
 

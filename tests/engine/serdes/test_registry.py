@@ -252,3 +252,50 @@ def test_an_app_is_tested_with_a_registry_in_memory(app: ottla.App) -> None:
     reason = dict(letter.headers)["ottla.error.reason"]
     assert reason is not None
     assert b"the value is no avro[Order]@registry: the schema registry at mock:// does not know schema 99" in reason
+
+
+def app_with_a_table(registry: SchemaRegistry) -> ottla.App:
+    app = ottla.App("shop")
+    latest = app.Table("latest", key=str, value=registry.avro(Order))
+
+    @app.agent(app.topic("orders", value=Order))
+    async def keep(stream: ottla.Stream[Order]) -> None:
+        async for key, order in stream.items():
+            latest[key] = order
+
+    return app
+
+
+def test_the_schemas_of_tables_are_registered_before_the_first_event(registry_server: Any) -> None:
+    with app_with_a_table(registry_server.registry()).test():
+        assert list(registry_server.subjects) == ["shop-latest-changelog-value"]
+    registry_server.status = 409
+    with pytest.raises(ottla.ConfigError, match="refuses the schema: subject 'shop-latest-changelog-value'"):
+        app_with_a_table(registry_server.registry()).test()
+
+
+@every_kind
+def test_what_is_only_read_is_kept_without_the_registry(app: ottla.App, registry_server: Any, kind: str) -> None:
+    # Given a table and a stream of values whose schema the app may not register, and that go through its own topics
+    written, value = codec_of(registry_server.registry(), kind)
+    make, _ = KINDS[kind]
+    registry = registry_server.registry()
+    reading = registry.avro() if kind == "avro" else make(registry)
+    orders = app.topic("orders", key=str, value=reading)
+    latest = app.Table("latest", source=orders)
+    seen: list[Any] = []
+
+    def see(order: Any) -> None:
+        seen.append(order)
+
+    app.stream(orders).group_by(lambda _: "all", name="all", type=str).map(see)
+    with app.test() as driver:
+        driver.send_raw(orders, b"a", written.encode(value))
+        before = list(registry_server.subjects)
+        kept = driver.table(latest)["a"]
+        driver.crash_and_restart(lose_state=True)
+        assert driver.table(latest)["a"] == kept
+        assert driver.dead_letters() == []
+    plain = {"item": "tea", "count": 2} if kind == "avro" else value
+    assert seen[0] == kept == plain
+    assert list(registry_server.subjects) == before

@@ -10,7 +10,7 @@ from ottla.serdes.avro import Parsed, check_read, conversions, fastavro_module, 
 from ottla.serdes.avro_schema import Schema as AvroSchema
 from ottla.serdes.avro_schema import avro_schema
 from ottla.serdes.codec import Codec, Part, Serde
-from ottla.serdes.formats import type_name
+from ottla.serdes.formats import msgpack, type_name
 from ottla.serdes.registry.framing import SIZE, schema_id
 from ottla.serdes.registry.subjects import SubjectName
 from ottla.serdes.registry.writing import Header, Readers
@@ -85,7 +85,8 @@ class AvroSerde(Serde[Any]):
             return value
 
         prepare = None if parsed is None else header.prepare
-        return Codec(f"avro[{type_name(self._type)}]@registry", encode, decode, self._type, prepare)
+        name = f"avro[{type_name(self._type)}]@registry"
+        return Codec(name, encode, decode, self._type, prepare, msgpack(self._type))
 
 
 def _full_name(parsed: Parsed) -> str:

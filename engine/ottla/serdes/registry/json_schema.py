@@ -12,7 +12,7 @@ import orjson
 from ottla.errors import ConfigError
 from ottla.serdes.codec import Codec, Part, Serde
 from ottla.serdes.formats import json as json_of
-from ottla.serdes.formats import type_name
+from ottla.serdes.formats import msgpack, type_name
 from ottla.serdes.registry.framing import SIZE, schema_id
 from ottla.serdes.registry.subjects import SubjectName
 from ottla.serdes.registry.writing import Header, Readers
@@ -77,7 +77,8 @@ class JsonSerde(Serde[Any]):
             return decode_json(body)
 
         prepare = None if own is None else header.prepare
-        return Codec(f"json[{type_name(self._type)}]@registry", encode, decode, self._type, prepare)
+        name = f"json[{type_name(self._type)}]@registry"
+        return Codec(name, encode, decode, self._type, prepare, msgpack(self._type))
 
 
 def _schema_of(type_: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from ottla.serdes.codec import Codec, Part, Serde
-from ottla.serdes.protobuf import conversions, full_name
+from ottla.serdes.protobuf import conversions, full_name, protobuf
 from ottla.serdes.registry.framing import message_path, schema_id, skip_message_path
 from ottla.serdes.registry.subjects import SubjectName
 from ottla.serdes.registry.writing import Header, Readers
@@ -57,7 +57,8 @@ class ProtobufSerde(Serde[Any]):
             _, start = skip_message_path(data)
             return decode_message(data[start:])
 
-        return Codec(f"protobuf[{self._name}]@registry", encode, decode, self._message, header.prepare)
+        name = f"protobuf[{self._name}]@registry"
+        return Codec(name, encode, decode, self._message, header.prepare, protobuf(self._message))
 
     def _schema(self, file: FileDescriptor) -> Schema:
         """A file as a schema, after those it imports were found or registered, each under its own name."""
