@@ -14,6 +14,7 @@ import uvloop
 
 from ottla.config import AppConfig
 from ottla.embedded import serving
+from ottla.errors import OttlaError
 from ottla.identity import worker_place
 from ottla.jobs import Jobs
 from ottla.metrics import WorkerMetrics
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from ottla.web.server import Listener
 
 log = logging.getLogger("ottla.worker")
+
+_SAME_SIGNAL_S = 1.0
+"""Ctrl-C may come twice: from the terminal, and from the program that started this one."""
 
 
 def run_worker(
@@ -112,18 +116,26 @@ async def _run_until_signalled(worker: Worker) -> WorkerSummary:
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     assert running is not None
-    told = False
+    told_at: float | None = None
+    cut_short = False
 
     def tell() -> None:
-        nonlocal told
-        if told:
+        nonlocal told_at, cut_short
+        if told_at is None:
+            told_at = loop.time()
+            worker.stop()
+        elif loop.time() - told_at >= _SAME_SIGNAL_S:
+            cut_short = True
             running.cancel()
-        told = True
-        worker.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, tell)
-    return await worker.run()
+    try:
+        return await worker.run()
+    except asyncio.CancelledError:
+        if not cut_short:
+            raise
+        raise OttlaError("stopped at once by a second signal; what was not committed is processed again") from None
 
 
 def _open_stores(config: AppConfig, directory: Path) -> Stores:
