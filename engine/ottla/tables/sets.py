@@ -15,7 +15,7 @@ from ottla.errors import ConfigError
 from ottla.serdes import Codec
 from ottla.state.pairs import behind_prefix, first_of, pair_codec
 from ottla.state.store import Part
-from ottla.tables.table import Table, table_spec
+from ottla.tables.table import REQUIRED, Table, table_spec
 
 K = TypeVar("K")
 E = TypeVar("E")
@@ -69,10 +69,12 @@ class SetTable(Table[K, "TableSet[E]"], Generic[K, E]):
         live = self[key]
         return live if live else default
 
-    def pop(self, key: K, default: Any = None) -> Any:
-        """Removes the set of the key and returns it as a `set`, or `default`."""
+    def pop(self, key: K, default: Any = REQUIRED) -> Any:
+        """Removes the set of the key and returns it as a `set`, or `default`. Raises `KeyError` if there is neither."""
         found = self.lookup(self._part(), key)
         if found is None:
+            if default is REQUIRED:
+                raise KeyError(key)
             return default
         self[key] = None
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ottla.errors import ConfigError, NotInTask, TopologyError
 from ottla.processor import TaskContext, current
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
+
+REQUIRED: Final = object()
+"""In the place of the default of `pop`: the key must be there."""
 
 
 class Table(MutableMapping[K, V], Relation[K, V]):
@@ -125,10 +128,12 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         """The value of the key, or `default`; the table's own default is not used."""
         return self._part().get(key, default)
 
-    def pop(self, key: K, default: Any = None) -> Any:
-        """Removes the key and returns its value, or `default`."""
+    def pop(self, key: K, default: Any = REQUIRED) -> Any:
+        """Removes the key and returns its value, or `default`. Raises `KeyError` if there is neither."""
         value = self._part().get(key)
         if value is None:
+            if default is REQUIRED:
+                raise KeyError(key)
             return default
         self[key] = None
         return value

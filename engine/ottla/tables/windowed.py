@@ -21,7 +21,7 @@ from ottla.errors import NotInTask, TopologyError
 from ottla.hints import Selector, selected
 from ottla.processor import TaskContext
 from ottla.state.window_slots import Slot, WindowCache
-from ottla.tables.table import Table
+from ottla.tables.table import REQUIRED, Table
 from ottla.tables.window_views import WindowedItems, WindowedKeys, WindowedValues, WindowSet
 from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.windows.definitions import Window
@@ -93,9 +93,14 @@ class WindowedTable(Table[K, "WindowSet[V]"], Generic[K, V]):
         context = self._context()
         return self.part_in(context).get(Slot(key, self.newest(self._clock(context))), default)
 
-    def pop(self, key: K, default: Any = None) -> Any:
-        """Removes the key from all windows of the time at hand, and returns what `get` does."""
+    def pop(self, key: K, default: Any = REQUIRED) -> Any:
+        """Removes the key from all windows of the time at hand, and returns the value that `get` finds, or `default`.
+
+        Raises `KeyError` if there is neither.
+        """
         value = self.get(key, default)
+        if value is REQUIRED:
+            raise KeyError(key)
         self[key] = None
         return value
 

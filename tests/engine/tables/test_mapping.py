@@ -52,6 +52,20 @@ def test_setdefault_keeps_what_it_gives(answers: Answers) -> None:
     assert answers(lambda app: app.Table("lists", default=list), body, "x") == [[[], True]]
 
 
+@pytest.mark.parametrize(
+    "make", [stock, lambda app: app.SetTable("sets"), lambda app: app.Table("w", value=int).tumbling(10)]
+)
+def test_popping_what_is_not_there_raises_unless_there_is_a_default(
+    answers: Answers, make: Callable[[ottla.App], Any]
+) -> None:
+    def body(table: Any, _: str) -> Any:
+        with pytest.raises(KeyError):
+            table.pop("none")
+        return table.pop("none", None), table.pop("none", 7)
+
+    assert answers(make, body, ("x", 0)) == [(None, 7)]
+
+
 def test_clear_and_popitem_empty_a_table(answers: Answers) -> None:
     def body(table: Any, command: str) -> Any:
         if command == "fill":

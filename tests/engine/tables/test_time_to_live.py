@@ -183,7 +183,7 @@ def test_a_table_with_a_time_to_live_is_a_dict_of_what_is_young_enough(plan: lis
     async def work(stream: Stream[str]) -> None:
         async for event in stream.events():
             if event.value == "pop":
-                table.pop(event.key)
+                table.pop(event.key, None)
             else:
                 table[event.key] = event.timestamp
             if event.value == "fail":
