@@ -72,7 +72,9 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
             case "map_values":
                 made[name] = of.map_values(bracketed, type=str)
             case "versioned_table":
-                made[name] = app.Table(name, source=text_topic(app, step["topic"]), versioned=timedelta(days=1))
+                made[name] = app.Table(
+                    name, source=text_topic(app, step["topic"]), versioned=step.get("retention", 86_400_000) * MS
+                )
             case "stream_table_join":
                 made[name] = getattr(of, how)(other, pair, name=name, grace=step.get("grace", 0) * MS)
             case "table_join":
@@ -391,6 +393,17 @@ class TestStreamTableJoins:
             {"step": table, "name": "r", "topic": "right"},
             {"step": "stream", "name": "l", "topic": "left"},
             {"step": "stream_table_join", "name": "j", "of": "l", "with": "r", "how": how},
+            {"step": "to", "of": "j", "topic": "out"},
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(), retention=st.sampled_from([1, 4, 10]))
+    def test_joins_with_a_short_past(self, streams: Program, script: list[Record], retention: int) -> None:
+        steps = [
+            {"step": "versioned_table", "name": "r", "topic": "right", "retention": retention},
+            {"step": "stream", "name": "l", "topic": "left"},
+            {"step": "stream_table_join", "name": "j", "of": "l", "with": "r", "how": "left"},
             {"step": "to", "of": "j", "topic": "out"},
         ]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)

@@ -116,7 +116,8 @@ final class Streams {
                     name,
                     builder.table(
                             step.get("topic").asText(),
-                            Materialized.as(Stores.persistentVersionedKeyValueStore(name, RETENTION))));
+                            Materialized.as(Stores.persistentVersionedKeyValueStore(
+                                    name, step.has("retention") ? duration(step, "retention") : RETENTION))));
             case "global_table" -> globalTables.put(
                     name, builder.globalTable(step.get("topic").asText(), Materialized.as(name)));
             case "global_join" -> streams.put(name, joinGlobal(step, streams.get(of), globalTables.get(with(step))));
