@@ -23,8 +23,10 @@ _SCHEDULER_CLOCK = 2  # CPUCLOCK_SCHED: the time for which a process's threads h
 class ServerProcess:
     """A broker that `command` runs, listening on `port` of the loopback address.
 
-    A context manager that stops exactly the process it started.
+    A context manager that stops exactly the process it started. Who derives from it says where the data is.
     """
+
+    data_dir: Path
 
     def __init__(self, command: Sequence[str], port: int) -> None:
         self.address = f"127.0.0.1:{port}"

@@ -1,7 +1,7 @@
 """Apache Kafka as a contender: installed by name on first use, run as one KRaft node.
 
 What its `bin/kafka-server-start.sh` sets is set here too: a heap of 1 GB and the goals of the G1 collector. The
-broker's settings are its defaults, but for what one node needs.
+broker's settings are its defaults, but for what one node needs, and for deleted files, which go at once.
 """
 
 import shutil
@@ -65,6 +65,7 @@ class KafkaProcess(ServerProcess):
             if done.returncode:
                 raise RuntimeError(f"Apache Kafka's data directory was not formatted: {done.stderr or done.stdout}")
         super().__init__([*java, "kafka.Kafka", str(properties)], port)
+        self.data_dir = data_dir
 
 
 def _write_properties(data_dir: Path, port: int) -> Path:
@@ -80,6 +81,8 @@ def _write_properties(data_dir: Path, port: int) -> Path:
         "offsets.topic.replication.factor": "1",
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
+        # A deleted topic's files go by the broker's setting, whatever the topic's; see `load.delete_topic`.
+        "log.segment.delete.delay.ms": "100",
     }
     properties = data_dir.with_suffix(".properties")
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))

@@ -25,16 +25,13 @@ from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, Pr
 from ottla_wire.records import Compression, NewRecord, build_batch
 
 _LEADER_TIMEOUT_S = 300.0
+_REMOVAL_TIMEOUT_S = 60.0
 _WORDS = 400
 _LATEST = -1
 
 
 def create_topic(broker: ServerProcess, partitions: int = 1) -> str:
-    """A new topic whose partitions have leaders.
-
-    Its files go at once when it is deleted, and give their page cache to the next round: the first touch of a page
-    costs ten times a later one.
-    """
+    """A new topic whose partitions have leaders; its files go at once when it is deleted."""
     name = f"bench-{uuid4()}"
     at_once = CreatableTopicConfig(name="file.delete.delay.ms", value="0")
     with Connection(broker.address) as connection:
@@ -84,11 +81,20 @@ def _are_served(connection: Connection, names: list[str] | None) -> bool:
 
 
 def delete_topic(broker: ServerProcess, name: str) -> None:
+    """Delete a topic, and return when its files are gone and have given their page cache to whoever is next.
+
+    The first touch of a page costs ten times a later one, so all rounds are to find the same.
+    """
     with Connection(broker.address) as connection:
         request = DeleteTopicsRequest(topic_names=[name], timeout_ms=60_000)
         answer = connection.ask(request, DeleteTopicsResponse)
         for topic in answer.responses:
             check(topic.error_code, f"deleting {topic.name}")
+    deadline = time.monotonic() + _REMOVAL_TIMEOUT_S
+    while any(path.name.startswith(name) for path in broker.data_dir.iterdir()):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the files of a deleted topic were still there after {_REMOVAL_TIMEOUT_S:.0f} s")
+        time.sleep(0.02)
 
 
 def text(size: int, count: int) -> list[bytes]:

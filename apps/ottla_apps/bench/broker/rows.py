@@ -50,7 +50,7 @@ class Scale(NamedTuple):
     """How much of everything."""
 
     megabytes: int = 256
-    seconds: float = 3.0
+    seconds: float = 2.0
     latency_s: float = 10.0
     topics: int = 1_000
     idle_connections: int = 2_000
