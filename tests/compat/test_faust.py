@@ -108,10 +108,12 @@ def peers() -> Path:
 class Run:
     """One app under one flavour, with topics of its own."""
 
-    def __init__(self, broker: Broker, name: str, flavour: str, python: str, directory: Path) -> None:
+    def __init__(
+        self, broker: Broker, name: str, flavour: str, python: str, directory: Path, run: str | None = None
+    ) -> None:
         self._address = broker.address
         self._case = CASES[name]
-        self._run = f"{name}-{uuid4().hex[:8]}"
+        self._run = run or f"{name}-{uuid4().hex[:8]}"
         self._directory = directory / flavour
         self._directory.mkdir()
         self._log = self._directory / "log"
@@ -137,10 +139,13 @@ class Run:
         admin = AdminClient({"bootstrap.servers": self._address})
         for created in admin.create_topics([NewTopic(topic, 2, 1) for topic in topics]).values():
             created.result(TIMEOUT_S)
+        self.send(self._case.events)
+
+    def send(self, events: list[Sent]) -> None:
         producer = confluent_kafka.Producer(
             {"bootstrap.servers": self._address, "partitioner": "murmur2_random", "linger.ms": 0}
         )
-        for sent in self._case.events:
+        for sent in events:
             value = sent.value if isinstance(sent.value, bytes) else json.dumps(sent.value).encode()
             at_ms = NOON + int(sent.at_s * 1000)
             key = None if sent.key is None else sent.key.encode()
@@ -162,8 +167,9 @@ class Run:
             found.append((answer.status_code, answer.json() if is_json else answer.text))
         return found
 
-    def results(self) -> list[tuple[str | None, Any]]:
+    def results(self, expected: int | None = None) -> list[tuple[str | None, Any]]:
         """What is in `out`, as soon as there are as many as expected, in an order of its own."""
+        expected = self._case.results if expected is None else expected
         consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self._address, "group.id": self._run, "isolation.level": "read_committed"}
         )
@@ -171,7 +177,7 @@ class Run:
         found: list[tuple[str | None, Any]] = []
         deadline = time.monotonic() + TIMEOUT_S
         try:
-            while len(found) < self._case.results:
+            while len(found) < expected:
                 message = consumer.poll(0.5)
                 assert time.monotonic() < deadline, f"{found}\n{self._log.read_text()[-3000:]}"
                 if message is not None and message.error() is None:
@@ -198,6 +204,27 @@ def test_an_app_writes_the_same_under_both(broker: Broker, peers: Path, name: st
         for process in started:
             _end(process)
     assert results["ottla.faust"] == results["faust"]
+
+
+def test_the_facade_goes_on_where_faust_stopped(broker: Broker, peers: Path, tmp_path: Path) -> None:
+    """An app of the same id has the offsets that the Faust workers committed, and the tables of their changelogs."""
+    name = f"takeover-{uuid4().hex[:8]}"
+    before = Run(broker, "word_count", "faust", str(peers), tmp_path, name)
+    before.prepare()
+    process = before.start()
+    try:
+        before.results()
+    finally:
+        time.sleep(5)  # Faust commits its offsets every few seconds, and not when it stops.
+        _end(process)
+    after = Run(broker, "word_count", "ottla.faust", sys.executable, tmp_path, name)
+    after.send([Sent(None, "to be told")])
+    process = after.start()
+    try:
+        found = after.results(CASES["word_count"].results + 3)
+    finally:
+        _end(process)
+    assert {("to", 4), ("be", 3), ("told", 1)} <= set(found)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

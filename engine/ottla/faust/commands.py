@@ -16,6 +16,14 @@ from ottla.faust.app import App
 from ottla.jobs import call
 from ottla.loading import import_module
 
+_LEVELS = {
+    "crit": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+
 
 def run(app: App, arguments: list[str] | None = None) -> None:
     """Runs a command of the app, and exits."""
@@ -63,7 +71,7 @@ def _group(app: App) -> click.Group:
 
 def _worker(app: App) -> click.Command:
     @click.command("worker")
-    @click.option("-l", "--loglevel", default="warning", show_default=True)
+    @click.option("-l", "--loglevel", type=click.Choice(list(_LEVELS)), default="warn", show_default=True)
     @click.option("--with-web/--without-web", default=True, help="Serve pages over HTTP.")
     @click.option("-p", "--web-port", type=int, help="The port for pages, instead of the app's.")
     @click.option("-b", "--web-bind", help="The address for pages, instead of the app's.")
@@ -72,7 +80,7 @@ def _worker(app: App) -> click.Command:
         """Run a worker."""
         from ottla.launch import run_worker
 
-        logging.basicConfig(level=loglevel.upper(), stream=sys.stderr)
+        logging.basicConfig(level=_LEVELS[loglevel], stream=sys.stderr)
         try:
             ottla_app = app.ottla
             conf = replace(app.conf, web_port=web_port or app.conf.web_port, web_bind=web_bind or app.conf.web_bind)
