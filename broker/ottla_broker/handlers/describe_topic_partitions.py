@@ -24,9 +24,9 @@ async def describe_topic_partitions(
     topics = broker.image.topics
     names = sorted({topic.name for topic in request.topics} if request.topics else topics)
     start = request.cursor
-    if start is not None and start.partition_index < 0:
-        return DescribeTopicPartitionsResponse(topics=[_refusal(name, ErrorCode.INVALID_REQUEST) for name in names])
     if start is not None:
+        if start.partition_index < 0 or (request.topics and start.topic_name not in names):
+            return DescribeTopicPartitionsResponse(topics=[_refusal(name, ErrorCode.INVALID_REQUEST) for name in names])
         names = [name for name in names if name >= start.topic_name]
     room = max(1, min(request.response_partition_limit, broker.config.max_request_partition_size_limit))
     response = DescribeTopicPartitionsResponse(topics=[])

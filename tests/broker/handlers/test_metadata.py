@@ -215,10 +215,11 @@ def test_a_topic_that_cannot_exist_is_described_as_invalid(with_client: Any) -> 
     with_client(scenario)
 
 
-def test_a_page_does_not_begin_before_the_first_partition(with_client: Any) -> None:
+@pytest.mark.parametrize(("name", "index"), [("t", -1), ("a", 0), ("z", 0)])
+def test_a_page_begins_at_a_partition_that_is_asked_for(with_client: Any, name: str, index: int) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
-        cursor = Cursor(topic_name="t", partition_index=-1)
+        cursor = Cursor(topic_name=name, partition_index=index)
         request = DescribeTopicPartitionsRequest(topics=[TopicRequest(name="t")], cursor=cursor)
         response = await client.ask(request, 0)
         assert [topic.error_code for topic in response.topics] == [ErrorCode.INVALID_REQUEST]

@@ -72,7 +72,8 @@ def topics_that_are_described_in_pages(ask: Ask) -> None:
     ask(DescribeTopicPartitionsRequest(topics=asked, response_partition_limit=2))
     cursor = Cursor(topic_name=one.name, partition_index=1)
     ask(DescribeTopicPartitionsRequest(topics=asked, response_partition_limit=3, cursor=cursor))
-    ask(DescribeTopicPartitionsRequest(topics=asked, cursor=Cursor(topic_name=one.name, partition_index=-1)))
+    for name, index in ((one.name, -1), (one.name, 7), (ask.name("a"), 0), (ask.name("z"), 0)):
+        ask(DescribeTopicPartitionsRequest(topics=asked, cursor=Cursor(topic_name=name, partition_index=index)))
 
 
 # --- the cluster
