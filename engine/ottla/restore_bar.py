@@ -48,20 +48,26 @@ class RestoreBar:
             TextColumn("restoring state"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.speed:,.0f}/s"),
+            TextColumn("{task.fields[rate]:,.0f}/s"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
         )
+        self._done = 0
+        self._began = 0.0
 
     def started(self, total: int) -> None:
+        self._done, self._began = 0, time.monotonic()
         if total:
-            self._progress.add_task("restore", total=total)
+            self._progress.add_task("restore", total=total, rate=0.0)
             self._progress.start()
 
     def advanced(self, count: int) -> None:
+        self._done += count
+        # rich's own rate is None until it has seen two steps
+        rate = self._done / max(time.monotonic() - self._began, 1e-6)
         for task_id in self._progress.task_ids:
-            self._progress.advance(task_id, count)
+            self._progress.update(task_id, advance=count, rate=rate)
 
     def finished(self) -> None:
         self._progress.stop()
