@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from ottla.batch import Batch
 from ottla.deadletters import ErrorPolicy, describe_origin
-from ottla.errors import EncodeError
+from ottla.errors import EncodeError, RecordTooLarge
 from ottla.inputs import Input, Run, next_run
 from ottla.operators import Source
 from ottla.processor import MAX_RECORD_BYTES, Processor, TaskContext, TaskCounts, current
@@ -165,7 +165,7 @@ class Task:
         """The changelog records of all state written since the last commit, addressed to this task's partition.
 
         Must be followed by `committed`, or by `close` when the transaction was aborted. Raises `EncodeError` when state
-        cannot be written.
+        cannot be written, `RecordTooLarge` when the broker would not take it.
         """
         records = []
         for store in self._context.stores.values():
@@ -174,8 +174,18 @@ class Task:
             except (TypeError, ValueError, OverflowError) as error:
                 raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
             topic = store.spec.changelog
+            for key, value in changes:
+                if value is not None and len(key) + len(value) > self._context.max_record_bytes:
+                    raise self._too_large(store, key, value)
             records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
         return records
+
+    def _too_large(self, store: StoreCache, key: bytes, value: bytes) -> RecordTooLarge:
+        return RecordTooLarge(
+            f"{store.spec.name!r} holds a value that cannot be stored: under {store.spec.decode_key(key)!r} it has "
+            f"{len(value)} bytes, and {self._context.max_record_bytes} with the key is message.max.bytes: raise it in "
+            f"broker_options, and max.message.bytes of the topic {store.spec.changelog!r}, or keep less under one key"
+        )
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned."""

@@ -254,3 +254,24 @@ def test_a_value_that_cannot_be_stored_is_named_at_the_commit() -> None:
         driver.send("commands", key="k", value="a")
         with pytest.raises(ottla.EncodeError, match=r"'stock' holds a value that cannot be stored: .*object"):
             driver.run()
+
+
+def test_a_value_that_is_larger_than_a_record_may_be_is_named_at_the_commit(make_app: Callable[..., ottla.App]) -> None:
+    app = make_app(broker_options={"message.max.bytes": 100})
+    texts = app.Table("texts", key=str, value=str)
+
+    @app.agent(app.topic("sizes", key=str, value=int))
+    async def keep(stream: ottla.Stream[int]) -> None:
+        async for key, size in stream.items():
+            texts[key] = "x" * size
+
+    with app.test() as driver:
+        driver.send("sizes", key="a", value=80)
+        driver.run()
+        driver.send("sizes", key="b", value=150)
+        with pytest.raises(
+            ottla.RecordTooLarge,
+            match=r"'texts' holds a value .* under 'b' it has \d+ bytes.* max.message.bytes of the topic "
+            r"'shop-texts-changelog', or keep less",
+        ):
+            driver.run()
