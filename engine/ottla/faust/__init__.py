@@ -4,7 +4,12 @@ What differs is listed in `docs/from-faust.md`. What a Faust app can declare and
 with the reason and what to do instead.
 """
 
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
 from ottla.channels import Channel
+from ottla.errors import ConfigError
 from ottla.faust import codecs, fields, web
 from ottla.faust.agents import Agent
 from ottla.faust.app import App
@@ -13,6 +18,7 @@ from ottla.faust.events import TP, Event, Message
 from ottla.faust.fields import FieldDescriptor, ValidationError
 from ottla.faust.records import ModelOptions, Record
 from ottla.faust.schema import Schema
+from ottla.faust.settings import Settings
 from ottla.faust.streams import Stream
 from ottla.faust.topics import Topic
 from ottla.faust.windows import HoppingWindow, TumblingWindow
@@ -22,6 +28,39 @@ ChannelT = Channel
 EventT = Event
 StreamT = Stream
 TopicT = Topic
+
+_BROKER_OPTIONS = "give App(broker_options=) with librdkafka's names, such as sasl.username and ssl.ca.location"
+_SERVICES = "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown"
+_GLOBAL = "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)"
+_METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
+_REFUSED: Mapping[str, str] = {
+    "GSSAPICredentials": _BROKER_OPTIONS,
+    "GlobalTable": _GLOBAL,
+    "Monitor": _METRICS,
+    "OAuthCredentials": _BROKER_OPTIONS,
+    "SASLCredentials": _BROKER_OPTIONS,
+    "SSLCredentials": _BROKER_OPTIONS,
+    "Sensor": _METRICS,
+    "Service": _SERVICES,
+    "ServiceT": _SERVICES,
+    "SetGlobalTable": _GLOBAL,
+    "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
+    "Window": "there are TumblingWindow and HoppingWindow",
+    "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
+    "current_event": "ask the app, app.current_event(), or the stream, stream.current_event",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _REFUSED:
+        raise ConfigError(f"faust.{name} is not part of Ottla's Faust facade: {_REFUSED[name]}")
+    raise AttributeError(f"module 'ottla.faust' has no attribute {name!r}")
+
+
+def uuid() -> str:
+    """A random id."""
+    return str(uuid4())
+
 
 __all__ = [
     "TP",
@@ -39,6 +78,7 @@ __all__ = [
     "Record",
     "Schema",
     "SetTable",
+    "Settings",
     "Stream",
     "StreamT",
     "Table",
@@ -48,5 +88,6 @@ __all__ = [
     "ValidationError",
     "codecs",
     "fields",
+    "uuid",
     "web",
 ]

@@ -218,6 +218,22 @@ def test_what_is_not_there_is_refused_by_name(app: faust.App, name: str) -> None
         getattr(app, name)
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("SASLCredentials", "broker_options=.* sasl.username"),
+        ("Service", "@app.task"),
+        ("Monitor", "/metrics"),
+        ("SlidingWindow", "window"),
+        ("current_event", r"app\.current_event\(\)"),
+    ],
+)
+def test_a_name_of_faust_s_that_is_not_there_is_refused_with_what_to_do(name: str, instead: str) -> None:
+    with pytest.raises(ConfigError, match=f"faust.{name} is not part of Ottla's Faust facade: .*{instead}"):
+        getattr(faust, name)
+    assert not hasattr(faust, "Nonsense")
+
+
 def test_what_a_stream_cannot_do_is_refused(app: faust.App) -> None:
     @app.agent(app.topic("in"))
     async def joins(stream: Any) -> None:
@@ -226,6 +242,10 @@ def test_what_a_stream_cannot_do_is_refused(app: faust.App) -> None:
 
     with pytest.raises(TopologyError, match=r"stream.join\(\) has no meaning under Ottla"):
         app.finalize()
+
+
+def test_ids_are_texts_that_differ() -> None:
+    assert len({faust.uuid(), faust.uuid()}) == 2
 
 
 def test_signals_are_sent(app: faust.App) -> None:
