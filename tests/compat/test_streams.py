@@ -18,7 +18,7 @@ import ottla
 from .programs import FAMILIES, Family, Program
 
 MS = timedelta(milliseconds=1)
-EXAMPLES = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 Step = dict[str, Any]
 Run = Callable[..., None]

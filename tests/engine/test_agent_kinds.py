@@ -192,7 +192,7 @@ class TestConcurrency:
             assert results(driver) == list(range(9))
 
     @given(st.lists(st.integers(0, 30), max_size=25), st.integers(1, 4))
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     def test_events_of_one_key_stay_in_order_and_their_state_is_right(self, given: list[int], concurrency: int) -> None:
         app = ottla.App("shop")
         sums = app.Table("sums", key=str, default=int)

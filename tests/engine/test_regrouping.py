@@ -140,7 +140,7 @@ class TestGroupBy:
         app.stream(rows).group_by("city", type=str, name="typed").join(cities, lambda row, city: (row, city))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     polls=st.lists(
         st.tuples(

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ottla
@@ -55,7 +55,6 @@ def test_a_null_value_passes_as_none_and_a_none_is_written_as_null(app: ottla.Ap
     assert run(pipeline(app, lambda stream: stream.map(lambda n: None if n else "none")), None, 1) == ["none", None]
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=20))
 def test_events_that_raise_are_rejected_and_no_function_is_called_twice(numbers: list[int]) -> None:
     calls: list[int] = []

@@ -234,7 +234,7 @@ def test_a_list_of_no_events_is_refused(app: ottla.App) -> None:
         app.stream(app.topic("in", value=int)).take(1, -1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     polls=st.lists(
         st.tuples(st.integers(0, 7), st.integers(0, 20), st.sampled_from(["commit", "crash", "lose"])), max_size=8

@@ -168,7 +168,7 @@ def test_a_segment_cut_anywhere_shows_its_whole_batches(tmp_path: Path, records:
             assert told is None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_damage_is_worse_than_told(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     contents = bytearray(b"".join(batches()))

@@ -181,5 +181,5 @@ def test_a_consumer_group_always_converges(groups):
         make_driver = staticmethod(groups)
 
     case = Machine.TestCase
-    case.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    case.settings = settings(max_examples=60, stateful_step_count=40)
     case().runTest()

@@ -201,5 +201,5 @@ class GroupMachine(RuleBasedStateMachine):
 def test_a_group_converges_whatever_its_members_do(groups):
     GroupMachine.make_driver = staticmethod(groups)
     machine = GroupMachine.TestCase
-    machine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+    machine.settings = settings(max_examples=60, stateful_step_count=40)
     machine("runTest").runTest()

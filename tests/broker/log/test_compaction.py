@@ -360,7 +360,7 @@ def test_a_power_cut_at_any_step_keeps_the_last_value_of_every_key(bench, put, r
     assert not any(name.endswith((".swap", ".cleaned")) for name in bench.disk.list(bench.directory))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=60),
     st.lists(st.integers(0, 59), max_size=6),

@@ -150,7 +150,5 @@ def test_the_log_behaves_like_a_list_of_batches(new_bench) -> None:
     machine = type("Machine", (LogMachine,), {"make_bench": staticmethod(new_bench)})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=150, stateful_step_count=40, suppress_health_check=list(HealthCheck)),
     )

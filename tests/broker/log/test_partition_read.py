@@ -75,7 +75,7 @@ def test_21_between_high_watermark_and_log_end_there_is_nothing_and_no_error(ben
     assert batches(log, 2, 100) == [(2, 3)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=60), st.integers(1, 3000), st.data())
 def test_reads_agree_with_the_list_of_batches(new_bench, sizes: list[int], max_bytes: int, data: st.DataObject) -> None:
     bench = new_bench()

@@ -90,7 +90,7 @@ SCRIPT = st.lists(
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(script=SCRIPT)
 def test_a_batch_is_as_its_events(topology: Callable[[Inputs], Any], script: list[tuple[int, str, str | None]]) -> None:
     def run(*, at_once: bool) -> list[tuple[Any, Any, int]]:

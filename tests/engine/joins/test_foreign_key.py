@@ -211,7 +211,7 @@ EVENT = st.one_of(
 POLLS = st.lists(st.tuples(st.lists(EVENT, max_size=5), st.sampled_from(["commit", "crash", "lose"])), max_size=5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(polls=POLLS, left=st.booleans())
 def test_the_result_is_the_join_of_both_tables_whatever_crashes(polls: Any, left: bool) -> None:
     with shop(left=left, orders=2, customers=3).test() as driver:

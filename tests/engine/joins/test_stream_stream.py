@@ -360,7 +360,7 @@ def defined(kind: Kind, before: int, after: int, events: list[Sent]) -> list[tup
     return sorted(results, key=str)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     polls=POLLS, kind=st.sampled_from(["inner", "left", "outer"]), before=st.integers(-5, 20), after=st.integers(5, 20)
 )
@@ -383,7 +383,7 @@ def test_in_any_order_all_pairs_within_the_window_meet_once_whatever_crashes(
     ]
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(polls=POLLS, kind=st.sampled_from(["left", "outer"]), window=st.integers(0, 15))
 def test_in_order_an_event_is_emitted_unmatched_if_nothing_was_within_its_window(
     polls: Polls, kind: Kind, window: int
@@ -397,7 +397,7 @@ def test_in_order_an_event_is_emitted_unmatched_if_nothing_was_within_its_window
         assert sorted(results(driver), key=str) == defined(kind, window, window, events)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(
     polls=POLLS,
     kind=KINDS,

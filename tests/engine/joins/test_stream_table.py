@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ottla
@@ -128,7 +128,6 @@ RECORDS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(records=RECORDS, left=st.booleans(), looks=st.sets(st.integers(0, 30)))
 def test_a_join_follows_the_rules_whatever_the_batches(
     records: list[tuple[str, str | None, str | None]], left: bool, looks: set[int]

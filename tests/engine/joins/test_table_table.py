@@ -339,7 +339,7 @@ EVENT = st.tuples(
 POLLS = st.lists(st.tuples(st.lists(EVENT, max_size=5), st.sampled_from(["commit", "crash", "lose"])), max_size=5)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(polls=POLLS, kind=st.sampled_from(["inner", "left", "outer"]))
 def test_the_result_is_the_join_of_both_tables_whatever_crashes(polls: Any, kind: str) -> None:
     app = ottla.App("shop")

@@ -194,7 +194,7 @@ def test_a_stream_can_be_joined_with_its_own_past() -> None:
 events = st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 50)), max_size=15)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(events, events, st.one_of(st.none(), st.integers(0, 20)), st.booleans(), st.booleans(), st.integers(0, 40))
 def test_as_of_joins_match_a_search_whatever_the_order_within_the_grace(
     left: list[tuple[str, int]],

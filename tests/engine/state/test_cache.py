@@ -148,7 +148,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(operations)
 def test_a_cache_behaves_as_a_dict_with_transactions(steps: list[tuple[str, str, int]]) -> None:
     cache = StoreCache(SPEC, MemoryStore(), capacity=4)

@@ -108,7 +108,7 @@ def test_a_closed_store_opens_again_with_what_it_held(stores: Stores) -> None:
 changes = st.lists(st.tuples(st.binary(max_size=3), st.none() | st.binary(max_size=3)), max_size=12)
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(changes, max_size=4),
     start=st.none() | st.binary(max_size=2),

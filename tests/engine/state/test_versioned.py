@@ -131,7 +131,7 @@ operations = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations, st.sampled_from([1, 3, 2_000]))
 def test_a_versioned_store_is_a_list_of_versions(
     monkeypatch: pytest.MonkeyPatch, steps: list[tuple[str, str, int, Any]], looked_at: int

@@ -135,7 +135,7 @@ def test_what_cannot_be_taken_back_is_refused_for_rows(app: ottla.App) -> None:
         orders.group_by(lambda order: order.shop)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(

@@ -128,7 +128,7 @@ def test_a_prefix_of_keys_that_have_none_is_refused(answers: Answers, key: Any, 
 words = st.text("ab\x00\xff", max_size=4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(words, st.one_of(st.none(), st.integers(0, 9))), max_size=20),
     st.integers(0, 20),

@@ -119,7 +119,7 @@ def raw(name: str) -> ottla.Topic[bytes, bytes]:
     return ottla.App("outside").topic(name, key=bytes, value=bytes)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.lists(
         st.tuples(

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import ottla
@@ -205,7 +205,6 @@ def test_changes_that_were_not_committed_are_gone_after_a_crash(lose_state: bool
         assert dict(driver.table(counts)) == {"b": 3}
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from("abcd"), st.sampled_from(["add", "delete", "fail", "look", "crash", "lose"])),

@@ -171,7 +171,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(steps)
 def test_a_table_with_a_time_to_live_is_a_dict_of_what_is_young_enough(plan: list[tuple[str, str, int]]) -> None:
     app = ottla.App("shop")

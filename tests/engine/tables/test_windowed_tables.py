@@ -248,7 +248,7 @@ def test_what_cannot_be_meant_is_refused(app: ottla.App, answers: Answers) -> No
     assert answers(tumbling, body, ("x", 0)) == [None]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60)), max_size=20),
     st.sampled_from([(10, 10), (10, 5), (9, 4)]),

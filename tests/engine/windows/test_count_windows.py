@@ -76,7 +76,7 @@ def test_an_event_that_raises_does_not_count(app: ottla.App) -> None:
         assert len(driver.dead_letters()) == 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     polls=st.lists(
         st.tuples(

@@ -189,7 +189,7 @@ EVENT = st.tuples(st.sampled_from("abc"), st.integers(-5, 5), st.integers(0, 60)
 POLLS = st.lists(st.tuples(st.lists(EVENT, max_size=6), st.sampled_from(["commit", "crash", "lose"])), max_size=8)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(polls=POLLS, size=st.integers(1, 20), hops=st.integers(1, 4), grace=st.integers(0, 30))
 def test_in_any_order_each_window_is_emitted_once_with_what_a_plain_computation_gives(
     polls: list[tuple[list[tuple[str, int, int]], str]], size: int, hops: int, grace: int
@@ -208,7 +208,6 @@ def test_in_any_order_each_window_is_emitted_once_with_what_a_plain_computation_
     assert {(key, start): tuple(figures) for key, start, _, *figures in emitted} == expected
 
 
-@settings(deadline=None)
 @given(events=st.lists(EVENT, max_size=40), size=st.integers(1, 20), grace=st.integers(0, 30))
 def test_the_last_update_of_a_window_is_what_closing_would_give(
     events: list[tuple[str, int, int]], size: int, grace: int

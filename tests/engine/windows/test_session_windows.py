@@ -196,7 +196,7 @@ def defined(gap: int, events: list[tuple[str, str, int]]) -> dict[tuple[str, int
     return sessions
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(polls=POLLS, gap=st.integers(1, 20))
 def test_in_any_order_the_sessions_are_those_of_the_definition(
     polls: list[tuple[list[tuple[str, str, int]], str]], gap: int
@@ -215,7 +215,7 @@ def test_in_any_order_the_sessions_are_those_of_the_definition(
     assert found == defined(gap, [event for events, _ in polls for event in events])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(polls=POLLS, gap=st.integers(1, 20), grace=st.integers(0, 20))
 def test_what_updates_leave_is_what_closing_gives_whatever_crashes(
     polls: list[tuple[list[tuple[str, str, int]], str]], gap: int, grace: int

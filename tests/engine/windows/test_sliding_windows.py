@@ -138,7 +138,7 @@ def defined(difference: int, events: list[tuple[str, str, int]]) -> dict[tuple[s
     return windows
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     polls=st.lists(st.tuples(st.lists(EVENT, max_size=6), st.sampled_from(["commit", "crash", "lose"])), max_size=6),
     difference=st.integers(1, 20),
@@ -160,7 +160,7 @@ def test_in_any_order_the_windows_are_those_of_the_definition(
     assert found == {slot: ("".join(sorted(text)), newest) for slot, (text, newest) in expected.items()}
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(events=st.lists(EVENT, max_size=40), difference=st.integers(1, 20), grace=st.integers(0, 20))
 def test_the_last_update_of_a_window_is_what_closing_gives(
     events: list[tuple[str, str, int]], difference: int, grace: int
