@@ -6,6 +6,7 @@ groups with their epoch (KIP-848), and GROUP_ID_NOT_FOUND for a group that does 
 
 from ottla_broker.broker import Broker
 from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.offset_answers import joined
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.offset_commit import (
     OffsetCommitRequest,
@@ -15,10 +16,12 @@ from ottla_wire.messages.offset_commit import (
     OffsetCommitResponseTopic,
 )
 
+_FIRST_WITH_TOPIC_IDS = 10
+
 
 @handles(OffsetCommitRequest, "2-10")
 async def offset_commit(broker: Broker, context: RequestContext, request: OffsetCommitRequest) -> OffsetCommitResponse:
-    asked = request.topics
+    asked, by_id = request.topics, context.version >= _FIRST_WITH_TOPIC_IDS
     refused: list[OffsetCommitResponseTopic] = []
     request.topics = []
     for topic in asked:
@@ -31,7 +34,7 @@ async def offset_commit(broker: Broker, context: RequestContext, request: Offset
         response = await broker.groups.commit(request, context.version)
     except KafkaError as error:
         response = OffsetCommitResponse(topics=[_refuse(topic, error.code) for topic in request.topics])
-    response.topics += refused
+    response.topics = joined(response.topics, refused, lambda topic: topic.topic_id if by_id else topic.name)
     return response
 
 
@@ -39,7 +42,7 @@ def _split(
     broker: Broker, context: RequestContext, topic: OffsetCommitRequestTopic
 ) -> tuple[OffsetCommitRequestTopic, OffsetCommitResponseTopic]:
     """The partitions that exist, under the topic's name, and the answer for those that do not."""
-    if context.version >= 10:
+    if context.version >= _FIRST_WITH_TOPIC_IDS:
         state = broker.image.topics_by_id.get(topic.topic_id)
         missing = ErrorCode.UNKNOWN_TOPIC_ID
     else:

@@ -2,6 +2,7 @@
 
 from ottla_broker.broker import Broker
 from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.offset_answers import joined
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.offset_delete import (
     OffsetDeleteRequest,
@@ -34,7 +35,7 @@ async def offset_delete(broker: Broker, _context: RequestContext, request: Offse
         response = await broker.groups.delete_offsets(request)
     except KafkaError as error:
         return OffsetDeleteResponse(error_code=error.code, topics=[])
-    response.topics += refused
+    response.topics = joined(response.topics, refused)
     return response
 
 

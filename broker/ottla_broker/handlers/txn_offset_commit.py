@@ -10,6 +10,7 @@ from ottla_broker.cluster.topics import CONSUMER_OFFSETS
 from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.transaction import TRANSACTIONS_V2
 from ottla_broker.dispatch import RequestContext, handles
+from ottla_broker.offset_answers import joined
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.messages.txn_offset_commit import (
     TxnOffsetCommitRequest,
@@ -46,7 +47,7 @@ async def txn_offset_commit(
     except KafkaError as error:
         code = _code(error.code, context.version)
         response = TxnOffsetCommitResponse(topics=[_refuse(topic.name, topic.partitions, code) for topic in known])
-    response.topics += refused
+    response.topics = joined(response.topics, refused)
     return response
 
 

@@ -69,6 +69,8 @@ def several_offsets_of_one_partition(ask: Ask) -> None:
     ask(committed(ask, group, topic, version=9), version=9)
     request.topics *= 2
     ask(request)
+    request.topics[0].partitions[0].partition_index = 7
+    ask(request)
 
 
 @question(OffsetCommitRequest)
@@ -171,6 +173,7 @@ def offsets_that_are_deleted(ask: Ask) -> None:
         ask(OffsetDeleteRequest(group_id=of, topics=[OffsetDeleteRequestTopic(name=name, partitions=partitions)]))
 
     delete(group, topic.name, 0, 1)
+    delete(group, topic.name, 0, 7, -1)
     delete(group, topic.name, 7)
     delete(group, "no.such.topic", 0)
     delete(ask.name("nowhere"), topic.name, 0)

@@ -42,6 +42,7 @@ def initialise(identity: str | None, **fields: Any) -> InitProducerIdRequest:
 def producer(ask: Ask, identity: str, version: int = 4) -> Any:
     """A producer id for a transactional id, as before KIP-890 unless the version is higher."""
     ask.coordinator(identity, 1)
+    ask.producer_ids()
     answer = ask.quietly(initialise(identity), version)
     assert answer.error_code == 0, answer
     return answer
