@@ -33,7 +33,7 @@ def run_command(
 ) -> None:
     """Run the connectors of a spec file."""
     import ottla
-    from ottla.embedded import serving
+    from ottla.worker.embedded import serving
     from ottla_connectors.errors import BrokerUnavailable, ConfigError
     from ottla_connectors.runtime.broker import check_reachable
     from ottla_connectors.runtime.service import Service

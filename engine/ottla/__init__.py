@@ -11,7 +11,8 @@
 What is exported here is the public API; everything else may change.
 """
 
-from ottla.agent import Agent, current_event
+from ottla.agents.agent import Agent, current_event
+from ottla.agents.channels import Channel, ChannelAgent
 from ottla.aggregations import (
     Aggregation,
     collect,
@@ -26,7 +27,6 @@ from ottla.aggregations import (
     top,
 )
 from ottla.app import App
-from ottla.channels import Channel, ChannelAgent
 from ottla.deadletters import Decision, Failure
 from ottla.errors import (
     AgentFailed,
@@ -53,7 +53,7 @@ from ottla.state.versioned import Version
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, TableSet, VersionedTable
 from ottla.topic import Topic
-from ottla.topology import Topology
+from ottla.topology.topology import Topology
 from ottla.windows import (
     CountWindow,
     SessionWindow,

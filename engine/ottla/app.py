@@ -7,26 +7,26 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from ottla.agent import Agent, AgentDecorator
-from ottla.channels import Channel, ChannelAgent, ChannelAgentDecorator
+from ottla.agents.agent import Agent, AgentDecorator
+from ottla.agents.channels import Channel, ChannelAgent, ChannelAgentDecorator
 from ottla.config import AppConfig, ProcessingGuarantee, StoreKind
 from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, DuplicateName, TopologyError
-from ottla.graph import Graph
 from ottla.jobs import DeclaresJobs
-from ottla.punctuators import PunctuationTime, add_punctuator
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
+from ottla.task.punctuators import PunctuationTime, add_punctuator
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic
-from ottla.topology import Topology
+from ottla.topology.graph import Graph
+from ottla.topology.topology import Topology
 from ottla.transport.kafka_settings import BrokerOptions
 from ottla.web.pages import DeclaresPages
 
 if TYPE_CHECKING:
-    from ottla.client import Client
+    from ottla.agents.client import Client
     from ottla.testing import Driver
 
 K = TypeVar("K")
@@ -419,7 +419,7 @@ class App(DeclaresJobs, DeclaresPages):
         The agent's name is the function's, or `name`. Tables it uses are found in its code; `uses` names those that
         cannot be seen there.
 
-        An agent over a channel runs in the worker, outside the tasks: see `channels.py`.
+        An agent over a channel runs in the worker, outside the tasks: see `agents/channels.py`.
         """
         if isinstance(source, Channel):
             if uses or batch or retries or retry_backoff or on_error:
@@ -527,7 +527,7 @@ class App(DeclaresJobs, DeclaresPages):
 
     def client(self) -> Client:
         """For programs that are no worker: `async with app.client():` makes `send` and `ask` work in its block."""
-        from ottla.client import Client
+        from ottla.agents.client import Client
 
         return Client(self.config)
 

@@ -100,10 +100,10 @@ def worker(
     from dataclasses import replace
 
     from ottla.errors import ConfigError, OttlaError, TopologyError
-    from ottla.launch import run_worker
     from ottla.loading import load_app
-    from ottla.metrics import WorkerMetrics
-    from ottla.restore_bar import restore_progress
+    from ottla.worker.launch import run_worker
+    from ottla.worker.metrics import WorkerMetrics
+    from ottla.worker.restore_bar import restore_progress
 
     if reload:
         from ottla.reloading import run_reloading

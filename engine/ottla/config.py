@@ -10,7 +10,7 @@ from typing import Literal
 
 from ottla.deadletters import ErrorPolicy
 from ottla.errors import ConfigError
-from ottla.processor import MAX_RECORD_BYTES
+from ottla.task.processor import MAX_RECORD_BYTES
 from ottla.transport.kafka_settings import BrokerOptions, checked_options
 
 ProcessingGuarantee = Literal["exactly_once", "at_least_once"]

@@ -6,7 +6,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from ottla.batch import Batch
+from ottla.task.batch import Batch
 from ottla.transport.contract import Headers
 
 V = TypeVar("V")

@@ -1,7 +1,7 @@
 """What an app runs besides its streams: timers, cron jobs, background tasks, and what its start and end call for.
 
-These are the declarations, and when each is due. A worker runs them (`services.py`), `app.test()` does by its own
-clock.
+These are the declarations, and when each is due. A worker runs them (`worker/services.py`), `app.test()` does by its
+own clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.time import Duration, duration_ms
 
 if TYPE_CHECKING:
-    from ottla.channels import ChannelAgent
+    from ottla.agents.channels import ChannelAgent
 
 JobFunction = Callable[..., Awaitable[Any] | Any]
 """A function, async or not, of nothing or of the app."""

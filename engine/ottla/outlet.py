@@ -15,7 +15,7 @@ from ottla.errors import NotInTask
 from ottla.transport.contract import OutputRecord
 
 if TYPE_CHECKING:
-    from ottla.replies import Replies
+    from ottla.agents.replies import Replies
 
 
 class Outlet(Protocol):

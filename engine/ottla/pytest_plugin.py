@@ -37,7 +37,7 @@ def ottla_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     It is an app's `broker=`, and without `kafka://` a client's `bootstrap.servers`. Tests share it: names of topics and
     apps must be their own.
     """
-    from ottla.embedded import serving
+    from ottla.worker.embedded import serving
 
     with serving(f"embedded://{tmp_path_factory.mktemp('ottla-broker')}") as address:
         yield f"kafka://{address}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 from ottla.cluster.records import control_topic
 from ottla.config import AppConfig
 from ottla.errors import ConfigError, OttlaError
-from ottla.topology import Topology, stores_topic
+from ottla.topology.topology import Topology, stores_topic
 from ottla.transport import kafka_admin
 from ottla.transport.contract import TopicPartition
 
@@ -87,7 +87,7 @@ def delete_state(directories: list[Path]) -> None:
 
 
 def _places(parent: Path) -> list[Path]:
-    """The workers' places on this machine (`identity.py`)."""
+    """The workers' places on this machine (`worker/identity.py`)."""
     return sorted(path.parent for path in parent.glob("*/worker-id"))
 
 

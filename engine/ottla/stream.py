@@ -1,7 +1,7 @@
 """Streams as users write them: `app.stream(topic).filter(...).window(...).aggregate(...).join(...).to(topic)`.
 
 A `Stream` is a place in the graph. Each operator adds a step and returns the stream behind it; nothing runs yet.
-The stream that an agent is given is the same type, bound to a running task: it is iterated (`agent.py`).
+The stream that an agent is given is the same type, bound to a running task: it is iterated (`agents/instance.py`).
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from ottla.aggregations import Aggregation
 from ottla.deadletters import OnError, StepPolicy
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken, event_at
-from ottla.graph import Graph
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_stream import When, check_no_window, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
-from ottla.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.relations import View
 from ottla.serdes import Codec
 from ottla.tables import AggregatedTable, Table, aggregated_table
-from ottla.take import Take, checked_take, take_spec
+from ottla.task.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
+from ottla.task.take import Take, checked_take, take_spec
 from ottla.time import Duration
 from ottla.topic import Topic, repartition_topic
+from ottla.topology.graph import Graph
 from ottla.windows.definitions import AnyWindow
 from ottla.windows.stream import WindowedStream
 

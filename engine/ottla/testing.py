@@ -22,13 +22,12 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from ottla.agent import Agent
+from ottla.agents.agent import Agent
+from ottla.agents.replies import Replies
 from ottla.errors import OttlaError, ProcessingFailed, Unavailable
 from ottla.event import Event
 from ottla.jobs import Driven, call
 from ottla.outlet import Collected, outlet
-from ottla.processor import TaskCounts
-from ottla.replies import Replies
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.format import StoreFormat
@@ -36,13 +35,14 @@ from ottla.state.global_store import GlobalStore
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Part
 from ottla.tables import GlobalTable, Table
-from ottla.task import Task
+from ottla.task.processor import TaskCounts
+from ottla.task.task import Task
 from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.topic import Topic
-from ottla.topology import TaskId, Topology
+from ottla.topology.topology import TaskId, Topology
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.memory import MemoryBroker, MemoryTransport
-from ottla.upgrades import refuse_changes
+from ottla.worker.upgrades import refuse_changes
 
 if TYPE_CHECKING:
     from ottla.app import App
@@ -354,7 +354,7 @@ def run_to_end(app: App, broker: str) -> None:
     For tests with real clients, next to the fixture `ottla_broker`. State is kept in memory, and restored from the
     changelogs by the next run. Raises what a worker ends with.
     """
-    from ottla.launch import run_worker
+    from ottla.worker.launch import run_worker
 
     with TemporaryDirectory(prefix="ottla-test-") as state_dir:
         config = replace(app.config, broker=broker, state_dir=Path(state_dir), store="memory")

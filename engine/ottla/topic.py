@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from ottla.errors import ConfigError, EncodeError, Unavailable
 from ottla.outlet import current_outlet
-from ottla.processor import current
 from ottla.serdes import Codec, state_key_codec_for
+from ottla.task.processor import current
 from ottla.time import Extractor, checked_timestamp, timestamp_extractor
 from ottla.transport.contract import Headers, OutputRecord, TopicSpec
 

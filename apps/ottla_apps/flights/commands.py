@@ -106,7 +106,7 @@ def _run(url: str, state_dir: Path, out: Path, rows: Path | None, kills: int, ou
 
     from rich.console import Console
 
-    from ottla.embedded import serving
+    from ottla.worker.embedded import serving
     from ottla_apps.flights import connectors, display, results
     from ottla_apps.flights.run import FlightsRun, Job
     from ottla_connectors.errors import ConfigError

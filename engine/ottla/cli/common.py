@@ -34,8 +34,8 @@ def told_in_a_sentence(command: str) -> Iterator[None]:
 @contextmanager
 def client_settings(config: AppConfig, broker: str | None, client: str) -> Iterator[KafkaSettings]:
     """How a command meets the app's cluster, on a broker of its own where that is embedded and not running."""
-    from ottla.embedded import serving
     from ottla.transport.kafka_settings import KafkaSettings
+    from ottla.worker.embedded import serving
 
     with serving(broker or config.broker) as bootstrap:
         yield KafkaSettings(bootstrap, config.app_id, client, exactly_once=False, options=config.broker_options)

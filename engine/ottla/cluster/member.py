@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ottla.cluster.records import Report, assignment_record, report_record
 from ottla.cluster.view import ClusterView, next_assignment
-from ottla.topology import TaskId
+from ottla.topology.topology import TaskId
 from ottla.transport.contract import Membership, OffsetRange, OutputRecord, Polled, TopicPartition, Transport
 from ottla.transport.errors import DeliveryError, TransactionAbortedError
 

@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from ottla.topology import TaskId
+from ottla.topology.topology import TaskId
 
 ACCEPTABLE_LAG = 10_000
 MAX_WARMUPS = 2

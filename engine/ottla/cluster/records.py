@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ottla.errors import OttlaError
-from ottla.topology import TaskId
+from ottla.topology.topology import TaskId
 from ottla.transport.contract import OutputRecord, TopicPartition, TopicSpec
 
 T = TypeVar("T")

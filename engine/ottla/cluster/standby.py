@@ -13,7 +13,7 @@ from typing import cast
 
 from ottla.state.changelog import missing_range
 from ottla.state.store import KeyValueStore
-from ottla.topology import TaskId
+from ottla.topology.topology import TaskId
 from ottla.transport.contract import Follower, Polled, TopicPartition, Transport
 
 log = logging.getLogger("ottla.worker")

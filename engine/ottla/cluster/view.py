@@ -17,7 +17,7 @@ from ottla.cluster.records import (
     reporting_worker,
     task_id,
 )
-from ottla.topology import TaskId
+from ottla.topology.topology import TaskId
 from ottla.transport.contract import Message, OffsetRange
 
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
-from ottla.batch import Batch
 from ottla.deadletters.policy import FailureKind
 from ottla.errors import EventError
-from ottla.origins import JoinedMessages
+from ottla.task.batch import Batch
+from ottla.task.origins import JoinedMessages
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicSpec
 
 _STACK_CHARACTERS = 8_000

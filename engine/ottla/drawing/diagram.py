@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ottla.topology import Topology
+    from ottla.topology.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ottla.drawing.diagram import Box, diagram
 
 if TYPE_CHECKING:
-    from ottla.topology import Topology
+    from ottla.topology.topology import Topology
 
 
 def mermaid(topology: Topology) -> str:

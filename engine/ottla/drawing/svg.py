@@ -9,7 +9,7 @@ from ottla.drawing.diagram import Box, diagram
 from ottla.drawing.layout import Placed, place
 
 if TYPE_CHECKING:
-    from ottla.topology import Topology
+    from ottla.topology.topology import Topology
 
 _CHARACTER = 7.3  # of 12 px in most sans-serif fonts, on the wide side
 _LINE = 17.0

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ottla.topology import Step, Subtopology, Topology
+    from ottla.topology.topology import Step, Subtopology, Topology
 
 
 def describe(topology: Topology) -> str:

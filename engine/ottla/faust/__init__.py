@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from ottla.channels import Channel
+from ottla.agents.channels import Channel
 from ottla.errors import ConfigError
 from ottla.faust import codecs, fields, web
 from ottla.faust.agents import Agent

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import ottla
-from ottla.agent import AgentDecorator
+from ottla.agents.agent import AgentDecorator
 from ottla.errors import TopologyError
 from ottla.faust.events import HeadersArg, headers_of, milliseconds
 from ottla.faust.streams import Stream, steps_of

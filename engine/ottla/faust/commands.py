@@ -78,7 +78,7 @@ def _worker(app: App) -> click.Command:
     @click.option("--until-end", is_flag=True, help="Process what the topics hold now, commit and exit.")
     def worker(loglevel: str, until_end: bool, with_web: bool, web_port: int | None, web_bind: str | None) -> None:
         """Run a worker."""
-        from ottla.launch import run_worker
+        from ottla.worker.launch import run_worker
 
         logging.basicConfig(level=_LEVELS[loglevel], stream=sys.stderr)
         try:

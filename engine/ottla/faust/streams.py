@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
 import ottla
-from ottla.discovery import names_in
 from ottla.errors import TopologyError
 from ottla.faust.events import Event
+from ottla.topology.discovery import names_in
 
 T = TypeVar("T")
 

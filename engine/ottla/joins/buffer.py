@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from ottla.serdes import Codec
-from ottla.slots import NEVER, STREAM_TIME, prefix, slot_spec
 from ottla.state.cache import StoreCache
 from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
+from ottla.task.slots import NEVER, STREAM_TIME, prefix, slot_spec
 
 Entry = tuple[int, Any]
 """The time and value of an event."""

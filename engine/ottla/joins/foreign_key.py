@@ -29,8 +29,8 @@ from ottla.joins.subscriptions import (
     Subscription,
     subscriptions_spec,
 )
-from ottla.operators import Sink
 from ottla.serdes import Codec
+from ottla.task.operators import Sink
 from ottla.topic import Topic
 
 if TYPE_CHECKING:

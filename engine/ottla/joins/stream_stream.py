@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from ottla.batch import Batch, Rows
 from ottla.errors import ConfigError, TopologyError
 from ottla.hints import returned_type, value_codec
 from ottla.joins.buffer import JoinBuffer, buffer_spec
 from ottla.joins.unmatched import Pending, Side, Unmatched, unmatched_spec
-from ottla.processor import Processor, TaskContext
+from ottla.task.batch import Batch, Rows
+from ottla.task.processor import Processor, TaskContext
 from ottla.time import Duration, duration_ms, signed_duration_ms
 
 if TYPE_CHECKING:

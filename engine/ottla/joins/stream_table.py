@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
-from ottla.batch import Batch, Rows
 from ottla.joins.waiting import WaitingEvents
-from ottla.operators import call
-from ottla.processor import Processor, TaskContext
 from ottla.relations import View
 from ottla.tables import Table, VersionedTable
+from ottla.task.batch import Batch, Rows
+from ottla.task.operators import call
+from ottla.task.processor import Processor, TaskContext
 
 Joiner = Callable[[Any, Any], Any]
 

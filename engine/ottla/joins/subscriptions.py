@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ottla.batch import Batch, Rows
-from ottla.operators import call
-from ottla.processor import Processor, TaskContext, check_size
 from ottla.relations.change import ChangeStep
 from ottla.relations.views import Reader, Stamped
 from ottla.state.format import StoreFormat
 from ottla.state.store import StoreSpec
+from ottla.task.batch import Batch, Rows
+from ottla.task.operators import call
+from ottla.task.processor import Processor, TaskContext, check_size
 from ottla.topic import Topic
 from ottla.transport.contract import Message, OutputRecord
 

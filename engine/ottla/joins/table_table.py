@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ottla.batch import Batch, Rows
-from ottla.processor import TaskContext
 from ottla.relations.change import Change, ChangeStep, old_is_taken
 from ottla.relations.views import Reader, Stamped, stamped
+from ottla.task.batch import Batch, Rows
+from ottla.task.processor import TaskContext
 
 Kind = Literal["inner", "left", "outer"]
 Joiner = Callable[[Any, Any], Any]

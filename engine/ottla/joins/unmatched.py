@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from ottla.agenda import Agenda
 from ottla.serdes import Codec
-from ottla.slots import STREAM_TIME, slot_spec
 from ottla.state.cache import StoreCache
 from ottla.state.format import StoreFormat
 from ottla.state.store import StoreSpec
+from ottla.task.agenda import Agenda
+from ottla.task.slots import STREAM_TIME, slot_spec
 
 
 class Side(IntEnum):

@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from ottla.agenda import Agenda
-from ottla.batch import Batch, Rows
-from ottla.origins import KeptMessage, StoredOrigin, stored_origin
 from ottla.serdes import Codec
-from ottla.slots import STREAM_TIME, slot_spec
 from ottla.state.cache import StoreCache
 from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
+from ottla.task.agenda import Agenda
+from ottla.task.batch import Batch, Rows
+from ottla.task.origins import KeptMessage, StoredOrigin, stored_origin
+from ottla.task.slots import STREAM_TIME, slot_spec
 from ottla.transport.contract import Message
 
 _Waiting = tuple[Any, Message | None]

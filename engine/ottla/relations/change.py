@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ottla.processor import Processor
 from ottla.serdes import Codec
+from ottla.task.processor import Processor
 
 V = TypeVar("V")
 

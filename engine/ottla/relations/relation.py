@@ -13,7 +13,6 @@ from ottla.hints import Selector, returned_type, selected, selected_type, value_
 from ottla.joins.foreign_key import join_foreign
 from ottla.joins.subscriptions import ForeignKeyJoin
 from ottla.joins.table_table import Kind, TableJoin, TableJoinSide
-from ottla.processor import TaskContext
 from ottla.relations.change import Change, PassChanges, change_codec
 from ottla.relations.views import (
     ComputedPart,
@@ -26,12 +25,13 @@ from ottla.relations.views import (
 )
 from ottla.serdes import Codec
 from ottla.state.store import StoreSpec
+from ottla.task.processor import TaskContext
 from ottla.topic import repartition_topic
 
 if TYPE_CHECKING:
-    from ottla.graph import Graph
     from ottla.stream import Stream
     from ottla.tables import GroupedTable, Table
+    from ottla.topology.graph import Graph
 
 K = TypeVar("K")
 V = TypeVar("V")

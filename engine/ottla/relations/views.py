@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ottla.batch import Batch
-from ottla.operators import call
-from ottla.processor import TaskContext
 from ottla.relations.change import Change, ChangeStep, old_is_taken
+from ottla.task.batch import Batch
+from ottla.task.operators import call
+from ottla.task.processor import TaskContext
 
 Stamped = tuple[Any, int]
 """A value and its time."""

@@ -12,9 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ottla.aggregations import Aggregation, Compiled, State, compile_aggregations, describe_aggregations
-from ottla.batch import Batch, Rows
 from ottla.errors import TopologyError
-from ottla.processor import TaskContext
 from ottla.relations.change import Change, ChangeStep, old_is_taken
 from ottla.relations.views import Reader
 from ottla.serdes import Codec, state_codec_for
@@ -22,9 +20,11 @@ from ottla.state.aggregates import AggregateCache, aggregate_spec
 from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
 from ottla.tables.table import Table, changelog_topic
+from ottla.task.batch import Batch, Rows
+from ottla.task.processor import TaskContext
 
 if TYPE_CHECKING:
-    from ottla.graph import Graph
+    from ottla.topology.graph import Graph
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from ottla.errors import NotInTask, TopologyError
-from ottla.processor import TaskContext
 from ottla.state.store import Part, StoreSpec
 from ottla.tables.table import Table
+from ottla.task.processor import TaskContext
 from ottla.topic import Topic
 
 if TYPE_CHECKING:
-    from ottla.graph import Graph
+    from ottla.topology.graph import Graph
 
 K = TypeVar("K")
 V = TypeVar("V")

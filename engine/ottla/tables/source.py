@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ottla.batch import Batch
-from ottla.operators import call
-from ottla.processor import TaskContext
 from ottla.relations.change import Change, ChangeStep
 from ottla.state.versioned import VersionedCache
+from ottla.task.batch import Batch
+from ottla.task.operators import call
+from ottla.task.processor import TaskContext
 
 
 class TableSource(ChangeStep):

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ottla.errors import ConfigError, NotInTask, TopologyError
-from ottla.processor import TaskContext, current
 from ottla.relations.relation import Relation
 from ottla.relations.views import Reader, Stamped, stamped
 from ottla.serdes import Codec, state_codec_for
@@ -22,13 +21,14 @@ from ottla.state.format import format_of
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
 from ottla.state.window_slots import Slot, WindowCache, window_spec
+from ottla.task.processor import TaskContext, current
 from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
 from ottla.windows.definitions import Window
 
 if TYPE_CHECKING:
-    from ottla.graph import Graph
     from ottla.tables.windowed import WindowedTable
+    from ottla.topology.graph import Graph
 
 K = TypeVar("K")
 V = TypeVar("V")

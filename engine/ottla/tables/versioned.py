@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-from ottla.processor import TaskContext
 from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
 from ottla.state.versioned import LAST_TIME, Version, VersionedCache, versioned_spec
 from ottla.tables.table import Table, changelog_topic
+from ottla.task.processor import TaskContext
 from ottla.topic import Topic
 
 K = TypeVar("K")

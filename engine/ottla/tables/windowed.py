@@ -19,10 +19,10 @@ from typing import Any, Generic, TypeVar
 
 from ottla.errors import NotInTask, TopologyError
 from ottla.hints import Selector, selected
-from ottla.processor import TaskContext
 from ottla.state.window_slots import Slot, WindowCache
 from ottla.tables.table import REQUIRED, Table
 from ottla.tables.window_views import WindowedItems, WindowedKeys, WindowedValues, WindowSet
+from ottla.task.processor import TaskContext
 from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.windows.definitions import Window
 

@@ -1,6 +1,6 @@
 """What the engine asks of a broker: messages in, records out, and a commit that joins both.
 
-`worker.py` drives a `Transport`; `kafka.py` implements it over confluent-kafka and `memory.py` in memory. One test
+The worker drives a `Transport`; `kafka.py` implements it over confluent-kafka and `memory.py` in memory. One test
 suite (`tests/engine/transport`) holds both to this contract.
 
 A transport belongs to one event loop. It never raises into the loop from another thread, and it never buffers without

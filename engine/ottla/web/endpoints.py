@@ -17,9 +17,9 @@ from starlette.routing import Route
 from ottla.app import App
 from ottla.errors import ConfigError, NotInTask, TopologyError
 from ottla.outlet import Outlet, outlet
-from ottla.processor import current
 from ottla.state.store import Part
 from ottla.tables import Table
+from ottla.task.processor import current
 from ottla.web.index import index_page
 from ottla.web.pages import Page, Routed
 from ottla.web.queries import MAX_LIMIT, PartUnavailable, Queries, TableQuery, decode_bound, encode_bound

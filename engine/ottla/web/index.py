@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, Template, select_autoescape
 from markupsafe import Markup
 
 from ottla.app import App
-from ottla.insight import Insight
+from ottla.worker.insight import Insight
 
 
 @cache

@@ -23,11 +23,11 @@ import httpx
 import msgspec
 
 from ottla.errors import ConfigError, OttlaError
-from ottla.insight import Insight
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part
 from ottla.tables import Table
 from ottla.transport.partitioner import partition_for_key
+from ottla.worker.insight import Insight
 
 K = TypeVar("K")
 V = TypeVar("V")

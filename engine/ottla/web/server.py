@@ -22,7 +22,7 @@ from ottla.app import App
 from ottla.errors import ConfigError
 from ottla.web.endpoints import Endpoints
 from ottla.web.queries import Queries
-from ottla.worker import Worker
+from ottla.worker.worker import Worker
 
 _CLOSE_TIMEOUT_S = 3
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ottla.aggregations import Compiled, State
-from ottla.batch import Batch
-from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.store import StoreSpec
+from ottla.task.batch import Batch
+from ottla.task.processor import Processor, TaskContext
 from ottla.windows.definitions import CountWindow
 from ottla.windows.processor import Aggregate
 from ottla.windows.results import Results

@@ -9,11 +9,11 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from ottla.aggregations import Compiled
-from ottla.batch import Batch
-from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
-from ottla.slots import NEVER, prefix, slot_spec
 from ottla.state.store import StoreSpec
+from ottla.task.batch import Batch
+from ottla.task.processor import Processor, TaskContext
+from ottla.task.slots import NEVER, prefix, slot_spec
 from ottla.windows.definitions import Window
 from ottla.windows.processor import Aggregate, WindowedAggregation
 from ottla.windows.results import Results

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ottla.aggregations import Compiled
-from ottla.batch import Batch
-from ottla.processor import Processor, TaskContext
-from ottla.slots import CLOSED_UP_TO, STREAM_TIME
+from ottla.task.batch import Batch
+from ottla.task.processor import Processor, TaskContext
+from ottla.task.slots import CLOSED_UP_TO, STREAM_TIME
 from ottla.windows.definitions import Emit
 from ottla.windows.results import Results
 

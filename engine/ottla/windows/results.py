@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ottla.batch import Batch, Rows
+from ottla.task.batch import Batch, Rows
 from ottla.windows.definitions import Windowed
 
 

@@ -18,13 +18,13 @@ from heapq import heapify, heappop, heappush
 from operator import itemgetter
 from typing import Any
 
-from ottla.agenda import Agenda
 from ottla.aggregations import Compiled, State
-from ottla.batch import Batch
-from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
-from ottla.slots import prefix, slot_spec
 from ottla.state.store import StoreSpec
+from ottla.task.agenda import Agenda
+from ottla.task.batch import Batch
+from ottla.task.processor import Processor, TaskContext
+from ottla.task.slots import prefix, slot_spec
 from ottla.windows.definitions import SlidingWindow
 from ottla.windows.processor import Aggregate, WindowedAggregation
 from ottla.windows.results import Results

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ottla.aggregations import Aggregation, Compiled, compile_aggregations, describe_aggregations
 from ottla.errors import TopologyError
 from ottla.event import Event
-from ottla.operators import Handle, Sink
-from ottla.processor import Processor, TaskContext
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
+from ottla.task.operators import Handle, Sink
+from ottla.task.processor import Processor, TaskContext
 from ottla.topic import Topic
 from ottla.windows.count_windows import CountingAggregation, counting_spec
 from ottla.windows.definitions import AnyWindow, CountWindow, Emit, SessionWindow, SlidingWindow, Windowed

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from ottla.cli import agent, app, send, table
 from ottla.commands import worker
-from ottla.embedded import serving
-from ottla.identity import worker_place
+from ottla.worker.embedded import serving
+from ottla.worker.identity import worker_place
 
 APP = """
 import ottla

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ottla.cluster.placement import ACCEPTABLE_LAG, MAX_WARMUPS, Placement, Situation, place
-from ottla.topology import TaskId
+from ottla.topology.topology import TaskId
 
 FAR = 10 * ACCEPTABLE_LAG
 TASKS = [TaskId(part, number) for part in range(2) for number in range(4)]

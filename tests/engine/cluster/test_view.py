@@ -14,7 +14,7 @@ from ottla.cluster.records import (
 )
 from ottla.cluster.view import ClusterView, next_assignment
 from ottla.errors import OttlaError
-from ottla.topology import TaskId
+from ottla.topology.topology import TaskId
 from ottla.transport.contract import OffsetRange, OutputRecord, TopicPartition
 from ottla.transport.memory import MemoryMessage
 

@@ -11,7 +11,7 @@ import ottla.faust as faust
 from ottla.state.memory import MemoryStores
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.web.server import Listener, WebServer
-from ottla.worker import Worker
+from ottla.worker.worker import Worker
 
 
 class Word(faust.Record, namespace="pages.Word"):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ottla.embedded import serving
 from ottla.transport.contract import Transport
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.transport.memory import MemoryBroker, MemoryTransport
+from ottla.worker.embedded import serving
 
 KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 

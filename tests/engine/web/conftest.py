@@ -14,7 +14,7 @@ from ottla.state.memory import MemoryStores
 from ottla.transport.contract import OutputRecord
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.web.server import Listener, WebServer
-from ottla.worker import Worker
+from ottla.worker.worker import Worker
 
 Scenario = Callable[["Site"], Coroutine[Any, Any, None]]
 

@@ -14,7 +14,7 @@ from ottla.state.memory import MemoryStores
 from ottla.state.store import Stores
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
 from ottla.transport.memory import MemoryBroker, MemoryTransport
-from ottla.worker import Worker, WorkerSummary
+from ottla.worker.worker import Worker, WorkerSummary
 
 Scenario = Callable[["Cluster"], Coroutine[Any, Any, None]]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla import growth, watchdog
+from ottla.worker import growth, watchdog
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
@@ -68,7 +68,7 @@ def test_a_function_that_never_returns_is_named_with_its_event_and_the_event_com
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(watchdog, "STUCK_AFTER_S", 0.1)
-    monkeypatch.setattr("ottla.worker._FINISH_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("ottla.worker.worker._FINISH_TIMEOUT_S", 0.1)
 
     async def never(number: int) -> int:
         if number == 2:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ottla.embedded import serving
+from ottla.worker.embedded import serving
 
 KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 
-from ottla.embedded import serving
+from ottla.worker.embedded import serving
 
 APP = """
 from datetime import timedelta
@@ -187,7 +187,7 @@ def test_an_embedded_broker_does_not_outlive_an_app_that_was_killed(tmp_path: Pa
 
 _SERVE_FOREVER = """
 import sys, time
-from ottla.embedded import serving
+from ottla.worker.embedded import serving
 with serving(sys.argv[1]) as address:
     print(address, flush=True)
     time.sleep(600)

@@ -11,9 +11,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner, Result
 
 from ottla.cli.deadletter import app as command
-from ottla.embedded import serving
-from ottla.launch import run_worker
 from ottla.loading import load_app
+from ottla.worker.embedded import serving
+from ottla.worker.launch import run_worker
 
 KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ottla.endings import writers
-from ottla.topology import Step, Subtopology
+from ottla.topology.topology import Step, Subtopology
+from ottla.worker.endings import writers
 
 
 def part(index: int, reads: str, writes: str = "") -> Subtopology:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla.embedded import serving
 from ottla.state.rocks import RocksStores
 from ottla.transport.contract import OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.transport.memory import MemoryFollower, MemoryTransport
-from ottla.worker import Worker
+from ottla.worker.embedded import serving
+from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ottla.errors import StateError
-from ottla.identity import worker_place
+from ottla.worker.identity import worker_place
 
 
 def test_a_restarted_worker_finds_its_place_and_its_id(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla import launch
-from ottla.worker import WorkerSummary
+from ottla.worker import launch
+from ottla.worker.worker import WorkerSummary
 
 
 class BusyWorker:

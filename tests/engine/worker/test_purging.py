@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla import purging
 from ottla.transport.contract import TopicPartition
 from ottla.transport.errors import TransportError
 from ottla.transport.memory import MemoryTransport
+from ottla.worker import purging
 
 Play = Callable[[Callable[..., Any]], None]
 

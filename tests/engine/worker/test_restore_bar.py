@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla.restore_bar import RestoreBar, RestoreLog, restore_progress
+from ottla.worker.restore_bar import RestoreBar, RestoreLog, restore_progress
 
 
 class Terminal(io.StringIO):

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla.leader import leader_step
-from ottla.outbox import Outbox
-from ottla.services import Services
 from ottla.state.cache import StoreCache
 from ottla.state.memory import MemoryStores
 from ottla.transport.errors import TransactionAbortedError
+from ottla.worker.leader import leader_step
+from ottla.worker.outbox import Outbox
+from ottla.worker.services import Services
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]

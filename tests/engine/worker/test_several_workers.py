@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla import worker as worker_module
-from ottla.worker import Worker
+from ottla.worker import worker as worker_module
+from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]

@@ -33,8 +33,8 @@ class Away:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ottla.worker._FIRST_BACKOFF_S", 0.0001)
-    monkeypatch.setattr("ottla.provisioning._FIRST_BACKOFF_S", 0.0001)
+    monkeypatch.setattr("ottla.worker.worker._FIRST_BACKOFF_S", 0.0001)
+    monkeypatch.setattr("ottla.worker.provisioning._FIRST_BACKOFF_S", 0.0001)
 
 
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])

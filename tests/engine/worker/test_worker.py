@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 import ottla
-from ottla import worker as worker_module
 from ottla.transport.contract import TopicPartition
 from ottla.transport.errors import DeliveryError, FatalTransportError, TransactionAbortedError, TransportError
 from ottla.transport.memory import MemoryTransport
+from ottla.worker import worker as worker_module
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
@@ -333,7 +333,7 @@ def test_a_bounded_run_ends_what_it_writes_itself_before_what_reads_it(play: Pla
 def test_an_input_that_is_held_back_is_paused_and_taken_later(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "_BUFFERED_HIGH", 4)
     monkeypatch.setattr(worker_module, "_BUFFERED_LOW", 2)
-    monkeypatch.setattr("ottla.pace.FIRST_POLL_MESSAGES", 5)
+    monkeypatch.setattr("ottla.worker.pace.FIRST_POLL_MESSAGES", 5)
 
     async def scenario(cluster: Any) -> None:
         app = ottla.App("joining")

@@ -11,7 +11,7 @@ from typing import Literal, cast
 import msgspec
 
 import ottla
-from ottla.launch import run_worker
+from ottla.worker.launch import run_worker
 from ottla_apps.bench.engine.contenders.meter import CHECK_EVERY, arguments
 
 guarantee = sys.argv.pop(1)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Literal, cast
 
 import ottla
-from ottla.launch import run_worker
+from ottla.worker.launch import run_worker
 from ottla_apps.bench.engine.topics import Payment
 
 broker, topic_name, output, guarantee, state_dir = sys.argv[1:]

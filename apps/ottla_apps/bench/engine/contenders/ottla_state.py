@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import ottla
-from ottla.launch import run_worker
-from ottla.metrics import WorkerMetrics
+from ottla.worker.launch import run_worker
+from ottla.worker.metrics import WorkerMetrics
 from ottla_apps.bench.engine.topics import Payment
 
 broker, topic_name, app_id, state_dir = sys.argv[1:]

@@ -1,0 +1,1 @@
+"""Agents: what users write, what it becomes in a task, and how agents are asked."""

@@ -1,0 +1,247 @@
+"""What a step of the topology becomes in a task: a processor, and the context that all processors of a task share.
+
+A processor receives batches and hands batches on to the next ones; it awaits only what a user's agent awaits.
+Everything that leaves the task (outputs, dead letters, counts) goes through the `TaskContext`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextvars import ContextVar
+from dataclasses import astuple, dataclass, field
+from typing import Any, Protocol
+
+from ottla.deadletters import (
+    ErrorPolicy,
+    Failure,
+    FailureKind,
+    StepPolicy,
+    dead_letters,
+    describe_error,
+    describe_origin,
+)
+from ottla.errors import EncodeError, NotInTask, ProcessingFailed, RecordTooLarge, Unavailable
+from ottla.event import Event, event_at
+from ottla.state.cache import StoreCache
+from ottla.state.global_store import GlobalStore
+from ottla.task.batch import Batch
+from ottla.transport.contract import OutputRecord
+
+MAX_RECORD_BYTES = 1_000_000
+"""What librdkafka sends at most in one record, as long as `message.max.bytes` is not set."""
+
+
+@dataclass(slots=True)
+class TaskCounts:
+    """What a task did with the events it was given, since it was made."""
+
+    processed: int = 0
+    dead_lettered: int = 0
+    skipped: int = 0
+    retried: int = 0
+    null_key_dropped: int = 0
+    null_value_dropped: int = 0
+    late_dropped: int = 0
+    windows_closed: int = 0
+
+    @classmethod
+    def total(cls, counts: Iterable[TaskCounts]) -> TaskCounts:
+        """The sum over several tasks."""
+        rows = [astuple(each) for each in counts]
+        return cls(*(sum(column) for column in zip(*rows, strict=True)))
+
+
+class Cursor(Protocol):
+    """The event that an agent or operator is at: a row of its current batch."""
+
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def row(self) -> int: ...
+
+
+@dataclass(slots=True)
+class Place:
+    """A cursor that stands still."""
+
+    batch: Batch
+    row: int
+
+
+@dataclass(slots=True)
+class TaskContext:
+    """What the processors of one task share.
+
+    `sleep` is how a retry waits: the worker passes `asyncio.sleep`, tests one that moves their clock. `cursor` is set
+    while an agent runs, `called_for` while an operator calls a function for each row of a batch; `awaiting` is the
+    cursor of the agent that awaited something last. `journal` holds what the agent's current batch did, as (row, how to
+    take it back), so that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last
+    told, for waits that no event ends. `global_tables` belong to the worker; no task writes them. `policy` is the
+    app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent.
+    `partition` is the task's, that of all its inputs.
+    """
+
+    task: str
+    stores: Mapping[str, StoreCache]
+    policy: ErrorPolicy
+    dead_letter_topic: str
+    sleep: Callable[[float], Awaitable[None]]
+    outputs: list[OutputRecord] = field(default_factory=list)
+    counts: TaskCounts = field(default_factory=TaskCounts)
+    cursor: Cursor | None = None
+    awaiting: Cursor | None = None
+    called_for: Cursor | None = None
+    journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
+    now_ms: int = 0
+    partition: int = 0
+    global_tables: Mapping[str, GlobalStore] = field(default_factory=dict)
+    step_policies: Mapping[str, StepPolicy] = field(default_factory=dict)
+    max_record_bytes: int = MAX_RECORD_BYTES
+    _shared: dict[str, Any] = field(default_factory=dict)
+
+    def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:
+        """What several steps of the task have in common over one store: made when the first of them asks."""
+        if store not in self._shared:
+            self._shared[store] = make(self.stores[store])
+        return self._shared[store]
+
+    def policy_at(self, step: str) -> ErrorPolicy:
+        """What becomes of the events that a step fails on."""
+        return self.policy.at(self.step_policies.get(step))
+
+    def reject(
+        self, step: str, error: BaseException, batch: Batch, row: int, *, kind: FailureKind | None = None
+    ) -> None:
+        """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`.
+
+        Without `kind` the event failed at being processed, or for an `EncodeError` at being written. One that failed
+        because something was `Unavailable` is not at fault: that is raised on.
+        """
+        if isinstance(error, Unavailable):
+            raise error
+        if kind is None:
+            kind = "production" if isinstance(error, EncodeError) else "processing"
+        decision = self.policy_at(step).decide(kind, lambda: _failure(kind, step, error, batch, row))
+        if decision == "fail":
+            raise ProcessingFailed(
+                f"{step} failed on {describe_origin(batch, row)}: {describe_error(error)}"
+            ) from error
+        if decision == "skip":
+            self.counts.skipped += 1
+            return
+        letters = dead_letters(
+            self.dead_letter_topic,
+            kind,
+            step,
+            error,
+            batch,
+            row,
+            now_ms=self.now_ms,
+            max_bytes=self.max_record_bytes,
+        )
+        self.counts.dead_lettered += len(letters)
+        self.outputs += letters
+
+    def now(self) -> int | None:
+        """The time of the event at hand: the one an agent is at, or for which an operator calls its function."""
+        at = self.cursor if self.cursor is not None else self.called_for
+        return None if at is None or not at.batch.timestamps else at.batch.timestamps[max(at.row, 0)]
+
+    def event_time(self) -> int:
+        """The time of the event that an agent is processing. Raises `NotInTask` between events."""
+        if self.cursor is None or not self.cursor.batch.timestamps:
+            raise NotInTask("no event is being processed, so there is no time to take: give timestamp=")
+        return self.cursor.batch.timestamps[max(self.cursor.row, 0)]
+
+    def event(self) -> Event[Any] | None:
+        """The event that an agent is processing, if it is at one."""
+        at = self.cursor
+        return event_at(at.batch, at.row) if at is not None and 0 <= at.row < len(at.batch) else None
+
+    def emit(self, record: OutputRecord) -> None:
+        """Adds a record that a user's code sent to the task's outputs. Raises `RecordTooLarge`."""
+        check_size(record, self.max_record_bytes)
+        if self.cursor is not None:
+            self.journal.append((self.cursor.row, None, record, None))
+        self.outputs.append(record)
+
+    def take_back(self, row: int, *, shared: bool = False) -> None:
+        """Undoes the table writes and sends of the row, the newest first.
+
+        Where instances of an agent share the batch, others may have written since. What they wrote stays: the value
+        from before this row becomes what is restored if they fail in their turn.
+        """
+        journal = self.journal
+        others: list[tuple[int, StoreCache | None, Any, Any]] = []
+        while journal and (shared or journal[-1][0] == row):
+            entry = journal.pop()
+            of_row, store, key, before = entry
+            if of_row != row:
+                others.append(entry)
+            elif store is None:
+                _remove(self.outputs, key)
+            elif (later := _oldest(others, store, key)) is not None:
+                others[later] = others[later][0], store, key, before
+            else:
+                store.take_back(key, before)
+        journal += reversed(others)
+
+
+def _oldest(entries: list[tuple[int, StoreCache | None, Any, Any]], store: StoreCache, key: Any) -> int | None:
+    """Where the oldest write of that key is among entries that go from new to old."""
+    found = (place for place in reversed(range(len(entries))) if entries[place][1:3] == (store, key))
+    return next(found, None)
+
+
+def _remove(records: list[OutputRecord], record: OutputRecord) -> None:
+    """Removes that very record, which is among the last."""
+    for place in reversed(range(len(records))):
+        if records[place] is record:
+            del records[place]
+            return
+
+
+def check_size(record: OutputRecord, most: int) -> None:
+    """Raises `RecordTooLarge` for a record of more bytes."""
+    size = len(record.key or b"") + len(record.value or b"")
+    if size > most:
+        raise RecordTooLarge(
+            f"a record of {size} bytes for topic {record.topic!r} is larger than {most}, which is message.max.bytes: "
+            "raise it in broker_options, and max.message.bytes of the topic, or make the value smaller"
+        )
+
+
+def _failure(kind: FailureKind, step: str, error: BaseException, batch: Batch, row: int) -> Failure:
+    origin = batch.origins[row]
+    raw_key, raw_value = (None, None) if origin is None else (origin.key(), origin.value())
+    return Failure(kind, step, error, event_at(batch, row), raw_key, raw_value)
+
+
+current: ContextVar[TaskContext] = ContextVar("ottla.task")
+"""The context of the task that is running."""
+
+
+class Processor:
+    """A step at work in one task."""
+
+    def __init__(self) -> None:
+        self.children: list[Processor] = []
+
+    async def receive(self, batch: Batch) -> None:
+        """Takes a batch, never an empty one. Returns when its events are dealt with."""
+        raise NotImplementedError
+
+    async def advance(self) -> None:
+        """The wall clock moved on to the context's `now_ms`: hands on what waited for that."""
+
+    async def end_of_input(self) -> None:
+        """No batch will follow: hands on whatever is held back. Called in the order of the steps."""
+
+    async def close(self) -> None:
+        """The task ends here, perhaps before its input: frees what is held, hands nothing on."""
+
+    async def forward(self, batch: Batch) -> None:
+        """Hands a batch to the next steps."""
+        if batch.values:
+            for child in self.children:
+                await child.receive(batch)

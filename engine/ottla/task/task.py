@@ -1,0 +1,235 @@
+"""A task: one partition of one sub-topology at work. Batches in, outputs and state writes out; no clock, no I/O.
+
+The worker drives it:
+
+    await task.advance(now_ms)           what time it is, before each `process` and at least every 100 ms
+    task.add(topic, messages)            what a poll brought; bounded by the worker, which looks at `buffered`
+    await task.process(caught_up)        takes what may be taken, in timestamp order between the inputs
+    task.drain()                         the records to produce
+    task.changes(now_ms)                 at a commit: the changelog records, one per changed key,
+    task.positions                       and the offsets that go with them
+    task.committed(offsets)              after the transaction committed: state goes to the stores
+
+After an aborted transaction the task is thrown away (`close`) and made anew: agents hold state of their own between
+events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from ottla.deadletters import ErrorPolicy, describe_origin
+from ottla.errors import EncodeError, RecordTooLarge
+from ottla.state.cache import StoreCache
+from ottla.state.global_store import GlobalStore
+from ottla.task.batch import Batch
+from ottla.task.inputs import Input, Run, next_run
+from ottla.task.operators import Source
+from ottla.task.processor import MAX_RECORD_BYTES, Processor, TaskContext, TaskCounts, current
+from ottla.task.punctuators import StreamTimePunctuator
+from ottla.topology.topology import Subtopology, TaskId
+from ottla.transport.contract import Message, OutputRecord, TopicPartition
+
+
+class Task:
+    """One partition of one sub-topology.
+
+    `stores` holds a cache for each of `subtopology.stores`, restored. `sleep` is awaited between retries.
+    `global_tables` are the worker's, by name.
+    """
+
+    def __init__(
+        self,
+        subtopology: Subtopology,
+        task_id: TaskId,
+        stores: Mapping[str, StoreCache],
+        *,
+        policy: ErrorPolicy,
+        dead_letter_topic: str,
+        sleep: Callable[[float], Awaitable[None]],
+        global_tables: Mapping[str, GlobalStore],
+        max_record_bytes: int = MAX_RECORD_BYTES,
+    ) -> None:
+        self.id = task_id
+        self.positions: dict[TopicPartition, int] = {}
+        """The next offset to read of each input partition, for the next commit. Holds only inputs that were
+        processed."""
+        self._context = TaskContext(
+            str(task_id),
+            stores,
+            policy,
+            dead_letter_topic,
+            sleep,
+            global_tables=global_tables,
+            step_policies={step.name: step.errors for step in subtopology.steps if step.errors is not None},
+            max_record_bytes=max_record_bytes,
+            partition=task_id.partition,
+        )
+        for store in stores.values():
+            store.use_clock(self._context.now)
+        self._processors: dict[str, Processor] = {}
+        inputs: dict[str, Input] = {}
+        for step in subtopology.steps:
+            processor = self._processors[step.name] = step.build(self._context)
+            for parent in step.parents:
+                self._processors[parent].children.append(processor)
+            if isinstance(processor, Source) and step.source is not None:
+                inputs[step.source] = Input(step.source, processor, record_by_record=step.record_by_record)
+        self._inputs = {topic: inputs[topic] for topic in subtopology.inputs}
+        self._punctuators = [each for each in self._processors.values() if isinstance(each, StreamTimePunctuator)]
+        self._stream_time_ms = -1
+        self._knows_time = False
+        # Most steps do not look at the clock; those that do not are not asked.
+        self._timed = [each for each in self._processors.values() if type(each).advance is not Processor.advance]
+
+    @property
+    def timed(self) -> bool:
+        """Whether anything here looks at the clock, so that it must be told the time when no events come."""
+        return bool(self._timed)
+
+    @property
+    def counts(self) -> TaskCounts:
+        """What became of the events so far."""
+        return self._context.counts
+
+    @property
+    def buffered(self) -> Mapping[str, int]:
+        """How many messages of each input topic wait to be processed."""
+        return {topic: each.buffered for topic, each in self._inputs.items()}
+
+    @property
+    def place(self) -> str:
+        """The event at which a user's function awaited something the last time, for a sentence."""
+        at = self._context.awaiting
+        return "its first batch" if at is None else describe_origin(at.batch, max(at.row, 0))
+
+    def add(self, topic: str, messages: Sequence[Message]) -> None:
+        """Takes messages of this task's partition of the topic, in offset order."""
+        self._inputs[topic].add(messages)
+
+    async def process(self, caught_up: Collection[str] = ()) -> int:
+        """Processes all that may be taken now and returns how many events that were.
+
+        Between inputs the smallest timestamp goes first. An input with nothing buffered holds the others back, unless
+        its topic is in `caught_up`: the driver knows that its partition was read to the end (lag 0).
+        Raises `ProcessingFailed` when the policy is to fail; the task must then be closed.
+        """
+        inputs = tuple(self._inputs.values())
+        before = self._context.counts.processed
+        entered = current.set(self._context)
+        try:
+            while (run := next_run(inputs, caught_up)) is not None:
+                await self._take(run)
+        finally:
+            current.reset(entered)
+        return self._context.counts.processed - before
+
+    async def advance(self, now_ms: int) -> None:
+        """Tells the time, in milliseconds since the epoch, and runs what is due by the wall clock.
+
+        What that writes is drained and committed as after `process`. A clock that goes back counts as one that stands
+        still. Raises what `process` does.
+        """
+        if self._knows_time and now_ms <= self._context.now_ms:
+            return
+        self._knows_time = True
+        self._context.now_ms = now_ms
+        entered = current.set(self._context)
+        try:
+            for processor in self._timed:
+                await processor.advance()
+        finally:
+            current.reset(entered)
+
+    async def end_of_input(self) -> None:
+        """Every input was read to its end and `process` took it all: agents see the end of their stream, windows
+        close."""
+        entered = current.set(self._context)
+        try:
+            for processor in self._processors.values():
+                await processor.end_of_input()
+        finally:
+            current.reset(entered)
+
+    def reading(self, stores: Mapping[str, StoreCache]) -> TaskContext:
+        """What functions see tables through that read these stores instead of the task's own."""
+        return replace(self._context, stores=stores, outputs=[], journal=[], cursor=None, called_for=None, _shared={})
+
+    def drain(self) -> list[OutputRecord]:
+        """The records written since the last call, in order."""
+        outputs, self._context.outputs = self._context.outputs, []
+        return outputs
+
+    def changes(self, now_ms: int) -> list[OutputRecord]:
+        """The changelog records of all state written since the last commit, addressed to this task's partition.
+
+        Must be followed by `committed`, or by `close` when the transaction was aborted. Raises `EncodeError` when state
+        cannot be written, `RecordTooLarge` when the broker would not take it.
+        """
+        records = []
+        for store in self._context.stores.values():
+            try:
+                changes = store.changes()
+            except (TypeError, ValueError, OverflowError) as error:
+                raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
+            topic = store.spec.changelog
+            for key, value in changes:
+                if value is not None and len(key) + len(value) > self._context.max_record_bytes:
+                    raise self._too_large(store, key, value)
+            records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
+        return records
+
+    def _too_large(self, store: StoreCache, key: bytes, value: bytes) -> RecordTooLarge:
+        return RecordTooLarge(
+            f"{store.spec.name!r} holds a value that cannot be stored: under {store.spec.decode_key(key)!r} it has "
+            f"{len(value)} bytes, and {self._context.max_record_bytes} with the key is message.max.bytes: raise it in "
+            f"broker_options, and max.message.bytes of the topic {store.spec.changelog!r}, or keep less under one key"
+        )
+
+    def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned."""
+        for store in self._context.stores.values():
+            store.committed(offsets.get(TopicPartition(store.spec.changelog, self.id.partition)))
+
+    async def close(self) -> None:
+        """Ends the agents. What was not committed is lost."""
+        entered = current.set(self._context)
+        try:
+            for processor in self._processors.values():
+                await processor.close()
+        finally:
+            current.reset(entered)
+
+    async def _take(self, run: Run) -> None:
+        source, batch = run.input.source, run.batch
+        last = batch.origins[-1]
+        for row, error in run.failures.items():
+            source.reject(batch, row, error)
+        if run.failures:
+            batch = batch.where([row not in run.failures for row in range(len(batch))])
+        start = 0
+        while start < len(batch):
+            end = start + 1 if run.input.record_by_record else self._until_punctuation(batch, start)
+            part = batch.slice(start, end)
+            await source.forward(part)
+            await self._punctuate(part)
+            start = end
+        self._context.counts.processed += len(run.batch)
+        assert last is not None, "a source's events have origins"
+        self.positions[TopicPartition(run.input.topic, self.id.partition)] = last.offset() + 1
+
+    def _until_punctuation(self, batch: Batch, start: int) -> int:
+        """The row behind the first event, from `start` on, with which stream time reaches a punctuator's."""
+        due_ms = min((each.due_ms for each in self._punctuators), default=None)
+        if due_ms is not None:
+            for row in range(start, len(batch)):
+                if batch.timestamps[row] >= due_ms:
+                    return row + 1
+        return len(batch)
+
+    async def _punctuate(self, batch: Batch) -> None:
+        if self._punctuators:
+            self._stream_time_ms = max(self._stream_time_ms, *batch.timestamps)
+            for each in self._punctuators:
+                await each.reached(self._stream_time_ms)

@@ -1,0 +1,1 @@
+"""The graph of an app: while it is declared, and when it is fixed."""

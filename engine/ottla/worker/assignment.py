@@ -1,0 +1,148 @@
+"""The tasks that a worker was assigned, as it holds them: each with its stores, and with what is known of its
+inputs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ottla.config import AppConfig
+from ottla.state.budget import CacheBudget
+from ottla.state.cache import StoreCache, open_cache
+from ottla.state.global_store import GlobalStore
+from ottla.state.store import KeyValueStore, Stores
+from ottla.task.task import Task
+from ottla.topology.topology import Subtopology, TaskId, Topology
+from ottla.transport.contract import Polled, TopicPartition
+
+
+@dataclass(slots=True)
+class AssignedTask:
+    """A task at work.
+
+    `caught_up` are the inputs that were read to their end, `paused` those of which too much is buffered, `seen` has the
+    next offset of each input as far as polls told. `running` is the processing under way, which began at `began_at`
+    (monotonic seconds); `changed` says that there is something new since then, `tick_at` when it is to be told the time
+    at the latest. A task that `ended` takes nothing any more.
+    """
+
+    task: Task
+    subtopology: Subtopology
+    stores: dict[TopicPartition, KeyValueStore]
+    caches: dict[str, StoreCache]
+    caught_up: set[str] = field(default_factory=set)
+    seen: dict[TopicPartition, int] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    running: asyncio.Task[int] | None = None
+    began_at: float = 0.0
+    changed: bool = False
+    tick_at: float = 0.0
+    ended: bool = False
+
+    @property
+    def inputs(self) -> list[TopicPartition]:
+        return [TopicPartition(topic, self.task.id.partition) for topic in self.subtopology.inputs]
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether state was written since the last commit."""
+        return any(cache.dirty_count for cache in self.caches.values())
+
+    @property
+    def cache_is_full(self) -> bool:
+        """Whether so many keys are uncommitted that a commit must not wait any longer."""
+        return any(cache.dirty_count >= cache.capacity for cache in self.caches.values())
+
+    def take(self, where: TopicPartition, polled: Polled) -> None:
+        """Hands the task what a poll brought for one of its inputs."""
+        if self.ended:
+            return
+        if messages := polled.messages.get(where):
+            self.task.add(where.topic, messages)
+            self.caught_up.discard(where.topic)
+            self.seen[where] = messages[-1].offset() + 1
+        if (end := polled.ends.get(where)) is not None:
+            self.caught_up.add(where.topic)
+            self.seen[where] = end
+        self.changed = True
+
+    def close_stores(self) -> None:
+        for store in self.stores.values():
+            store.close()
+
+
+class TaskMaker:
+    """Makes the tasks of a worker: first their stores, to be restored, then the tasks themselves."""
+
+    def __init__(
+        self, topology: Topology, config: AppConfig, stores: Stores, global_tables: Mapping[str, GlobalStore]
+    ) -> None:
+        self._topology = topology
+        self._config = config
+        self._stores = stores
+        self._global_tables = global_tables
+        self._budget = CacheBudget(config.state_cache_bytes)
+
+    def inputs(self, task_id: TaskId) -> list[TopicPartition]:
+        """The partitions that the task reads."""
+        part = self._topology.subtopologies[task_id.subtopology]
+        return [TopicPartition(topic, task_id.partition) for topic in part.inputs]
+
+    def changelogs(self, task_id: TaskId) -> list[TopicPartition]:
+        """The changelog partitions of the task's stores."""
+        part = self._topology.subtopologies[task_id.subtopology]
+        return [TopicPartition(spec.changelog, task_id.partition) for spec in part.stores]
+
+    def stateful(self, task_ids: Iterable[TaskId]) -> set[TaskId]:
+        """Those of the tasks that have stores."""
+        return {task_id for task_id in task_ids if self._topology.subtopologies[task_id.subtopology].stores}
+
+    def offsets(self, task_ids: Iterable[TaskId]) -> dict[TaskId, int]:
+        """The sum of the changelog offsets at which the state of each task is, if there is any here."""
+        found = {}
+        for task_id in task_ids:
+            part = self._topology.subtopologies[task_id.subtopology]
+            offsets = [self._stores.offset(str(task_id), spec.name) for spec in part.stores]
+            if any(offset is not None for offset in offsets):
+                found[task_id] = sum(offset or 0 for offset in offsets)
+        return found
+
+    def open_stores(self, task_id: TaskId) -> dict[TopicPartition, KeyValueStore]:
+        """The task's stores as they are on disk, each by its changelog partition."""
+        part = self._topology.subtopologies[task_id.subtopology]
+        return {
+            TopicPartition(spec.changelog, task_id.partition): self._stores.open(str(task_id), spec.name)
+            for spec in part.stores
+        }
+
+    def make(self, task_id: TaskId, stores: dict[TopicPartition, KeyValueStore]) -> AssignedTask:
+        """The task on its restored stores, with nothing processed yet."""
+        part, config = self._topology.subtopologies[task_id.subtopology], self._config
+        caches = {
+            spec.name: open_cache(spec, stores[TopicPartition(spec.changelog, task_id.partition)], budget=self._budget)
+            for spec in part.stores
+        }
+        task = Task(
+            part,
+            task_id,
+            caches,
+            policy=config.errors,
+            max_record_bytes=config.max_record_bytes,
+            dead_letter_topic=config.dead_letter_topic,
+            sleep=_sleep_with_jitter,
+            global_tables=self._global_tables,
+        )
+        return AssignedTask(task, part, stores, caches)
+
+    async def remake(self, assigned: AssignedTask) -> AssignedTask:
+        """The task as it was after the last commit: agents hold state of their own, so it is thrown away."""
+        await assigned.task.close()
+        return self.make(assigned.task.id, assigned.stores)
+
+
+async def _sleep_with_jitter(seconds: float) -> None:
+    """Sleeps between half that time and all of it, so that tasks that failed together do not try again together."""
+    await asyncio.sleep(seconds * random.uniform(0.5, 1.0))

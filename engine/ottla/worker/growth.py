@@ -1,0 +1,52 @@
+"""Looks now and then whether a topic that is read has got more partitions, which no task of a running worker reads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+
+from ottla.errors import TopologyError
+from ottla.topology.topology import Plan, Topology
+from ottla.transport.contract import Transport
+from ottla.transport.errors import TransportError
+
+log = logging.getLogger("ottla.worker")
+
+_INTERVAL_S = 60.0
+
+
+class Growth:
+    """Looks in the background, once a minute."""
+
+    def __init__(self, topology: Topology, plan: Plan, transport: Transport) -> None:
+        self._topology = topology
+        self._planned = Counter(task_id.subtopology for task_id in plan.tasks)
+        self._transport = transport
+        self._looking = asyncio.create_task(self._look())
+
+    def check(self) -> None:
+        """Raises `TopologyError` for a topic that has grown."""
+        if self._looking.done():
+            self._looking.result()
+
+    async def stop(self) -> None:
+        self._looking.cancel()
+        await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_INTERVAL_S)
+            try:
+                counts = await self._transport.partition_counts(self._topology.input_topics)
+            except TransportError as error:
+                log.info("partition counts are not known just now: %s", error)
+                continue
+            for part in self._topology.subtopologies:
+                planned = self._planned[part.index]
+                for topic in part.inputs:
+                    if counts.get(topic, 0) > planned:
+                        raise TopologyError(
+                            f"topic {topic!r} has grown from {planned} to {counts[topic]} partitions, and nobody reads "
+                            f"the new ones: start the workers of {self._topology.app_id!r} again"
+                        )

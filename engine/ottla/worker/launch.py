@@ -1,0 +1,146 @@
+"""A worker put together from an app's options, and run: broker, place in the state directory, stores, transport."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from ottla.config import AppConfig
+from ottla.errors import OttlaError
+from ottla.jobs import Jobs
+from ottla.state.changelog import RestoreProgress
+from ottla.state.memory import MemoryStores
+from ottla.state.store import Stores
+from ottla.topology.topology import Topology
+from ottla.transport.kafka import KafkaTransport
+from ottla.transport.kafka_settings import KafkaSettings
+from ottla.worker.embedded import serving
+from ottla.worker.identity import worker_place
+from ottla.worker.metrics import WorkerMetrics
+from ottla.worker.worker import Worker, WorkerSummary
+
+if TYPE_CHECKING:
+    from ottla.app import App
+    from ottla.web.server import Listener
+
+log = logging.getLogger("ottla.worker")
+
+_SAME_SIGNAL_S = 1.0
+"""Ctrl-C may come twice: from the terminal, and from the program that started this one."""
+
+
+def run_worker(
+    topology: Topology,
+    config: AppConfig,
+    *,
+    until_end: bool = False,
+    metrics: WorkerMetrics | None = None,
+    progress: RestoreProgress | None = None,
+    jobs: Jobs | None = None,
+    served: App | None = None,
+) -> WorkerSummary:
+    """Runs a worker in this thread until SIGTERM or SIGINT, or until the end of the input.
+
+    Where the config says `web`, it serves the app `served` over HTTP.
+
+    A second signal ends it at once, without its last commit. Raises what `Worker.run` raises, and `StateError` or
+    `TransportError` when the state directory or an embedded broker cannot be used.
+    """
+    with (
+        _listening(config, served) as listener,
+        serving(config.broker) as bootstrap,
+        worker_place(config.state_dir, config.app_id) as place,
+    ):
+        log.info("%s: worker %s, broker %s, state in %s", config.app_id, place.worker_id, bootstrap, place.directory)
+        settings = KafkaSettings(
+            bootstrap,
+            config.app_id,
+            place.worker_id,
+            exactly_once=config.processing_guarantee == "exactly_once",
+            # A transaction is open for a commit interval and the commit itself, which may outlast a broker's restart.
+            transaction_timeout_ms=config.commit_interval_ms + 60_000,
+            options=config.broker_options,
+        )
+        stores = _open_stores(config, place.directory)
+        try:
+            worker = Worker(
+                topology,
+                config,
+                KafkaTransport(settings),
+                stores,
+                until_end=until_end,
+                metrics=metrics,
+                progress=progress,
+                jobs=jobs,
+                address=None if listener is None else listener.address,
+            )
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_run(worker, served, listener))
+        finally:
+            stores.close()
+
+
+@contextmanager
+def _listening(config: AppConfig, served: App | None) -> Iterator[Listener | None]:
+    """The socket for HTTP, if the app is to be served. Raises `ConfigError`."""
+    if config.web is None or served is None:
+        yield None
+        return
+    from ottla.web.server import Listener
+
+    listener = Listener(config.web)
+    try:
+        log.info("%s: http://%s", config.app_id, listener.address)
+        yield listener
+    finally:
+        listener.close()
+
+
+async def _run(worker: Worker, served: App | None, listener: Listener | None) -> WorkerSummary:
+    if served is None or listener is None:
+        return await _run_until_signalled(worker)
+    from ottla.web.server import WebServer
+
+    async with WebServer(served, worker, listener):
+        return await _run_until_signalled(worker)
+
+
+async def _run_until_signalled(worker: Worker) -> WorkerSummary:
+    loop = asyncio.get_running_loop()
+    running = asyncio.current_task()
+    assert running is not None
+    told_at: float | None = None
+    cut_short = False
+
+    def tell() -> None:
+        nonlocal told_at, cut_short
+        if told_at is None:
+            told_at = loop.time()
+            worker.stop()
+        elif loop.time() - told_at >= _SAME_SIGNAL_S:
+            cut_short = True
+            running.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, tell)
+    try:
+        return await worker.run()
+    except asyncio.CancelledError:
+        if not cut_short:
+            raise
+        raise OttlaError("stopped at once by a second signal; what was not committed is processed again") from None
+
+
+def _open_stores(config: AppConfig, directory: Path) -> Stores:
+    if config.store == "memory":
+        return MemoryStores()
+    from ottla.state.rocks import RocksStores
+
+    return RocksStores(directory / "rocksdb")

@@ -1,0 +1,93 @@
+"""Taking tasks over: their stores are restored while the worker goes on with the tasks that it has."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ottla.cluster.standby import Standbys, TaskStores
+from ottla.state.changelog import RestoreProgress, restore
+from ottla.topology.topology import TaskId
+from ottla.transport.contract import TopicPartition, Transport
+from ottla.worker.assignment import AssignedTask, TaskMaker
+from ottla.worker.metrics import WorkerMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Tasks that can begin, and the committed offsets of their inputs."""
+
+    tasks: dict[TaskId, AssignedTask]
+    committed: dict[TopicPartition, int]
+
+
+class Takeover:
+    """One takeover at a time, of any number of tasks; given up, it loses nothing of what was restored."""
+
+    def __init__(
+        self,
+        maker: TaskMaker,
+        transport: Transport,
+        standbys: Standbys,
+        metrics: WorkerMetrics,
+        progress: RestoreProgress | None,
+    ) -> None:
+        self._maker = maker
+        self._transport = transport
+        self._standbys = standbys
+        self._metrics = metrics
+        self._progress = progress
+        self._restoring: asyncio.Task[Restored] | None = None
+
+    @property
+    def under_way(self) -> bool:
+        return self._restoring is not None
+
+    async def begin(self, task_ids: Collection[TaskId]) -> None:
+        """Takes these tasks over, and no others any more."""
+        await self.cancel()
+        if task_ids:
+            self._restoring = asyncio.create_task(self._restore(sorted(task_ids)))
+
+    def finished(self) -> Restored | None:
+        """What was taken over, once. Raises what restoring raised."""
+        if self._restoring is None or not self._restoring.done():
+            return None
+        restoring, self._restoring = self._restoring, None
+        return restoring.result()
+
+    async def cancel(self) -> None:
+        """Gives up what is not finished."""
+        restoring, self._restoring = self._restoring, None
+        if restoring is None:
+            return
+        restoring.cancel()
+        await asyncio.gather(restoring, return_exceptions=True)
+        if not restoring.cancelled() and restoring.exception() is None:
+            for task in restoring.result().tasks.values():
+                await task.task.close()
+                task.close_stores()
+
+    async def _restore(self, task_ids: list[TaskId]) -> Restored:
+        began = time.perf_counter()
+        opened: dict[TaskId, TaskStores] = {}
+        try:
+            # The offsets first: when they are known, no transaction with them is pending, and all that was ever
+            # committed with them is in the changelogs.
+            inputs = [where for task_id in task_ids for where in self._maker.inputs(task_id)]
+            committed = await self._transport.committed(inputs)
+            for task_id in task_ids:
+                opened[task_id] = self._standbys.hand_over(task_id) or self._maker.open_stores(task_id)
+            stores = {where: store for each in opened.values() for where, store in each.items()}
+            if stores:
+                records = await restore(self._transport, stores, self._progress)
+                self._metrics.restored.inc(records)
+                self._metrics.restore_seconds.observe(time.perf_counter() - began)
+            return Restored({task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}, committed)
+        except BaseException:
+            for each in opened.values():
+                for store in each.values():
+                    store.close()
+            raise
