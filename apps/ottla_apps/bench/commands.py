@@ -79,18 +79,16 @@ def broker(
     rounds = 1 if quick else rounds
     lines: list[Row] = []
     comparisons: list[Comparison] = []
-    problem: Exception | None = None
     try:
         for measured, compared in measure_broker(chosen, against or [], rounds):
             lines += measured
             comparisons += compared
     except (RuntimeError, OSError) as error:
-        problem = error
-    if lines or problem is None:
-        show(Report("broker", lines, rounds, comparisons), as_json=output is Format.JSON)
-    if problem is not None:
-        typer.echo(f"ottla bench: {problem}", err=True)
-        raise typer.Exit(1)
+        typer.echo(f"ottla bench: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:  # whatever ends it, what was measured is shown
+        if lines:
+            show(Report("broker", lines, rounds, comparisons), as_json=output is Format.JSON)
 
 
 def measure_broker(
