@@ -65,12 +65,8 @@ def transport_error(error: KafkaError, doing: str) -> TransportError:
 
 def explained(error: KafkaError) -> str:
     """An error's text, with what to do where that is known."""
-    if error.code() != KafkaError.MSG_SIZE_TOO_LARGE:
-        return error.str()
-    return (
-        f"{error.str()} (raise the topic's max.message.bytes; or set message.max.bytes and batch.size in "
-        "broker_options to what it takes, so that values which are larger become dead letters)"
-    )
+    advice = _ADVICE.get(error.code())
+    return error.str() if advice is None else f"{error.str()} ({advice})"
 
 
 def kafka_error(exception: KafkaException) -> KafkaError:
@@ -93,6 +89,18 @@ def _without_events(taken: Sequence[confluent_kafka.Message], polled: Polled) ->
             log.warning("reading from the broker: %s", error.str())
     return messages
 
+
+_ADVICE = {
+    KafkaError.MSG_SIZE_TOO_LARGE: (
+        "raise the topic's max.message.bytes; or set message.max.bytes and batch.size in "
+        "broker_options to what it takes, so that values which are larger become dead letters"
+    ),
+    KafkaError.INVALID_TIMESTAMP: (
+        "an event's time is further from the broker's clock than the topic takes, an hour after it unless "
+        "message.timestamp.after.max.ms says otherwise: raise that, or give the topic that is read a timestamp= function "
+        "that raises for such a time, so that the event becomes a dead letter"
+    ),
+}
 
 _LASTING = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,

@@ -52,3 +52,23 @@ def test_a_value_that_is_larger_than_its_topic_takes_is_told_with_what_to_do(
     expected = TransactionAbortedError if exactly_once else DeliveryError
     with pytest.raises(expected, match=r"raise the topic's max\.message\.bytes; or set message\.max\.bytes"):
         asyncio.run(send())
+
+
+@pytest.mark.parametrize("exactly_once", [True, False])
+def test_a_time_that_is_too_far_in_the_future_is_told_with_what_to_do(
+    ottla_broker: str, unique: Callable[[str], str], exactly_once: bool
+) -> None:
+    async def send() -> None:
+        topic = unique("soon")
+        transport = KafkaTransport(KafkaSettings(ottla_broker, unique("app"), "w0", exactly_once))
+        try:
+            await transport.start()
+            await transport.create_topics([TopicSpec(topic, 1)])
+            await transport.produce([OutputRecord(topic, b"k", b"v", 4_102_444_800_000)])
+            await transport.commit({})
+        finally:
+            await transport.stop()
+
+    expected = TransactionAbortedError if exactly_once else DeliveryError
+    with pytest.raises(expected, match=r"message\.timestamp\.after\.max\.ms says otherwise: raise that, or give"):
+        asyncio.run(send())
