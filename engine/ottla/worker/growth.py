@@ -1,4 +1,4 @@
-"""Looks now and then whether a topic that is read has got more partitions, which no task of a running worker reads."""
+"""Looks now and then whether a topic that is read is gone, or has got more partitions, which no running task reads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Growth:
         self._looking = asyncio.create_task(self._look())
 
     def check(self) -> None:
-        """Raises `TopologyError` for a topic that has grown."""
+        """Raises `TopologyError` for a topic that has grown, or was deleted."""
         if self._looking.done():
             self._looking.result()
 
@@ -35,6 +35,7 @@ class Growth:
         await asyncio.gather(self._looking, return_exceptions=True)
 
     async def _look(self) -> None:
+        missing: set[str] = set()
         while True:
             await asyncio.sleep(_INTERVAL_S)
             try:
@@ -42,6 +43,14 @@ class Growth:
             except TransportError as error:
                 log.info("partition counts are not known just now: %s", error)
                 continue
+            # A broker that has just started may not know all topics yet, so one is gone when it is missed twice.
+            missed = set(self._topology.input_topics) - counts.keys()
+            if lost := missing & missed:
+                raise TopologyError(
+                    f"topic {min(lost)!r} does not exist any more, and nothing can be read: create it anew and start "
+                    f"the workers of {self._topology.app_id!r} again, or take it out of the app"
+                )
+            missing = missed
             for part in self._topology.subtopologies:
                 planned = self._planned[part.index]
                 for topic in part.inputs:

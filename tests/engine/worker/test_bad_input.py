@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import ottla
+from ottla.transport.memory import MemoryTransport
 from ottla.worker import growth, watchdog
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -103,6 +104,25 @@ def test_a_topic_that_grows_under_a_running_worker_ends_it(
             ottla.TopologyError,
             match=r"topic 'numbers' has grown from 2 to 3 partitions.* start the workers of 'doubling' again",
         ):
+            await run
+
+    play(scenario)
+
+
+def test_a_topic_that_is_deleted_under_a_running_worker_ends_it(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growth, "_INTERVAL_S", 0.01)
+    counted = MemoryTransport.partition_counts
+
+    async def without_numbers(transport: MemoryTransport, topics: Iterable[str]) -> dict[str, int]:
+        return await counted(transport, [topic for topic in topics if topic != "numbers"])
+
+    async def scenario(cluster: Any) -> None:
+        run = asyncio.create_task(cluster.worker(doubling_app(at_once)).run())
+        await eventually(lambda: "doubling-last-changelog" in cluster.broker.topics)
+        monkeypatch.setattr(MemoryTransport, "partition_counts", without_numbers)
+        with pytest.raises(ottla.TopologyError, match=r"topic 'numbers' does not exist any more.*create it anew"):
             await run
 
     play(scenario)
