@@ -10,7 +10,7 @@ from ottla.outlet import current_outlet
 from ottla.serdes import Codec, state_key_codec_for
 from ottla.task.processor import current
 from ottla.time import Extractor, checked_timestamp, timestamp_extractor
-from ottla.transport.contract import Headers, OutputRecord, TopicSpec
+from ottla.transport.contract import ANY_TIME, Headers, OutputRecord, TopicSpec
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -107,7 +107,7 @@ def repartition_topic(
         state_key_codec_for(key_type, name),
         value_codec,
         partitions=partitions,
-        config={"cleanup.policy": "delete", "retention.ms": "-1"},
+        config={"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME},
         internal=True,
     )
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 import ottla
 from ottla import Stream, TopologyError
 from ottla.testing import Driver
-from ottla.transport.contract import TopicSpec
+from ottla.transport.contract import ANY_TIME, TopicSpec
 
-KEPT = {"cleanup.policy": "delete", "retention.ms": "-1"}
+KEPT = {"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME}
 
 
 class Flight(msgspec.Struct):

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ottla.errors import OttlaError
 from ottla.topology.topology import TaskId
-from ottla.transport.contract import OutputRecord, TopicPartition, TopicSpec
+from ottla.transport.contract import ANY_TIME, OutputRecord, TopicPartition, TopicSpec
 
 T = TypeVar("T")
 
@@ -63,7 +63,8 @@ def control_topic(app_id: str) -> TopicSpec:
 
     Who joins reads all of it, so it is compacted early.
     """
-    config = {"cleanup.policy": "compact", "segment.bytes": "1048576", "min.cleanable.dirty.ratio": "0.1"}
+    early = {"segment.bytes": "1048576", "min.cleanable.dirty.ratio": "0.1"}
+    config = {"cleanup.policy": "compact", **early, **ANY_TIME}
     return TopicSpec(f"{app_id}-assignment", 1, config)
 
 

@@ -21,12 +21,11 @@ from ottla.deadletters.policy import FailureKind
 from ottla.errors import EventError
 from ottla.task.batch import Batch
 from ottla.task.origins import JoinedMessages
-from ottla.transport.contract import Headers, Message, OutputRecord, TopicSpec
+from ottla.transport.contract import ANY_TIME, Headers, Message, OutputRecord, TopicSpec
 
 _STACK_CHARACTERS = 8_000
 _LEFT_OUT = "ottla.letter.left_out"
 _LAST_OF_OURS = "ottla.origin.offset"
-_FOREVER = "9223372036854775807"
 
 
 def dead_letter_topic(name: str) -> TopicSpec:
@@ -35,17 +34,7 @@ def dead_letter_topic(name: str) -> TopicSpec:
     Letters have the times of their events, which may be of any age: none is deleted for it, nor refused for being ahead
     of the clock.
     """
-    return TopicSpec(
-        name,
-        1,
-        {
-            "cleanup.policy": "delete",
-            "retention.ms": "-1",
-            "message.timestamp.type": "CreateTime",
-            "message.timestamp.before.max.ms": _FOREVER,
-            "message.timestamp.after.max.ms": _FOREVER,
-        },
-    )
+    return TopicSpec(name, 1, {"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME})
 
 
 def dead_letters(

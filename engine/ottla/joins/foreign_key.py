@@ -32,11 +32,12 @@ from ottla.joins.subscriptions import (
 from ottla.serdes import Codec
 from ottla.task.operators import Sink
 from ottla.topic import Topic
+from ottla.transport.contract import ANY_TIME
 
 if TYPE_CHECKING:
     from ottla.tables import Table
 
-_TOPIC_CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1"}
+_TOPIC_CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME}
 
 
 def join_foreign(join: ForeignKeyJoin, result: Codec[Any]) -> Table[Any, Any]:

@@ -16,7 +16,9 @@ from ottla.errors import CopartitionError, TopologyError
 from ottla.state.store import StoreSpec
 from ottla.task.processor import Processor, TaskContext
 from ottla.topology.copartition import describe_mismatch
-from ottla.transport.contract import TopicSpec
+from ottla.transport.contract import ANY_TIME, TopicSpec
+
+_COMPACTED = {"cleanup.policy": "compact", **ANY_TIME}
 
 
 class TaskId(NamedTuple):
@@ -118,7 +120,7 @@ class Topology:
         for part in self.subtopologies:
             count = self._partitions(part, counts)
             tasks += [TaskId(part.index, partition) for partition in range(count)]
-            internal += [TopicSpec(spec.changelog, count, {"cleanup.policy": "compact"}) for spec in part.stores]
+            internal += [TopicSpec(spec.changelog, count, _COMPACTED) for spec in part.stores]
         if any(part.stores for part in self.subtopologies):
             internal.append(stores_topic(self.app_id))
         return Plan(tuple(tasks), (*internal, self.dead_letter))
@@ -195,7 +197,7 @@ class Topology:
 
 def stores_topic(app_id: str) -> TopicSpec:
     """The topic in which the formats of an app's stores are kept: see `worker/upgrades.py`."""
-    return TopicSpec(f"{app_id}-stores", 1, {"cleanup.policy": "compact"})
+    return TopicSpec(f"{app_id}-stores", 1, _COMPACTED)
 
 
 def record_by_record(steps: Iterable[Step]) -> set[str]:

@@ -60,6 +60,16 @@ class OffsetRange(NamedTuple):
     end: int
 
 
+_ALWAYS = "9223372036854775807"
+ANY_TIME: Mapping[str, str] = {
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.before.max.ms": _ALWAYS,
+    "message.timestamp.after.max.ms": _ALWAYS,
+}
+"""The config of a topic of the app's own, whose records keep the time they are given, whatever it is. A broker's
+defaults may differ: Kafka 4 refuses what is an hour ahead of its clock (KIP-1030), an event's time or a worker's."""
+
+
 @dataclass(frozen=True)
 class TopicSpec:
     """A topic the app needs. It is created when it is missing and `partitions` is given; otherwise it must exist."""

@@ -97,8 +97,8 @@ _ADVICE = {
     ),
     KafkaError.INVALID_TIMESTAMP: (
         "an event's time is further from the broker's clock than the topic takes, an hour after it unless "
-        "message.timestamp.after.max.ms says otherwise: raise that, or give the topic that is read a timestamp= function "
-        "that raises for such a time, so that the event becomes a dead letter"
+        "message.timestamp.after.max.ms says otherwise: raise that, or give the topic that is read a timestamp= "
+        "function that raises for such a time, so that the event becomes a dead letter"
     ),
 }
 

@@ -11,7 +11,7 @@ from ottla import Stream, Topology
 from ottla.agents.answers import replies_topic
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.topology.topology import TaskId
-from ottla.transport.contract import TopicSpec
+from ottla.transport.contract import ANY_TIME, TopicSpec
 
 
 def flights_app() -> ottla.App:
@@ -94,7 +94,7 @@ def test_a_plan_has_a_task_for_each_partition_and_the_internal_topics() -> None:
     plan = flights_app().topology.plan({"flights": 6, "airlines": 6, "audit": 2})
     assert plan.tasks == (*(TaskId(0, partition) for partition in range(6)), TaskId(1, 0), TaskId(1, 1))
     assert [str(task) for task in plan.tasks[5:7]] == ["0_5", "1_0"]
-    compacted = {"cleanup.policy": "compact"}
+    compacted = {"cleanup.policy": "compact", **ANY_TIME}
     assert plan.internal_topics == (
         replies_topic("flights"),
         TopicSpec("flights-airlines-changelog", 6, compacted),

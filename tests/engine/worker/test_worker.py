@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import ottla
-from ottla.transport.contract import TopicPartition
+from ottla.transport.contract import ANY_TIME, TopicPartition
 from ottla.transport.errors import DeliveryError, FatalTransportError, TransactionAbortedError, TransportError
 from ottla.transport.memory import MemoryTransport
 from ottla.worker import worker as worker_module
@@ -365,7 +365,7 @@ def test_topics_are_created_with_the_declared_partitions(play: Play) -> None:
             "counting-assignment": 1,
             "counting-replies": 8,
         }
-        assert cluster.broker.configs["counting-counts-changelog"] == {"cleanup.policy": "compact"}
+        assert cluster.broker.configs["counting-counts-changelog"] == {"cleanup.policy": "compact", **ANY_TIME}
 
     play(scenario)
 
