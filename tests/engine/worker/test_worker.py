@@ -80,6 +80,28 @@ def test_a_worker_without_its_state_restores_it_from_the_changelog(play: Play) -
     play(scenario)
 
 
+def test_what_was_counted_restored_and_committed_is_measured(play: Play) -> None:
+    async def scenario(cluster: Any) -> None:
+        app = counting_app()
+        await cluster.run_to_end(app)
+        cluster.send("words", *words("a", "a", "b"))
+        await cluster.run_to_end(app)
+        cluster.send("words", *words("a"))
+        another = cluster.worker(app, "another", until_end=True)
+        await another.run()
+        for name, value in (
+            ("events_total", 1),
+            ("produced_records_total", 1),
+            ("changelog_records_total", 1),
+            ("restored_records_total", 2),
+            ("restore_seconds_count", 1),
+        ):
+            assert _sample(another, f"ottla_{name}") == value, name
+        assert (_sample(another, "ottla_commit_seconds_count") or 0) >= 1
+
+    play(scenario)
+
+
 def test_state_that_its_changelog_does_not_know_any_more_is_restored_whole(play: Play) -> None:
     async def scenario(cluster: Any) -> None:
         app = counting_app()
