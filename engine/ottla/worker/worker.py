@@ -15,7 +15,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ottla.agents.replies import Replies
 from ottla.cluster.member import Member
@@ -30,30 +29,28 @@ from ottla.state.store import Stores
 from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
-from ottla.worker.assignment import AssignedTask, TaskMaker
+from ottla.worker.assignment import TaskMaker
+from ottla.worker.commits import Commits
 from ottla.worker.endings import Endings
 from ottla.worker.global_tables import GlobalTables
 from ottla.worker.growth import Growth
 from ottla.worker.insight import Insight
-from ottla.worker.leader import LEADER_STORE
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
 from ottla.worker.pace import Pace
+from ottla.worker.processing import TICK_S, Processing
 from ottla.worker.provisioning import prepare_codecs, provision_topics
 from ottla.worker.purging import Purge
 from ottla.worker.services import Services
 from ottla.worker.takeover import Takeover
 from ottla.worker.upgrades import check_stores
 from ottla.worker.watchdog import Watchdog
+from ottla.worker.workload import Workload
 
 log = logging.getLogger("ottla.worker")
 
 _IDLE_POLL_S = 0.25
-_TICK_S = 0.1
-"""How often tasks that look at the clock are told the time, and the outbox is looked into, when no events come."""
 _BUSY_WAIT_S = 0.02
-_BUFFERED_HIGH = 20_000
-_BUFFERED_LOW = 10_000
 _FAILED_COMMITS = 5
 _FIRST_BACKOFF_S = 0.1
 _FINISH_TIMEOUT_S = 10.0
@@ -95,7 +92,6 @@ class Worker:
         self.insight: Insight | None = None
         """What there is to see of this worker, once it knows its tasks."""
         self._address = address
-        self._lags: dict[TopicPartition, int] = {}
         self.metrics = metrics if metrics is not None else WorkerMetrics(config.app_id)
         self._topology = topology
         self._config = config
@@ -112,8 +108,12 @@ class Worker:
         self._has_jobs = bool(jobs)
         self._purge = Purge(topology, transport)
         self._endings = Endings(topology.subtopologies) if until_end else None
-        self._tasks: dict[TaskId, AssignedTask] = {}
-        self._owners: dict[TopicPartition, AssignedTask] = {}
+        self._workload = Workload(config.app_id, self._maker, transport, self._services, self.metrics)
+        self._commits = Commits(config, self._workload, self._outbox, transport, self.metrics, self._now_ms)
+        self._pace = Pace(config.commit_interval_ms)
+        self._processing = Processing(
+            self._workload, self._commits, self._outbox, transport, self.metrics, self._pace, self._now_ms
+        )
         self._member: Member
         self._growth: Growth | None = None
         self._watchdog = Watchdog()
@@ -122,14 +122,6 @@ class Worker:
         self._stopping = False
         # Bounds the turn that is under way when the worker is to end.
         self._patience: asyncio.Timeout | None = None
-        self._pace = Pace(config.commit_interval_ms)
-        self._events = 0
-        # Whether something was processed since the last commit, whether records were written, and when the next one is
-        # due (monotonic seconds).
-        self._uncommitted = False
-        self._wrote = False
-        self._commit_at = 0.0
-        self._committed: dict[TopicPartition, int] = {}
         self._failed_commits = 0
         self._lag_at = 0.0
 
@@ -155,7 +147,13 @@ class Worker:
             self._member = self._make_member(plan)
             self._growth = Growth(self._topology, plan, self._transport)
             self.insight = Insight(
-                self._topology, plan, self._member, self._tasks, self._standbys, self._globals, self._lags
+                self._topology,
+                plan,
+                self._member,
+                self._workload.tasks,
+                self._standbys,
+                self._globals,
+                self._workload.lags,
             )
             await self._globals.start(self._transport, self._progress, lambda: self._stopping)
             await self._services.begin()
@@ -169,12 +167,12 @@ class Worker:
             if self._growth is not None:
                 await self._growth.stop()
             await self._takeover.cancel()
-            await self._drop(self._tasks)
+            await self._drop(self._workload.tasks)
             await self._standbys.close()
             await self._globals.close()
             await self._replies.close()
             await self._transport.stop()
-        return WorkerSummary(self._events, time.monotonic() - began)
+        return WorkerSummary(self._processing.events, time.monotonic() - began)
 
     @property
     def outlet(self) -> Outlet:
@@ -213,10 +211,10 @@ class Worker:
         await self._member.joined(partitions)
 
     async def lost(self) -> None:
-        log.warning("the group went on without this worker; its %d tasks go to others", len(self._tasks))
+        log.warning("the group went on without this worker; its %d tasks go to others", len(self._workload.tasks))
         self._member.lost()
         await self._takeover.cancel()
-        await self._drop(self._tasks)
+        await self._drop(self._workload.tasks)
         self._granted = None
         await self._abort()
 
@@ -230,167 +228,56 @@ class Worker:
             and self._member.is_placed
             and self._granted == self._member.grants()
             and not self._takeover.under_way
-            and not self._uncommitted
-            and all(task.ended for task in self._tasks.values())
+            and not self._commits.is_pending
+            and all(task.ended for task in self._workload.tasks.values())
         )
 
     async def _turn(self) -> None:
+        workload, processing = self._workload, self._processing
         polled = await self._transport.poll(self._pace.poll_messages, self._poll_timeout_s())
         self._services.check()
         self._globals.check()
         if self._growth is not None:
             self._growth.check()
-        self._watchdog.look(self._tasks.values())
+        self._watchdog.look(workload.tasks.values())
         self._standbys.check()
         self._member.take(polled)
-        self._start_restored()
-        for where in polled.messages.keys() | polled.ends.keys():
-            if (owner := self._owners.get(where)) is not None:
-                owner.take(where, polled)
-        if not self._commit_is_due():
-            self._start_processing()
-        await self._collect(_BUSY_WAIT_S)
-        await self._send_outbox()
-        self._hold_back()
-        if self._endings is not None and not self._is_busy():
+        if (restored := self._takeover.finished()) is not None:
+            workload.add(restored)
+        workload.hand_out(polled)
+        if not self._commits.is_due:
+            processing.start()
+        await processing.collect(_BUSY_WAIT_S)
+        await processing.send_outbox()
+        workload.hold_back()
+        if self._endings is not None and not workload.is_busy:
             await self._end_tasks(self._endings)
-        if self._commit_is_due() and not self._is_busy() and await self._member.may_commit():
+        if self._commits.is_due and not workload.is_busy and await self._member.may_commit():
             await self._settle()
         if await self._member.verify():
             await self._follow_assignment()
         if time.monotonic() >= self._lag_at:
-            await self._measure_lag()
-        await self._purge.purge(self._committed, time.monotonic())
+            self._lag_at = time.monotonic() + _LAG_INTERVAL_S
+            await workload.measure_lag()
+        await self._purge.purge(workload.committed, time.monotonic())
 
     def _poll_timeout_s(self) -> float:
-        if self._is_busy() or any(task.changed for task in self._tasks.values()):
+        workload = self._workload
+        if workload.is_busy or any(task.changed for task in workload.tasks.values()):
             return 0.0
         if self._takeover.under_way or self._member.membership is None:
             return _BUSY_WAIT_S
-        idle_s = _TICK_S if self._has_jobs or any(task.task.timed for task in self._tasks.values()) else _IDLE_POLL_S
-        if self._uncommitted:
-            return min(max(self._commit_at - time.monotonic(), 0.0), idle_s)
-        return idle_s
-
-    @property
-    def _leader(self) -> AssignedTask | None:
-        """The task whose holder is the leader, if this worker holds it."""
-        return next((task for task in self._tasks.values() if LEADER_STORE in task.caches), None)
+        idle_s = TICK_S if self._has_jobs or workload.is_timed else _IDLE_POLL_S
+        return min(self._commits.due_in_s, idle_s) if self._commits.is_pending else idle_s
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
-    def _is_busy(self) -> bool:
-        return any(task.running is not None for task in self._tasks.values())
-
-    def _start_processing(self) -> None:
-        now = time.monotonic()
-        for task in self._tasks.values():
-            ticks = task.task.timed and now >= task.tick_at and not task.ended
-            if task.running is None and (task.changed or ticks):
-                task.changed = False
-                task.tick_at = now + _TICK_S
-                task.began_at = now
-                task.running = asyncio.create_task(self._work(task))
-
-    async def _work(self, task: AssignedTask) -> int:
-        await task.task.advance(self._now_ms())
-        return await task.task.process(task.caught_up)
-
-    async def _collect(self, timeout_s: float) -> None:
-        """Waits a while for the tasks that are processing, and produces what the finished ones made."""
-        running = {task.running: task for task in self._tasks.values() if task.running is not None}
-        if not running:
-            return
-        began = time.perf_counter()
-        done, _ = await asyncio.wait(running, timeout=timeout_s)
-        events = 0
-        for finished in done:
-            task = running[finished]
-            task.running = None
-            events += finished.result()
-            await self._produce(task)
-            if task.has_changes:
-                self._note_uncommitted()
-        if events:
-            self._events += events
-            self.metrics.events.inc(events)
-            self._note_uncommitted()
-        if len(done) == len(running):
-            self._pace.finished(events, time.perf_counter() - began)
-        elif not done:
-            self._pace.unfinished()
-
-    async def _produce(self, task: AssignedTask) -> None:
-        records = task.task.drain()
-        if records:
-            await self._transport.produce(records)
-            self.metrics.produced.inc(len(records))
-            self._wrote = True
-            self._note_uncommitted()
-
-    async def _send_outbox(self) -> None:
-        """Produces what timers and other code outside the tasks have sent."""
-        if self._outbox.has_waiting:
-            records = self._outbox.take()
-            await self._transport.produce(records)
-            self.metrics.produced.inc(len(records))
-            self._wrote = True
-            self._note_uncommitted()
-
-    def _hold_back(self) -> None:
-        """Pauses inputs of which much is buffered, because another input of their task or a slow agent holds them."""
-        for task in self._tasks.values():
-            for topic, buffered in task.task.buffered.items():
-                where = TopicPartition(topic, task.task.id.partition)
-                if buffered > _BUFFERED_HIGH and topic not in task.paused:
-                    task.paused.add(topic)
-                    self._transport.pause([where])
-                elif buffered < _BUFFERED_LOW and topic in task.paused:
-                    task.paused.discard(topic)
-                    self._transport.resume([where])
-
-    # -- committing
-
-    def _note_uncommitted(self) -> None:
-        if not self._uncommitted:
-            self._uncommitted = True
-            self._commit_at = time.monotonic() + self._config.commit_interval_ms / 1000
-
-    def _commit_is_due(self) -> bool:
-        return self._uncommitted and (
-            time.monotonic() >= self._commit_at or any(task.cache_is_full for task in self._tasks.values())
-        )
-
     async def _settle(self) -> None:
-        """Outputs, changelogs and positions in one commit, then the state in the stores."""
-        if not self._uncommitted:
-            return
-        began = time.perf_counter()
-        if self._config.processing_guarantee == "at_least_once":
-            # State must never say that a window was emitted, or an event counted, while the output is still on its way.
-            await self._transport.flush()
-        now_ms = self._now_ms()
-        offsets: dict[TopicPartition, int] = {}
-        for task in self._tasks.values():
-            changes = task.task.changes(now_ms)
-            await self._transport.produce(changes)
-            self._wrote = self._wrote or bool(changes)
-            self.metrics.changes.inc(len(changes))
-            offsets |= task.task.positions
-        moved = {where: offset for where, offset in offsets.items() if self._committed.get(where) != offset}
-        if self._wrote and not moved and self._owners:
-            # What timers and the leader wrote comes with no offset. One makes the group check the membership (KIP-447).
-            where = next(iter(self._owners))
-            moved[where] = self._committed.get(where, 0)
-        written = await self._transport.commit(moved, self._member.membership)
-        for task in self._tasks.values():
-            task.task.committed(written)
-        self._outbox.committed()
-        self._committed |= moved
-        self._uncommitted = self._wrote = False
+        await self._commits.settle(self._member.membership)
         self._failed_commits = 0
-        self.metrics.commit_seconds.observe(time.perf_counter() - began)
+
+    # -- what fails is made anew
 
     async def _go_back(self, error: TransportError | Unavailable) -> None:
         """Makes all that was done since the last commit anew, after a backoff.
@@ -408,12 +295,8 @@ class Worker:
     async def _undo(self) -> None:
         """Makes all that was done since the last commit undone: tasks begin anew there."""
         await self._abort()
-        for task_id, task in self._tasks.items():
-            await _cancel(task.running)
-            self._tasks[task_id] = await self._maker.remake(task)
-        self._transport.stop_reading(list(self._owners))
-        self._uncommitted = self._wrote = False
-        self._begin(self._tasks)
+        self._commits.forget()
+        await self._workload.begin_anew()
 
     async def _come_back(self, error: ProducerFencedError) -> None:
         """Begins anew with nothing, after others took this worker for gone: it slept, or was cut off.
@@ -422,7 +305,7 @@ class Worker:
         """
         log.warning("joining the group again: %s", error)
         await self._takeover.cancel()
-        await self._drop(self._tasks)
+        await self._drop(self._workload.tasks)
         self._granted = None
         until = time.monotonic() + _REPLACED_WITHIN_S
         while time.monotonic() < until:
@@ -461,20 +344,20 @@ class Worker:
             if had or grants:
                 log.info("assigned %d tasks: %s", len(grants), " ".join(map(str, sorted(grants))))
             self._granted = grants
-            await self._takeover.begin(set(grants) - self._tasks.keys())
-            self._begin(())
+            await self._takeover.begin(set(grants) - self._workload.tasks.keys())
+            self._workload.begin(())
         copies = member.copies() - grants.keys()
         if copies != self._standbys.tasks:
             await self._standbys.keep(copies)
-        member.acted(self._maker.stateful(self._tasks) | self._standbys.warm)
-        if member.has_news and not self._is_busy() and await member.may_commit():
+        member.acted(self._maker.stateful(self._workload.tasks) | self._standbys.warm)
+        if member.has_news and not self._workload.is_busy and await member.may_commit():
             await self._settle()
             await member.speak()
 
     async def _let_go(self, tasks: set[TaskId]) -> None:
         """Ends tasks: after a last commit if they were asked for, without if they were given away meanwhile."""
         await self._takeover.cancel()
-        running = tasks & self._tasks.keys()
+        running = tasks & self._workload.tasks.keys()
         if not running:
             return
         if not tasks <= self._member.asked_back():
@@ -483,7 +366,7 @@ class Worker:
             await self._undo()
             return
         try:
-            if await self._quiesce():
+            if await self._processing.quiesce(_FINISH_TIMEOUT_S):
                 await self._settle()
             else:
                 await self._undo()
@@ -492,58 +375,22 @@ class Worker:
             await self._undo()
         await self._drop(running)
 
-    def _start_restored(self) -> None:
-        if (restored := self._takeover.finished()) is not None:
-            self._tasks |= restored.tasks
-            self._committed |= restored.committed
-            self._begin(restored.tasks)
-
-    def _begin(self, tasks: Iterable[TaskId]) -> None:
-        """Reads the inputs of tasks from the committed offsets on."""
-        inputs = {where: self._tasks[task_id] for task_id in tasks for where in self._tasks[task_id].inputs}
-        self._owners |= inputs
-        self._transport.start_reading({where: self._committed.get(where, 0) for where in inputs})
-        self.metrics.tasks.set(len(self._tasks))
-        self._services.ready(None if self._leader is None else self._leader.caches[LEADER_STORE])
-
     async def _drop(self, task_ids: Iterable[TaskId]) -> None:
-        """Ends tasks as they are; what they did since the last commit is not committed here."""
-        for task_id in list(task_ids):
-            task = self._tasks.pop(task_id)
-            if LEADER_STORE in task.caches:
-                self._services.follow()
-            await _cancel(task.running)
-            await task.task.close()
-            task.close_stores()
-            inputs = task.inputs
-            self._transport.stop_reading(inputs)
-            for where in inputs:
-                del self._owners[where]
-                self._committed.pop(where, None)
-        if not self._tasks:
-            self._uncommitted = False
-        self.metrics.tasks.set(len(self._tasks))
-        self.metrics.lag.clear()
-        self._lags.clear()
-
-    async def _quiesce(self) -> bool:
-        """Waits, within a bound, until no task is in the middle of a batch. Returns whether that is so."""
-        deadline = time.monotonic() + _FINISH_TIMEOUT_S
-        while self._is_busy() and (remaining := deadline - time.monotonic()) > 0:
-            await self._collect(remaining)
-        return not self._is_busy()
+        await self._workload.drop(task_ids)
+        if not self._workload.tasks:
+            self._commits.forget()
 
     async def _finish(self) -> None:
         """The last commit. What cannot be committed any more is processed again by whoever comes next."""
         await self._stop_services()
         try:
-            if not await self._quiesce():
+            if not await self._processing.quiesce(_FINISH_TIMEOUT_S):
                 log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
                 return
             async with asyncio.timeout(_FINISH_TIMEOUT_S):
                 if await self._member.may_commit():
                     await self._settle()
-                    await self._drop(self._tasks)
+                    await self._drop(self._workload.tasks)
                     await self._member.leave()
         except TimeoutError:
             log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
@@ -556,33 +403,20 @@ class Worker:
                 await self._services.stop()
         except TimeoutError:
             log.warning("what the app does at its end did not finish within %g s", _FINISH_TIMEOUT_S)
-        await self._send_outbox()
+        await self._processing.send_outbox()
 
     # -- the end of a bounded run
 
     async def _end_tasks(self, endings: Endings) -> None:
         """Ends the tasks that are at the end of their input, and asks for the ends that can be known now."""
-        if not self._uncommitted and (unknown := endings.unknown(self._tasks.values())):
+        tasks = self._workload.tasks.values()
+        if not self._commits.is_pending and (unknown := endings.unknown(tasks)):
             ranges = await self._transport.offset_ranges(unknown)
             endings.learn({where: each.end for where, each in ranges.items()})
-        for task in [task for task in self._tasks.values() if not task.ended and endings.reached(task)]:
+        for task in [task for task in tasks if not task.ended and endings.reached(task)]:
             await task.task.end_of_input()
             if endings.told(task):
                 task.ended = True
                 self._transport.pause(task.inputs)
-            await self._produce(task)
-            self._uncommitted, self._commit_at = True, 0.0
-
-    async def _measure_lag(self) -> None:
-        self._lag_at = time.monotonic() + _LAG_INTERVAL_S
-        ends = await self._transport.known_ends(self._owners)
-        for where, end in ends.items():
-            self._lags[where] = lag = end - self._committed.get(where, 0)
-            self.metrics.lag.labels(self._config.app_id, where.topic, where.partition).set(lag)
-
-
-async def _cancel(task: asyncio.Task[Any] | None) -> None:
-    """Cancels a task that may be done, and waits until it is. What it raised is of no interest any more."""
-    if task is not None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+            await self._processing.produce(task)
+            self._commits.note(at_once=True)

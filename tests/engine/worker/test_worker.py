@@ -14,6 +14,7 @@ from ottla.transport.contract import ANY_TIME, TopicPartition
 from ottla.transport.errors import DeliveryError, FatalTransportError, TransactionAbortedError, TransportError
 from ottla.transport.memory import MemoryTransport
 from ottla.worker import worker as worker_module
+from ottla.worker import workload as workload_module
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
@@ -353,8 +354,8 @@ def test_a_bounded_run_ends_what_it_writes_itself_before_what_reads_it(play: Pla
 
 
 def test_an_input_that_is_held_back_is_paused_and_taken_later(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "_BUFFERED_HIGH", 4)
-    monkeypatch.setattr(worker_module, "_BUFFERED_LOW", 2)
+    monkeypatch.setattr(workload_module, "_BUFFERED_HIGH", 4)
+    monkeypatch.setattr(workload_module, "_BUFFERED_LOW", 2)
     monkeypatch.setattr("ottla.worker.pace.FIRST_POLL_MESSAGES", 5)
 
     async def scenario(cluster: Any) -> None:

@@ -1,0 +1,108 @@
+"""Letting a worker's tasks process what they were given, and producing what they made of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ottla.transport.contract import OutputRecord, Transport
+from ottla.worker.assignment import AssignedTask
+from ottla.worker.commits import Commits
+from ottla.worker.metrics import WorkerMetrics
+from ottla.worker.outbox import Outbox
+from ottla.worker.pace import Pace
+from ottla.worker.workload import Workload
+
+TICK_S = 0.1
+"""How often tasks that look at the clock are told the time, and the outbox is looked into, when no events come."""
+
+
+class Processing:
+    """Each task is at one batch at a time; one that awaits lets the others go on. `events` counts what is done."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        commits: Commits,
+        outbox: Outbox,
+        transport: Transport,
+        metrics: WorkerMetrics,
+        pace: Pace,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.events = 0
+        self._workload = workload
+        self._commits = commits
+        self._outbox = outbox
+        self._transport = transport
+        self._metrics = metrics
+        self._pace = pace
+        self._now_ms = now_ms
+
+    def start(self) -> None:
+        """Lets those tasks process that have something new, or are to be told the time."""
+        now = time.monotonic()
+        for task in self._workload.tasks.values():
+            ticks = task.task.timed and now >= task.tick_at and not task.ended
+            if task.running is None and (task.changed or ticks):
+                task.changed = False
+                task.tick_at = now + TICK_S
+                task.began_at = now
+                task.running = asyncio.create_task(self._work(task))
+
+    async def _work(self, task: AssignedTask) -> int:
+        await task.task.advance(self._now_ms())
+        return await task.task.process(task.caught_up)
+
+    async def collect(self, timeout_s: float) -> None:
+        """Waits a while for the tasks that are processing, and produces what the finished ones made.
+
+        Raises what processing raised.
+        """
+        running = {task.running: task for task in self._workload.tasks.values() if task.running is not None}
+        if not running:
+            return
+        began = time.perf_counter()
+        done, _ = await asyncio.wait(running, timeout=timeout_s)
+        events = 0
+        for finished in done:
+            task = running[finished]
+            task.running = None
+            events += finished.result()
+            await self.produce(task)
+            if task.has_changes:
+                self._commits.note()
+        if events:
+            self.events += events
+            self._metrics.events.inc(events)
+            self._commits.note()
+        if len(done) == len(running):
+            self._pace.finished(events, time.perf_counter() - began)
+        elif not done:
+            self._pace.unfinished()
+
+    async def quiesce(self, within_s: float) -> bool:
+        """Waits, within a bound, until no task is in the middle of a batch. Returns whether that is so."""
+        deadline = time.monotonic() + within_s
+        while self._workload.is_busy and (remaining := deadline - time.monotonic()) > 0:
+            await self.collect(remaining)
+        return not self._workload.is_busy
+
+    async def produce(self, task: AssignedTask) -> None:
+        """Produces what a task made."""
+        await self._write(task.task.drain())
+
+    async def send_outbox(self) -> None:
+        """Produces what timers and other code outside the tasks have sent."""
+        if self._outbox.has_waiting:
+            records = self._outbox.take()
+            # Even without records: what is sent may have written state that is to be committed.
+            self._commits.note(wrote=True)
+            await self._write(records)
+
+    async def _write(self, records: list[OutputRecord]) -> None:
+        if records:
+            await self._transport.produce(records)
+            self._metrics.produced.inc(len(records))
+            self._commits.note(wrote=True)

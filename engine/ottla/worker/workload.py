@@ -1,0 +1,131 @@
+"""The tasks that a worker has at work: which they are, what they read, and how far that is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from ottla.topology.topology import TaskId
+from ottla.transport.contract import Polled, TopicPartition, Transport
+from ottla.worker.assignment import AssignedTask, TaskMaker
+from ottla.worker.leader import LEADER_STORE
+from ottla.worker.metrics import WorkerMetrics
+from ottla.worker.services import Services
+from ottla.worker.takeover import Restored
+
+_BUFFERED_HIGH = 20_000
+_BUFFERED_LOW = 10_000
+
+
+class Workload:
+    """Tasks come restored (`add`) and go as they are (`drop`); what they did since the last commit is then left to
+    whoever has them next.
+
+    `tasks` are those at work, `owners` says which of them reads an input partition, `committed` has the committed
+    offset of each. `lags` is how many offsets each input held after that when it was last measured.
+    """
+
+    def __init__(
+        self, app_id: str, maker: TaskMaker, transport: Transport, services: Services, metrics: WorkerMetrics
+    ) -> None:
+        self.tasks: dict[TaskId, AssignedTask] = {}
+        self.owners: dict[TopicPartition, AssignedTask] = {}
+        self.committed: dict[TopicPartition, int] = {}
+        self.lags: dict[TopicPartition, int] = {}
+        self._app_id = app_id
+        self._maker = maker
+        self._transport = transport
+        self._services = services
+        self._metrics = metrics
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task is in the middle of a batch."""
+        return any(task.running is not None for task in self.tasks.values())
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether a task must be told the time when no events come."""
+        return any(task.task.timed for task in self.tasks.values())
+
+    # -- tasks come and go
+
+    def add(self, restored: Restored) -> None:
+        """Takes restored tasks up, and reads their inputs."""
+        self.tasks |= restored.tasks
+        self.committed |= restored.committed
+        self.begin(restored.tasks)
+
+    def begin(self, task_ids: Iterable[TaskId]) -> None:
+        """Reads the inputs of tasks from the committed offsets on."""
+        inputs = {where: self.tasks[task_id] for task_id in task_ids for where in self.tasks[task_id].inputs}
+        self.owners |= inputs
+        self._transport.start_reading({where: self.committed.get(where, 0) for where in inputs})
+        self._metrics.tasks.set(len(self.tasks))
+        self._services.ready(None if self._leader is None else self._leader.caches[LEADER_STORE])
+
+    async def drop(self, task_ids: Iterable[TaskId]) -> None:
+        """Ends tasks as they are; what they did since the last commit is not committed here."""
+        for task_id in list(task_ids):
+            task = self.tasks.pop(task_id)
+            if LEADER_STORE in task.caches:
+                self._services.follow()
+            await _cancel(task.running)
+            await task.task.close()
+            task.close_stores()
+            inputs = task.inputs
+            self._transport.stop_reading(inputs)
+            for where in inputs:
+                del self.owners[where]
+                self.committed.pop(where, None)
+        self._metrics.tasks.set(len(self.tasks))
+        self._metrics.lag.clear()
+        self.lags.clear()
+
+    async def begin_anew(self) -> None:
+        """Makes all tasks as they were after the last commit; they read from there."""
+        for task_id, task in self.tasks.items():
+            await _cancel(task.running)
+            self.tasks[task_id] = await self._maker.remake(task)
+        self._transport.stop_reading(list(self.owners))
+        self.begin(self.tasks)
+
+    @property
+    def _leader(self) -> AssignedTask | None:
+        """The task whose holder is the leader, if this worker holds it."""
+        return next((task for task in self.tasks.values() if LEADER_STORE in task.caches), None)
+
+    # -- their input
+
+    def hand_out(self, polled: Polled) -> None:
+        """Gives each task what a poll brought for it."""
+        for where in polled.messages.keys() | polled.ends.keys():
+            if (owner := self.owners.get(where)) is not None:
+                owner.take(where, polled)
+
+    def hold_back(self) -> None:
+        """Pauses inputs of which much is buffered, because another input of their task or a slow agent holds them."""
+        for task in self.tasks.values():
+            for topic, buffered in task.task.buffered.items():
+                where = TopicPartition(topic, task.task.id.partition)
+                if buffered > _BUFFERED_HIGH and topic not in task.paused:
+                    task.paused.add(topic)
+                    self._transport.pause([where])
+                elif buffered < _BUFFERED_LOW and topic in task.paused:
+                    task.paused.discard(topic)
+                    self._transport.resume([where])
+
+    async def measure_lag(self) -> None:
+        """Takes down how far behind the inputs' ends the commits are."""
+        ends = await self._transport.known_ends(self.owners)
+        for where, end in ends.items():
+            self.lags[where] = lag = end - self.committed.get(where, 0)
+            self._metrics.lag.labels(self._app_id, where.topic, where.partition).set(lag)
+
+
+async def _cancel(task: asyncio.Task[Any] | None) -> None:
+    """Cancels a task that may be done, and waits until it is. What it raised is of no interest any more."""
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
