@@ -10,7 +10,8 @@
     ├── EventError               one event cannot be taken through; dead-lettered, skipped or fatal as the app says
     │   ├── DecodeError          its key or value is not what the topic declares
     │   ├── EncodeError          what a step made of it cannot be written as the topic declares
-    │   │   └── RecordTooLarge   ... nor can it be smaller
+    │   │   ├── RecordTooLarge   ... nor can it be smaller
+    │   │   └── NoDestination    ... nor is there such a topic or partition
     │   └── InvalidTimestamp     its event time is missing, negative or no integer
     ├── NoAnswer                 an agent that was asked did not answer in time
     ├── AgentFailed              an agent that was asked failed on the request
@@ -75,6 +76,10 @@ class EncodeError(EventError):
 
 class RecordTooLarge(EncodeError):  # noqa: N818
     """A record is larger than the producer may send: `message.max.bytes`, about a megabyte unless it is set."""
+
+
+class NoDestination(EncodeError):  # noqa: N818
+    """What was chosen for an event is no topic that there is, or no partition of it."""
 
 
 class InvalidTimestamp(EventError):  # noqa: N818

@@ -18,9 +18,10 @@ from ottla.hints import Selector, element_type, returned_type, selected, selecte
 from ottla.joins.stream_stream import When, check_no_window, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.relations import View
-from ottla.serdes import Codec
+from ottla.serdes import Codec, codec_for
 from ottla.tables import AggregatedTable, Table, aggregated_table
 from ottla.task.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
+from ottla.task.routing import ChoosePartition, ChooseTopic, RoutedSink
 from ottla.task.take import Take, checked_take, take_spec
 from ottla.time import Duration
 from ottla.topic import Topic, repartition_topic
@@ -334,20 +335,41 @@ class Stream(Generic[V]):
         self.graph.errors_at(self.step, StepPolicy(on_error))
         return self
 
-    def to(self, topic: Topic[Any, V], *, on_error: OnError | None = None) -> None:
+    def to(
+        self,
+        topic: Topic[Any, V] | ChooseTopic,
+        *,
+        partition: ChoosePartition | None = None,
+        on_error: OnError | None = None,
+    ) -> None:
         """Writes the events to a topic, with their keys, times and headers.
 
-        `on_error` is about those that cannot be written, because they cannot be encoded or are too large.
+        Instead of a topic it can be a function that chooses one for each `Event`: a topic, or the name of one, to which
+        keys and values are written as the app declares it, or else as they are in this stream. `partition` is a
+        function of the key, the value and the topic's number of partitions, which returns the partition, or several, or
+        None to leave it to the key.
+
+        `on_error` is about those that cannot be written, because they cannot be encoded, are too large, or because
+        there is no such topic or partition.
         """
-        step = self.graph.unique(f"{self.step}.to.{topic.name}")
+        chosen = topic if isinstance(topic, Topic) else None
+        label = chosen.name if chosen is not None else getattr(topic, "__name__", "function").strip("<>")
+        step = self.graph.unique(f"{self.step}.to.{label}")
         if on_error is not None:
             self.graph.errors_at(step, StepPolicy(on_error))
+        functions = [each for each in (topic, partition) if callable(each)]
         self.graph.add(
             step,
             "sink",
-            lambda context, name: Sink(context, name, topic),
+            lambda context, name: (
+                Sink(context, name, chosen)
+                if chosen is not None and partition is None
+                else RoutedSink(context, name, topic, partition, self._named)
+            ),
             parents=(self.step,),
-            sink=topic,
+            functions=functions,
+            sink=chosen,
+            detail="" if chosen is not None else label,
         )
 
     def call(self, function: Callable[[Any], Awaitable[object] | object], *, events: bool = False) -> None:
@@ -377,9 +399,12 @@ class Stream(Generic[V]):
             self.to(topic)
         return self
 
-    def through(self, topic: Topic[Any, V]) -> Stream[V]:
-        """Writes the events to a topic and reads them back from it, so that another task, chosen by key, goes on."""
-        self.to(topic)
+    def through(self, topic: Topic[Any, V], *, partition: ChoosePartition | None = None) -> Stream[V]:
+        """Writes the events to a topic and reads them back from it, so that another task, chosen by key, goes on.
+
+        `partition` chooses it otherwise, as in `to`.
+        """
+        self.to(topic, partition=partition)
         return Stream(self.graph, self.graph.source(topic), topic.key_codec, topic.value_codec.kept)
 
     def __aiter__(self) -> AsyncIterator[V]:
@@ -421,6 +446,11 @@ class Stream(Generic[V]):
                 f"{how}: {self!r} has keys of {self.key_codec.name} and {other!r} of {keys.name}: equal keys would "
                 "not be equal bytes, and not in one partition; declare one type for both"
             )
+
+    def _named(self, topic: str) -> Topic[Any, Any]:
+        """The topic of that name as the app declares it, or else one of this stream's keys and values."""
+        declared = self.graph.known_topic(topic)
+        return declared or Topic(topic, self.key_codec, self.value_codec or codec_for(Any, topic, "value"))
 
     def _not_running(self) -> TopologyError:
         return TopologyError(

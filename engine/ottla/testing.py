@@ -15,7 +15,7 @@ order and committed at once, as a worker would that just polled it. There are no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -305,6 +305,7 @@ class Driver:
                 dead_letter_topic=config.dead_letter_topic,
                 sleep=self._sleep,
                 global_tables=self._globals,
+                partition_counts=self._partition_counts,
             )
 
     async def _process(self) -> int:
@@ -334,6 +335,9 @@ class Driver:
         for task in tasks:
             self._broker.groups[self._app.id].offsets.update(task.positions)
             task.committed(ends)
+
+    async def _partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
+        return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}
 
     async def _sleep(self, seconds: float) -> None:
         self.now_ms += duration_ms(seconds, "a retry's backoff")

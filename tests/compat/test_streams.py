@@ -98,6 +98,10 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 made[name] = counts.map(count_text, type=str)
             case "to":
                 of.to(text_topic(app, step["topic"]))
+            case "to_chosen":
+                for topic in step["topics"]:
+                    text_topic(app, topic)
+                of.to(topic_by_letter)
             case unknown:
                 raise ValueError(f"there is no step {unknown!r}")
 
@@ -113,6 +117,10 @@ def taken_out(so_far: str, value: str) -> str:
 def told_all(aggregate: Any) -> str:
     text: str = aggregate.all
     return text
+
+
+def topic_by_letter(event: ottla.Event[str]) -> str:
+    return f"out-{'null' if event.value is None else event.value[:1]}"
 
 
 def at_least(least: str) -> Callable[[str], bool]:
@@ -149,10 +157,19 @@ def of_kafka_streams(streams: Program, steps: list[Step], records: list[Record])
     return [[Record(*record) for record in made] for made in emitted]
 
 
+def written_by(step: Step) -> list[str]:
+    match step["step"]:
+        case "to":
+            return [step["topic"]]
+        case "to_chosen":
+            return list(step["topics"])
+    return []
+
+
 def of_ottla(steps: list[Step], records: list[Record]) -> Emitted:
     app = ottla.App("shop")
     declare(app, steps)
-    outputs = [step["topic"] for step in steps if step["step"] == "to"]
+    outputs = [topic for step in steps for topic in written_by(step)]
     emitted = []
     with app.test() as driver:
         for record in records:
@@ -464,6 +481,18 @@ class TestAggregates:
     @given(script=st.lists(FOREIGN, max_size=25).map(numbered))
     def test_of_the_rows_of_a_group(self, streams: Program, script: list[Record]) -> None:
         steps = [TABLES[0], {"step": "group", "name": "g", "of": "l"}, *told("g")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+class TestSinks:
+    @EXAMPLES
+    @given(script=st.lists(FOREIGN.filter(lambda each: each.value != "-"), max_size=25).map(numbered))
+    def test_topics_chosen_by_event(self, streams: Program, script: list[Record]) -> None:
+        steps = [
+            {"step": "stream", "name": "l", "topic": "left"},
+            {"step": "to_chosen", "of": "l", "topics": ["out-x", "out-y", "out-z", "out-null"]},
+            {"step": "to", "of": "l", "topic": "out-x"},
+        ]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
 

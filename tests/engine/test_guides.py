@@ -11,7 +11,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 
 
-@pytest.mark.parametrize(("guide", "examples"), [("joins.md", 4), ("agents.md", 3), ("tables.md", 4)])
+@pytest.mark.parametrize(
+    ("guide", "examples"), [("joins.md", 4), ("agents.md", 3), ("tables.md", 4), ("from-kafka-streams.md", 1)]
+)
 def test_the_examples_print_what_is_shown(guide: str, examples: int) -> None:
     found = EXAMPLE.findall((DOCS / guide).read_text())
     assert len(found) == examples

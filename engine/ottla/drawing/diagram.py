@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from ottla.topology.topology import Topology
+    from ottla.topology.topology import Step, Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,11 @@ class Diagram:
         box = self.boxes.setdefault(f"topic.{name}", Box("topic", f"topic.{name}", name))
         return box.name
 
+    def chosen(self, step: Step) -> str:
+        """The topics that a step chooses, as one box."""
+        self.boxes[step.name] = Box("topic", step.name, f"chosen by {step.detail}")
+        return step.name
+
     def arrow(self, start: str, end: str) -> None:
         if (start, end) not in self.arrows:
             self.arrows.append((start, end))
@@ -50,8 +55,8 @@ def diagram(topology: Topology) -> Diagram:
             if step.source is not None:
                 place[step.name] = drawn.topic(step.source)
                 continue
-            if step.kind == "sink" and step.sink is not None:
-                place[step.name] = drawn.topic(step.sink)
+            if step.kind == "sink":
+                place[step.name] = drawn.topic(step.sink) if step.sink is not None else drawn.chosen(step)
             else:
                 place[step.name] = step.name
                 stores = tuple(spec.name for spec in step.stores)

@@ -37,7 +37,7 @@ def _steps(part: Subtopology) -> Iterable[str]:
             children[parent].append(step.name)
     for step in part.steps:
         yield f"    {_title(step)}{_remark(step)}"
-        if step.sink is None or step.kind != "sink":
+        if step.kind != "sink":
             yield f"      --> {_listed(children[step.name])}"
         if step.source is None:
             yield f"      <-- {_listed(step.parents)}"
@@ -47,13 +47,13 @@ def _title(step: Step) -> str:
     if step.source is not None:
         return f"Source: {step.name} (topics: [{step.source}])"
     if step.kind == "sink":
-        return f"Sink: {step.name} (topic: {step.sink})"
+        return f"Sink: {step.name} ({f'topic: {step.sink}' if step.sink else f'extractor class: {step.detail}'})"
     return f"Processor: {step.name} (stores: [{', '.join(spec.name for spec in step.stores)}])"
 
 
 def _remark(step: Step) -> str:
     said = [] if step.kind in ("source", "sink") else [step.kind]
-    if step.detail:
+    if step.detail and step.kind != "sink":
         said.append(step.detail)
     if step.sink is not None and step.kind != "sink":
         said.append(f"writes {step.sink}")

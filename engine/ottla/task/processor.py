@@ -6,7 +6,7 @@ Everything that leaves the task (outputs, dead letters, counts) goes through the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import astuple, dataclass, field
 from typing import Any, Protocol
@@ -51,6 +51,10 @@ class TaskCounts:
         return cls(*(sum(column) for column in zip(*rows, strict=True)))
 
 
+PartitionCounts = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
+"""Tells how many partitions each of the topics has that exist."""
+
+
 class Cursor(Protocol):
     """The event that an agent or operator is at: a row of its current batch."""
 
@@ -78,7 +82,8 @@ class TaskContext:
     take it back), so that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last
     told, for waits that no event ends. `global_tables` belong to the worker; no task writes them. `policy` is the
     app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent.
-    `partition` is the task's, that of all its inputs.
+    `partition` is the task's, that of all its inputs. `partition_counts` tells of topics that steps choose while they
+    run how many partitions those have that exist.
     """
 
     task: str
@@ -97,6 +102,7 @@ class TaskContext:
     global_tables: Mapping[str, GlobalStore] = field(default_factory=dict)
     step_policies: Mapping[str, StepPolicy] = field(default_factory=dict)
     max_record_bytes: int = MAX_RECORD_BYTES
+    partition_counts: PartitionCounts = field(kw_only=True)
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:

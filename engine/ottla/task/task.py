@@ -26,7 +26,7 @@ from ottla.state.global_store import GlobalStore
 from ottla.task.batch import Batch
 from ottla.task.inputs import Input, Run, next_run
 from ottla.task.operators import Source
-from ottla.task.processor import MAX_RECORD_BYTES, Processor, TaskContext, TaskCounts, current
+from ottla.task.processor import MAX_RECORD_BYTES, PartitionCounts, Processor, TaskContext, TaskCounts, current
 from ottla.task.punctuators import StreamTimePunctuator
 from ottla.topology.topology import Subtopology, TaskId
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
@@ -36,7 +36,7 @@ class Task:
     """One partition of one sub-topology.
 
     `stores` holds a cache for each of `subtopology.stores`, restored. `sleep` is awaited between retries.
-    `global_tables` are the worker's, by name.
+    `global_tables` are the worker's, by name; `partition_counts` asks the broker.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Task:
         dead_letter_topic: str,
         sleep: Callable[[float], Awaitable[None]],
         global_tables: Mapping[str, GlobalStore],
+        partition_counts: PartitionCounts,
         max_record_bytes: int = MAX_RECORD_BYTES,
     ) -> None:
         self.id = task_id
@@ -65,6 +66,7 @@ class Task:
             step_policies={step.name: step.errors for step in subtopology.steps if step.errors is not None},
             max_record_bytes=max_record_bytes,
             partition=task_id.partition,
+            partition_counts=partition_counts,
         )
         for store in stores.values():
             store.use_clock(self._context.now)

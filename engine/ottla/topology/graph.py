@@ -129,6 +129,10 @@ class Graph:
     def declared_topic(self, name: str) -> Topic[Any, Any]:
         return _declared("topic", name, self._topics)
 
+    def known_topic(self, name: str) -> Topic[Any, Any] | None:
+        """The topic that is declared under this name, if there is one."""
+        return self._topics.get(name)
+
     def declared_table(self, name: str) -> Table[Any, Any]:
         return _declared("table", name, {**self._tables, **self._global_tables})
 

@@ -35,7 +35,8 @@ class TaskId(NamedTuple):
 class Step:
     """One step of the graph. `build` makes its processor for a task.
 
-    `source` and `sink` name the topic of a step that reads or writes one. `detail` is what `describe` adds. A
+    `source` and `sink` name the topic of a step that reads or writes one; a step of kind "sink" without one chooses the
+    topic for each event. `detail` is what `describe` adds. A
     source whose events must go through the graph one by one, and not batch by batch, is `record_by_record`. `errors` is
     what becomes of events that it fails on, where that is not what the app says.
     """
@@ -202,8 +203,8 @@ def stores_topic(app_id: str) -> TopicSpec:
 
 def record_by_record(steps: Iterable[Step]) -> set[str]:
     """The sources whose events must be taken one by one: from them, two steps that share a store or a topic, or two
-    branches that meet again, can be reached. Batch by batch the second would see what the first made of later
-    events.
+    branches that meet again, can be reached; or a step that chooses its topics and another that writes one. Batch by
+    batch the second would see what the first made of later events.
 
     Punctuators do not count: a task cuts its batches where they are due.
     """
@@ -229,7 +230,9 @@ def record_by_record(steps: Iterable[Step]) -> set[str]:
             *(("store", spec.name) for step in reached for spec in step.stores),
             *(("topic", step.sink) for step in reached if step.sink is not None),
         ]
-        if len(set(used)) < len(used):
+        writing = [step for step in reached if step.sink is not None or step.kind == "sink"]
+        chooses = any(step.sink is None for step in writing)
+        if len(set(used)) < len(used) or (chooses and len(writing) > 1):
             alone.add(source.name)
     return alone
 

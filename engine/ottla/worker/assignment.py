@@ -14,6 +14,7 @@ from ottla.state.budget import CacheBudget
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores
+from ottla.task.processor import PartitionCounts
 from ottla.task.task import Task
 from ottla.topology.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
@@ -78,12 +79,18 @@ class TaskMaker:
     """Makes the tasks of a worker: first their stores, to be restored, then the tasks themselves."""
 
     def __init__(
-        self, topology: Topology, config: AppConfig, stores: Stores, global_tables: Mapping[str, GlobalStore]
+        self,
+        topology: Topology,
+        config: AppConfig,
+        stores: Stores,
+        global_tables: Mapping[str, GlobalStore],
+        partition_counts: PartitionCounts,
     ) -> None:
         self._topology = topology
         self._config = config
         self._stores = stores
         self._global_tables = global_tables
+        self._partition_counts = partition_counts
         self._budget = CacheBudget(config.state_cache_bytes)
 
     def inputs(self, task_id: TaskId) -> list[TopicPartition]:
@@ -134,6 +141,7 @@ class TaskMaker:
             dead_letter_topic=config.dead_letter_topic,
             sleep=_sleep_with_jitter,
             global_tables=self._global_tables,
+            partition_counts=self._partition_counts,
         )
         return AssignedTask(task, part, stores, caches)
 

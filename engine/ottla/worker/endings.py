@@ -121,7 +121,14 @@ def _circles(subtopologies: Sequence[Subtopology]) -> dict[int, Circle]:
 
 
 def _written(subtopologies: Sequence[Subtopology]) -> dict[int, set[str]]:
-    return {part.index: {step.sink for step in part.steps if step.sink is not None} for part in subtopologies}
+    """What each sub-topology writes. Where a step chooses its topics it may be any that the app reads."""
+    read = {topic for part in subtopologies for topic in part.inputs}
+    written = {}
+    for part in subtopologies:
+        sinks = {step.sink for step in part.steps if step.sink is not None}
+        chooses = any(step.kind == "sink" and step.sink is None for step in part.steps)
+        written[part.index] = sinks | read if chooses else sinks
+    return written
 
 
 def _reached(start: int, after: Mapping[int, set[int]]) -> set[int]:

@@ -31,6 +31,7 @@ from ottla.transport.contract import TopicPartition, Transport
 from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
 from ottla.worker.assignment import TaskMaker
 from ottla.worker.commits import Commits
+from ottla.worker.destinations import Destinations
 from ottla.worker.endings import Endings
 from ottla.worker.global_tables import GlobalTables
 from ottla.worker.growth import Growth
@@ -99,7 +100,9 @@ class Worker:
         self._progress = progress
         self._clock = clock
         self._globals = GlobalTables(topology.global_tables, stores)
-        self._maker = TaskMaker(topology, config, stores, self._globals.tables)
+        self._maker = TaskMaker(
+            topology, config, stores, self._globals.tables, Destinations(transport).partition_counts
+        )
         self._replies = Replies(transport, config.app_id)
         self._standbys = Standbys(transport, self._maker.open_stores)
         self._takeover = Takeover(self._maker, transport, self._standbys, self.metrics, progress)

@@ -146,6 +146,10 @@ final class Streams {
                 outputs.add(topic);
                 streams.get(of).to(topic);
             }
+            case "to_chosen" -> {
+                step.get("topics").forEach(topic -> outputs.add(topic.asText()));
+                streams.get(of).to((key, value, context) -> "out-" + (value == null ? "null" : firstLetter(value)));
+            }
             default -> throw new IllegalArgumentException("there is no step " + step);
         }
     }

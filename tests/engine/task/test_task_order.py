@@ -1,7 +1,7 @@
 """In which order a task takes the events of its inputs, and when it waits, as Kafka Streams' `PartitionGroup`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,10 @@ from ottla.transport.contract import OutputRecord, TopicPartition
 from ottla.transport.memory import MemoryMessage
 
 INPUTS = ("one", "three", "two")
+
+
+async def no_topics(topics: Collection[str]) -> dict[str, int]:
+    raise AssertionError(f"no step chooses topics, so nothing asks for {topics}")
 
 
 def merging_task() -> tuple[Task, list[tuple[str, int]]]:
@@ -38,6 +42,7 @@ def merging_task() -> tuple[Task, list[tuple[str, int]]]:
         dead_letter_topic="dead",
         sleep=asyncio.sleep,
         global_tables={},
+        partition_counts=no_topics,
     )
     return task, taken
 
