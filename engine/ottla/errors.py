@@ -11,7 +11,8 @@
     │   ├── DecodeError          its key or value is not what the topic declares
     │   ├── EncodeError          what a step made of it cannot be written as the topic declares
     │   │   ├── RecordTooLarge   ... nor can it be smaller
-    │   │   └── NoDestination    ... nor is there such a topic or partition
+    │   │   ├── NoDestination    ... nor is there such a topic or partition
+    │   │   └── RecordRefused    ... or the broker does not take it
     │   └── InvalidTimestamp     its event time is missing, negative or no integer
     ├── NoAnswer                 an agent that was asked did not answer in time
     ├── AgentFailed              an agent that was asked failed on the request
@@ -80,6 +81,12 @@ class RecordTooLarge(EncodeError):  # noqa: N818
 
 class NoDestination(EncodeError):  # noqa: N818
     """What was chosen for an event is no topic that there is, or no partition of it."""
+
+
+class RecordRefused(EncodeError):  # noqa: N818
+    """The broker refuses a record for what it is: its time is too far from the clock, or it has no key where its topic
+    is compacted.
+    """
 
 
 class InvalidTimestamp(EventError):  # noqa: N818

@@ -113,6 +113,8 @@ class Answers:
         if request.id is not None:
             headers = [(REPLY_ID, request.id), *headers]
         time = self._batch.timestamps[row]
+        if not self._context.takes_time(request.topic, time):
+            time = self._context.now_ms
         self._context.outputs.append(
             OutputRecord(request.topic, self._raw_key(row), value, time, headers, request.partition)
         )

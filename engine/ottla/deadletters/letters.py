@@ -8,6 +8,7 @@ to `ottla.origin.topic`. Before the message's own headers it has these, all text
     ottla.error.stack                           ... by a user's function: where
     ottla.error.step                            the step of the topology that failed
     ottla.error.time                            when, in milliseconds since the epoch
+    ottla.origin.timestamp                      the event's time, where the letter's topic takes none that is so far off
     ottla.letter.left_out                       the size of the value, where it was too large to be kept
     ottla.origin.topic, .partition, .offset     where it came from; absent for what no one message made
 """
@@ -15,6 +16,7 @@ to `ottla.origin.topic`. Before the message's own headers it has these, all text
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ottla.deadletters.policy import FailureKind
@@ -25,6 +27,7 @@ from ottla.transport.contract import ANY_TIME, Headers, Message, OutputRecord, T
 
 _STACK_CHARACTERS = 8_000
 _LEFT_OUT = "ottla.letter.left_out"
+_TIMESTAMP = "ottla.origin.timestamp"
 _LAST_OF_OURS = "ottla.origin.offset"
 
 
@@ -47,10 +50,12 @@ def dead_letters(
     *,
     now_ms: int,
     max_bytes: int,
+    takes_time: Callable[[str, int], bool] = lambda _topic, _timestamp: True,
 ) -> list[OutputRecord]:
     """The records that keep a failed event, or each of the events it was made of, and why it failed.
 
-    A value with which a letter would be larger than `max_bytes` stays where it came from.
+    A value with which a letter would be larger than `max_bytes` stays where it came from. A letter whose time the topic
+    does not take, as `takes_time` says, has the time `now_ms`.
     """
     origin = batch.origins[row]
     messages = origin.messages if isinstance(origin, JoinedMessages) else (origin,)
@@ -59,6 +64,10 @@ def dead_letters(
     if None in messages:
         value = repr(batch.values[row]).encode(errors="replace")
         letters.append(OutputRecord(topic, None, value, batch.timestamps[row], reason))
+    for letter in letters:
+        if not takes_time(topic, letter.timestamp_ms):
+            letter.headers = [(_TIMESTAMP, b"%d" % letter.timestamp_ms), *(letter.headers or ())]
+            letter.timestamp_ms = now_ms
     return letters
 
 
@@ -131,6 +140,7 @@ def read_letter(message: Message) -> DeadLetter | None:
     found = {name: (value or b"").decode(errors="replace") for name, value in headers[:ours]}
     if "ottla.error.reason" not in found:
         return None
+    timestamp_ms = int(found.get(_TIMESTAMP, message.timestamp()[1]))
     origin = None
     if "ottla.origin.topic" in found:
         origin = found["ottla.origin.topic"], int(found["ottla.origin.partition"]), int(found[_LAST_OF_OURS])
@@ -144,7 +154,7 @@ def read_letter(message: Message) -> DeadLetter | None:
         found.get("ottla.error.stack", ""),
         int(found.get("ottla.error.time", message.timestamp()[1])),
         origin,
-        message.timestamp()[1],
+        timestamp_ms,
         message.key(),
         message.value(),
         headers[ours:],

@@ -12,10 +12,10 @@ from inspect import isawaitable
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
-from ottla.errors import DecodeError, RecordTooLarge, Unavailable
+from ottla.errors import DecodeError, EncodeError, Unavailable
 from ottla.event import event_at
 from ottla.task.batch import Batch
-from ottla.task.processor import Place, Processor, TaskContext, check_size
+from ottla.task.processor import Place, Processor, TaskContext
 from ottla.time import checked_timestamp
 from ottla.transport.contract import Message, OutputRecord
 
@@ -285,24 +285,25 @@ class Sink(Processor):
         except Exception:
             batch, pairs = call(self._context, self._name, topic.encode, batch, batch.keys, batch.values)
             keys, values = [key for key, _ in pairs], [value for _, value in pairs]
-        name, most = topic.name, self._context.max_record_bytes
-        if max(map(len, filter(None, values)), default=0) + max(map(len, filter(None, keys)), default=0) > most:
-            batch, keys, values = self._without_too_large(batch, keys, values)
-        self._context.outputs += [
+        name, context = topic.name, self._context
+        largest = max(map(len, filter(None, values)), default=0) + max(map(len, filter(None, keys)), default=0)
+        if largest > context.max_record_bytes or context.refusals.concern(name, context.now_ms):
+            batch, keys, values = self._without_refused(batch, keys, values)
+        context.outputs += [
             OutputRecord(name, key, value, timestamp, None if origin is None else origin.headers())
             for key, value, timestamp, origin in zip(keys, values, batch.timestamps, batch.origins, strict=True)
         ]
 
-    def _without_too_large(
+    def _without_refused(
         self, batch: Batch, keys: list[bytes | None], values: list[bytes | None]
     ) -> tuple[Batch, list[bytes | None], list[bytes | None]]:
-        """Rejects the rows that cannot be written for their size, while it is known what they were made of."""
+        """Rejects the rows that cannot be written, while it is known what they were made of."""
         kept = []
         for row, (key, value) in enumerate(zip(keys, values, strict=True)):
             try:
-                check_size(OutputRecord(self._topic.name, key, value, 0), self._context.max_record_bytes)
+                self._context.check(OutputRecord(self._topic.name, key, value, batch.timestamps[row]))
                 kept.append(True)
-            except RecordTooLarge as error:
+            except EncodeError as error:
                 self._context.reject(self._name, error, batch, row)
                 kept.append(False)
         return batch.where(kept), list(compress(keys, kept)), list(compress(values, kept))

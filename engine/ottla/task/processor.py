@@ -25,6 +25,7 @@ from ottla.event import Event, event_at
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.task.batch import Batch
+from ottla.task.refusals import Refusals
 from ottla.transport.contract import OutputRecord
 
 MAX_RECORD_BYTES = 1_000_000
@@ -81,9 +82,9 @@ class TaskContext:
     cursor of the agent that awaited something last. `journal` holds what the agent's current batch did, as (row, how to
     take it back), so that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last
     told, for waits that no event ends. `global_tables` belong to the worker; no task writes them. `policy` is the
-    app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent.
-    `partition` is the task's, that of all its inputs. `partition_counts` tells of topics that steps choose while they
-    run how many partitions those have that exist.
+    app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent, nor is
+    one of which `refusals` says that its topic does not take it. `partition` is the task's, that of all its inputs.
+    `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
     """
 
     task: str
@@ -103,6 +104,7 @@ class TaskContext:
     step_policies: Mapping[str, StepPolicy] = field(default_factory=dict)
     max_record_bytes: int = MAX_RECORD_BYTES
     partition_counts: PartitionCounts = field(kw_only=True)
+    refusals: Refusals = field(default_factory=Refusals)
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:
@@ -144,6 +146,7 @@ class TaskContext:
             row,
             now_ms=self.now_ms,
             max_bytes=self.max_record_bytes,
+            takes_time=self.takes_time,
         )
         self.counts.dead_lettered += len(letters)
         self.outputs += letters
@@ -165,11 +168,20 @@ class TaskContext:
         return event_at(at.batch, at.row) if at is not None and 0 <= at.row < len(at.batch) else None
 
     def emit(self, record: OutputRecord) -> None:
-        """Adds a record that a user's code sent to the task's outputs. Raises `RecordTooLarge`."""
-        check_size(record, self.max_record_bytes)
+        """Adds a record that a user's code sent to the task's outputs. Raises `RecordTooLarge` and `RecordRefused`."""
+        self.check(record)
         if self.cursor is not None:
             self.journal.append((self.cursor.row, None, record, None))
         self.outputs.append(record)
+
+    def check(self, record: OutputRecord) -> None:
+        """Raises `RecordTooLarge` or `RecordRefused` for a record that cannot be written."""
+        check_size(record, self.max_record_bytes)
+        self.refusals.check(record, self.now_ms)
+
+    def takes_time(self, topic: str, timestamp_ms: int) -> bool:
+        """Whether a topic takes records of this time, as far as is known."""
+        return self.refusals.takes_time(topic, timestamp_ms, self.now_ms)
 
     def take_back(self, row: int, *, shared: bool = False) -> None:
         """Undoes the table writes and sends of the row, the newest first.

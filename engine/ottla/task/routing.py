@@ -10,7 +10,7 @@ from ottla.errors import ConfigError, NoDestination
 from ottla.event import Event, event_at
 from ottla.task.batch import Batch
 from ottla.task.operators import call
-from ottla.task.processor import Processor, TaskContext, check_size
+from ottla.task.processor import Processor, TaskContext
 from ottla.transport.contract import Headers, Message, OutputRecord
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class RoutedSink(Processor):
             OutputRecord(name, encoded_key, encoded_value, timestamp, headers, partition) for partition in partitions
         ]
         for record in records:
-            check_size(record, self._context.max_record_bytes)
+            self._context.check(record)
         return records
 
 

@@ -28,6 +28,7 @@ from ottla.task.inputs import Input, Run, next_run
 from ottla.task.operators import Source
 from ottla.task.processor import MAX_RECORD_BYTES, PartitionCounts, Processor, TaskContext, TaskCounts, current
 from ottla.task.punctuators import StreamTimePunctuator
+from ottla.task.refusals import Refusals
 from ottla.topology.topology import Subtopology, TaskId
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
 
@@ -36,7 +37,7 @@ class Task:
     """One partition of one sub-topology.
 
     `stores` holds a cache for each of `subtopology.stores`, restored. `sleep` is awaited between retries.
-    `global_tables` are the worker's, by name; `partition_counts` asks the broker.
+    `global_tables` are the worker's, by name, and so are `refusals`; `partition_counts` asks the broker.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Task:
         global_tables: Mapping[str, GlobalStore],
         partition_counts: PartitionCounts,
         max_record_bytes: int = MAX_RECORD_BYTES,
+        refusals: Refusals | None = None,
     ) -> None:
         self.id = task_id
         self.positions: dict[TopicPartition, int] = {}
@@ -65,6 +67,7 @@ class Task:
             global_tables=global_tables,
             step_policies={step.name: step.errors for step in subtopology.steps if step.errors is not None},
             max_record_bytes=max_record_bytes,
+            refusals=refusals or Refusals(),
             partition=task_id.partition,
             partition_counts=partition_counts,
         )

@@ -60,6 +60,16 @@ class OffsetRange(NamedTuple):
     end: int
 
 
+class TopicLimits(NamedTuple):
+    """What a topic refuses of records: times that are further before or after its broker's clock, and, where it is
+    compacted, those without a key.
+    """
+
+    before_ms: int
+    after_ms: int
+    needs_key: bool
+
+
 _ALWAYS = "9223372036854775807"
 ANY_TIME: Mapping[str, str] = {
     "message.timestamp.type": "CreateTime",
@@ -68,6 +78,15 @@ ANY_TIME: Mapping[str, str] = {
 }
 """The config of a topic of the app's own, whose records keep the time they are given, whatever it is. A broker's
 defaults may differ: Kafka 4 refuses what is an hour ahead of its clock (KIP-1030), an event's time or a worker's."""
+
+
+def limits_of(config: Mapping[str, str | None]) -> TopicLimits:
+    """The limits that a topic's config sets; where it is silent, none."""
+    return TopicLimits(
+        int(config.get("message.timestamp.before.max.ms") or _ALWAYS),
+        int(config.get("message.timestamp.after.max.ms") or _ALWAYS),
+        "compact" in (config.get("cleanup.policy") or ""),
+    )
 
 
 @dataclass(frozen=True)
@@ -197,8 +216,8 @@ class Transport(Protocol):
         Exactly once: in one transaction, which the group refuses if there are offsets and this `membership`, or without
         one the newest, is over (KIP-447). At least once: all records are acknowledged before the offsets are stored.
         Returns, for each partition that a record was addressed to by number, the offset after the last such record.
-        Raises `TransactionAbortedError` or `DeliveryError` when nothing was committed, and `FatalTransportError` when
-        nothing can be.
+        Raises `TransactionAbortedError` or `DeliveryError` when nothing was committed (both in one, a
+        `RecordRefusedError`, if a record is the reason), and `FatalTransportError` when nothing can be.
         """
         ...
 
@@ -216,6 +235,10 @@ class Transport(Protocol):
         ...
 
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]: ...
+
+    async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
+        """What each topic that exists refuses."""
+        ...
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
         """Deletes what lies before these offsets. Raises `TransportError` if the cluster refuses."""

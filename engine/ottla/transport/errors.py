@@ -4,6 +4,7 @@ OttlaError
 └── TransportError                 the broker cannot be reached, refuses, or does not know
     ├── TransactionAbortedError    this transaction is lost, the next one may succeed: abort, rewind, go on
     ├── DeliveryError              a record could not be delivered (at least once): rewind, go on
+    │   └── RecordRefusedError     ... or a transaction is lost, because of what a record is: go on without it
     └── FatalTransportError        this worker cannot go on: replaced by its successor, or not authorised
         └── ProducerFencedError    its producer cannot; a new one can, if it was not a successor that fenced it
 """
@@ -21,6 +22,12 @@ class TransactionAbortedError(TransportError):
 
 class DeliveryError(TransportError):
     """A record was not delivered in the at-least-once mode: nothing since the last commit may be acknowledged."""
+
+
+class RecordRefusedError(TransactionAbortedError, DeliveryError):
+    """The broker refuses a record for what it is: its time, or that it has no key. It always will, the others it may
+    take: `Transport.limits` says what it goes by.
+    """
 
 
 class FatalTransportError(TransportError):

@@ -29,12 +29,19 @@ from ottla.transport.contract import (
     OffsetRange,
     OutputRecord,
     Polled,
+    TopicLimits,
     TopicPartition,
     TopicSpec,
 )
-from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
+from ottla.transport.errors import (
+    DeliveryError,
+    ProducerFencedError,
+    RecordRefusedError,
+    TransactionAbortedError,
+    TransportError,
+)
 from ottla.transport.kafka_log import ClientLog
-from ottla.transport.kafka_messages import explained, kafka_error, sort_messages, transport_error
+from ottla.transport.kafka_messages import aborted, explained, is_refusal, kafka_error, sort_messages, transport_error
 from ottla.transport.kafka_reader import KafkaFollower, read_ranges
 from ottla.transport.kafka_settings import KafkaSettings, Settings
 
@@ -73,6 +80,7 @@ class KafkaTransport:
         self._failure: BaseException | None = None
         self._in_transaction = False
         self._undelivered = ""
+        self._refused = False
         self._written: dict[TopicPartition, int] = {}
         self._stopped = False
 
@@ -159,6 +167,9 @@ class KafkaTransport:
 
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
         return await self._producer_calls.run(kafka_admin.offset_ranges, self._admin, list(partitions))
+
+    async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
+        return await self._producer_calls.run(kafka_admin.topic_limits, self._admin, list(topics))
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
         await self._producer_calls.run(kafka_admin.delete_records, self._admin, before)
@@ -317,7 +328,7 @@ class KafkaTransport:
             except BufferError:
                 await self._produce_when_there_is_room(record, partition, report)
             except KafkaException as failure:
-                raise _refusal(record, kafka_error(failure)) from failure
+                raise await self._not_taken(record, kafka_error(failure)) from failure
         self._serve_producer(0)
 
     async def _produce_when_there_is_room(self, record: OutputRecord, partition: int, report: Any) -> None:
@@ -333,8 +344,23 @@ class KafkaTransport:
             except BufferError:
                 continue
             except KafkaException as failure:
-                raise _refusal(record, kafka_error(failure)) from failure
+                raise await self._not_taken(record, kafka_error(failure)) from failure
         raise TransactionAbortedError(f"the broker has taken no records for {self._patience_s:g} s")
+
+    async def _not_taken(self, record: OutputRecord, error: KafkaError) -> TransportError:
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            size = len(record.value or b"") + len(record.key or b"")
+            return TransportError(
+                f"a record of {size} bytes for topic {record.topic!r} is larger than message.max.bytes allows"
+            )
+        if error.code() != KafkaError._STATE or error.fatal():
+            return transport_error(error, f"writing to topic {record.topic!r}")
+        # The transaction has failed meanwhile, and an attempt to commit it is how the client says why.
+        try:
+            await self._producer_calls.run(self._patiently, self._producer.commit_transaction, "the transaction")
+        except TransportError as why:
+            return why
+        return TransactionAbortedError(f"the transaction failed: {error.str()}")
 
     def _serve_producer(self, timeout_s: float) -> None:
         """Takes delivery reports. Raises the producer's fatal error, if it has one."""
@@ -346,8 +372,10 @@ class KafkaTransport:
             log.debug(_RAISED_AMONG_REPORTS)
 
     def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
-        if error is not None and not self._undelivered:
+        # Of a batch of which one record is refused, the others are reported as invalid for that.
+        if error is not None and (not self._undelivered or (is_refusal(error) and not self._refused)):
             self._undelivered = f"a record for topic {message.topic()!r} was not delivered: {explained(error)}"
+            self._refused = is_refusal(error)
 
     def _delivered_to_partition(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None:
@@ -407,7 +435,7 @@ class KafkaTransport:
     def _settle_deliveries(self) -> None:
         waiting = self._flush()
         if self._undelivered:
-            raise DeliveryError(self._undelivered)
+            raise (RecordRefusedError if self._refused else DeliveryError)(self._undelivered)
         if waiting:
             raise DeliveryError(f"{waiting} records were not delivered within {self._patience_s:g} s")
 
@@ -469,23 +497,10 @@ class KafkaTransport:
             except KafkaException as failure:
                 error = kafka_error(failure)
                 if error.txn_requires_abort():
-                    raise TransactionAbortedError(
-                        self._undelivered or f"{doing} failed: {explained(error)}"
-                    ) from failure
+                    raise aborted(error, self._undelivered or f"{doing} failed: {explained(error)}") from failure
                 if not error.retriable() or time.monotonic() >= deadline:
                     raise transport_error(error, doing) from failure
                 time.sleep(0.02)
-
-
-def _refusal(record: OutputRecord, error: KafkaError) -> TransportError:
-    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-        size = len(record.value or b"") + len(record.key or b"")
-        return TransportError(
-            f"a record of {size} bytes for topic {record.topic!r} is larger than message.max.bytes allows"
-        )
-    if error.code() == KafkaError._STATE and not error.fatal():
-        return TransactionAbortedError(f"writing to topic {record.topic!r} failed: {error.str()}")
-    return transport_error(error, f"writing to topic {record.topic!r}")
 
 
 def _kafka_partitions(

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import confluent_kafka
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from ottla.transport.contract import OffsetRange, TopicPartition, TopicSpec
+from ottla.transport.contract import OffsetRange, TopicLimits, TopicPartition, TopicSpec, limits_of
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka_messages import kafka_error, transport_error
 
@@ -39,6 +39,24 @@ def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
             if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise transport_error(error, f"describing topic {topic!r}") from failure
     return counts
+
+
+def topic_limits(admin: AdminClient, topics: list[str]) -> dict[str, TopicLimits]:
+    """What the topics that exist refuse, by their configs. A broker before Kafka 3.6 refuses no time."""
+    if not topics:
+        return {}
+    asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+    found = {}
+    for resource, future in admin.describe_configs(asked, request_timeout=_TIMEOUT_S).items():
+        try:
+            config = {name: entry.value for name, entry in future.result().items()}
+        except KafkaException as failure:
+            error = kafka_error(failure)
+            if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise transport_error(error, f"reading the config of topic {resource.name!r}") from failure
+        else:
+            found[resource.name] = limits_of(config)
+    return found
 
 
 def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:

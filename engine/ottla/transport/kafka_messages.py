@@ -10,7 +10,13 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from ottla.transport.contract import Message, Polled, TopicPartition
-from ottla.transport.errors import FatalTransportError, ProducerFencedError, TransportError
+from ottla.transport.errors import (
+    FatalTransportError,
+    ProducerFencedError,
+    RecordRefusedError,
+    TransactionAbortedError,
+    TransportError,
+)
 
 log = logging.getLogger("ottla.kafka")
 
@@ -69,6 +75,16 @@ def explained(error: KafkaError) -> str:
     return error.str() if advice is None else f"{error.str()} ({advice})"
 
 
+def is_refusal(error: KafkaError) -> bool:
+    """Whether it is a record's fault, which will be refused for what it is whenever it comes."""
+    return error.code() in _REFUSALS
+
+
+def aborted(error: KafkaError, text: str) -> TransactionAbortedError:
+    """The error of a transaction that is lost."""
+    return RecordRefusedError(text) if is_refusal(error) else TransactionAbortedError(text)
+
+
 def kafka_error(exception: KafkaException) -> KafkaError:
     error = exception.args[0]
     return error if isinstance(error, KafkaError) else KafkaError(KafkaError._FAIL, str(error))
@@ -97,10 +113,12 @@ _ADVICE = {
     ),
     KafkaError.INVALID_TIMESTAMP: (
         "an event's time is further from the broker's clock than the topic takes, an hour after it unless "
-        "message.timestamp.after.max.ms says otherwise: raise that, or give the topic that is read a timestamp= "
-        "function that raises for such a time, so that the event becomes a dead letter"
+        "message.timestamp.after.max.ms says otherwise: raise that"
     ),
+    KafkaError.INVALID_RECORD: "a topic that is compacted takes no records without a key",
 }
+
+_REFUSALS = {KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD}
 
 _LASTING = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,

@@ -10,6 +10,7 @@ have joined again, which they do when they poll.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +25,18 @@ from ottla.transport.contract import (
     OffsetRange,
     OutputRecord,
     Polled,
+    TopicLimits,
     TopicPartition,
     TopicSpec,
+    limits_of,
 )
-from ottla.transport.errors import FatalTransportError, ProducerFencedError, TransactionAbortedError, TransportError
+from ottla.transport.errors import (
+    FatalTransportError,
+    ProducerFencedError,
+    RecordRefusedError,
+    TransactionAbortedError,
+    TransportError,
+)
 from ottla.transport.partitioner import partition_for_key
 
 _READ_BATCH = 1_000
@@ -182,6 +191,16 @@ class MemoryBroker:
         except TimeoutError:
             return
 
+    def refuse(self, records: Iterable[OutputRecord]) -> None:
+        """Raises `RecordRefusedError` if a topic's config forbids one of them: its time, or that it has no key."""
+        now_ms = int(time.time() * 1000)
+        for record in records:
+            limits = limits_of(self.configs.get(record.topic, {}))
+            if not -limits.before_ms <= record.timestamp_ms - now_ms <= limits.after_ms:
+                raise RecordRefusedError(f"topic {record.topic!r} refuses the time {record.timestamp_ms}")
+            if limits.needs_key and record.key is None:
+                raise RecordRefusedError(f"topic {record.topic!r} takes no record without a key")
+
     def take_failure(self, offsets: Iterable[TopicPartition]) -> Exception | None:
         """The failure that a commit of these offsets is to raise."""
         if self._failures and any(where.topic == self._failures[0][0] for where in offsets):
@@ -291,6 +310,7 @@ class MemoryTransport:
         if self._exactly_once:
             self._produced += records
         else:
+            self._broker.refuse(records)
             self._written |= self._broker.append(records)
 
     async def flush(self) -> None:
@@ -306,6 +326,7 @@ class MemoryTransport:
         if offsets and membership is not None and not self._is_member(membership):
             raise TransactionAbortedError("the generation of the group is over")
         if self._produced:
+            self._broker.refuse(self._produced)
             self._written = self._broker.append(self._produced, transaction=True)
             self._produced.clear()
         self._group.offsets.update(offsets)
@@ -325,6 +346,9 @@ class MemoryTransport:
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
         logs = {where: self._broker.partition(where) for where in partitions}
         return {where: OffsetRange(log.start, len(log.entries)) for where, log in logs.items()}
+
+    async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
+        return {topic: limits_of(self._broker.configs[topic]) for topic in topics if topic in self._broker.configs}
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
         for where, offset in before.items():

@@ -15,6 +15,7 @@ from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores
 from ottla.task.processor import PartitionCounts
+from ottla.task.refusals import Refusals
 from ottla.task.task import Task
 from ottla.topology.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
@@ -85,12 +86,14 @@ class TaskMaker:
         stores: Stores,
         global_tables: Mapping[str, GlobalStore],
         partition_counts: PartitionCounts,
+        refusals: Refusals,
     ) -> None:
         self._topology = topology
         self._config = config
         self._stores = stores
         self._global_tables = global_tables
         self._partition_counts = partition_counts
+        self._refusals = refusals
         self._budget = CacheBudget(config.state_cache_bytes)
 
     def inputs(self, task_id: TaskId) -> list[TopicPartition]:
@@ -142,6 +145,7 @@ class TaskMaker:
             sleep=_sleep_with_jitter,
             global_tables=self._global_tables,
             partition_counts=self._partition_counts,
+            refusals=self._refusals,
         )
         return AssignedTask(task, part, stores, caches)
 

@@ -23,6 +23,11 @@ class Destinations:
         self._transport = transport
         self._found: dict[str, tuple[int | None, float]] = {}
 
+    @property
+    def topics(self) -> list[str]:
+        """Those that were asked for of late, and exist."""
+        return [topic for topic, (count, _) in self._found.items() if count is not None]
+
     async def partition_counts(self, topics: Collection[str]) -> dict[str, int]:
         """The partition count of each of the topics that exists. Raises `TransportError`."""
         now = time.monotonic()

@@ -26,9 +26,16 @@ from ottla.jobs import Jobs
 from ottla.outlet import Outlet
 from ottla.state.changelog import RestoreProgress
 from ottla.state.store import Stores
+from ottla.task.refusals import Refusals
 from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
-from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
+from ottla.transport.errors import (
+    DeliveryError,
+    ProducerFencedError,
+    RecordRefusedError,
+    TransactionAbortedError,
+    TransportError,
+)
 from ottla.worker.assignment import TaskMaker
 from ottla.worker.commits import Commits
 from ottla.worker.destinations import Destinations
@@ -100,8 +107,10 @@ class Worker:
         self._progress = progress
         self._clock = clock
         self._globals = GlobalTables(topology.global_tables, stores)
+        self._destinations = Destinations(transport)
+        self._refusals = Refusals()
         self._maker = TaskMaker(
-            topology, config, stores, self._globals.tables, Destinations(transport).partition_counts
+            topology, config, stores, self._globals.tables, self._destinations.partition_counts, self._refusals
         )
         self._replies = Replies(transport, config.app_id)
         self._standbys = Standbys(transport, self._maker.open_stores)
@@ -293,7 +302,17 @@ class Worker:
             raise error
         log.warning("going back to the last commit: %s", error)
         await self._undo()
+        if isinstance(error, RecordRefusedError):
+            await self._learn_limits()
         await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
+
+    async def _learn_limits(self) -> None:
+        declared = [spec.name for spec in (*self._topology.topics, self._topology.dead_letter)]
+        topics = {*declared, *self._destinations.topics}
+        try:
+            self._refusals.learn(await self._transport.limits(topics), self._now_ms())
+        except TransportError as error:
+            log.warning("it cannot be told which event is at fault: %s", error)
 
     async def _undo(self) -> None:
         """Makes all that was done since the last commit undone: tasks begin anew there."""

@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from ottla.transport.contract import OutputRecord, TopicSpec
-from ottla.transport.errors import DeliveryError, TransactionAbortedError, TransportError
+from ottla.transport.contract import OutputRecord, TopicLimits, TopicSpec
+from ottla.transport.errors import DeliveryError, RecordRefusedError, TransactionAbortedError, TransportError
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 
@@ -69,6 +70,41 @@ def test_a_time_that_is_too_far_in_the_future_is_told_with_what_to_do(
         finally:
             await transport.stop()
 
-    expected = TransactionAbortedError if exactly_once else DeliveryError
-    with pytest.raises(expected, match=r"message\.timestamp\.after\.max\.ms says otherwise: raise that, or give"):
+    with pytest.raises(RecordRefusedError, match=r"message\.timestamp\.after\.max\.ms says otherwise: raise that"):
         asyncio.run(send())
+
+
+def test_why_a_transaction_failed_is_told_when_it_is_written_on(
+    ottla_broker: str, unique: Callable[[str], str]
+) -> None:
+    async def send() -> None:
+        topic = unique("soon")
+        transport = KafkaTransport(KafkaSettings(ottla_broker, unique("app"), "w0"))
+        try:
+            await transport.start()
+            await transport.create_topics([TopicSpec(topic, 1)])
+            await transport.produce([OutputRecord(topic, b"k", b"v", 4_102_444_800_000)])
+            for _ in range(500):
+                await asyncio.sleep(0.01)
+                await transport.produce([OutputRecord(topic, b"k", b"v", int(time.time() * 1000))])
+        finally:
+            await transport.stop()
+
+    with pytest.raises(RecordRefusedError, match=r"^the transaction failed: .* for soon-.*Invalid timestamp"):
+        asyncio.run(send())
+
+
+def test_the_limits_of_topics_are_told(ottla_broker: str, unique: Callable[[str], str]) -> None:
+    async def ask() -> tuple[dict[str, TopicLimits], str]:
+        topic = unique("limited")
+        transport = KafkaTransport(KafkaSettings(ottla_broker, unique("app"), "w0"))
+        try:
+            await transport.start()
+            config = {"message.timestamp.before.max.ms": "7", "cleanup.policy": "compact,delete"}
+            await transport.create_topics([TopicSpec(topic, 1, config)])
+            return await transport.limits([topic, unique("unknown")]), topic
+        finally:
+            await transport.stop()
+
+    limits, topic = asyncio.run(ask())
+    assert limits == {topic: TopicLimits(7, 3_600_000, needs_key=True)}
