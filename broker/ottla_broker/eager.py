@@ -23,7 +23,12 @@ def run_to_first_wait(coroutine: Coroutine[Any, Any, T]) -> tuple[asyncio.Task[T
         waits_for = coroutine.send(None)
     except StopIteration as finished:
         return None, finished.value
-    return asyncio.get_running_loop().create_task(_continue(coroutine, waits_for)), None
+    return asyncio.get_running_loop().create_task(_go_on(coroutine, waits_for)), None
+
+
+async def _go_on(coroutine: Coroutine[Any, Any, T], waits_for: Any) -> T:
+    """What the task runs: since Python 3.12 a task takes no generator, whatever it is decorated with."""
+    return await _continue(coroutine, waits_for)
 
 
 @types.coroutine

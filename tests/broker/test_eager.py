@@ -1,6 +1,7 @@
 """Coroutines that become tasks only when they wait."""
 
 import asyncio
+import inspect
 
 import pytest
 
@@ -40,6 +41,7 @@ def test_a_coroutine_that_waits_goes_on_as_a_task() -> None:
         first, second = loop.create_future(), loop.create_future()
         task, result = run_to_first_wait(waits_for(first, second))
         assert task is not None
+        assert inspect.iscoroutine(task.get_coro())  # Python 3.12 and later make no task of anything else.
         assert result is None
         loop.call_later(0.001, first.set_result, "one")
         loop.call_later(0.002, second.set_result, "two")
