@@ -27,6 +27,7 @@ from ottla.aggregations import (
     top,
 )
 from ottla.app import App
+from ottla.cogroup import Cogrouped, WindowedCogroup
 from ottla.deadletters import Decision, Failure
 from ottla.errors import (
     AgentFailed,
@@ -79,6 +80,7 @@ __all__ = [
     "Channel",
     "ChannelAgent",
     "Codec",
+    "Cogrouped",
     "ConfigError",
     "CopartitionError",
     "CountWindow",
@@ -116,6 +118,7 @@ __all__ = [
     "View",
     "Window",
     "Windowed",
+    "WindowedCogroup",
     "WindowedStream",
     "collect",
     "count",

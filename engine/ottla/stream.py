@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from ottla.aggregations import Aggregation
+from ottla.cogroup import Cogrouped
 from ottla.deadletters import OnError, StepPolicy
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken, event_at
@@ -110,6 +111,15 @@ class Stream(Generic[V]):
         read in agents, joined, filtered and queried. `name` names it, its state and its changelog.
         """
         return aggregated_table(self.graph, self.step, name, self.key_codec, aggregations, of_changes=False)
+
+    def cogroup(self, function: Callable[[Any, V], Any]) -> Cogrouped[Any]:
+        """Aggregates this stream and others into one value per key: `orders.cogroup(add_order).cogroup(visits,
+        add_visit).aggregate("profiles", initial=Profile)`, or by windows with `.window(...)` before `aggregate`.
+
+        Each stream has a function `(so_far, value)` that returns the next aggregate: a new object, what it is given
+        stays as it is.
+        """
+        return Cogrouped((self, function))
 
     def merge(self, *others: Stream[V]) -> Stream[V]:
         """The events of this stream and the others as one. All have keys of one type."""

@@ -98,6 +98,13 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 made[name] = counts.map(count_text, type=str)
             case "to":
                 of.to(text_topic(app, step["topic"]))
+            case "cogroup":
+                made[name] = of.cogroup(put_in).cogroup(other, taken_out).aggregate(name, initial="")
+            case "windowed_cogroup":
+                windows = of.cogroup(put_in).cogroup(other, taken_out).window(window_of(step))
+                merge = joined_by_bar if step["window"] == "session" else None
+                aggregates = windows.aggregate(name, emit="update", initial="", merge=merge)
+                made[name] = aggregates.map(result_text, type=str)
             case "to_chosen":
                 for topic in step["topics"]:
                     text_topic(app, topic)
@@ -106,12 +113,12 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 raise ValueError(f"there is no step {unknown!r}")
 
 
-def put_in(so_far: str, value: str) -> str:
-    return f"{so_far}+{value}"
+def put_in(so_far: str, value: str | None) -> str:
+    return f"{so_far}+{value or 'null'}"
 
 
-def taken_out(so_far: str, value: str) -> str:
-    return f"{so_far}-{value}"
+def taken_out(so_far: str, value: str | None) -> str:
+    return f"{so_far}-{value or 'null'}"
 
 
 def told_all(aggregate: Any) -> str:
@@ -139,6 +146,14 @@ def window_of(step: Step) -> Any:
         case "sliding":
             return ottla.sliding(step["size"] * MS, grace=grace)
     return ottla.session(step["size"] * MS, grace=grace)
+
+
+def joined_by_bar(earlier: str, later: str) -> str:
+    return f"{earlier}|{later}"
+
+
+def result_text(result: Any) -> str:
+    return f"{result.key}@{result.start}-{result.end}={'null' if result.value is None else result.value}"
 
 
 def count_text(result: Any) -> str:
@@ -484,6 +499,12 @@ class TestAggregates:
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
 
+BOTH: list[Step] = [
+    {"step": "stream", "name": "l", "topic": "left"},
+    {"step": "stream", "name": "r", "topic": "right"},
+]
+
+
 class TestSinks:
     @EXAMPLES
     @given(script=st.lists(FOREIGN.filter(lambda each: each.value != "-"), max_size=25).map(numbered))
@@ -493,6 +514,45 @@ class TestSinks:
             {"step": "to_chosen", "of": "l", "topics": ["out-x", "out-y", "out-z", "out-null"]},
             {"step": "to", "of": "l", "topic": "out-x"},
         ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+class TestCogroups:
+    @EXAMPLES
+    @given(script=scripts())
+    def test_two_streams_in_one_table(self, streams: Program, script: list[Record]) -> None:
+        steps = [*BOTH, {"step": "cogroup", "name": "c", "of": "l", "with": "r"}, *told("c")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(["left"]))
+    def test_a_stream_twice(self, streams: Program, script: list[Record]) -> None:
+        steps = [BOTH[0], {"step": "cogroup", "name": "c", "of": "l", "with": "l"}, *told("c")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(
+        script=scripts(),
+        window=st.sampled_from(["hopping", "sliding", "session"]),
+        grace=st.sampled_from([3, 7]),
+    )
+    def test_two_streams_by_window(self, streams: Program, script: list[Record], window: str, grace: int) -> None:
+        """With no late events: what time it is Kafka Streams knows for each of the streams, and not for both."""
+        steps = [
+            *BOTH,
+            {
+                "step": "windowed_cogroup",
+                "name": "c",
+                "of": "l",
+                "with": "r",
+                "window": window,
+                "size": 9,
+                "advance": 4,
+                "grace": grace,
+            },
+            {"step": "to", "of": "c", "topic": "out"},
+        ]
+        script = in_time(script if window == "hopping" else without_pauses(script, 8), grace)
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
 

@@ -7,7 +7,7 @@ that changes is taken out of the aggregate of its old group and put into that of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -78,7 +78,30 @@ def aggregated_table(
             f"aggregate({name!r}): {lasting}={aggregations[lasting].kind}() cannot take back the old value of a row "
             "that changes; use count, sum, mean, collect, or reduce() with remove="
         )
-    definition = describe_aggregations(aggregations)
+    return keep_aggregates(
+        graph,
+        (step,),
+        name,
+        key,
+        compiled,
+        definition=describe_aggregations(aggregations),
+        functions=[function for each in aggregations.values() for function in each.functions],
+        of_changes=of_changes,
+    )
+
+
+def keep_aggregates(
+    graph: Graph,
+    steps: tuple[str, ...],
+    name: str,
+    key: Codec[Any],
+    compiled: Compiled,
+    *,
+    definition: str,
+    functions: Sequence[Callable[..., Any]],
+    of_changes: bool,
+) -> AggregatedTable[Any, Any]:
+    """Declares a table of aggregates of what steps hand on, computed as compiled: what that is, `definition` says."""
     table: AggregatedTable[Any, Any] = AggregatedTable(graph.app_id, name, key, compiled, definition)
     table.graph = graph
     graph.table(table)
@@ -86,9 +109,9 @@ def aggregated_table(
         step_of(name),
         "table",
         lambda context, own: (AggregateChanges if of_changes else AggregateEvents)(context, own, table),
-        parents=(step,),
+        parents=steps,
         tables=(table,),
-        functions=[function for each in aggregations.values() for function in each.functions],
+        functions=functions,
         detail=definition,
     )
     return table

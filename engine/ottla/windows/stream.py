@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -49,40 +49,59 @@ class WindowedStream(Generic[V]):
         is given: a topic, or a function that is called with the `Event`. `name` names the state and its changelog: keep
         it when the code around it changes.
         """
-        if emit not in ("close", "update"):
-            raise TopologyError(f'aggregate({name!r}): emit={emit!r} is unknown; it is "close" or "update"')
-        compiled = compile_aggregations(name, aggregations)
-        stream, window = self._stream, self._window
-        if isinstance(window, SessionWindow) and compiled.merge is None:
-            raise TopologyError(
-                f"aggregate({name!r}): two sessions can become one, so reduce() with an initial value needs merge=, "
-                "a function of the states of both"
-            )
-        if isinstance(window, CountWindow) and late is not None:
-            raise TopologyError(f"aggregate({name!r}): a counting window has no late events; leave late= out")
-        aggregate = Aggregate(name, compiled, emit)
-        functions = [function for each in aggregations.values() for function in each.functions]
-        spec = _spec(window)(stream.graph.app_id, name, stream.key_codec, compiled)
-        state = state_codec_for(compiled.state_type)
-        stored = format_of("aggregate", stream.key_codec, state, _definition(window, aggregations))
-        stream.graph.add(
+        return aggregate_windows(
+            self._stream,
+            (self._stream.step,),
+            self._window,
             name,
-            "aggregate",
-            lambda context, _: _processor(context, aggregate, window, late),
-            parents=(stream.step,),
-            stores=(replace(spec, format=stored),),
-            functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
-            sink=late if isinstance(late, Topic) else None,
-            detail=f"{window}, emit on {emit}",
+            emit,
+            compile_aggregations(name, aggregations),
+            definition=describe_aggregations(aggregations),
+            functions=[function for each in aggregations.values() for function in each.functions],
+            late=late,
         )
-        results: Any = Windowed[stream.key_codec.type, compiled.result_type | None]  # type: ignore[name-defined]
-        return stream.behind(name, state_codec_for(results))
 
 
-def _definition(window: AnyWindow, aggregations: Mapping[str, Aggregation]) -> str:
-    """What the state means: the window as it lies in time, but for how long it stays open, and what is computed."""
-    laid_out = str(window).partition(" grace ")[0]
-    return f"{laid_out}, {describe_aggregations(aggregations)}"
+def aggregate_windows(
+    stream: Stream[Any],
+    steps: tuple[str, ...],
+    window: AnyWindow,
+    name: str,
+    emit: Emit,
+    compiled: Compiled,
+    *,
+    definition: str,
+    functions: Sequence[Callable[..., Any]],
+    late: Late[Any] | None = None,
+) -> Stream[Windowed[Any, Any]]:
+    """Adds the step that aggregates by windows what steps hand on under the stream's keys; `definition` says what is
+    computed."""
+    if emit not in ("close", "update"):
+        raise TopologyError(f'aggregate({name!r}): emit={emit!r} is unknown; it is "close" or "update"')
+    if isinstance(window, SessionWindow) and compiled.merge is None:
+        raise TopologyError(
+            f"aggregate({name!r}): two sessions can become one, so what has an initial value needs merge=, a function "
+            "of the states of both"
+        )
+    if isinstance(window, CountWindow) and late is not None:
+        raise TopologyError(f"aggregate({name!r}): a counting window has no late events; leave late= out")
+    aggregate = Aggregate(name, compiled, emit)
+    spec = _spec(window)(stream.graph.app_id, name, stream.key_codec, compiled)
+    # What the state means: the window as it lies in time, but for how long it stays open, and what is computed.
+    meaning = f"{str(window).partition(' grace ')[0]}, {definition}"
+    stored = format_of("aggregate", stream.key_codec, state_codec_for(compiled.state_type), meaning)
+    stream.graph.add(
+        name,
+        "aggregate",
+        lambda context, _: _processor(context, aggregate, window, late),
+        parents=steps,
+        stores=(replace(spec, format=stored),),
+        functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
+        sink=late if isinstance(late, Topic) else None,
+        detail=f"{window}, emit on {emit}",
+    )
+    results: Any = Windowed[stream.key_codec.type, compiled.result_type | None]  # type: ignore[name-defined]
+    return stream.behind(name, state_codec_for(results))
 
 
 def _spec(window: AnyWindow) -> Callable[[str, str, Codec[Any], Compiled], StoreSpec]:

@@ -20,6 +20,8 @@ import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.TestInputTopic;
 import org.apache.kafka.streams.TestOutputTopic;
 import org.apache.kafka.streams.TopologyTestDriver;
+import org.apache.kafka.streams.kstream.Aggregator;
+import org.apache.kafka.streams.kstream.CogroupedKStream;
 import org.apache.kafka.streams.kstream.EmitStrategy;
 import org.apache.kafka.streams.kstream.GlobalKTable;
 import org.apache.kafka.streams.kstream.JoinWindows;
@@ -47,6 +49,9 @@ import org.apache.kafka.streams.test.TestRecord;
  */
 final class Streams {
     private static final ValueJoiner<String, String, String> PAIR = (left, right) -> left + "+" + right;
+
+    private static final Aggregator<String, String, String> PUT_IN = (key, value, all) -> all + "+" + value;
+    private static final Aggregator<String, String, String> OTHER_PUT_IN = (key, value, all) -> all + "-" + value;
 
     /** Far more than size and grace: what is older than retention would not be emitted when its window closes. */
     private static final Duration RETENTION = Duration.ofDays(1);
@@ -146,6 +151,13 @@ final class Streams {
                 outputs.add(topic);
                 streams.get(of).to(topic);
             }
+            case "cogroup" -> tables.put(
+                    name,
+                    streams.get(of).groupByKey()
+                            .cogroup(PUT_IN)
+                            .cogroup(streams.get(with(step)).groupByKey(), OTHER_PUT_IN)
+                            .aggregate(() -> ""));
+            case "windowed_cogroup" -> streams.put(name, cogroup(step, streams.get(of), streams.get(with(step))));
             case "to_chosen" -> {
                 step.get("topics").forEach(topic -> outputs.add(topic.asText()));
                 streams.get(of).to((key, value, context) -> "out-" + (value == null ? "null" : firstLetter(value)));
@@ -221,6 +233,24 @@ final class Streams {
                 : left.leftJoin(right, key, PAIR, kept);
     }
 
+    /** Aggregates of two streams by key and window, as the values KEY@START-END=AGGREGATE under the events' own keys. */
+    private static KStream<String, String> cogroup(
+            JsonNode step, KStream<String, String> left, KStream<String, String> right) {
+        CogroupedKStream<String, String> both =
+                left.groupByKey().cogroup(PUT_IN).cogroup(right.groupByKey(), OTHER_PUT_IN);
+        Duration size = duration(step, "size");
+        Duration grace = duration(step, "grace");
+        KTable<Windowed<String>, String> aggregates = switch (step.get("window").asText()) {
+            case "hopping" -> both.windowedBy(
+                            TimeWindows.ofSizeAndGrace(size, grace).advanceBy(duration(step, "advance")))
+                    .aggregate(() -> "");
+            case "sliding" -> both.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(size, grace)).aggregate(() -> "");
+            default -> both.windowedBy(SessionWindows.ofInactivityGapAndGrace(size, grace))
+                    .aggregate(() -> "", (key, one, other) -> one + "|" + other);
+        };
+        return byWindow(aggregates);
+    }
+
     /** Counts by key and window, as the values KEY@START-END=COUNT under the events' own keys. */
     private static KStream<String, String> count(JsonNode step, KGroupedStream<String, String> grouped) {
         EmitStrategy emit =
@@ -238,11 +268,15 @@ final class Streams {
                     .emitStrategy(emit)
                     .count();
         };
-        return counts.toStream()
-                .map((windowed, count) -> KeyValue.pair(
+        return byWindow(counts);
+    }
+
+    private static <V> KStream<String, String> byWindow(KTable<Windowed<String>, V> results) {
+        return results.toStream()
+                .map((windowed, result) -> KeyValue.pair(
                         windowed.key(),
                         String.format(
                                 "%s@%d-%d=%s",
-                                windowed.key(), windowed.window().start(), windowed.window().end(), count)));
+                                windowed.key(), windowed.window().start(), windowed.window().end(), result)));
     }
 }
