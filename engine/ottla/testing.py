@@ -36,6 +36,7 @@ from ottla.state.memory import MemoryStores
 from ottla.state.store import Part
 from ottla.tables import GlobalTable, Table
 from ottla.task.processor import TaskCounts
+from ottla.task.refusals import Refusals, StateRefused
 from ottla.task.task import Task
 from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.topic import Topic
@@ -75,6 +76,7 @@ class Driver:
         self._globals: dict[str, GlobalStore] = {}
         self._added: dict[TopicPartition, int] = {}
         self._ended = False
+        self._refusals = Refusals()
         if after is not None:
             refuse_changes(_formats(after._topology), _formats(self._topology))
         for prepare in self._topology.preparations:
@@ -213,6 +215,10 @@ class Driver:
                 except (ProcessingFailed, Unavailable):
                     await self._restart()
                     raise
+                except StateRefused as refused:
+                    await self._restart()
+                    self._refusals.narrow(refused)
+                    busy = True
             # Agents over channels run beside the tasks, and may send to them.
             for agent in self._app.jobs.channel_agents:
                 await agent.channel.all_done()
@@ -306,6 +312,7 @@ class Driver:
                 sleep=self._sleep,
                 global_tables=self._globals,
                 partition_counts=self._partition_counts,
+                refusals=self._refusals,
             )
 
     async def _process(self) -> int:

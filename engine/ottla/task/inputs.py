@@ -58,8 +58,10 @@ class Input:
         chunk = self._chunks[0]
         return chunk.batch.timestamps[chunk.taken]
 
-    def take(self, limit: int | None) -> Run:
-        """The next events of one chunk up to the first whose timestamp is above the limit, at least one event."""
+    def take(self, limit: int | None, most: int | None = None) -> Run:
+        """The next events of one chunk up to the first whose timestamp is above the limit, at least one event, and
+        `most` at most.
+        """
         chunk = self._chunks[0]
         timestamps = chunk.batch.timestamps
         start, end = chunk.taken, len(timestamps)
@@ -68,6 +70,8 @@ class Input:
             while row < end and timestamps[row] <= limit:
                 row += 1
             end = row
+        if most is not None:
+            end = min(end, start + most)
         if end == len(timestamps):
             self._chunks.popleft()
         else:
@@ -79,9 +83,10 @@ class Input:
         return Run(self, chunk.batch.slice(start, end), failures)
 
 
-def next_run(inputs: Sequence[Input], caught_up: Collection[str]) -> Run | None:
-    """The events to take next, or None while nothing may be taken. Among equal timestamps the earlier input goes
-    first."""
+def next_run(inputs: Sequence[Input], caught_up: Collection[str], most: int | None = None) -> Run | None:
+    """The events to take next, `most` at most, or None while nothing may be taken. Among equal timestamps the earlier
+    input goes first.
+    """
     ready: list[tuple[int, int]] = []
     for rank, each in enumerate(inputs):
         if each.buffered:
@@ -93,6 +98,6 @@ def next_run(inputs: Sequence[Input], caught_up: Collection[str]) -> Run | None:
     ready.sort()
     first = inputs[ready[0][1]]
     if len(ready) == 1:
-        return first.take(None)
+        return first.take(None, most)
     timestamp, rank = ready[1]
-    return first.take(timestamp if ready[0][1] < rank else timestamp - 1)
+    return first.take(timestamp if ready[0][1] < rank else timestamp - 1, most)

@@ -1,21 +1,52 @@
-"""What the broker has refused of late, so that the next attempt knows which event is at fault.
+"""What could not be written of late, so that the next attempt knows which event is at fault.
 
-A commit is refused as a whole: nobody says which record it was. So the worker asks for the limits of the topics that
-it writes, goes back to its last commit, and for a while the steps hold every record against them while it is known what
-it was made of. Events that break no limit cost nothing.
+A broker refuses a commit as a whole: nobody says which record it was. So the worker asks for the limits of the topics
+that it writes, goes back to its last commit, and for a while the steps hold every record against them while it is known
+what it was made of.
+
+State is encoded once, at the commit, when many events may have written it. If that fails, the task goes back and takes
+half as many events until its next commit, and half of those if that fails again; what is left at last is one event,
+which is rejected without being processed. Then the task takes twice as many with every commit. So nothing is looked at
+event by event as long as all goes well, and the state is that of the event before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from ottla.errors import RecordRefused
-from ottla.transport.contract import OutputRecord, TopicLimits
+from ottla.errors import EncodeError, RecordRefused
+from ottla.transport.contract import OutputRecord, TopicLimits, TopicPartition
+
+if TYPE_CHECKING:
+    from ottla.topology.topology import TaskId
 
 _HELD_MS = 60_000
 """Limits can be raised: after so long they are forgotten, and learnt anew from the next refusal."""
 
 _CLOCKS_DIFFER_MS = 300_000
+
+
+_ENOUGH_EVENTS = 10_000
+
+
+class StateRefused(EncodeError):  # noqa: N818
+    """State of a task cannot be written, as `error` says.
+
+    `step` is one that writes it. The task has processed `events` since its last commit, the last of which is the one at
+    `offset` of `where`.
+    """
+
+    def __init__(
+        self, error: EncodeError, task: TaskId, step: str, events: int, where: TopicPartition | None, offset: int
+    ) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.task = task
+        self.step = step
+        self.events = events
+        self.where = where
+        self.offset = offset
 
 
 class Refusals:
@@ -25,6 +56,46 @@ class Refusals:
         self._limits: Mapping[str, TopicLimits] = {}
         self._until_ms = 0
         self._slack_ms = 0
+        # How many events a task may take until its next commit, and the event that each is found not to get past.
+        self._most: dict[TaskId, int] = {}
+        self._faults: dict[TaskId, StateRefused] = {}
+
+    # -- state
+
+    def narrow(self, refused: StateRefused) -> None:
+        """The task takes fewer events from now on, or if it took but one, will reject that.
+
+        Raises the error if it is not the events that are at fault: there was none, or it was rejected.
+        """
+        known = self._faults.get(refused.task)
+        again = known is not None and (known.where, known.offset) == (refused.where, refused.offset)
+        if refused.events == 0 or (refused.events == 1 and again):
+            raise refused.error
+        self._most[refused.task] = max(refused.events // 2, 1)
+        if refused.events == 1:
+            self._faults[refused.task] = refused
+
+    def is_searching(self, task: TaskId) -> bool:
+        """Whether the task takes fewer events than it could."""
+        return task in self._most
+
+    def most_events(self, task: TaskId) -> int | None:
+        """How many events the task may take until its next commit; None for any number."""
+        return self._most.get(task)
+
+    def fault(self, task: TaskId, where: TopicPartition, offset: int) -> StateRefused | None:
+        """Why the event is to be rejected, if it is."""
+        found = self._faults.get(task)
+        return found if found is not None and (found.where, found.offset) == (where, offset) else None
+
+    def committed(self, task: TaskId) -> None:
+        """What the task did is written."""
+        self._faults.pop(task, None)
+        most = self._most.pop(task, None)
+        if most is not None and most < _ENOUGH_EVENTS:
+            self._most[task] = 2 * most
+
+    # -- records
 
     def learn(self, limits: Mapping[str, TopicLimits], now_ms: int) -> None:
         """A record was refused; these are the limits of the topics that may have done so.

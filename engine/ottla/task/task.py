@@ -28,7 +28,7 @@ from ottla.task.inputs import Input, Run, next_run
 from ottla.task.operators import Source
 from ottla.task.processor import MAX_RECORD_BYTES, PartitionCounts, Processor, TaskContext, TaskCounts, current
 from ottla.task.punctuators import StreamTimePunctuator
-from ottla.task.refusals import Refusals
+from ottla.task.refusals import Refusals, StateRefused
 from ottla.topology.topology import Subtopology, TaskId
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
 
@@ -73,6 +73,10 @@ class Task:
         )
         for store in stores.values():
             store.use_clock(self._context.now)
+        self._writers = {spec.name: step.name for step in reversed(subtopology.steps) for spec in step.stores}
+        # How many events were processed since the last commit, and the last of them.
+        self._uncommitted = 0
+        self._last: tuple[TopicPartition | None, int] = None, -1
         self._processors: dict[str, Processor] = {}
         inputs: dict[str, Input] = {}
         for step in subtopology.steps:
@@ -104,6 +108,17 @@ class Task:
         return {topic: each.buffered for topic, each in self._inputs.items()}
 
     @property
+    def is_held(self) -> bool:
+        """Whether it takes no more events until it has committed those it has processed (`Refusals`)."""
+        return self._room == 0
+
+    @property
+    def _room(self) -> int | None:
+        """How many events it may process before it commits; None for any number."""
+        most = self._context.refusals.most_events(self.id)
+        return None if most is None else max(most - self._uncommitted, 0)
+
+    @property
     def place(self) -> str:
         """The event at which a user's function awaited something the last time, for a sentence."""
         at = self._context.awaiting
@@ -124,7 +139,7 @@ class Task:
         before = self._context.counts.processed
         entered = current.set(self._context)
         try:
-            while (run := next_run(inputs, caught_up)) is not None:
+            while not self.is_held and (run := next_run(inputs, caught_up, self._room)) is not None:
                 await self._take(run)
         finally:
             current.reset(entered)
@@ -169,21 +184,29 @@ class Task:
     def changes(self, now_ms: int) -> list[OutputRecord]:
         """The changelog records of all state written since the last commit, addressed to this task's partition.
 
-        Must be followed by `committed`, or by `close` when the transaction was aborted. Raises `EncodeError` when state
-        cannot be written, `RecordTooLarge` when the broker would not take it.
+        Must be followed by `committed`, or by `close` when the transaction was aborted. Raises `StateRefused` when
+        state cannot be written, or the broker would not take it for its size.
         """
         records = []
         for store in self._context.stores.values():
-            try:
-                changes = store.changes()
-            except (TypeError, ValueError, OverflowError) as error:
-                raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
             topic = store.spec.changelog
-            for key, value in changes:
-                if value is not None and len(key) + len(value) > self._context.max_record_bytes:
-                    raise self._too_large(store, key, value)
+            try:
+                changes = self._changes(store)
+            except EncodeError as error:
+                step = self._writers[store.spec.name]
+                raise StateRefused(error, self.id, step, self._uncommitted, *self._last) from error
             records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
         return records
+
+    def _changes(self, store: StoreCache) -> list[tuple[bytes, bytes | None]]:
+        try:
+            changes = store.changes()
+        except (TypeError, ValueError, OverflowError) as error:
+            raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
+        for key, value in changes:
+            if value is not None and len(key) + len(value) > self._context.max_record_bytes:
+                raise self._too_large(store, key, value)
+        return changes
 
     def _too_large(self, store: StoreCache, key: bytes, value: bytes) -> RecordTooLarge:
         return RecordTooLarge(
@@ -196,6 +219,9 @@ class Task:
         """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned."""
         for store in self._context.stores.values():
             store.committed(offsets.get(TopicPartition(store.spec.changelog, self.id.partition)))
+        if self._uncommitted:
+            self._context.refusals.committed(self.id)
+            self._uncommitted = 0
 
     async def close(self) -> None:
         """Ends the agents. What was not committed is lost."""
@@ -209,10 +235,15 @@ class Task:
     async def _take(self, run: Run) -> None:
         source, batch = run.input.source, run.batch
         last = batch.origins[-1]
+        assert last is not None, "a source's events have origins"
+        where = TopicPartition(run.input.topic, self.id.partition)
         for row, error in run.failures.items():
             source.reject(batch, row, error)
         if run.failures:
             batch = batch.where([row not in run.failures for row in range(len(batch))])
+        if len(run.batch) == 1 and (fault := self._context.refusals.fault(self.id, where, last.offset())) is not None:
+            self._context.reject(fault.step, fault.error, run.batch, 0)
+            batch = run.batch.slice(1, 1)
         start = 0
         while start < len(batch):
             end = start + 1 if run.input.record_by_record else self._until_punctuation(batch, start)
@@ -221,8 +252,9 @@ class Task:
             await self._punctuate(part)
             start = end
         self._context.counts.processed += len(run.batch)
-        assert last is not None, "a source's events have origins"
-        self.positions[TopicPartition(run.input.topic, self.id.partition)] = last.offset() + 1
+        self._uncommitted += len(run.batch)
+        self._last = where, last.offset()
+        self.positions[where] = last.offset() + 1
 
     def _until_punctuation(self, batch: Batch, start: int) -> int:
         """The row behind the first event, from `start` on, with which stream time reaches a punctuator's."""

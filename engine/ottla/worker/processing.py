@@ -71,6 +71,9 @@ class Processing:
             task.running = None
             events += finished.result()
             await self.produce(task)
+            if task.task.is_held:
+                self._commits.note(at_once=True)
+                task.changed = True
             if task.has_changes:
                 self._commits.note()
         if events:

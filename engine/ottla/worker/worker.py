@@ -26,7 +26,7 @@ from ottla.jobs import Jobs
 from ottla.outlet import Outlet
 from ottla.state.changelog import RestoreProgress
 from ottla.state.store import Stores
-from ottla.task.refusals import Refusals
+from ottla.task.refusals import Refusals, StateRefused
 from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.transport.errors import (
@@ -206,6 +206,8 @@ class Worker:
                         await self._turn()
                     except (TransactionAbortedError, DeliveryError, Unavailable) as error:
                         await self._go_back(error)
+                    except StateRefused as refused:
+                        await self._narrow(refused)
                     except ProducerFencedError as error:
                         await self._come_back(error)
         except TimeoutError:
@@ -305,6 +307,17 @@ class Worker:
         if isinstance(error, RecordRefusedError):
             await self._learn_limits()
         await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
+
+    async def _narrow(self, refused: StateRefused) -> None:
+        """Goes back to the last commit, to find the event after which a task's state cannot be written.
+
+        Raises what is wrong with the state if it is no event that made it so.
+        """
+        level = logging.DEBUG if self._refusals.is_searching(refused.task) else logging.WARNING
+        self._refusals.narrow(refused)
+        self.metrics.aborts.inc()
+        log.log(level, "going back to the last commit to find the event at fault among %d: %s", refused.events, refused)
+        await self._undo()
 
     async def _learn_limits(self) -> None:
         declared = [spec.name for spec in (*self._topology.topics, self._topology.dead_letter)]
@@ -416,7 +429,7 @@ class Worker:
                     await self._member.leave()
         except TimeoutError:
             log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
-        except (TransactionAbortedError, DeliveryError, Unavailable) as error:
+        except (TransactionAbortedError, DeliveryError, StateRefused, Unavailable) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)
 
     async def _stop_services(self) -> None:

@@ -244,33 +244,89 @@ def test_a_table_is_a_dict_whatever_fails_or_crashes(steps: list[tuple[str, str]
         assert dict(driver.table(table)) == model
 
 
-def test_a_value_that_cannot_be_stored_is_named_at_the_commit() -> None:
+def test_a_value_that_cannot_be_stored_is_an_error_of_the_event_that_wrote_it() -> None:
     def body(stock: ottla.Table[str, object], command: str) -> str:
-        stock[command] = object()
+        stock[command] = object() if command == "odd" else command
         return command
 
     with app_running(body).test() as driver:
-        driver.send("commands", key="k", value="a")
-        with pytest.raises(ottla.EncodeError, match=r"'stock' holds a value that cannot be stored: .*object"):
-            driver.run()
+        for command in ("a", "odd", "b"):
+            driver.send("commands", key="k", value=command)
+        assert sorted(driver.table("stock")) == ["a", "b"]
+        [letter] = driver.dead_letters()
+        headers = dict(letter.headers)
+    assert letter.value == b"odd"
+    assert headers["ottla.error.kind"] == b"production"
+    assert b"EncodeError: 'stock' holds a value that cannot be stored: " in (headers["ottla.error.reason"] or b"")
 
 
-def test_a_value_that_is_larger_than_a_record_may_be_is_named_at_the_commit(make_app: Callable[..., ottla.App]) -> None:
-    app = make_app(broker_options={"message.max.bytes": 100})
-    texts = app.Table("texts", key=str, value=str)
+def texts_app(make_app: Callable[..., ottla.App], **options: Any) -> ottla.App:
+    """Appends to a text under each key, and writes how long it is. No record may have more than 100 bytes."""
+    app = make_app(broker_options={"message.max.bytes": 100}, **options)
+    texts = app.Table("texts", key=str, value=str, default=str)
 
-    @app.agent(app.topic("sizes", key=str, value=int))
-    async def keep(stream: ottla.Stream[int]) -> None:
+    @app.agent(app.topic("sizes", key=str, value=int, partitions=1), sink=[app.topic("lengths", key=str, value=int)])
+    async def append(stream: ottla.Stream[int]) -> AsyncIterator[int]:
         async for key, size in stream.items():
-            texts[key] = "x" * size
+            texts[key] += "x" * size
+            yield len(texts[key])
 
-    with app.test() as driver:
-        driver.send("sizes", key="a", value=80)
+    return app
+
+
+def test_an_event_that_makes_a_value_too_large_is_a_dead_letter_and_the_value_is_as_before(
+    make_app: Callable[..., ottla.App],
+) -> None:
+    with texts_app(make_app).test() as driver:
+        # Given keys that grow, one of them beyond what a record can be, twice among a hundred events
+        for number in range(100):
+            driver.send("sizes", key="abcdefghij"[number % 10], value=5)
+            if number in (33, 66):
+                driver.send("sizes", key="a", value=90)
+        # Then all others count, and the two are dead letters
+        assert {key: len(value) for key, value in driver.table("texts").items()} == dict.fromkeys("abcdefghij", 50)
+        assert len(driver.read("lengths")) == 100
+        letters = driver.dead_letters()
+    assert [(letter.key, letter.value) for letter in letters] == [(b"a", b"90"), (b"a", b"90")]
+    headers = dict(letters[0].headers)
+    assert (headers["ottla.error.kind"], headers["ottla.error.step"]) == (b"production", b"append")
+    assert headers["ottla.error.type"] == b"RecordTooLarge"
+    reason = (headers["ottla.error.reason"] or b"").decode()
+    assert "'texts' holds a value that cannot be stored: under 'a' it has 1" in reason
+    assert "max.message.bytes of the topic 'shop-texts-changelog', or keep less under one key" in reason
+
+
+def test_what_becomes_of_an_event_that_makes_a_value_too_large_is_asked(make_app: Callable[..., ottla.App]) -> None:
+    told: list[ottla.Failure] = []
+
+    def decide(failure: ottla.Failure) -> ottla.Decision:
+        told.append(failure)
+        return "skip"
+
+    with texts_app(make_app, on_production_error=decide).test() as driver:
+        for size in (60, 60, 30):
+            driver.send("sizes", key="a", value=size)
+        assert len(driver.table("texts")["a"]) == 90
+        assert driver.dead_letters() == []
+    assert [(each.kind, each.step, each.event.key, each.raw_value) for each in told] == [
+        ("production", "append", "a", b"60")
+    ]
+
+    with texts_app(make_app, on_production_error="fail").test() as driver:
+        driver.send("sizes", key="a", value=60)
         driver.run()
-        driver.send("sizes", key="b", value=150)
-        with pytest.raises(
-            ottla.RecordTooLarge,
-            match=r"'texts' holds a value .* under 'b' it has \d+ bytes.* max.message.bytes of the topic "
-            r"'shop-texts-changelog', or keep less",
-        ):
+        driver.send("sizes", key="a", value=60)
+        with pytest.raises(ottla.ProcessingFailed, match=r"append failed on the event at sizes\[0\] offset 1: Record"):
             driver.run()
+
+
+def test_an_aggregate_that_becomes_too_large_stays_as_it_was(make_app: Callable[..., ottla.App]) -> None:
+    app = make_app(broker_options={"message.max.bytes": 100})
+    words = app.stream(app.topic("words", key=str, value=str, partitions=1))
+    words.aggregate("all", words=ottla.collect()).to_stream().to(app.topic("changes", key=str, partitions=1))
+    with app.test() as driver:
+        for word in ("tea", "x" * 95, "milk"):
+            driver.send("words", key="k", value=word)
+        assert driver.table("all")["k"].words == ["tea", "milk"]
+        assert len(driver.read("changes")) == 2
+        assert [letter.value for letter in driver.dead_letters()] == [b"x" * 95]
