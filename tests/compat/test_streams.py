@@ -105,6 +105,8 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 merge = joined_by_bar if step["window"] == "session" else None
                 aggregates = windows.aggregate(name, emit="update", initial="", merge=merge)
                 made[name] = aggregates.map(result_text, type=str)
+            case "suppress":
+                made[name] = of.suppress(step["within"] * MS, max_records=step.get("most"))
             case "to_chosen":
                 for topic in step["topics"]:
                     text_topic(app, topic)
@@ -328,6 +330,10 @@ def told(of: str, topic: str = "out") -> list[Step]:
     ]
 
 
+def suppressed(of: str, within: int, most: int | None) -> Step:
+    return {"step": "suppress", "name": "s", "of": of, "within": within} | ({} if most is None else {"most": most})
+
+
 HOW = st.sampled_from(["inner", "left", "outer"])
 KINDS = st.sampled_from(["table", "versioned_table"])
 
@@ -513,6 +519,38 @@ class TestSinks:
             {"step": "stream", "name": "l", "topic": "left"},
             {"step": "to_chosen", "of": "l", "topics": ["out-x", "out-y", "out-z", "out-null"]},
             {"step": "to", "of": "l", "topic": "out-x"},
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+class TestSuppression:
+    @EXAMPLES
+    @given(script=scripts(["left"]), within=st.sampled_from([0, 5, 12]), most=st.sampled_from([None, 0, 1, 2]))
+    def test_of_a_table(self, streams: Program, script: list[Record], within: int, most: int | None) -> None:
+        steps = [TABLES[0], suppressed("l", within, most), *told("s")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(["left"]), within=st.sampled_from([0, 5, 12]), most=st.sampled_from([None, 1]))
+    def test_of_aggregates(self, streams: Program, script: list[Record], within: int, most: int | None) -> None:
+        steps = [
+            BOTH[0],
+            {"step": "aggregate", "name": "a", "of": "l"},
+            suppressed("a", within, most),
+            *told("s"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=scripts(), how=HOW, within=st.sampled_from([0, 5, 12]))
+    def test_joined_with_a_table(self, streams: Program, script: list[Record], how: str, within: int) -> None:
+        """Without deletions on the left: Kafka Streams tells those of keys of which nothing was told."""
+        script = [each for each in script if each.topic == "right" or each.value is not None]
+        steps = [
+            *TABLES,
+            suppressed("l", within, None),
+            {"step": "table_join", "name": "j", "of": "s", "with": "r", "how": how},
+            *told("j"),
         ]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 

@@ -6,6 +6,7 @@ A `View` is a table that is computed of others and kept nowhere: a look-up compu
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ottla.errors import TopologyError
@@ -14,6 +15,7 @@ from ottla.joins.foreign_key import join_foreign
 from ottla.joins.subscriptions import ForeignKeyJoin
 from ottla.joins.table_table import Kind, TableJoin, TableJoinSide
 from ottla.relations.change import Change, PassChanges, change_codec
+from ottla.relations.suppress import Suppress, Suppression, WhenFull, suppress_spec, suppressed_reader
 from ottla.relations.views import (
     ComputedPart,
     FilterChanges,
@@ -26,6 +28,7 @@ from ottla.relations.views import (
 from ottla.serdes import Codec
 from ottla.state.store import StoreSpec
 from ottla.task.processor import TaskContext
+from ottla.time import Duration, duration_ms
 from ottla.topic import repartition_topic
 
 if TYPE_CHECKING:
@@ -195,6 +198,42 @@ class Relation(Generic[K, V]):
         graph.add(name, "changes", lambda _, __: PassChanges(), parents=(step,))
         values = self._values()
         return Stream(graph, name, self.key_codec, None if values is None else change_codec(values))
+
+    def suppress(
+        self,
+        within: Duration,
+        *,
+        max_records: int | None = None,
+        max_bytes: int | None = None,
+        when_full: WhenFull = "emit",
+        name: str | None = None,
+    ) -> View[K, V]:
+        """The same table, but of each key's changes only the last is told, `within` so much stream time of the first.
+
+        Then that key's next change waits anew. Who looks a key up finds what was told of it last. `max_records` keys
+        or `max_bytes` of them wait at most; when there are more, the oldest are told early, or with `when_full="fail"`
+        the app stops. What waits is state, with a changelog, under `name` or one made of the table's. (The final
+        results of windows are `aggregate(emit="close")`.)
+        """
+        suppression = Suppression(duration_ms(within, "suppress(within=)"), max_records, max_bytes, when_full)
+        graph, parent = self.changing()
+        step = name or graph.unique(f"{self.name}-suppressed")
+        spec = suppress_spec(graph.app_id, step, self.key_codec, self.known_values("suppress()"))
+        graph.add(
+            step,
+            "suppress",
+            lambda context, own: Suppress(context, own, suppression),
+            parents=(parent,),
+            stores=(spec,),
+            detail=str(timedelta(milliseconds=suppression.within_ms)),
+        )
+        return View(
+            self,
+            step,
+            self._values(),
+            lambda context: suppressed_reader(self.reader(context), context.stores[step]),
+            (*self.specs(), spec),
+        )
 
     def to_table(self, name: str) -> Table[K, V]:
         """A table that is kept under this name, with a changelog: for queries, and where look-ups should be cheap."""

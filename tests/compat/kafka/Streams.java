@@ -33,6 +33,7 @@ import org.apache.kafka.streams.kstream.KeyValueMapper;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.SessionWindows;
 import org.apache.kafka.streams.kstream.SlidingWindows;
+import org.apache.kafka.streams.kstream.Suppressed;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.ValueJoiner;
 import org.apache.kafka.streams.kstream.Windowed;
@@ -158,6 +159,12 @@ final class Streams {
                             .cogroup(streams.get(with(step)).groupByKey(), OTHER_PUT_IN)
                             .aggregate(() -> ""));
             case "windowed_cogroup" -> streams.put(name, cogroup(step, streams.get(of), streams.get(with(step))));
+            case "suppress" -> {
+                Suppressed.EagerBufferConfig limit = step.has("most")
+                        ? Suppressed.BufferConfig.maxRecords(step.get("most").asLong())
+                        : Suppressed.BufferConfig.maxBytes(Long.MAX_VALUE);
+                tables.put(name, tables.get(of).suppress(Suppressed.untilTimeLimit(duration(step, "within"), limit)));
+            }
             case "to_chosen" -> {
                 step.get("topics").forEach(topic -> outputs.add(topic.asText()));
                 streams.get(of).to((key, value, context) -> "out-" + (value == null ? "null" : firstLetter(value)));
