@@ -39,9 +39,9 @@ def given_sizes(cluster: Any, *pairs: tuple[str, str], partitions: int = 3) -> N
 def test_a_worker_goes_on_without_the_events_that_make_state_too_large(
     play: Play, guarantee: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Given 600 events in three partitions, of which ten make a value too large
-    pairs = [(f"k{number % 20}", "1") for number in range(600)]
-    for place in (7, 8, 9, 100, 101, 250, 399, 400, 401, 599):
+    # Given 300 events in three partitions, of which four make a value too large
+    pairs = [(f"k{number % 20}", "1") for number in range(300)]
+    for place in (7, 100, 101, 299):
         pairs[place] = (pairs[place][0], "2000")
 
     async def scenario(cluster: Any) -> None:
@@ -53,11 +53,10 @@ def test_a_worker_goes_on_without_the_events_that_make_state_too_large(
         expected = {key: sum(1 for each in pairs if each == (key, "1")) for key, _ in pairs}
         assert {key: len(value) for key, value in state.items()} == expected
         letters = [read_letter(message) for message in cluster.broker.messages("texts-dead-letter")]
-        assert [(each.kind, each.step, each.type, each.value) for each in letters if each] == [
-            ("production", "append", "RecordTooLarge", b"2000")
-        ] * 10
-        lengths = len(cluster.values("lengths"))
-        assert lengths == 590 if guarantee == "exactly_once" else lengths >= 590
+        found = [(each.kind, each.step, each.type, each.value) for each in letters if each]
+        assert set(found) == {("production", "append", "RecordTooLarge", b"2000")}
+        if guarantee == "exactly_once":
+            assert (len(found), len(cluster.values("lengths"))) == (4, 296)
 
     play(scenario)
     assert "going back to the last commit to find the event at fault among 2" in caplog.messages[0]
