@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from ottla.serdes.requests import deferring_requests
 from ottla.transport.contract import OutputRecord, Transport
 from ottla.worker.assignment import AssignedTask
 from ottla.worker.commits import Commits
@@ -52,8 +53,9 @@ class Processing:
                 task.running = asyncio.create_task(self._work(task))
 
     async def _work(self, task: AssignedTask) -> int:
-        await task.task.advance(self._now_ms())
-        return await task.task.process(task.caught_up)
+        with deferring_requests():
+            await task.task.advance(self._now_ms())
+            return await task.task.process(task.caught_up)
 
     async def collect(self, timeout_s: float) -> None:
         """Waits a while for the tasks that are processing, and produces what the finished ones made.

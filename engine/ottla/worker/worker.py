@@ -24,6 +24,7 @@ from ottla.config import AppConfig
 from ottla.errors import Unavailable
 from ottla.jobs import Jobs
 from ottla.outlet import Outlet
+from ottla.serdes.requests import Pending
 from ottla.state.changelog import RestoreProgress
 from ottla.state.store import Stores
 from ottla.task.refusals import Refusals, StateRefused
@@ -258,7 +259,7 @@ class Worker:
         self._member.take(polled)
         if (restored := self._takeover.finished()) is not None:
             workload.add(restored)
-        workload.hand_out(polled)
+        await workload.hand_out(polled)
         if not self._commits.is_due:
             processing.start()
         await processing.collect(_BUSY_WAIT_S)
@@ -298,6 +299,14 @@ class Worker:
 
         Raises a `TransportError` when that has failed too often; what is `Unavailable` is waited for.
         """
+        if isinstance(error, Pending):
+            try:
+                await asyncio.to_thread(error.fetch)
+            except Unavailable as away:
+                error = away
+            else:
+                await self._undo()
+                return
         self._failed_commits += 1
         self.metrics.aborts.inc()
         if self._failed_commits > _FAILED_COMMITS and isinstance(error, TransportError):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from ottla.serdes.requests import Pending, deferring_requests
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import Polled, TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask, TaskMaker
@@ -98,11 +99,11 @@ class Workload:
 
     # -- their input
 
-    def hand_out(self, polled: Polled) -> None:
-        """Gives each task what a poll brought for it."""
+    async def hand_out(self, polled: Polled) -> None:
+        """Gives each task what a poll brought for it. Raises `Unavailable` if it cannot be decoded now."""
         for where in polled.messages.keys() | polled.ends.keys():
             if (owner := self.owners.get(where)) is not None:
-                owner.take(where, polled)
+                await _give(owner, where, polled)
 
     def hold_back(self) -> None:
         """Pauses inputs of which much is buffered, because another input of their task or a slow agent holds them."""
@@ -122,6 +123,15 @@ class Workload:
         for where, end in ends.items():
             self.lags[where] = lag = end - self.committed.get(where, 0)
             self._metrics.lag.labels(self._app_id, where.topic, where.partition).set(lag)
+
+
+async def _give(owner: AssignedTask, where: TopicPartition, polled: Polled) -> None:
+    while True:
+        try:
+            with deferring_requests():
+                return owner.take(where, polled)
+        except Pending as pending:
+            await asyncio.to_thread(pending.fetch)
 
 
 async def _cancel(task: asyncio.Task[Any] | None) -> None:

@@ -1,13 +1,13 @@
 """A schema registry as serdes see it: schemas by id, ids by subject, each asked for once.
 
-Requests are made where they are needed: when a worker starts, for what it writes, and for each schema id when a value
-with it is first read. They block, so they are short: no retries here, and `timeout_s` for each. When the registry does
-not answer, `Unavailable` is raised, over which a worker goes back to its last commit and tries again.
+Requests are made when they are needed: when a worker starts, for what it writes, and for each schema id when a value
+with it is first read; in a worker they are made by a thread (`requests.py`), while its other tasks go on. There are no
+retries here, and `timeout_s` for each request. When the registry does not answer, `Unavailable` is raised, over which a
+worker goes back to its last commit and tries again.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = 404
 _REFUSALS = {409, 422}
-_REMEMBER_UNKNOWN_S = 10.0
-_MOST_UNKNOWN = 1_000
 
 
 class UnknownSchema(LookupError):  # noqa: N818
@@ -41,7 +39,7 @@ class SchemaRegistry:
     Raises `ConfigError` for settings that the client refuses. Nothing is asked of the registry before it is needed.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 2.0, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, url: str, *, timeout_s: float = 5.0, config: Mapping[str, Any] | None = None) -> None:
         try:
             from confluent_kafka.schema_registry import SchemaRegistryClient
         except ImportError:
@@ -53,7 +51,6 @@ class SchemaRegistry:
         except (TypeError, ValueError, OSError) as error:
             raise ConfigError(f"the settings of the schema registry at {url!r} are refused: {error}") from error
         self._schemas: dict[int, Schema] = {}
-        self._unknown: dict[int, float] = {}
 
     def __repr__(self) -> str:
         return f"<schema registry {self.url}>"
@@ -145,19 +142,10 @@ class SchemaRegistry:
         return found
 
     def _fetch(self, schema_id: int) -> Schema:
-        now = time.monotonic()
-        if self._unknown.get(schema_id, now) > now:
-            raise UnknownSchema(f"the schema registry at {self.url} does not know schema {schema_id}")
         try:
             return self._client.get_schema(schema_id)
         except Exception as error:
-            failure = self._failure(error, f"schema {schema_id}")
-            if isinstance(failure, UnknownSchema):
-                # Messages with an id from elsewhere come in numbers; each costing a request would hold up the others.
-                if len(self._unknown) >= _MOST_UNKNOWN:
-                    self._unknown.clear()
-                self._unknown[schema_id] = now + _REMEMBER_UNKNOWN_S
-            raise failure from error
+            raise self._failure(error, f"schema {schema_id}") from error
 
     def _identify(self, subject: str, schema: Schema, *, register: bool) -> Any:
         try:
