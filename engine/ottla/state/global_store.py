@@ -11,7 +11,7 @@ offsets, as it does every other store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ottla.errors import DecodeError, Unavailable
@@ -42,7 +42,7 @@ class GlobalPartition:
         last = _BEHIND_KEYS if end is None else _KEYS + end
         return ((key[1:], value) for key, value in self._store.range(first, last))
 
-    def write_batch(self, changes: Iterable[tuple[bytes | None, bytes | None]], offset: int | None) -> None:
+    def write_batch(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> None:
         # Who restores from a topic of any origin meets records without a key, which belong to no entry.
         prefixed = [(_KEYS + key, value) for key, value in changes if key is not None]
         if offset is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from ottla.state.store import KeyValueStore
 
@@ -41,7 +41,7 @@ class MemoryStore:
         finally:
             self._ranges -= 1
 
-    def write_batch(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int | None) -> None:
+    def write_batch(self, changes: Sequence[tuple[bytes, bytes | None]], offset: int | None) -> None:
         if self._ranges:
             self._values = dict(self._values)  # A range under way goes on in what was there when it began.
         values, deleted = self._values, self._deleted

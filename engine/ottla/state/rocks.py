@@ -8,17 +8,21 @@ anew for each one that is created.
     0 i NAME     -> the number of a store            NUMBER KEY -> a value of the store
     0 o NAME     -> its changelog offset             (numbers are 4 bytes)
 
-**Why a crash leaves every store exact for its own offset.** A commit writes the changes of a store and its offset in
-one `WriteBatch`, which RocksDB applies atomically. The write-ahead log is on but not synced: after a SIGKILL the kernel
-still has it, so that a restart replays nothing from the changelog; after a power failure RocksDB recovers a prefix of
-the log, that is an earlier commit whole, and the changelog supplies the rest. Only committed state is written, so
-nothing ever needs to be rolled back.
+A commit is kept in memory (`unwritten.py`), until those of all stores together take `unwritten_bytes` or are so many
+changes that reading them from the changelog again would take long. Then each store is written.
+
+**Why a crash leaves every store exact for its own offset.** The changes of a store, of any number of commits, and the
+offset of the last one are written in one `WriteBatch`, which RocksDB applies atomically. The write-ahead log is on but
+not synced: after a SIGKILL the kernel still has it, after a power failure RocksDB recovers a prefix of the log. That is
+an earlier commit whole, and the changelog supplies the rest. Only committed state is written, so nothing ever needs to
+be rolled back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rocksdict import (
     BlockBasedIndexType,
@@ -34,8 +38,12 @@ from rocksdict import (
 
 from ottla.errors import StateError
 from ottla.state.store import KeyValueStore
+from ottla.state.unwritten import UNKNOWN, Change, Unwritten
 
 _NUMBERS, _OFFSETS = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o"
+
+_UNWRITTEN_CHANGES = 500_000
+"""So many are restored in a second. Small states that change all the time come to that, and never to the bytes."""
 
 
 class RocksStore:
@@ -48,17 +56,62 @@ class RocksStore:
         self._prefix = _prefix(number)
         self._behind = _prefix(number + 1)
         self._offset_key = _OFFSETS + name.encode()
-        self._offset = stores.stored_offset(name)
+        self._offset = self._written_offset = stores.stored_offset(name)
+        self._unwritten = Unwritten()
 
     @property
     def offset(self) -> int | None:
         return self._offset
 
     def get(self, key: bytes) -> bytes | None:
-        value: bytes | None = self._database.get(self._prefix + key)
-        return value
+        value: Any = self._unwritten.get(key)
+        if value is UNKNOWN:
+            value = self._database.get(self._prefix + key)
+        found: bytes | None = value
+        return found
 
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        return self._unwritten.over(self._stored(start, end), start, end)
+
+    def write_batch(self, changes: Sequence[Change], offset: int | None) -> None:
+        if offset is not None:
+            self._offset = offset
+        self._stores.added(len(changes), self._unwritten.add(changes))
+
+    def write(self) -> None:
+        """What is committed to disk, with its offset, whole or not at all."""
+        if not self._unwritten.count and self._offset == self._written_offset:
+            return
+        batch = WriteBatch(raw_mode=True)
+        put, delete, prefix = batch.put, batch.delete, self._prefix
+        for key, value in self._unwritten.items():
+            if value is None:
+                delete(prefix + key)
+            else:
+                put(prefix + key, value)
+        if self._offset is not None:
+            put(self._offset_key, self._offset.to_bytes(8, "big"))
+        self._database.write(batch)
+        self._written_offset = self._offset
+        self._forget()
+
+    def clear(self) -> None:
+        batch = WriteBatch(raw_mode=True)
+        batch.delete(self._offset_key)
+        batch.delete_range(self._prefix, self._behind)
+        self._database.write(batch)
+        self._offset = self._written_offset = None
+        self._forget()
+
+    def close(self) -> None:
+        self.write()
+        self._stores.released(self._name)
+
+    def _forget(self) -> None:
+        self._stores.took(self._unwritten)
+        self._unwritten.clear()
+
+    def _stored(self, start: bytes | None, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         options = ReadOptions()
         options.set_iterate_upper_bound(self._behind if end is None else self._prefix + end)
         cursor = self._database.iter(options)
@@ -69,47 +122,32 @@ class RocksStore:
             cursor.next()
         cursor.status()
 
-    def write_batch(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int | None) -> None:
-        batch = WriteBatch(raw_mode=True)
-        put, delete, prefix = batch.put, batch.delete, self._prefix
-        for key, value in changes:
-            if value is None:
-                delete(prefix + key)
-            else:
-                put(prefix + key, value)
-        if offset is not None:
-            put(self._offset_key, offset.to_bytes(8, "big"))
-        self._database.write(batch)
-        if offset is not None:
-            self._offset = offset
-
-    def clear(self) -> None:
-        batch = WriteBatch(raw_mode=True)
-        batch.delete(self._offset_key)
-        batch.delete_range(self._prefix, self._behind)
-        self._database.write(batch)
-        self._offset = None
-
-    def close(self) -> None:
-        self._stores.released(self._name)
-
 
 class RocksStores:
     """`Stores` in one directory. Memory is bounded for all of them together, whatever the number of partitions.
 
     `cache_bytes` bounds the block cache and the memtables together, index and filter blocks included;
-    `write_buffer_bytes` is the part of it that memtables may take.
+    `write_buffer_bytes` is the part of it that memtables may take. `unwritten_bytes` bounds what is committed and not
+    written yet.
     """
 
     def __init__(
-        self, directory: Path, *, cache_bytes: int = 64 * 1024 * 1024, write_buffer_bytes: int = 32 * 1024 * 1024
+        self,
+        directory: Path,
+        *,
+        cache_bytes: int = 64 * 1024 * 1024,
+        write_buffer_bytes: int = 32 * 1024 * 1024,
+        unwritten_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self._cache = Cache(cache_bytes)
         self._write_buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
             write_buffer_bytes, allow_stall=False, cache=self._cache
         )
         self._write_buffer_bytes = write_buffer_bytes
-        self._opened: set[str] = set()
+        self._unwritten_bytes = unwritten_bytes
+        # Of all stores: how many changes are not written, and what memory they take.
+        self._count = self._held_bytes = 0
+        self._opened: dict[str, RocksStore] = {}
         directory.mkdir(parents=True, exist_ok=True)
         path = str(directory)
         try:
@@ -128,18 +166,32 @@ class RocksStores:
             number = max(self._numbers.values(), default=0) + 1
             self.database.put(_NUMBERS + full_name.encode(), _prefix(number))
             self._numbers[full_name] = number
-        self._opened.add(full_name)
-        return RocksStore(self, full_name, self._numbers[full_name])
+        store = self._opened[full_name] = RocksStore(self, full_name, self._numbers[full_name])
+        return store
 
     def offset(self, task: str, name: str) -> int | None:
-        return self.stored_offset(f"{task}/{name}")
+        opened = self._opened.get(f"{task}/{name}")
+        return self.stored_offset(f"{task}/{name}") if opened is None else opened.offset
+
+    def added(self, count: int, held_bytes: int) -> None:
+        """A store has taken changes that it has not written. Writes all stores if there are too many."""
+        self._count += count
+        self._held_bytes += held_bytes
+        if self._held_bytes > self._unwritten_bytes or self._count > _UNWRITTEN_CHANGES:
+            for store in self._opened.values():
+                store.write()
+
+    def took(self, unwritten: Unwritten) -> None:
+        """A store is about to forget these."""
+        self._count -= unwritten.count
+        self._held_bytes -= unwritten.held_bytes
 
     def stored_offset(self, full_name: str) -> int | None:
         stored = self.database.get(_OFFSETS + full_name.encode())
         return None if stored is None else int.from_bytes(stored, "big")
 
     def released(self, full_name: str) -> None:
-        self._opened.discard(full_name)
+        del self._opened[full_name]
 
     def close(self) -> None:
         """Flushes, so that the next start has no log to replay. Every store must be closed before."""

@@ -6,7 +6,7 @@ never see a store: they see its `StoreCache`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,11 +60,11 @@ class KeyValueStore(Protocol):
         """The entries with start <= key < end in key order; None leaves a side open."""
         ...
 
-    def write_batch(self, changes: Iterable[tuple[bytes, bytes | None]], offset: int | None) -> None:
-        """Applies the changes (None deletes) and the changelog offset atomically: after a crash all of it is there,
-        or none.
+    def write_batch(self, changes: Sequence[tuple[bytes, bytes | None]], offset: int | None) -> None:
+        """Applies the changes (None deletes) and the changelog offset together.
 
-        Without an offset the stored one stays.
+        After a crash the store holds what this call or an earlier one has made of it, whole, and that one's offset.
+        Without an offset the one there is stays.
         """
 
     def clear(self) -> None:

@@ -1,5 +1,7 @@
-"""One suite for every store: memory and RocksDB keep the same promises."""
+"""One suite for every store: memory and RocksDB keep the same promises, whenever RocksDB writes what is committed."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,10 +14,17 @@ from ottla.state.memory import MemoryStores
 from ottla.state.rocks import RocksStores
 from ottla.state.store import KeyValueStore, Stores
 
+OPEN: dict[str, Callable[[Path], Stores]] = {
+    "memory": lambda _: MemoryStores(),
+    "rocksdb, written at the end": RocksStores,
+    "rocksdb, written now and then": lambda path: RocksStores(path, unwritten_bytes=600),
+    "rocksdb, written at once": lambda path: RocksStores(path, unwritten_bytes=0),
+}
 
-@pytest.fixture(params=["memory", "rocksdb"])
+
+@pytest.fixture(params=list(OPEN))
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
-    stores: Stores = MemoryStores() if request.param == "memory" else RocksStores(tmp_path / "state")
+    stores = OPEN[request.param](tmp_path / "state")
     yield stores
     stores.close()
 
@@ -154,6 +163,45 @@ def test_rocksdb_stays_cleared_across_processes(tmp_path: Path) -> None:
     reopened(tmp_path, lambda store: store.write_batch([(b"a", b"1")], 5))
     reopened(tmp_path, lambda store: store.clear())
     assert reopened(tmp_path, lambda store: (store.offset, list(store.range()))) == (None, [])
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from ottla.state.rocks import RocksStores
+
+stores = RocksStores(Path(sys.argv[1]), unwritten_bytes=2_000)
+opened = [stores.open("0_0", name) for name in ("a", "b")]
+for offset in range(1, 101):
+    for store in opened:
+        store.write_batch([(b"%d" % (offset % 7), b"%d" % offset), (b"%d" % ((offset + 3) % 7), None)], offset)
+os._exit(1)
+"""
+
+
+def test_a_killed_process_leaves_each_store_as_it_was_at_its_offset(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    stores = RocksStores(tmp_path)
+    for store in [stores.open("0_0", name) for name in ("a", "b")]:
+        assert store.offset is not None
+        assert 80 < store.offset < 100  # in this run all but the last commits were written
+        expected: dict[bytes, bytes] = {}
+        for offset in range(1, store.offset + 1):
+            expected[b"%d" % (offset % 7)] = b"%d" % offset
+            expected.pop(b"%d" % ((offset + 3) % 7), None)
+        assert dict(store.range()) == expected
+        store.close()
+    stores.close()
+
+
+def test_changes_that_are_not_written_are_in_the_offset_that_others_are_told(tmp_path: Path) -> None:
+    stores = RocksStores(tmp_path)
+    store = stores.open("0_0", "counts")
+    store.write_batch([(b"a", b"1")], 5)
+    assert stores.offset("0_0", "counts") == 5
+    store.close()
+    assert stores.offset("0_0", "counts") == 5
+    stores.close()
 
 
 def test_a_directory_in_use_is_refused_in_one_sentence(tmp_path: Path) -> None:

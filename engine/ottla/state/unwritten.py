@@ -1,0 +1,104 @@
+"""What was committed to a store and is not on disk yet. Pure.
+
+A key that changes again before it is written costs the disk nothing, and neither does one that is deleted soon: of the
+keys of a window, most. As `MemoryStore` and a log-structured store's own memtable, but a dict: at a commit it costs a
+twentieth of what the other takes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import Final
+
+UNKNOWN: Final = object()
+"""What `get` returns for a key that did not change."""
+
+_ENTRY_BYTES = 170
+"""What the dict and the objects take besides the bytes of key and value."""
+
+Change = tuple[bytes, bytes | None]
+"""A key and its new value; None: it is deleted."""
+
+
+class Unwritten:
+    """The last change of each key, and all of them in the order of their keys."""
+
+    __slots__ = ("_added_bytes", "_changes", "_keys", "_ranges", "count")
+
+    def __init__(self) -> None:
+        self._changes: dict[bytes, bytes | None] = {}
+        # The keys in order, but for those that came behind them in the dict since the last range.
+        self._keys: list[bytes] = []
+        self._ranges = 0
+        self._added_bytes = 0
+        self.count = 0
+        """How many changes came, those of one key counted each."""
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes in memory, at most."""
+        return self._added_bytes + _ENTRY_BYTES * len(self._changes)
+
+    def add(self, changes: Sequence[Change]) -> int:
+        """Returns how many bytes more it holds."""
+        before = self.held_bytes
+        if self._ranges:
+            self._changes = dict(self._changes)  # A range under way goes on in what was there.
+        self._changes.update(changes)
+        self.count += len(changes)
+        self._added_bytes += sum(map(len, filter(None, chain.from_iterable(changes))))
+        return self.held_bytes - before
+
+    def get(self, key: bytes) -> bytes | object | None:
+        """The new value of the key, None if it was deleted, or `UNKNOWN`."""
+        return self._changes.get(key, UNKNOWN)
+
+    def items(self) -> Iterator[Change]:
+        """Everything, in the order of the keys."""
+        changes = self._changes
+        return ((key, changes[key]) for key in self._in_order())
+
+    def clear(self) -> None:
+        self._changes, self._keys = {}, []
+        self._added_bytes = self.count = 0
+
+    def over(
+        self, stored: Iterator[tuple[bytes, bytes]], start: bytes | None, end: bytes | None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The entries with start <= key < end as they are with the changes over those that are stored there.
+
+        A range under way goes on in what was there when its first entry was asked for.
+        """
+        keys, changes = self._in_order(), self._changes
+        first = 0 if start is None else bisect_left(keys, start)
+        last = len(keys) if end is None else bisect_left(keys, end, first)
+        self._ranges += 1
+        try:
+            entry = next(stored, None)
+            for place in range(first, last):
+                key = keys[place]
+                while entry is not None and entry[0] < key:
+                    yield entry
+                    entry = next(stored, None)
+                if entry is not None and entry[0] == key:
+                    entry = next(stored, None)
+                value = changes[key]
+                if value is not None:
+                    yield key, value
+            if entry is not None:
+                yield entry
+                yield from stored
+        finally:
+            self._ranges -= 1
+
+    def _in_order(self) -> list[bytes]:
+        """All keys in order, in a list that is never changed. A dict keeps the place of a key that changes again: new
+        ones are at its end."""
+        if len(self._keys) < len(self._changes):
+            # Two sorted runs, which `sort` merges.
+            added = sorted(islice(self._changes, len(self._keys), None))
+            self._keys = [*self._keys, *added]
+            self._keys.sort()
+        return self._keys
