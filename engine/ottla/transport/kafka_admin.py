@@ -1,10 +1,16 @@
-"""What the Kafka transport asks of a cluster besides reading and writing: topics and offsets. Blocking calls."""
+"""What the Kafka transport asks of a cluster besides reading and writing: topics and offsets. Blocking calls.
+
+Each may be asked twice without harm, and is while no broker answers, or one that does not know its part yet: a worker
+must not end because a broker is started again.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import confluent_kafka
 from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
@@ -17,15 +23,49 @@ from ottla.transport.kafka_messages import kafka_error, transport_error
 
 _TIMEOUT_S = 30.0
 _RETRY_EVERY_S = 0.1
-_STALE_METADATA = {
-    KafkaError.NOT_LEADER_FOR_PARTITION,
+_PASSING = {
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError.NETWORK_EXCEPTION,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_CONTROLLER,
     KafkaError.LEADER_NOT_AVAILABLE,
+    # The client asked a leader that it remembers, and which is it no more, or since its restart leads in a new epoch.
+    KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
 }
-"""The client asked a leader that it remembers, and which is it no more, or since its restart leads in a new epoch."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
+def _patient(ask: Callable[Concatenate[AdminClient, P], T]) -> Callable[Concatenate[AdminClient, P], T]:
+    """Asks again after an error that passes, for as long as a broker takes to start again."""
+
+    @wraps(ask)
+    def asked(admin: AdminClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                return ask(admin, *args, **kwargs)
+            except TransportError as error:
+                failure = error.__cause__
+                passes = isinstance(failure, KafkaException) and kafka_error(failure).code() in _PASSING
+                if not passes or time.monotonic() > deadline:
+                    raise
+            time.sleep(_RETRY_EVERY_S)
+            with suppress(KafkaException):
+                admin.list_topics(timeout=_TIMEOUT_S)  # brings the client's metadata up to date
+
+    return asked
+
+
+@_patient
 def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
     """The partition count of each topic that exists."""
     if not topics:
@@ -41,6 +81,7 @@ def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
     return counts
 
 
+@_patient
 def topic_limits(admin: AdminClient, topics: list[str]) -> dict[str, TopicLimits]:
     """What the topics that exist refuse, by their configs. A broker before Kafka 3.6 refuses no time."""
     if not topics:
@@ -59,6 +100,7 @@ def topic_limits(admin: AdminClient, topics: list[str]) -> dict[str, TopicLimits
     return found
 
 
+@_patient
 def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
     """Creates topics with the cluster's default replication and waits until every broker's metadata has them."""
     new = [NewTopic(spec.name, spec.partitions or 1, replication_factor=-1, config=dict(spec.config)) for spec in specs]
@@ -79,6 +121,7 @@ def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
         time.sleep(0.05)
 
 
+@_patient
 def group_members(admin: AdminClient, group: str) -> set[str]:
     """The static members of a consumer group, by their instance ids."""
     described = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
@@ -113,6 +156,7 @@ def offsets_at(
     return {partition: offset if offset >= 0 else ranges[partition].end for partition, offset in found.items()}
 
 
+@_patient
 def delete_group(admin: AdminClient, group: str) -> None:
     """Deletes a group that has no members, with its offsets. One that does not exist is no error."""
     try:
@@ -123,6 +167,7 @@ def delete_group(admin: AdminClient, group: str) -> None:
             raise transport_error(error, f"deleting group {group!r}") from failure
 
 
+@_patient
 def set_group_offsets(admin: AdminClient, group: str, offsets: Mapping[TopicPartition, int]) -> None:
     """Sets committed offsets of a group that has no members."""
     if not offsets:
@@ -138,6 +183,7 @@ def set_group_offsets(admin: AdminClient, group: str, offsets: Mapping[TopicPart
             raise transport_error(each.error, f"setting the offset of {each.topic}[{each.partition}]")
 
 
+@_patient
 def delete_topics(admin: AdminClient, topics: list[str]) -> None:
     """Deletes topics. One that does not exist any more is no error."""
     if not topics:
@@ -151,6 +197,7 @@ def delete_topics(admin: AdminClient, topics: list[str]) -> None:
                 raise transport_error(error, f"deleting topic {topic!r}") from failure
 
 
+@_patient
 def delete_records(admin: AdminClient, before: Mapping[TopicPartition, int]) -> None:
     """Deletes what lies before the offset of each partition."""
     asked = [confluent_kafka.TopicPartition(*where, offset) for where, offset in before.items()]
@@ -163,20 +210,15 @@ def delete_records(admin: AdminClient, before: Mapping[TopicPartition, int]) -> 
             ) from failure
 
 
+@_patient
 def _list_offsets(admin: AdminClient, partitions: list[TopicPartition], spec: Any) -> dict[TopicPartition, int]:
-    deadline = time.monotonic() + _TIMEOUT_S
-    found: dict[TopicPartition, int] = {}
-    while missing := [where for where in partitions if where not in found]:
-        asked = {confluent_kafka.TopicPartition(*where): spec for where in missing}
-        futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT_S)
-        for where, future in futures.items():
-            try:
-                found[TopicPartition(where.topic, where.partition)] = future.result().offset
-            except KafkaException as failure:
-                error = kafka_error(failure)
-                if error.code() not in _STALE_METADATA or time.monotonic() > deadline:
-                    raise transport_error(error, f"listing offsets of {where.topic}[{where.partition}]") from failure
-        if len(found) < len(partitions):
-            time.sleep(_RETRY_EVERY_S)
-            admin.list_topics(timeout=_TIMEOUT_S)  # brings the client's metadata up to date
+    asked = {confluent_kafka.TopicPartition(*where): spec for where in partitions}
+    futures = admin.list_offsets(asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=_TIMEOUT_S)
+    found = {}
+    for where, future in futures.items():
+        try:
+            found[TopicPartition(where.topic, where.partition)] = future.result().offset
+        except KafkaException as failure:
+            doing = f"listing offsets of {where.topic}[{where.partition}]"
+            raise transport_error(kafka_error(failure), doing) from failure
     return found

@@ -1,4 +1,4 @@
-"""Offsets are asked for until a leader answers: after a broker's restart the client still knows the epoch before."""
+"""Questions are asked again while a broker is started again, and until the client knows the leader's new epoch."""
 
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -43,8 +43,10 @@ def offset_ranges(broker: RestartedBroker) -> dict[TopicPartition, OffsetRange]:
     return kafka_admin.offset_ranges(cast(AdminClient, broker), [WHERE])
 
 
-@pytest.mark.parametrize("error", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION])
-def test_stale_metadata_is_refreshed_and_the_question_asked_again(error: int) -> None:
+@pytest.mark.parametrize(
+    "error", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TRANSPORT]
+)
+def test_what_passes_is_waited_for_and_the_question_asked_again(error: int) -> None:
     assert offset_ranges(RestartedBroker(error, refreshes=2)) == {WHERE: OffsetRange(7, 7)}
 
 
