@@ -4,7 +4,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from .programs import JAVA, KAFKA_CLASSPATH
 from .proxy import LossyProxy
 
 START_TIMEOUT_S = 60
+CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 
 # Settings that keep tests short; the same for both, so that only the brokers differ.
 SETTINGS = {
@@ -71,38 +72,21 @@ def single_ottla(data_directory: Path, *settings: str) -> Iterator[str]:
 def kafka(directory: Path) -> Iterator[Broker]:
     """Apache Kafka with two listeners, one of which names the proxy as its address; its data are in `data`."""
     with LossyProxy() as proxy:
-        direct, behind, controller = _free_ports(3)
+        direct, behind, controller = free_ports(3)
         proxy.target = f"127.0.0.1:{behind}"
-        settings = {
-            **SETTINGS,
-            "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "controller.listener.names": "CONTROLLER",
-            "inter.broker.listener.name": "DIRECT",
-            "listener.security.protocol.map": "DIRECT:PLAINTEXT,LOSSY:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "listeners": f"DIRECT://127.0.0.1:{direct},LOSSY://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"DIRECT://127.0.0.1:{direct},LOSSY://{proxy.address}",
-            "log.dirs": str(directory / "data"),
-        }
-        properties = directory / "server.properties"
-        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        java = [*JAVA, KAFKA_CLASSPATH]
-        format_storage = [
-            *java,
-            "kafka.tools.StorageTool",
-            "format",
-            "--ignore-formatted",
-            "-t",
-            "4L6g3nShT-eMCtK--X86sw",
-            "-c",
-            properties,
-        ]
-        if not (directory / "data" / "meta.properties").exists():
-            subprocess.run(format_storage, check=True, capture_output=True, timeout=START_TIMEOUT_S)
+        command = kafka_node(
+            directory,
+            controller,
+            {
+                "inter.broker.listener.name": "DIRECT",
+                "listener.security.protocol.map": "DIRECT:PLAINTEXT,LOSSY:PLAINTEXT,CONTROLLER:PLAINTEXT",
+                "listeners": f"DIRECT://127.0.0.1:{direct},LOSSY://127.0.0.1:{behind}",
+                "advertised.listeners": f"DIRECT://127.0.0.1:{direct},LOSSY://{proxy.address}",
+            },
+        )
         with (
             (directory / "kafka.log").open("wb") as log,
-            subprocess.Popen([*java, "kafka.Kafka", properties], stdout=log, stderr=log) as process,
+            subprocess.Popen(command, stdout=log, stderr=log) as process,
         ):
             try:
                 _await_listener(process, direct)
@@ -112,7 +96,42 @@ def kafka(directory: Path) -> Iterator[Broker]:
                 process.wait(30)
 
 
-def _free_ports(number: int) -> list[int]:
+def kafka_node(directory: Path, controller: int, settings: Mapping[str, str]) -> list[str]:
+    """The command that runs one KRaft node on the data in `directory/data`, which are there from now on.
+
+    `controller` is a port for its controller; `settings` have the other listeners.
+    """
+    properties, data = directory / "server.properties", directory / "data"
+    settings = {
+        **SETTINGS,
+        **settings,
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"{settings['listeners']},CONTROLLER://127.0.0.1:{controller}",
+        "log.dirs": str(data),
+        # One that was killed starts again only when the controller has given its predecessor up.
+        "broker.session.timeout.ms": "1000",
+        "broker.heartbeat.interval.ms": "200",
+    }
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    java = [*JAVA, KAFKA_CLASSPATH]
+    if not (data / "meta.properties").exists():
+        format_storage = [
+            *java,
+            "kafka.tools.StorageTool",
+            "format",
+            "-t",
+            "4L6g3nShT-eMCtK--X86sw",
+            "-c",
+            str(properties),
+        ]
+        subprocess.run(format_storage, check=True, capture_output=True, timeout=START_TIMEOUT_S)
+    return [*java, "kafka.Kafka", str(properties)]
+
+
+def free_ports(number: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [opened.getsockname()[1] for opened in sockets]
     for opened in sockets:

@@ -20,7 +20,8 @@ import pytest
 HERE = Path(__file__).parent
 BUILT = HERE.parent.parent / ".compat"
 KAFKA_CLASSPATH = os.environ.get("OTTLA_KAFKA_CLASSPATH", f"{BUILT}/kafka/*")
-JAVA = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp"]  # short runs: quick to start rather than fast
+# Short runs: quick to start rather than fast.
+JAVA = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]
 
 REPLY_TIMEOUT_S = 60
 READ_TIMEOUT_S = 40

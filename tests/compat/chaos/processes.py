@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..brokers import SETTINGS
-from ..programs import JAVA, KAFKA_CLASSPATH
+from ..brokers import free_ports, kafka_node
 
 HERE = Path(__file__).parent
 
@@ -61,6 +60,17 @@ class Process:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
 
+    def run(self, seconds: float) -> None:
+        """Runs it to its own end, which must be a good one."""
+        self.start()
+        assert self._process is not None
+        try:
+            status = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = -1
+        assert status == 0, f"it did not end well within {seconds:g} s:\n{self._log.read_text()[-4000:]}"
+
     def end(self) -> None:
         """Stops it as an operator would. One that does not stop within 30 s is killed, and fails the test."""
         if self._process is not None and self._process.poll() is None:
@@ -76,13 +86,11 @@ class Process:
 def ottla(directory: Path) -> Iterator[tuple[Process, str]]:
     """An Ottla broker and its address."""
     directory.mkdir()
-    address_file = directory / "broker.address"
-    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
-    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(address_file.exists, 20))
+    address = f"127.0.0.1:{(port := free_ports(1)[0])}"
+    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", address]
+    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), 20))
     process.start()
     try:
-        address = address_file.read_text().strip()
-        command[-1] = address
         yield process, address
     finally:
         process.end()
@@ -92,27 +100,10 @@ def ottla(directory: Path) -> Iterator[tuple[Process, str]]:
 def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
     """A single node of Apache Kafka and its address."""
     directory.mkdir()
-    port, controller = _free_port(), _free_port()
+    port, controller = free_ports(2)
     address = f"127.0.0.1:{port}"
-    properties = directory / "server.properties"
-    settings = {
-        **SETTINGS,
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller}",
-        "log.dirs": str(directory / "data"),
-    }
-    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    java = [*JAVA, KAFKA_CLASSPATH]
-    formatting = [*java, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", str(properties)]
-    subprocess.run(formatting, check=True, capture_output=True, timeout=60)
-    process = Process(
-        [*java, "kafka.Kafka", str(properties)],
-        directory.with_suffix(".log"),
-        lambda: wait_until(lambda: _accepts(port), 60),
-    )
+    command = kafka_node(directory, controller, {"listeners": f"PLAINTEXT://{address}"})
+    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), 60))
     process.start()
     try:
         yield process, address
@@ -120,9 +111,9 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
         process.end()
 
 
-def worker(address: str, directory: Path, guarantee: str) -> Process:
+def worker(address: str, directory: Path, guarantee: str, *arguments: str) -> Process:
     command = [sys.executable, "-m", "ottla", "worker", f"readings:{guarantee}", "--broker", f"kafka://{address}"]
-    command += ["--state-dir", str(directory)]
+    command += ["--state-dir", str(directory), *arguments]
     # One that starts while the broker is away for longer than a few seconds says so and ends, and so does one that the
     # group has given up because a busy machine kept it, or the broker, silent for the session timeout.
     excuses = ("no Kafka broker answers", "the group gave this one up since it was silent")
@@ -134,11 +125,6 @@ def wait_until(condition: Callable[[], object], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
         time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as opened:
-        return int(opened.getsockname()[1])
 
 
 def _accepts(port: int) -> bool:

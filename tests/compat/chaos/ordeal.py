@@ -1,0 +1,237 @@
+"""Workers of the app on a broker, what is sent to them while they are killed, and what they have written in the end."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from . import processes
+from .expected import (
+    ALARM_EVERY,
+    SENSORS,
+    Record,
+    Sent,
+    crew_names,
+    hall_names,
+    limit_of,
+    place_of,
+    reading,
+    sensor_of,
+    time_of,
+)
+from .processes import wait_until
+from .readings import INPUTS, OUTPUTS, PARTITIONS, SESSION_TIMEOUT_MS, Crew
+
+WORKERS = 3
+READINGS_AT_ONCE, PAUSE_S = 20, 0.05
+SETTLED_WITHIN_S = 150
+READ_WITHIN_S = 60
+NOT_JUST_NOW = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+}
+AWAY_S = SESSION_TIMEOUT_MS / 1000 + 2
+
+
+class Ordeal:
+    """A broker and workers of the app on it."""
+
+    def __init__(
+        self, broker: processes.Process, address: str, new_worker: Callable[..., processes.Process], draw: random.Random
+    ) -> None:
+        self.broker, self.address = broker, address
+        self.kills: Counter[str] = Counter()
+        self._new_worker = new_worker
+        self.workers = [new_worker(index) for index in range(WORKERS)]
+        self._away: dict[int, float] = {}
+        self._draw = draw
+        self._readings = 0
+        self._crews = dict.fromkeys(crew_names(), 0)
+        # Idempotent, and patient while the broker is away: what is sent is there once.
+        self._producer = Producer(
+            {"bootstrap.servers": address, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5}
+        )
+
+        # Of the app's group without being its member: it asks what is committed.
+        self._group = Consumer({"bootstrap.servers": address, "group.id": "chaos"})
+
+    @property
+    def sent(self) -> Sent:
+        return Sent(self._readings, self._crews)
+
+    def begin(self) -> None:
+        """Makes the topics, fills the tables, and starts the workers, which have taken the tables in then."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        config = {"retention.ms": "-1"}
+        topics = [
+            NewTopic(topic, 1 if topic == "limits" else PARTITIONS, 1, config=config) for topic in INPUTS + OUTPUTS
+        ]
+        for created in admin.create_topics(topics).values():
+            created.result(30)
+        for sensor in SENSORS:
+            self._send("places", sensor, place_of(sensor), 1)
+        for hall in hall_names():
+            self._send("limits", hall, limit_of(hall), 1)
+        for crew in crew_names():
+            self._send("crews", crew, Crew(crew, 0), 1)
+        assert self._producer.flush(30) == 0
+        for worker in self.workers:
+            worker.start()
+        wait_until(lambda: self._lag(["places", "crews"]) == 0, SETTLED_WITHIN_S)
+
+    def end(self) -> None:
+        self._group.close()
+        for worker in self.workers:
+            worker.end()
+
+    # --- what happens meanwhile
+
+    def work(self, seconds: float) -> None:
+        """Sends readings for so long. Workers that were away for long enough come back."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for index in [index for index, back_at in self._away.items() if time.monotonic() >= back_at]:
+                del self._away[index]
+                self.workers[index].start()
+            self._send_readings()
+            time.sleep(PAUSE_S)
+
+    def strike(self) -> None:
+        """Kills the broker, a worker, or both at once, and starts them again: at once, as a rule."""
+        fate = self._draw.random()
+        if fate < 0.15:
+            self._kill_broker()
+        elif fate < 0.22:
+            index = self._draw.randrange(WORKERS)
+            self._kill_worker(index)
+            self._kill_broker()
+            self._start_worker(index)
+        elif fate < 0.28 and not self._away:
+            index = self._draw.randrange(WORKERS)
+            self._kill_worker(index)
+            self._away[index] = time.monotonic() + AWAY_S
+        else:
+            index = self._draw.randrange(WORKERS)
+            self._kill_worker(index)
+            self._start_worker(index)
+        self._rename_a_crew()
+
+    def _kill_broker(self) -> None:
+        self.broker.kill()
+        self.kills["broker"] += 1
+        self.broker.start()
+
+    def _kill_worker(self, index: int) -> None:
+        if index not in self._away:
+            self.workers[index].kill()
+            self.kills["workers"] += 1
+
+    def _start_worker(self, index: int) -> None:
+        if index not in self._away:
+            self.workers[index].start()
+
+    def _send_readings(self) -> None:
+        for number in range(self._readings, self._readings + READINGS_AT_ONCE):
+            sensor, timestamp = sensor_of(number), time_of(number)
+            self._send("readings", sensor, reading(number), timestamp)
+            if number % ALARM_EVERY == 0:
+                self._send("alarms", sensor, number, timestamp)
+        self._readings += READINGS_AT_ONCE
+        self._producer.poll(0)
+
+    def _rename_a_crew(self) -> None:
+        crew = self._draw.choice(crew_names())
+        self._crews[crew] += 1
+        self._send("crews", crew, Crew(crew, self._crews[crew]), time_of(self._readings))
+
+    def _send(self, topic: str, key: str, value: Any, timestamp: int) -> None:
+        written = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
+        self._producer.produce(topic, written, key, timestamp=timestamp)
+
+    # --- and in the end
+
+    def settle(self) -> None:
+        """Returns when all is processed. The last who goes over it is a worker that has nothing: it has the state from
+        the changelogs, and ends with the input, so that the windows that are open then close."""
+        assert self._producer.flush(READ_WITHIN_S) == 0
+        for index in self._away:
+            self.workers[index].start()
+        self._away.clear()
+
+        def settled() -> bool:
+            for worker in self.workers:
+                worker.supervise()
+            return self._lag(["readings", "alarms", "crews"]) == 0
+
+        wait_until(settled, SETTLED_WITHIN_S)
+        for worker in self.workers:
+            worker.end()
+        self._new_worker(WORKERS, "--until-end").run(SETTLED_WITHIN_S)
+
+    def _lag(self, topics: list[str]) -> int | None:
+        """How many records of these topics are not committed yet by the app's group, if that can be known just now."""
+        partitions = [TopicPartition(topic, partition) for topic in topics for partition in range(PARTITIONS)]
+        try:
+            committed = self._group.committed(partitions, timeout=30)
+            ends = [self._group.get_watermark_offsets(partition, timeout=30)[1] for partition in partitions]
+        except KafkaException as failure:
+            if failure.args[0].code() not in NOT_JUST_NOW:
+                raise
+            return None
+        return sum(end - max(each.offset, 0) for end, each in zip(ends, committed, strict=True))
+
+    def found(self, isolation: str = "read_committed") -> dict[str, list[Record]]:
+        """What a consumer finds in each of the topics that the app writes, partition by partition."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.address,
+                "group.id": "chaos-check",
+                "isolation.level": isolation,
+                "enable.partition.eof": True,
+            }
+        )
+        partitions = [TopicPartition(topic, partition, 0) for topic in OUTPUTS for partition in range(PARTITIONS)]
+        consumer.assign(partitions)
+        found: dict[str, list[Record]] = {topic: [] for topic in OUTPUTS}
+        ended = 0
+        deadline = time.monotonic() + READ_WITHIN_S
+        try:
+            while ended < len(partitions):
+                assert time.monotonic() < deadline, f"the results were not read within {READ_WITHIN_S} s"
+                for message in consumer.consume(10_000, 1):
+                    if message.error() is None:
+                        found[str(message.topic())].append(_record(message))
+                    else:
+                        ended += 1
+        finally:
+            consumer.close()
+        return found
+
+
+def _record(message: Message) -> Record:
+    return Record((message.key() or b"").decode(), msgspec.json.decode(message.value() or b"null"))
+
+
+@contextmanager
+def ordeal(kind: str, guarantee: str, directory: Path, draw: random.Random) -> Iterator[Ordeal]:
+    """The app under one of the guarantees on a broker of one kind, with all at work."""
+    with ExitStack() as stack:
+        broker, address = stack.enter_context(getattr(processes, kind)(directory / "broker"))
+
+        def new_worker(index: int, *arguments: str) -> processes.Process:
+            return processes.worker(address, directory / f"worker-{index}", guarantee, *arguments)
+
+        begun = Ordeal(broker, address, new_worker, draw)
+        stack.callback(begun.end)
+        begun.begin()
+        yield begun
