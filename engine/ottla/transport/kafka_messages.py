@@ -24,7 +24,13 @@ _error_of = confluent_kafka.Message.error
 _topic_of = confluent_kafka.Message.topic
 _partition_of = confluent_kafka.Message.partition
 
-_PRODUCER_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+_PRODUCER_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    # The coordinator ended the transaction by itself, since it was open for too long; the producer cannot go on.
+    KafkaError.INVALID_TXN_STATE,
+}
 _FENCED = {*_PRODUCER_FENCED, KafkaError.FENCED_INSTANCE_ID}
 
 

@@ -14,6 +14,7 @@ import pytest
 from ..brokers import free_ports, kafka_node
 
 HERE = Path(__file__).parent
+START_WITHIN_S = 120
 
 
 class Process:
@@ -88,7 +89,7 @@ def ottla(directory: Path) -> Iterator[tuple[Process, str]]:
     directory.mkdir()
     address = f"127.0.0.1:{(port := free_ports(1)[0])}"
     command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", address]
-    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), 20))
+    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), START_WITHIN_S))
     process.start()
     try:
         yield process, address
@@ -103,7 +104,7 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
     port, controller = free_ports(2)
     address = f"127.0.0.1:{port}"
     command = kafka_node(directory, controller, {"listeners": f"PLAINTEXT://{address}"})
-    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), 60))
+    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), START_WITHIN_S))
     process.start()
     try:
         yield process, address
