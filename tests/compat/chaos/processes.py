@@ -89,7 +89,7 @@ def ottla(directory: Path) -> Iterator[tuple[Process, str]]:
     directory.mkdir()
     address = f"127.0.0.1:{(port := free_ports(1)[0])}"
     command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", address]
-    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), START_WITHIN_S))
+    process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port))
     process.start()
     try:
         yield process, address
@@ -104,7 +104,7 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
     port, controller = free_ports(2)
     address = f"127.0.0.1:{port}"
     command = kafka_node(directory, controller, {"listeners": f"PLAINTEXT://{address}"})
-    process = Process(command, directory.with_suffix(".log"), lambda: wait_until(lambda: _accepts(port), START_WITHIN_S))
+    process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port))
     process.start()
     try:
         yield process, address
@@ -126,6 +126,10 @@ def wait_until(condition: Callable[[], object], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
         time.sleep(0.05)
+
+
+def _await_listener(port: int) -> None:
+    wait_until(lambda: _accepts(port), START_WITHIN_S)
 
 
 def _accepts(port: int) -> bool:
