@@ -49,8 +49,8 @@ class App(DeclaresJobs, DeclaresPages):
     those that Ottla's guarantees rest on are refused. `standbys` is on how many other workers a copy of each task's
     state is kept up, so that one of them takes the task over without restoring. `state_cache_bytes` is how much of
     their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `web` is where a
-    worker listens for HTTP, as `HOST:PORT`: pages, health, metrics and queries (`web/`). Raises `ConfigError` for an
-    option out of range.
+    worker listens for HTTP, as `HOST:PORT` or `PORT`: pages, health, metrics and queries (`web/`); `web_auth`, as
+    `USER:PASSWORD`, is asked of whoever comes. Raises `ConfigError` for an option out of range.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class App(DeclaresJobs, DeclaresPages):
         standbys: int = 0,
         state_cache_bytes: int = 48_000_000,
         web: str | None = None,
+        web_auth: str | None = None,
     ) -> None:
         self.config = AppConfig(
             id,
@@ -90,6 +91,7 @@ class App(DeclaresJobs, DeclaresPages):
             standbys=standbys,
             state_cache_bytes=state_cache_bytes,
             web=web,
+            web_auth=web_auth,
         )
         self._graph = Graph(id)
         self.commands: dict[str, Callable[..., Any]] = {}

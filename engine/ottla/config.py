@@ -35,6 +35,7 @@ class AppConfig:
     standbys: int = 0
     state_cache_bytes: int = 48_000_000
     web: str | None = None
+    web_auth: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not _APP_ID.fullmatch(self.app_id):
@@ -53,6 +54,10 @@ class AppConfig:
             raise ConfigError(f"standbys={self.standbys} must be 0 or more")
         if self.state_cache_bytes < 0:
             raise ConfigError(f"state_cache_bytes={self.state_cache_bytes} must be 0 or more")
+        if self.web_auth is not None:
+            user, _, password = self.web_auth.partition(":")
+            if not user or not password:
+                raise ConfigError("web_auth= must be USER:PASSWORD; it has no user, or no password")
 
     @property
     def max_record_bytes(self) -> int:

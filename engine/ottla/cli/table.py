@@ -32,7 +32,8 @@ def show_table(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show so many entries at most.")] = 100,
     web: Annotated[
-        str | None, typer.Option("--web", metavar="HOST:PORT", help="Ask the worker that listens there.")
+        str | None,
+        typer.Option("--web", metavar="[USER:PASSWORD@]HOST:PORT", help="Ask the worker that listens there."),
     ] = None,
     broker: BrokerUrl = None,
 ) -> None:
@@ -69,6 +70,7 @@ def _ask(web: str, table: Table[Any, Any], key: str | None, limit: int) -> list[
     from ottla.errors import OttlaError
 
     url = f"http://{web}/tables/{quote(table.name, safe='')}"
+    place = web.rpartition("@")[2]
     found: list[Any] = []
     cursor: str | None = None
     try:
@@ -84,9 +86,9 @@ def _ask(web: str, table: Table[Any, Any], key: str | None, limit: int) -> list[
                 if cursor is None:
                     break
     except httpx.TransportError as error:
-        raise OttlaError(f"no worker answers at {web}: {error}") from error
+        raise OttlaError(f"no worker answers at {place}: {error}") from error
     except msgspec.DecodeError as error:
-        raise OttlaError(f"what answers at {web} is no worker of Ottla's") from error
+        raise OttlaError(f"what answers at {place} is no worker of Ottla's") from error
     return [_line(**item) for item in found]
 
 
@@ -95,6 +97,8 @@ def _answer(reply: Any) -> Any:
 
     from ottla.errors import OttlaError
 
+    if reply.status_code == 401:
+        raise OttlaError("the worker asks for a user and password: --web USER:PASSWORD@HOST:PORT")
     answer = msgspec.json.decode(reply.content)
     if reply.is_error:
         raise OttlaError(answer["error"])

@@ -27,6 +27,7 @@ from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part
 from ottla.tables import Table
 from ottla.transport.partitioner import partition_for_key
+from ottla.web.auth import authorization
 from ottla.worker.insight import Insight
 
 K = TypeVar("K")
@@ -91,13 +92,14 @@ class TableQuery(Generic[K, V]):
 
 
 class Queries:
-    """The reads of a worker. `close` ends its connections to others."""
+    """The reads of a worker, which has the `credentials` of the others. `close` ends its connections to them."""
 
-    def __init__(self, insight: Insight, key_codecs: dict[str, Any]) -> None:
+    def __init__(self, insight: Insight, key_codecs: dict[str, Any], credentials: str | None = None) -> None:
         self._insight = insight
         self._key_codecs = key_codecs
         # Plain HTTP only: certificates need not be loaded.
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, verify=False)
+        headers = {} if credentials is None else {"authorization": authorization(credentials)}
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False, verify=False, headers=headers)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -17,9 +17,11 @@ from types import TracebackType
 from typing import Self
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from ottla.app import App
 from ottla.errors import ConfigError
+from ottla.web.auth import BasicAuth
 from ottla.web.endpoints import Endpoints
 from ottla.web.queries import Queries
 from ottla.worker.worker import Worker
@@ -30,13 +32,17 @@ _CLOSE_TIMEOUT_S = 3
 class Listener:
     """A socket that listens, before anything is served on it: so the worker's address is known when it reports.
 
-    `listen` is `HOST:PORT`; port 0 is any that is free. Raises `ConfigError` for what cannot be listened on.
+    `listen` is `HOST:PORT`, or a port alone, for this machine only; port 0 is any that is free. Raises `ConfigError`
+    for what cannot be listened on.
     """
 
     def __init__(self, listen: str) -> None:
         host, _, port = listen.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise ConfigError(f"web={listen!r} must be HOST:PORT, such as 127.0.0.1:6066 or 0.0.0.0:6066")
+        host = host or "127.0.0.1"
+        if not port.isdecimal() or int(port) > 65535:
+            raise ConfigError(
+                f"web={listen!r} must be HOST:PORT, such as 0.0.0.0:6066, or a port of this machine alone"
+            )
         host = host.strip("[]")
         try:
             self.socket = socket.create_server(
@@ -70,8 +76,10 @@ class WebServer:
         self._app = app
         self._worker = worker
         self._queries: Queries | None = None
+        self._credentials = app.config.web_auth
+        endpoints: ASGIApp = Endpoints(app, worker.metrics.registry, self.queries, worker.outlet).starlette()
         config = uvicorn.Config(
-            Endpoints(app, worker.metrics.registry, self.queries, worker.outlet).starlette(),
+            endpoints if self._credentials is None else BasicAuth(endpoints, self._credentials),
             lifespan="off",
             log_config=None,
             log_level="warning",
@@ -89,7 +97,7 @@ class WebServer:
         """Reads of tables, as soon as the worker knows what there is to read."""
         if self._queries is None and self._worker.insight is not None:
             codecs = {topic.name: topic.key_codec for topic in self._app.declared_topics}
-            self._queries = Queries(self._worker.insight, codecs)
+            self._queries = Queries(self._worker.insight, codecs, self._credentials)
         return self._queries
 
     async def __aenter__(self) -> Self:

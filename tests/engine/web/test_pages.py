@@ -100,7 +100,42 @@ def test_declaring_a_page_twice_or_wrongly_is_refused(app: Callable[..., ottla.A
         declared.query(counts)
 
 
-@pytest.mark.parametrize("listen", ["6066", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "203.0.113.1:1"])
+@pytest.mark.parametrize("listen", ["", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:70000", "203.0.113.1:1"])
 def test_an_address_that_cannot_be_listened_on_is_refused(listen: str) -> None:
     with pytest.raises(ottla.ConfigError, match=f"web='{listen}'"):
         Listener(listen)
+
+
+def test_a_port_alone_is_that_of_this_machine() -> None:
+    listener = Listener("0")
+    assert listener.address == f"127.0.0.1:{listener.port}"
+    listener.close()
+
+
+def test_who_has_no_password_sees_nothing_but_the_health(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        protected = app(web_auth="ann:s3cr:et")
+        assert "s3cr" not in repr(protected.config)
+        async with site.worker(protected, "w0") as first, site.worker(app(web_auth="ann:s3cr:et"), "w1") as second:
+            await site.ready(first, second)
+            for path in ("/", "/metrics", "/tables", "/tables/counts/keys/bee", "/count/bee", "/nowhere"):
+                answer = await site.get(first, path)
+                assert (answer.status_code, answer.headers["www-authenticate"][:5]) == (401, "Basic")
+            wrong = await site.http.get(f"http://{first}/", auth=("ann", "secret"))
+            assert wrong.status_code == 401
+            # Given the password, workers ask each other with it, too
+            site.http.auth = ("ann", "s3cr:et")
+            await until_counted(site, first)
+            for address in (first, second):
+                assert (await site.get(address, "/")).status_code == 200
+                for word in WORDS:
+                    assert await site.json(address, f"/count/{word}") == {"word": word, "count": 1}
+                    assert await site.json(address, f"/tables/counts/keys/{word}") == {"key": word, "value": 1}
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("credentials", ["ann", "ann:", ":secret", ""])
+def test_a_password_that_is_none_is_refused(app: Callable[..., ottla.App], credentials: str) -> None:
+    with pytest.raises(ottla.ConfigError, match="must be USER:PASSWORD; it has no user, or no password"):
+        app(web_auth=credentials)
