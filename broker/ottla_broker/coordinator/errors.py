@@ -2,6 +2,7 @@
 
     CoordinatorError
     ├── IllegalTransition    a state machine was asked for a step that its table does not have
+    ├── OutOfProducerIds     a decision needs a producer id, and the controller has to be asked for more
     └── UnreadableRecord     a record of a coordinator's log that this version cannot read
 
 A client's mistake is a `KafkaError` with Kafka's code instead, and never one of these.
@@ -19,6 +20,10 @@ class IllegalTransition(CoordinatorError):
 
     def __init__(self, subject: str, source: object, target: object) -> None:
         super().__init__(f"{subject} cannot go from {source} to {target}")
+
+
+class OutOfProducerIds(CoordinatorError):
+    """No producer id is at hand. Whoever was deciding has changed nothing, and decides again once there are some."""
 
 
 class UnreadableRecord(CoordinatorError):

@@ -6,8 +6,7 @@ block at a restart is lost, of which there is no harm: there are 2^63.
 
 from collections import deque
 
-REFILL_BELOW = 2
-"""One decision takes one id at most; the second is for the next decision while the controller answers."""
+from ottla_broker.coordinator.errors import OutOfProducerIds
 
 
 class ProducerIds:
@@ -19,16 +18,14 @@ class ProducerIds:
     def __len__(self) -> int:
         return sum(len(block) for block in self._blocks)
 
-    @property
-    def needs_refill(self) -> bool:
-        return len(self) < REFILL_BELOW
-
     def refill(self, block: range) -> None:
         """Take in a block that the controller has given to this node."""
         self._blocks.append(block)
 
     def take(self) -> int:
-        """An id that nobody has had. Raises IndexError when none are left: see `needs_refill`."""
+        """An id that nobody has had. Raises OutOfProducerIds: refill, and decide again."""
+        if not self._blocks:
+            raise OutOfProducerIds
         block = self._blocks[0]
         if len(block) > 1:
             self._blocks[0] = block[1:]

@@ -8,11 +8,12 @@ partition that took part, again and again until each has taken its own, also aft
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, TypeVar
 
 from ottla_broker.cluster.topics import TRANSACTION_STATE
 from ottla_broker.coordinator.decision import Producer
+from ottla_broker.coordinator.errors import OutOfProducerIds
 from ottla_broker.coordinator.markers import EndOfTransaction, write_marker
 from ottla_broker.coordinator.matching import Matcher
 from ottla_broker.coordinator.producer_ids import ProducerIds
@@ -26,6 +27,8 @@ from ottla_wire.errors import ErrorCode, KafkaError
 if TYPE_CHECKING:
     from ottla_broker.broker import Broker
     from ottla_broker.log.partition import PartitionLog
+
+R = TypeVar("R")
 
 logger = logging.getLogger(__name__)
 
@@ -70,21 +73,32 @@ class TransactionCoordinator:
         """InitProducerId: without a transactional id, a producer id of its own for every call."""
         if transactional_id == "":
             raise KafkaError(ErrorCode.INVALID_REQUEST, "the transactional id is empty")
-        await self._fill_ids()
-        if transactional_id is None:
-            return Producer(self._ids.take(), 0)
-        return await self._runtime.submit(
-            transactional_id,
-            lambda core, ticket, now_ms: core.init_producer_id(
-                transactional_id, timeout_ms, expected, self._ids, ticket, now_ms
-            ),
-        )
 
-    async def _fill_ids(self) -> None:
-        while self._ids.needs_refill:
-            async with self._refill:
-                if self._ids.needs_refill:
-                    self._ids.refill(await self._broker.allocate_producer_ids())
+        async def initialize() -> Producer:
+            if transactional_id is None:
+                return Producer(self._ids.take(), 0)
+            return await self._runtime.submit(
+                transactional_id,
+                lambda core, ticket, now_ms: core.init_producer_id(
+                    transactional_id, timeout_ms, expected, self._ids, ticket, now_ms
+                ),
+            )
+
+        return await self._with_ids(initialize)
+
+    async def _with_ids(self, decide: Callable[[], Awaitable[R]]) -> R:
+        """What `decide` returns. If it needs an id and none is at hand, it has decided nothing, and is asked again.
+
+        A new block is a write to the metadata log, flushed, which may take long where the disk is busy: who goes on
+        with the id that it has, such as a producer that takes over after a restart, must not wait for that.
+        """
+        while True:
+            try:
+                return await decide()
+            except OutOfProducerIds:
+                async with self._refill:
+                    if not self._ids:
+                        self._ids.refill(await self._broker.allocate_producer_ids())
 
     # -- transactions
 
@@ -117,12 +131,13 @@ class TransactionCoordinator:
     async def end(self, transactional_id: str, producer: Producer, *, commit: bool, client_version: int) -> Producer:
         """EndTxn: returns once the outcome is in the log; the producer of the next transaction."""
         _check_transactional_id(transactional_id)
-        await self._fill_ids()
-        return await self._runtime.submit(
-            transactional_id,
-            lambda core, ticket, now_ms: core.end(
-                transactional_id, producer, commit, client_version, self._ids, ticket, now_ms
-            ),
+        return await self._with_ids(
+            lambda: self._runtime.submit(
+                transactional_id,
+                lambda core, ticket, now_ms: core.end(
+                    transactional_id, producer, commit, client_version, self._ids, ticket, now_ms
+                ),
+            )
         )
 
     # -- markers

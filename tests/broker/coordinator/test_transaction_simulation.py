@@ -110,7 +110,7 @@ class World:
 
     def init(self):
         while True:
-            if self.ids.needs_refill:
+            if len(self.ids) < 2:
                 self.ids.refill(range(self.next_block, self.next_block + 10))
                 self.next_block += 10
             call = self.transactions.submit(

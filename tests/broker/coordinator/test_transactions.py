@@ -4,6 +4,7 @@ import pytest
 
 from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.errors import IllegalTransition
+from ottla_broker.coordinator.errors import OutOfProducerIds
 from ottla_broker.coordinator.producer_ids import ProducerIds
 from ottla_broker.coordinator.transaction import (
     MAX_EPOCH,
@@ -408,8 +409,8 @@ def test_states_are_called_as_kafka_calls_them():
 
 def test_producer_ids_are_handed_out_once_and_across_blocks():
     ids = ProducerIds()
-    assert ids.needs_refill
     ids.refill(range(3))
     ids.refill(range(10, 12))
     assert [ids.take() for _ in range(5)] == [0, 1, 2, 10, 11]
-    assert ids.needs_refill
+    with pytest.raises(OutOfProducerIds):
+        ids.take()
