@@ -51,7 +51,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Epoch milliseconds, for the node."""
         return EPOCH_MS + round(self.now_s * 1000)
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
+    def run_in_executor(self, _executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
         future: asyncio.Future[T] = self.create_future()
 
         def work() -> None:
