@@ -1,9 +1,9 @@
 """A node that is killed at every write of its life, and what becomes of the transactions that it was in.
 
-One story is told once: transactions of several partitions and a group's offsets, committed and aborted, with a plain
-producer in between. At each write, and half way through it, the data directory is copied. Each copy is then started as a
-node of its own, in virtual time and on a disk that takes up to half a minute for a flush. It must bring every transaction
-to one outcome within a second of the first request, or of its timeout when nobody asks; readers that wait must be woken.
+One story is told once: transactions of several partitions and a group's offsets, committed and aborted. At each write,
+or half way through it, the data directory is copied. Each copy is then started as a node of its own, in virtual time and
+on a disk that takes up to half a minute for a flush. It must bring every transaction to one outcome within a second of
+the first request, or of its timeout when nobody asks; readers that wait for that must be woken.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ from ottla_broker import dispatch
 from ottla_broker.cluster.topics import CONSUMER_OFFSETS
 from ottla_broker.config import BrokerConfig
 from ottla_broker.connection import Connection
-from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.transaction import PREPARED, TRANSACTIONS_V1, TRANSACTIONS_V2, TransactionState
 from ottla_broker.log.manager import LogManager
 from ottla_broker.node import Node
@@ -67,19 +66,15 @@ class World:
 
     async def init(self):
         """InitProducerId as clients send it, again and again; the producer."""
-        while True:
-            try:
-                return await self.broker.transactions.init_producer_id(ID, TIMEOUT_MS, None)
-            except KafkaError as error:
-                assert error.code in (ErrorCode.CONCURRENT_TRANSACTIONS, ErrorCode.COORDINATOR_LOAD_IN_PROGRESS)
-                await asyncio.sleep(RETRY_S)
+        return await self.retrying(lambda: self.broker.transactions.init_producer_id(ID, TIMEOUT_MS, None))
 
     async def retrying(self, act):
         while True:
             try:
                 return await act()
             except KafkaError as error:
-                assert error.code is ErrorCode.CONCURRENT_TRANSACTIONS, error
+                if error.code is not ErrorCode.CONCURRENT_TRANSACTIONS:
+                    raise
                 await asyncio.sleep(RETRY_S)
 
     async def transaction(self, producer, number, commit):

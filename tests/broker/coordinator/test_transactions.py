@@ -3,8 +3,7 @@
 import pytest
 
 from ottla_broker.coordinator.decision import Producer
-from ottla_broker.coordinator.errors import IllegalTransition
-from ottla_broker.coordinator.errors import OutOfProducerIds
+from ottla_broker.coordinator.errors import IllegalTransition, OutOfProducerIds
 from ottla_broker.coordinator.producer_ids import ProducerIds
 from ottla_broker.coordinator.transaction import (
     MAX_EPOCH,
