@@ -2,8 +2,8 @@
 
 One story is told once: transactions of several partitions and a group's offsets, committed and aborted. At each write,
 or half way through it, the data directory is copied. Each copy is then started as a node of its own, in virtual time,
-and on a disk that takes up to half a minute for a flush. It must bring every transaction to one outcome within a second of
-the first request, or of its timeout when nobody asks; readers that wait for that must be woken.
+and on a disk that takes up to half a minute for a flush. It must bring every transaction to one outcome within a second
+of the first request, or of its timeout when nobody asks; readers that wait for that must be woken.
 """
 
 import asyncio
