@@ -55,7 +55,7 @@ from ottla.serdes import Codec, Serde
 from ottla.state.versioned import Version
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, TableSet, VersionedTable
-from ottla.topic import Topic
+from ottla.topic import Topic, TopicPattern
 from ottla.topology.topology import Topology
 from ottla.windows import (
     CountWindow,
@@ -110,6 +110,7 @@ __all__ = [
     "TableSet",
     "Taken",
     "Topic",
+    "TopicPattern",
     "Topology",
     "TopologyError",
     "Unavailable",

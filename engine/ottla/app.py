@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
 from ottla.task.punctuators import PunctuationTime, add_punctuator
 from ottla.time import Duration, Extractor, duration_ms
-from ottla.topic import Topic
+from ottla.topic import Topic, TopicPattern
 from ottla.topology.graph import Graph
 from ottla.topology.topology import Topology
 from ottla.transport.kafka_settings import BrokerOptions
@@ -148,23 +149,41 @@ class App(DeclaresJobs, DeclaresPages):
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
     ) -> Topic[Any, Any]: ...
+    @overload
     def topic(
         self,
-        name: str,
         *,
+        pattern: str | re.Pattern[str],
+        key: Any = str,
+        value: Any = Any,
+        timestamp: str | Extractor | None = None,
+    ) -> TopicPattern[Any, Any]: ...
+    def topic(
+        self,
+        name: str | None = None,
+        *,
+        pattern: str | re.Pattern[str] | None = None,
         key: Any = str,
         value: Any = Any,
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
-    ) -> Topic[Any, Any]:
-        """Declares a topic.
+    ) -> Topic[Any, Any] | TopicPattern[Any, Any]:
+        """Declares a topic, or with `pattern` all topics whose whole names match that regular expression.
 
         `key` and `value` are types, serdes or names of codecs (see `ottla.serdes`). With `partitions` the topic is
         created when it is missing, with `config` as Kafka's topic configs. `timestamp` is where event time comes from:
         a field's name or a function of the value, in milliseconds since the epoch; without it, it is the record's own
         timestamp.
         """
+        if pattern is not None:
+            if name is not None or partitions is not None or config is not None:
+                raise ConfigError(
+                    "app.topic(pattern=) is about topics that others create: it takes types and timestamp="
+                )
+            return _pattern(pattern, key, value, timestamp)
+        if name is None:
+            raise ConfigError("app.topic() needs a name, or pattern=")
         topic: Topic[Any, Any] = Topic(
             name,
             codec_for(key, name, "key"),
@@ -360,14 +379,16 @@ class App(DeclaresJobs, DeclaresPages):
         self._graph.table(table)
         return table
 
-    def stream(self, source: Topic[Any, V] | Agent[Any, V]) -> Stream[V]:
+    def stream(self, source: Topic[Any, V] | TopicPattern[Any, V] | Agent[Any, V]) -> Stream[V]:
         """The events of a topic, or those that an agent yields, with the key, time and headers of the event it was
         at."""
         if isinstance(source, Agent):
             return source.stream
         if isinstance(source, Topic):
             return Stream(self._graph, self._graph.source(source), source.key_codec, source.value_codec.kept)
-        raise TopologyError(f"app.stream() takes a topic or an agent, not {source!r}")
+        if isinstance(source, TopicPattern):
+            return Stream(self._graph, self._graph.pattern(source), source.key_codec, source.value_codec.kept)
+        raise TopologyError(f"app.stream() takes a topic, a pattern of topics or an agent, not {source!r}")
 
     @overload
     def agent(
@@ -506,6 +527,10 @@ class App(DeclaresJobs, DeclaresPages):
         """The topic declared under this name. Raises `TopologyError` if there is none."""
         return self._graph.declared_topic(name)
 
+    def pattern_of(self, topic: str) -> TopicPattern[Any, Any] | None:
+        """The declared pattern that a topic's name matches, unless the topic is declared itself."""
+        return self._graph.pattern_of(topic)
+
     def declared_table(self, name: str) -> AnyTable:
         """The table declared under this name. Raises `TopologyError` if there is none."""
         return self._graph.declared_table(name)
@@ -554,6 +579,15 @@ def _positive_ms(what: str, duration: Duration) -> int:
     if milliseconds == 0:
         raise ConfigError(f"{what} must be positive, or nothing would ever be there")
     return milliseconds
+
+
+def _pattern(pattern: str | re.Pattern[str], key: Any, value: Any, timestamp: Any) -> TopicPattern[Any, Any]:
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"app.topic(pattern={pattern!r}) is no regular expression: {error}") from error
+    codecs = codec_for(key, regex.pattern, "key"), codec_for(value, regex.pattern, "value")
+    return TopicPattern(regex, *codecs, timestamp)
 
 
 def _same_types(name: str, source: Topic[Any, Any], key: Any, value: Any) -> None:

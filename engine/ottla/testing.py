@@ -40,7 +40,8 @@ from ottla.task.refusals import Refusals, StateRefused
 from ottla.task.task import Task
 from ottla.time import Duration, checked_timestamp, duration_ms
 from ottla.topic import Topic
-from ottla.topology.topology import TaskId, Topology
+from ottla.topology.patterns import resolved
+from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.upgrades import refuse_changes
@@ -81,10 +82,8 @@ class Driver:
             refuse_changes(_formats(after._topology), _formats(self._topology))
         for prepare in self._topology.preparations:
             prepare()
-        counts = self._create_topics()
-        self._plan = self._topology.plan(counts)
-        for spec in self._plan.internal_topics:
-            self._broker.create_topic(spec)
+        self._create_topics()
+        self._make_plan()
         self._jobs = Driven(app.jobs, now_ms)
         self._outlet = _Onward(self, self._broker, app.id, self._settle)
         self._start()
@@ -110,6 +109,13 @@ class Driver:
             self._runner.run(self._end_channel_agents())
             self._runner.run(self._outlet.close())
             self._tasks.clear()
+
+    def create_topic(self, topic: str, partitions: int = 1) -> None:
+        """Creates a topic, as others do. One that a pattern of the app matches is read from now on."""
+        self.run()
+        self._broker.create_topic(TopicSpec(topic, partitions))
+        self._make_plan()
+        self._runner.run(self._restart())
 
     def send(
         self,
@@ -239,7 +245,7 @@ class Driver:
             for where in (
                 TopicPartition(topic, task_id.partition)
                 for task_id in self._tasks
-                for topic in self._topology.subtopologies[task_id.subtopology].inputs
+                for topic in self._topology.subtopologies[task_id.subtopology].inputs_at(task_id.partition)
             )
         )
 
@@ -269,7 +275,15 @@ class Driver:
             await task.close()
         self._start()
 
-    def _create_topics(self) -> dict[str, int]:
+    def _make_plan(self) -> None:
+        """Finds out what there is to run, on the topics that there are."""
+        counts = {topic: len(partitions) for topic, partitions in self._broker.topics.items()}
+        self._topology = resolved(self._app.topology, counts)
+        self._plan: Plan = self._topology.plan(counts)
+        for spec in self._plan.internal_topics:
+            self._broker.create_topic(spec)
+
+    def _create_topics(self) -> None:
         """Creates the declared topics; one without a count gets that of the topics it meets."""
         declared = {spec.name: spec for spec in self._topology.topics}
         for part in self._topology.subtopologies:
@@ -281,7 +295,6 @@ class Driver:
                     declared[topic] = TopicSpec(topic, max(known), declared[topic].config)
         for spec in declared.values():
             self._broker.create_topic(spec)
-        return {name: spec.partitions or 1 for name, spec in declared.items()}
 
     def _start(self) -> None:
         self._tasks.clear()
@@ -325,7 +338,7 @@ class Driver:
         processed = 0
         for task_id, task in self._tasks.items():
             await task.advance(self.now_ms)
-            topics = self._topology.subtopologies[task_id.subtopology].inputs
+            topics = self._topology.subtopologies[task_id.subtopology].inputs_at(task_id.partition)
             for topic in topics:
                 where = TopicPartition(topic, task_id.partition)
                 log = self._broker.partition(where)
@@ -350,7 +363,11 @@ class Driver:
         self.now_ms += duration_ms(seconds, "a retry's backoff")
 
     def _topic(self, topic: Topic[K, V] | str) -> Topic[K, V]:
-        return self._app.declared_topic(topic) if isinstance(topic, str) else topic
+        if isinstance(topic, Topic):
+            return topic
+        if topic in self._broker.topics and (pattern := self._app.pattern_of(topic)) is not None:
+            return pattern.topic(topic)
+        return self._app.declared_topic(topic)
 
     def _new_messages(self, topic: str) -> Iterator[Message]:
         for partition, log in enumerate(self._broker.topics.get(topic, ())):

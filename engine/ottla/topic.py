@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -94,6 +95,37 @@ class Topic(Generic[K, V]):
             and self.value_codec.name == other.value_codec.name
             and self.timestamp == other.timestamp
             and self.internal == other.internal
+        )
+
+
+class TopicPattern(Generic[K, V]):
+    """All topics whose names match, of keys `K` and values `V`, to be read as one. Made by `App.topic(pattern=)`.
+
+    A worker reads those that there are when it begins, and others within a minute of when they appear.
+    """
+
+    def __init__(
+        self, regex: re.Pattern[str], key_codec: Codec[K], value_codec: Codec[V], timestamp: str | Extractor | None
+    ) -> None:
+        self.regex = regex
+        self.key_codec = key_codec
+        self.value_codec = value_codec
+        self.timestamp = timestamp
+
+    def __repr__(self) -> str:
+        return f"<topics {self.regex.pattern}>"
+
+    def topic(self, name: str) -> Topic[K, V]:
+        """One of the topics."""
+        return Topic(name, self.key_codec, self.value_codec, timestamp=self.timestamp)
+
+    def same_as(self, other: TopicPattern[Any, Any]) -> bool:
+        """Whether both declarations say the same."""
+        return (
+            self.regex == other.regex
+            and self.key_codec.name == other.key_codec.name
+            and self.value_codec.name == other.value_codec.name
+            and self.timestamp == other.timestamp
         )
 
 

@@ -44,6 +44,8 @@ def reset_app(
 
     from ottla.loading import load_app
     from ottla.reset import carry_out, parse_start, plan_reset
+    from ottla.topology.patterns import resolved
+    from ottla.transport.kafka_admin import topics
     from ottla.transport.kafka_log import ClientLog
 
     with told_in_a_sentence("app reset"):
@@ -52,7 +54,8 @@ def reset_app(
         config = replace(loaded.config, state_dir=loaded.config.state_dir if state_dir is None else state_dir)
         with client_settings(config, broker, "reset") as settings:
             admin = AdminClient(settings.admin(), logger=ClientLog())
-            reset = plan_reset(admin, loaded.topology, config, start)
+            topology = resolved(loaded.topology, topics(admin))
+            reset = plan_reset(admin, topology, config, start)
             _show(reset)
             if dry_run:
                 return

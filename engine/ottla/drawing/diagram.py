@@ -55,7 +55,10 @@ def diagram(topology: Topology) -> Diagram:
             if step.source is not None:
                 place[step.name] = drawn.topic(step.source)
                 continue
-            if step.kind == "sink":
+            if step.pattern is not None and not step.parents:
+                drawn.boxes[step.name] = Box("topic", step.name, step.pattern.regex.pattern)
+                place[step.name] = step.name
+            elif step.kind == "sink":
                 place[step.name] = drawn.topic(step.sink) if step.sink is not None else drawn.chosen(step)
             else:
                 place[step.name] = step.name

@@ -39,11 +39,13 @@ def _steps(part: Subtopology) -> Iterable[str]:
         yield f"    {_title(step)}{_remark(step)}"
         if step.kind != "sink":
             yield f"      --> {_listed(children[step.name])}"
-        if step.source is None:
+        if step.parents or (step.source is None and step.pattern is None):
             yield f"      <-- {_listed(step.parents)}"
 
 
 def _title(step: Step) -> str:
+    if step.pattern is not None and not step.parents:
+        return f"Source: {step.name} (topics: {step.pattern.regex.pattern})"
     if step.source is not None:
         return f"Source: {step.name} (topics: [{step.source}])"
     if step.kind == "sink":
@@ -52,7 +54,7 @@ def _title(step: Step) -> str:
 
 
 def _remark(step: Step) -> str:
-    said = [] if step.kind in ("source", "sink") else [step.kind]
+    said = [] if step.kind in ("source", "sink", "pattern") else [step.kind]
     if step.detail and step.kind != "sink":
         said.append(step.detail)
     if step.sink is not None and step.kind != "sink":

@@ -85,7 +85,7 @@ class Task:
                 self._processors[parent].children.append(processor)
             if isinstance(processor, Source) and step.source is not None:
                 inputs[step.source] = Input(step.source, processor, record_by_record=step.record_by_record)
-        self._inputs = {topic: inputs[topic] for topic in subtopology.inputs}
+        self._inputs = {topic: inputs[topic] for topic in subtopology.inputs_at(task_id.partition)}
         self._punctuators = [each for each in self._processors.values() if isinstance(each, StreamTimePunctuator)]
         self._stream_time_ms = -1
         self._knows_time = False

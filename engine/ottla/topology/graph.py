@@ -16,10 +16,11 @@ from ottla.errors import DuplicateName, TopologyError
 from ottla.serdes import Codec
 from ottla.state.store import StoreSpec
 from ottla.tables import GlobalTable, Table, TableSource
-from ottla.task.operators import Source
+from ottla.task.operators import Pass, Source
 from ottla.task.processor import Processor, TaskContext
-from ottla.topic import Topic
+from ottla.topic import Topic, TopicPattern
 from ottla.topology.discovery import tables_used_by
+from ottla.topology.patterns import Pattern
 from ottla.topology.topology import Step, Topology, record_by_record, split
 from ottla.transport.contract import TopicSpec
 from ottla.worker.leader import leader_step
@@ -54,6 +55,7 @@ class Graph:
         self._topics: dict[str, Topic[Any, Any]] = {}
         self._tables: dict[str, Table[Any, Any]] = {}
         self._global_tables: dict[str, GlobalTable[Any, Any]] = {}
+        self._patterns: dict[str, TopicPattern[Any, Any]] = {}
         self._stores: dict[str, str] = {}
         self._errors: dict[str, StepPolicy] = {}
         self._has_leader = False
@@ -209,6 +211,22 @@ class Graph:
         replies = replies_topic(self.app_id)
         return {**counts, replies.name: replies.partitions}
 
+    def pattern(self, pattern: TopicPattern[Any, Any]) -> str:
+        """The name of the step that hands on what topics of a pattern hold; all readers of the pattern share it."""
+        name = f"pattern.{pattern.regex.pattern}"
+        known = self._patterns.setdefault(name, pattern)
+        if not known.same_as(pattern):
+            raise DuplicateName(f"the pattern {pattern.regex.pattern!r} is declared twice, with different types")
+        if name not in self._steps:
+            self.add(name, "pattern", lambda _, __: Pass())
+        return name
+
+    def pattern_of(self, topic: str) -> TopicPattern[Any, Any] | None:
+        """The pattern that a topic's name matches, unless the topic is declared itself."""
+        if topic in self._topics:
+            return None
+        return next((each for each in self._patterns.values() if each.regex.fullmatch(topic)), None)
+
     def lead(self) -> None:
         """One of the app's workers at a time is to be its leader."""
         self._has_leader = True
@@ -234,7 +252,7 @@ class Graph:
                 f"name it, as in @app.agent(..., uses=[{unused[0]}]), or remove it"
             )
         for step in steps:
-            if not step.parents and not step.stores and step.source is None:
+            if not step.parents and not step.stores and step.source is None and step.pattern is None:
                 raise TopologyError(
                     f"{step.kind} {step.name!r} uses no table as far as its code shows, so it is not known in "
                     "which tasks it runs: name a topic or agent of theirs, or its tables with uses="
@@ -284,7 +302,22 @@ class Graph:
             declared.sink,
             declared.detail,
             errors=self._errors.get(declared.name),
+            pattern=self._matched_by(declared.name),
         )
+
+    def _matched_by(self, name: str) -> Pattern | None:
+        """The pattern that a step reads by, if it does: each topic by a step of its own."""
+        pattern, errors = self._patterns.get(name), self._errors.get(name)
+        if pattern is None:
+            return None
+
+        def source(topic: str) -> Step:
+            own = f"topic.{topic}"
+            return Step(
+                own, "source", lambda context: Source(context, own, pattern.topic(topic)), source=topic, errors=errors
+            )
+
+        return Pattern(pattern.regex, source)
 
     def _claim(self, store: str, owner: str) -> None:
         known = self._stores.setdefault(store, owner)

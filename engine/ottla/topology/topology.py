@@ -8,7 +8,7 @@ names, never from a counter over the whole app, so that adding a step elsewhere 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ottla.deadletters import StepPolicy
@@ -16,6 +16,7 @@ from ottla.errors import CopartitionError, TopologyError
 from ottla.state.store import StoreSpec
 from ottla.task.processor import Processor, TaskContext
 from ottla.topology.copartition import describe_mismatch
+from ottla.topology.patterns import Pattern
 from ottla.transport.contract import ANY_TIME, TopicSpec
 
 _COMPACTED = {"cleanup.policy": "compact", **ANY_TIME}
@@ -38,7 +39,8 @@ class Step:
     `source` and `sink` name the topic of a step that reads or writes one; a step of kind "sink" without one chooses the
     topic for each event. `detail` is what `describe` adds. A
     source whose events must go through the graph one by one, and not batch by batch, is `record_by_record`. `errors` is
-    what becomes of events that it fails on, where that is not what the app says.
+    what becomes of events that it fails on, where that is not what the app says. `pattern` is that of a step which
+    reads the topics that match: see `patterns.py`.
     """
 
     name: str
@@ -51,14 +53,19 @@ class Step:
     detail: str = ""
     record_by_record: bool = False
     errors: StepPolicy | None = None
+    pattern: Pattern | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Subtopology:
-    """Steps that share streams or stores, in an order in which every step follows its parents."""
+    """Steps that share streams or stores, in an order in which every step follows its parents.
+
+    `limits` are the partition counts of inputs that need not have as many as the others.
+    """
 
     index: int
     steps: tuple[Step, ...]
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -67,6 +74,10 @@ class Subtopology:
         sources = [step for step in self.steps if step.source is not None]
         sources.sort(key=lambda step: step.name not in tables)
         return tuple(step.source for step in sources if step.source is not None)
+
+    def inputs_at(self, partition: int) -> tuple[str, ...]:
+        """The topics that the task of a partition reads: those that have it."""
+        return tuple(topic for topic in self.inputs if partition < self.limits.get(topic, partition + 1))
 
     @property
     def stores(self) -> tuple[StoreSpec, ...]:
@@ -120,6 +131,8 @@ class Topology:
         internal = [TopicSpec(spec.name, counts[spec.name], spec.config) for spec in self.repartitions]
         for part in self.subtopologies:
             count = self._partitions(part, counts)
+            if not count:
+                continue  # Its pattern matches no topic yet.
             tasks += [TaskId(part.index, partition) for partition in range(count)]
             internal += [TopicSpec(spec.changelog, count, _COMPACTED) for spec in part.stores]
         if any(part.stores for part in self.subtopologies):
@@ -157,6 +170,11 @@ class Topology:
 
         def tasks_of(part: Subtopology) -> int:
             if part.index not in found:
+                if not part.inputs:
+                    raise TopologyError(
+                        f"no topic matches {part.steps[0].name!r} yet, so it is not known how many partitions the "
+                        "topics need through which its events go on: say it, as in .group_by(..., partitions=6)"
+                    )
                 stated = [counts[topic] for topic in part.inputs if topic in counts]
                 stated += [
                     self.table_partitions[store.name] for store in part.stores if store.name in self.table_partitions
@@ -191,9 +209,9 @@ class Topology:
         topics = {topic: counts[topic] for topic in part.inputs}
         names = [spec.name for spec in part.stores]
         tables = {name: self.table_partitions[name] for name in names if name in self.table_partitions}
-        if len({*topics.values(), *tables.values()}) > 1:
+        if not part.limits and len({*topics.values(), *tables.values()}) > 1:
             raise CopartitionError(describe_mismatch(part.steps, topics, tables))
-        return counts[part.inputs[0]]
+        return max(topics.values(), default=0)
 
 
 def stores_topic(app_id: str) -> TopicSpec:

@@ -156,8 +156,15 @@ class Transport(Protocol):
     async def start(self) -> None:
         """Connects and, when exactly once, fences every earlier producer of the same id. Bounded in time."""
 
-    async def stop(self) -> None:
-        """Leaves the group and closes; what is not committed is aborted."""
+    async def stop(self, *, leave: bool = True) -> None:
+        """Leaves the group and closes; what is not committed is aborted.
+
+        One that does not leave is expected back as the member that it is, and has its place until then.
+        """
+
+    async def topics(self) -> dict[str, int]:
+        """Every topic that there is, with its partition count."""
+        ...
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         """The partition count of each topic that exists."""

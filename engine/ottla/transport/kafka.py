@@ -115,14 +115,14 @@ class KafkaTransport:
         found = re.search(r"failed: ([^()]+)", self._last_client_error)
         return f" ({found[1].strip()})" if found else ""
 
-    async def stop(self) -> None:
+    async def stop(self, *, leave: bool = True) -> None:
         if self._stopped:
             return
         self._stopped, self._listener = True, None
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self._producer_calls.run(self._close_producer)
-                await self._consumer_calls.run(self._leave)
+                await self._consumer_calls.run(self._leave if leave else self._close_consumer)
                 await self._consumer_calls.stop()
                 await self._producer_calls.stop()
         except TimeoutError:
@@ -138,6 +138,10 @@ class KafkaTransport:
         except KafkaException as failure:
             # An open transaction is aborted by the next producer of this id as well, or by its timeout.
             log.warning("closing the producer: %s", kafka_error(failure).str())
+
+    def _close_consumer(self) -> None:
+        """Closes the consumer, which as a static member is expected back."""
+        self._consumer.close()
 
     def _leave(self) -> None:
         """Leaves the group, so that others have the tasks at once, and closes the consumer.
@@ -158,6 +162,9 @@ class KafkaTransport:
             self._consumer.close()
 
     # -- topics
+
+    async def topics(self) -> dict[str, int]:
+        return await self._producer_calls.run(kafka_admin.topics, self._admin)
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         return await self._producer_calls.run(kafka_admin.partition_counts, self._admin, list(topics))

@@ -66,6 +66,16 @@ def _patient(ask: Callable[Concatenate[AdminClient, P], T]) -> Callable[Concaten
 
 
 @_patient
+def topics(admin: AdminClient) -> dict[str, int]:
+    """Every topic that there is, with its partition count."""
+    try:
+        found = admin.list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as failure:
+        raise transport_error(kafka_error(failure), "listing the topics") from failure
+    return {topic: len(described.partitions) for topic, described in found.items() if described.error is None}
+
+
+@_patient
 def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
     """The partition count of each topic that exists."""
     if not topics:

@@ -245,12 +245,15 @@ class MemoryTransport:
         self._broker.producer_epochs[self._transactional_id] += 1
         self._epoch = self._broker.producer_epochs[self._transactional_id]
 
-    async def stop(self) -> None:
+    async def stop(self, *, leave: bool = True) -> None:
         self._produced.clear()
-        if self._group.members.get(self._worker_id) is self:
+        if leave and self._group.members.get(self._worker_id) is self:
             del self._group.members[self._worker_id]
             self._group.rebalance()
             self._broker.wake()
+
+    async def topics(self) -> dict[str, int]:
+        return {topic: len(partitions) for topic, partitions in self._broker.topics.items()}
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}

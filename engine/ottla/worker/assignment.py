@@ -46,7 +46,8 @@ class AssignedTask:
 
     @property
     def inputs(self) -> list[TopicPartition]:
-        return [TopicPartition(topic, self.task.id.partition) for topic in self.subtopology.inputs]
+        partition = self.task.id.partition
+        return [TopicPartition(topic, partition) for topic in self.subtopology.inputs_at(partition)]
 
     @property
     def has_changes(self) -> bool:
@@ -99,7 +100,7 @@ class TaskMaker:
     def inputs(self, task_id: TaskId) -> list[TopicPartition]:
         """The partitions that the task reads."""
         part = self._topology.subtopologies[task_id.subtopology]
-        return [TopicPartition(topic, task_id.partition) for topic in part.inputs]
+        return [TopicPartition(topic, task_id.partition) for topic in part.inputs_at(task_id.partition)]
 
     def changelogs(self, task_id: TaskId) -> list[TopicPartition]:
         """The changelog partitions of the task's stores."""

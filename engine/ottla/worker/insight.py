@@ -86,7 +86,7 @@ class Insight:
             TaskStatus(
                 str(task_id),
                 "active",
-                list(task.subtopology.inputs),
+                list(task.subtopology.inputs_at(task_id.partition)),
                 sum(self._lags[where] for where in task.inputs) if self._lags.keys() >= set(task.inputs) else None,
             )
             for task_id, task in sorted(self._tasks.items())
@@ -94,7 +94,7 @@ class Insight:
         restoring = self._member.grants().keys() - self._tasks.keys()
         found = {"restoring": restoring, "standby": self._standbys.tasks}
         return running + [
-            TaskStatus(str(task_id), role, list(self._part(task_id).inputs), None)
+            TaskStatus(str(task_id), role, list(self._part(task_id).inputs_at(task_id.partition)), None)
             for role, task_ids in found.items()
             for task_id in sorted(task_ids)
         ]

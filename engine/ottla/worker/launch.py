@@ -18,8 +18,11 @@ from ottla.jobs import Jobs
 from ottla.state.changelog import RestoreProgress
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Stores
+from ottla.topology.patterns import has_patterns, resolved
 from ottla.topology.topology import Topology
+from ottla.transport import kafka_admin
 from ottla.transport.kafka import KafkaTransport
+from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.worker.embedded import serving
 from ottla.worker.identity import worker_place
@@ -68,23 +71,37 @@ def run_worker(
             transaction_timeout_ms=config.commit_interval_ms + 60_000,
             options=config.broker_options,
         )
-        stores = _open_stores(config, place.directory)
-        try:
-            worker = Worker(
-                topology,
-                config,
-                KafkaTransport(settings),
-                stores,
-                until_end=until_end,
-                metrics=metrics,
-                progress=progress,
-                jobs=jobs,
-                address=None if listener is None else listener.address,
-            )
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(_run(worker, served, listener))
-        finally:
-            stores.close()
+        metrics = metrics if metrics is not None else WorkerMetrics(config.app_id)
+        while True:
+            # Anew each time that patterns match other topics than before.
+            stores = _open_stores(config, place.directory)
+            try:
+                worker = Worker(
+                    read_now(topology, settings),
+                    config,
+                    KafkaTransport(settings),
+                    stores,
+                    until_end=until_end,
+                    metrics=metrics,
+                    progress=progress,
+                    jobs=jobs,
+                    address=None if listener is None else listener.address,
+                )
+                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                    summary = runner.run(_run(worker, served, listener))
+            finally:
+                stores.close()
+            if not worker.outdated:
+                return summary
+
+
+def read_now(topology: Topology, settings: KafkaSettings) -> Topology:
+    """The topology with the topics that its patterns match now. Raises `TransportError`, `TopologyError`."""
+    if not has_patterns(topology):
+        return topology
+    from confluent_kafka.admin import AdminClient
+
+    return resolved(topology, kafka_admin.topics(AdminClient(settings.admin(), logger=ClientLog())))
 
 
 @contextmanager
@@ -123,6 +140,7 @@ async def _run_until_signalled(worker: Worker) -> WorkerSummary:
         nonlocal told_at, cut_short
         if told_at is None:
             told_at = loop.time()
+            worker.outdated = False
             worker.stop()
         elif loop.time() - told_at >= _SAME_SIGNAL_S:
             cut_short = True

@@ -98,6 +98,8 @@ class Worker:
         address: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.outdated = False
+        """Whether it stopped because it should read other topics by now: another worker is to begin in its place."""
         self.insight: Insight | None = None
         """What there is to see of this worker, once it knows its tasks."""
         self._address = address
@@ -184,7 +186,7 @@ class Worker:
             await self._standbys.close()
             await self._globals.close()
             await self._replies.close()
-            await self._transport.stop()
+            await self._transport.stop(leave=not self.outdated)
         return WorkerSummary(self._processing.events, time.monotonic() - began)
 
     @property
@@ -252,8 +254,9 @@ class Worker:
         polled = await self._transport.poll(self._pace.poll_messages, self._poll_timeout_s())
         self._services.check()
         self._globals.check()
-        if self._growth is not None:
-            self._growth.check()
+        if self._growth is not None and self._growth.check() and self._endings is None:
+            self.outdated = True
+            self.stop()
         self._watchdog.look(workload.tasks.values())
         self._standbys.check()
         self._member.take(polled)
@@ -435,7 +438,8 @@ class Worker:
                 if await self._member.may_commit():
                     await self._settle()
                     await self._drop(self._workload.tasks)
-                    await self._member.leave()
+                    if not self.outdated:
+                        await self._member.leave()
         except TimeoutError:
             log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
         except (TransactionAbortedError, DeliveryError, StateRefused, Unavailable) as error:

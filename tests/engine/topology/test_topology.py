@@ -197,7 +197,7 @@ class TestRecordByRecord:
             ottla.TopologyError,
             "table 'a' has key=json\\[int\\] but its topic 't' has text",
         ),
-        (lambda app: app.stream("numbers"), ottla.TopologyError, "takes a topic or an agent"),
+        (lambda app: app.stream("numbers"), ottla.TopologyError, "takes a topic, a pattern of topics or an agent"),
         (lambda app: app.declared_topic("nowhere"), ottla.TopologyError, "no topic 'nowhere' is declared"),
     ],
 )

@@ -159,6 +159,9 @@ def test_topics_are_created_once_and_described(play: Callable[[Scenario], None])
             bench.source: 3,
             bench.sink: 1,
         }
+        found = await transport.topics()
+        assert (found[bench.source], found[bench.sink]) == (3, 1)
+        assert "missing" not in found
 
     play(scenario)
 
