@@ -13,7 +13,7 @@ import msgspec
 
 from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
-from ottla.state.format import StoreFormat
+from ottla.state.format import format_of_both
 from ottla.state.store import StoreSpec
 from ottla.task.agenda import Agenda
 from ottla.task.slots import STREAM_TIME, slot_spec
@@ -64,7 +64,7 @@ def unmatched_spec(
         return side, [codecs[side].decode(value) for value in stored[1]]
 
     spec = slot_spec(app_id, name, Codec("side and key", encode_key, decode_key), encode, decode)
-    return replace(spec, format=StoreFormat("unmatched of a join", key.name, definition=definition))
+    return replace(spec, format=format_of_both("unmatched of a join", key, left, right, definition))
 
 
 class Unmatched:

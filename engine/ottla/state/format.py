@@ -34,11 +34,24 @@ class StoreFormat(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def format_of(kind: str, key: Codec[Any], value: Codec[Any], definition: str = "") -> StoreFormat:
     """The format of a store of these codecs."""
+    return StoreFormat(kind, key.name, value.name, _schema(value.type), definition)
+
+
+def format_of_both(
+    kind: str, key: Codec[Any], left: Codec[Any], right: Codec[Any], definition: str = ""
+) -> StoreFormat:
+    """The format of a store that has values of two kinds, each with its own codec."""
+    schema = _schema(tuple[left.type, right.type])  # type: ignore[name-defined]
+    return StoreFormat(kind, key.name, f"{left.name} and {right.name}", schema, definition)
+
+
+def _schema(type_: Any) -> Schema | None:
+    if type_ is Any:
+        return None
     try:
-        schema = None if value.type is Any else msgspec.json.schema(value.type)
+        return msgspec.json.schema(type_)
     except (TypeError, ValueError, RecursionError):  # a type of another library, whose codec is told by its name
-        schema = None
-    return StoreFormat(kind, key.name, value.name, schema, definition)
+        return None
 
 
 def changes(old: StoreFormat, new: StoreFormat) -> list[str]:

@@ -65,6 +65,13 @@ class Subtopology:
 
     index: int
     steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        for spec in self.stores:
+            assert spec.format.kind, (
+                f"store {spec.name!r} does not say what it holds, so an upgrade could not be checked"
+            )
+
     limits: Mapping[str, int] = field(default_factory=dict)
 
     @property

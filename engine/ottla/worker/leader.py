@@ -7,6 +7,7 @@ store, in which the leader's cron jobs note what they have dealt with.
 from __future__ import annotations
 
 from ottla.serdes import RAW, TEXT
+from ottla.state.format import StoreFormat
 from ottla.state.store import StoreSpec
 from ottla.task.operators import Source
 from ottla.topic import Topic
@@ -19,7 +20,15 @@ LEADER_STORE = "_leader"
 def leader_step(app_id: str) -> tuple[Step, TopicSpec]:
     """The source whose task makes its holder the leader, and its topic."""
     topic = Topic(f"{app_id}-leader", RAW, RAW, partitions=1, internal=True)
-    store = StoreSpec(LEADER_STORE, f"{app_id}-{LEADER_STORE}-changelog", TEXT.encode, TEXT.decode, _encode, _decode)
+    store = StoreSpec(
+        LEADER_STORE,
+        f"{app_id}-{LEADER_STORE}-changelog",
+        TEXT.encode,
+        TEXT.decode,
+        _encode,
+        _decode,
+        format=StoreFormat("cron jobs", TEXT.name),
+    )
     name = f"topic.{topic.name}"
     step = Step(name, "leader", lambda context: Source(context, name, topic), stores=(store,), source=topic.name)
     return step, topic.spec

@@ -76,6 +76,23 @@ def test_an_incompatible_version_does_not_start(
     assert "give the step or table another name" in str(refused.value)
 
 
+def test_what_waits_for_its_match_in_a_join_must_be_read_again(upgrade: Callable[..., None]) -> None:
+    def pairs(left: Any, codec: Any) -> ottla.App:
+        app = ottla.App("shop")
+        orders = app.topic("orders", key=str, value=left, partitions=1)
+        payments = app.topic("payments", key=str, value=codec, partitions=1)
+        app.stream(orders).left_join(
+            app.stream(payments), lambda order, payment: str((order, payment)), within=3600, name="pairs"
+        )
+        return app
+
+    upgrade(pairs(int, int), pairs(float, int))
+    for newer, place in ((pairs(list[str], int), 0), (pairs(int, list[str]), 1)):
+        with pytest.raises(IncompatibleState) as refused:
+            upgrade(pairs(int, int), newer)
+        assert f"pairs-unmatched': the value[{place}] was integer and is array" in str(refused.value)
+
+
 def test_the_windows_of_a_table_must_not_change() -> None:
     def views(size: float) -> ottla.App:
         app = ottla.App("shop")
