@@ -15,6 +15,7 @@ from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.jobs import DeclaresJobs
+from ottla.pausing import Pausable
 from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
@@ -38,7 +39,7 @@ AnyTable = Table[Any, Any]
 AnySink = Topic[Any, Any] | Agent[Any, Any] | Channel[Any] | ChannelAgent[Any, Any] | Callable[[Any], Any]
 
 
-class App(DeclaresJobs, DeclaresPages):
+class App(DeclaresJobs, DeclaresPages, Pausable):
     """A stream app. Its id names its consumer group, its transactions, its internal topics and its state on disk.
 
     `commit_interval` is how often outputs, state and offsets commit: under exactly once, results are seen that much
@@ -181,7 +182,8 @@ class App(DeclaresJobs, DeclaresPages):
                 raise ConfigError(
                     "app.topic(pattern=) is about topics that others create: it takes types and timestamp="
                 )
-            return _pattern(pattern, key, value, timestamp)
+            label = str(pattern)
+            return TopicPattern(pattern, codec_for(key, label, "key"), codec_for(value, label, "value"), timestamp)
         if name is None:
             raise ConfigError("app.topic() needs a name, or pattern=")
         topic: Topic[Any, Any] = Topic(
@@ -579,15 +581,6 @@ def _positive_ms(what: str, duration: Duration) -> int:
     if milliseconds == 0:
         raise ConfigError(f"{what} must be positive, or nothing would ever be there")
     return milliseconds
-
-
-def _pattern(pattern: str | re.Pattern[str], key: Any, value: Any, timestamp: Any) -> TopicPattern[Any, Any]:
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"app.topic(pattern={pattern!r}) is no regular expression: {error}") from error
-    codecs = codec_for(key, regex.pattern, "key"), codec_for(value, regex.pattern, "value")
-    return TopicPattern(regex, *codecs, timestamp)
 
 
 def _same_types(name: str, source: Topic[Any, Any], key: Any, value: Any) -> None:

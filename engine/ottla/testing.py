@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from ottla.agents.agent import Agent
 from ottla.agents.replies import Replies
+from ottla.cluster.records import control_topic
+from ottla.cluster.view import ClusterView
 from ottla.errors import OttlaError, ProcessingFailed, Unavailable
 from ottla.event import Event
 from ottla.jobs import Driven, call
@@ -78,6 +80,8 @@ class Driver:
         self._added: dict[TopicPartition, int] = {}
         self._ended = False
         self._refusals = Refusals()
+        self._control = control_topic(app.id)
+        self._view = ClusterView()
         if after is not None:
             refuse_changes(_formats(after._topology), _formats(self._topology))
         for prepare in self._topology.preparations:
@@ -245,6 +249,7 @@ class Driver:
             for where in (
                 TopicPartition(topic, task_id.partition)
                 for task_id in self._tasks
+                if not self._is_paused(task_id)
                 for topic in self._topology.subtopologies[task_id.subtopology].inputs_at(task_id.partition)
             )
         )
@@ -253,7 +258,9 @@ class Driver:
         """Nothing will be sent any more: agents see the end of their stream, all windows close, and all of it
         commits."""
         self.run()
-        for task in () if self._ended else self._tasks.values():
+        for task_id, task in () if self._ended else self._tasks.items():
+            if self._is_paused(task_id):
+                continue
             self._runner.run(task.end_of_input())
             self._commit()
             self.run()
@@ -280,7 +287,7 @@ class Driver:
         counts = {topic: len(partitions) for topic, partitions in self._broker.topics.items()}
         self._topology = resolved(self._app.topology, counts)
         self._plan: Plan = self._topology.plan(counts)
-        for spec in self._plan.internal_topics:
+        for spec in (*self._plan.internal_topics, self._control):
             self._broker.create_topic(spec)
 
     def _create_topics(self) -> None:
@@ -336,7 +343,10 @@ class Driver:
                 if messages := log.messages(table.partition(number).offset or 0, len(log.entries)):
                     table.apply(number, messages)
         processed = 0
+        self._follow_control()
         for task_id, task in self._tasks.items():
+            if self._is_paused(task_id):
+                continue
             await task.advance(self.now_ms)
             topics = self._topology.subtopologies[task_id.subtopology].inputs_at(task_id.partition)
             for topic in topics:
@@ -346,6 +356,14 @@ class Driver:
                 self._added[where] = len(log.entries)
             processed += await task.process(caught_up=topics)
         return processed
+
+    def _follow_control(self) -> None:
+        """Reads what is paused."""
+        log = self._broker.topics[self._control.name][0]
+        self._view.take(log.messages(self._view.position, len(log.entries)))
+
+    def _is_paused(self, task_id: TaskId) -> bool:
+        return self._view.pauses.hold(self._topology.subtopologies[task_id.subtopology])
 
     def _commit(self) -> None:
         tasks = self._tasks.values()

@@ -105,9 +105,16 @@ class TopicPattern(Generic[K, V]):
     """
 
     def __init__(
-        self, regex: re.Pattern[str], key_codec: Codec[K], value_codec: Codec[V], timestamp: str | Extractor | None
+        self,
+        pattern: str | re.Pattern[str],
+        key_codec: Codec[K],
+        value_codec: Codec[V],
+        timestamp: str | Extractor | None = None,
     ) -> None:
-        self.regex = regex
+        try:
+            self.regex = re.compile(pattern)
+        except re.error as error:
+            raise ConfigError(f"app.topic(pattern={pattern!r}) is no regular expression: {error}") from error
         self.key_codec = key_codec
         self.value_codec = value_codec
         self.timestamp = timestamp

@@ -1,7 +1,8 @@
-"""`ottla app reset MODULE:APP`."""
+"""`ottla app reset | pause | resume MODULE:APP`."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,39 @@ def reset_app(
             if not yes and sys.stdin.isatty():
                 typer.confirm(f"Start {config.app_id} over?", abort=True)
             carry_out(admin, config, reset, lambda sentence: typer.echo(sentence, err=True))
+
+
+Steps = Annotated[
+    list[str] | None,
+    typer.Option("--step", help="Only the part of the topology that this step is in; can be repeated."),
+]
+
+
+@app.command("pause")
+def pause_app(target: AppName, step: Steps = None, broker: BrokerUrl = None) -> None:
+    """Let all workers of an app stop processing, and stay where they are, until `ottla app resume`."""
+    with told_in_a_sentence("app pause"):
+        _say(target, step or [], broker, paused=True)
+
+
+@app.command("resume")
+def resume_app(target: AppName, step: Steps = None, broker: BrokerUrl = None) -> None:
+    """Let an app go on that was paused, or the part of it that was paused by this step."""
+    with told_in_a_sentence("app resume"):
+        _say(target, step or [], broker, paused=False)
+
+
+def _say(target: str, steps: list[str], broker: str | None, *, paused: bool) -> None:
+    from ottla.loading import load_app
+
+    loaded = load_app(target)
+    loaded.config = replace(loaded.config, broker=broker or loaded.config.broker)
+
+    async def work() -> None:
+        async with loaded.client():
+            await (loaded.pause if paused else loaded.resume)(*steps)
+
+    asyncio.run(work())
 
 
 def _show(reset: Reset) -> None:

@@ -2,6 +2,7 @@
 
     worker/ID     a `Report`: what the worker of that id has, and which assignment it has acted on; null when it is gone
     assignment    the `Assignment` in force, by the leader
+    pause/STEP    that the tasks of this step are at rest, pause/ those of all; null when they are not (`pausing.py`)
 
 JSON, so that `ottla consume` shows them.
 """

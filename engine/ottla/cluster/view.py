@@ -17,6 +17,7 @@ from ottla.cluster.records import (
     reporting_worker,
     task_id,
 )
+from ottla.pausing import PAUSE_PREFIX, Pauses
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import Message, OffsetRange
 
@@ -28,6 +29,7 @@ class ClusterView:
         self.position = 0
         self.reports: dict[str, Report] = {}
         self.assignment = Assignment()
+        self.pauses = Pauses()
 
     def take(self, messages: Sequence[Message]) -> None:
         """The next messages of the control topic."""
@@ -36,6 +38,8 @@ class ClusterView:
             key, value = message.key() or b"", message.value()
             if key == ASSIGNMENT_KEY and value is not None:
                 self.assignment = decode_assignment(value)
+            elif key.startswith(PAUSE_PREFIX):
+                self.pauses.take(key, value)
             elif (worker := reporting_worker(key)) is not None:
                 if value is None:
                     self.reports.pop(worker, None)

@@ -46,6 +46,8 @@ class Endpoints:
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
             Route("/metrics", self._metrics),
+            Route("/pause", self._pause, methods=["POST"]),
+            Route("/resume", self._pause, methods=["POST"]),
             Route("/tables", self._tables),
             Route("/tables/{table}", self._range),
             Route("/tables/{table}/parts/{partition:int}/value", self._part_value),
@@ -78,6 +80,15 @@ class Endpoints:
 
     async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _pause(self, request: Request) -> Response:
+        change = self._app.pause if request.url.path == "/pause" else self._app.resume
+        sending = outlet.set(self._out)
+        try:
+            await change(*request.query_params.getlist("step"))
+        finally:
+            outlet.reset(sending)
+        return PlainTextResponse("ok\n", 202)
 
     # -- tables
 

@@ -28,7 +28,7 @@ class AssignedTask:
     `caught_up` are the inputs that were read to their end, `paused` those of which too much is buffered, `seen` has the
     next offset of each input as far as polls told. `running` is the processing under way, which began at `began_at`
     (monotonic seconds); `changed` says that there is something new since then, `tick_at` when it is to be told the time
-    at the latest. A task that `ended` takes nothing any more.
+    at the latest. A task that `ended` takes nothing any more; one that is `at_rest` was paused.
     """
 
     task: Task
@@ -43,6 +43,7 @@ class AssignedTask:
     changed: bool = False
     tick_at: float = 0.0
     ended: bool = False
+    at_rest: bool = False
 
     @property
     def inputs(self) -> list[TopicPartition]:

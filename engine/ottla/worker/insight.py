@@ -85,7 +85,7 @@ class Insight:
         running = [
             TaskStatus(
                 str(task_id),
-                "active",
+                "paused" if task.at_rest else "active",
                 list(task.subtopology.inputs_at(task_id.partition)),
                 sum(self._lags[where] for where in task.inputs) if self._lags.keys() >= set(task.inputs) else None,
             )

@@ -46,7 +46,7 @@ class Processing:
         now = time.monotonic()
         for task in self._workload.tasks.values():
             ticks = task.task.timed and now >= task.tick_at and not task.ended
-            if task.running is None and (task.changed or ticks):
+            if task.running is None and not task.at_rest and (task.changed or ticks):
                 task.changed = False
                 task.tick_at = now + TICK_S
                 task.began_at = now

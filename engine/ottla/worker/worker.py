@@ -262,6 +262,7 @@ class Worker:
         self._member.take(polled)
         if (restored := self._takeover.finished()) is not None:
             workload.add(restored)
+        workload.rest(self._member.view.pauses)
         await workload.hand_out(polled)
         if not self._commits.is_due:
             processing.start()
@@ -281,7 +282,7 @@ class Worker:
 
     def _poll_timeout_s(self) -> float:
         workload = self._workload
-        if workload.is_busy or any(task.changed for task in workload.tasks.values()):
+        if workload.is_busy or any(task.changed and not task.at_rest for task in workload.tasks.values()):
             return 0.0
         if self._takeover.under_way or self._member.membership is None:
             return _BUSY_WAIT_S
@@ -461,7 +462,7 @@ class Worker:
         if not self._commits.is_pending and (unknown := endings.unknown(tasks)):
             ranges = await self._transport.offset_ranges(unknown)
             endings.learn({where: each.end for where, each in ranges.items()})
-        for task in [task for task in tasks if not task.ended and endings.reached(task)]:
+        for task in [task for task in tasks if not (task.ended or task.at_rest) and endings.reached(task)]:
             await task.task.end_of_input()
             if endings.told(task):
                 task.ended = True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from typing import Any
 
+from ottla.pausing import Pauses
 from ottla.serdes.requests import Pending, deferring_requests
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import Polled, TopicPartition, Transport
@@ -14,6 +16,8 @@ from ottla.worker.leader import LEADER_STORE
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.services import Services
 from ottla.worker.takeover import Restored
+
+log = logging.getLogger("ottla.worker")
 
 _BUFFERED_HIGH = 20_000
 _BUFFERED_LOW = 10_000
@@ -48,7 +52,7 @@ class Workload:
     @property
     def is_timed(self) -> bool:
         """Whether a task must be told the time when no events come."""
-        return any(task.task.timed for task in self.tasks.values())
+        return any(task.task.timed and not task.at_rest for task in self.tasks.values())
 
     # -- tasks come and go
 
@@ -96,6 +100,14 @@ class Workload:
     def _leader(self) -> AssignedTask | None:
         """The task whose holder is the leader, if this worker holds it."""
         return next((task for task in self.tasks.values() if LEADER_STORE in task.caches), None)
+
+    def rest(self, pauses: Pauses) -> None:
+        """Lets those tasks rest that are paused, and no others."""
+        for task_id, task in self.tasks.items():
+            at_rest = pauses.hold(task.subtopology)
+            if at_rest != task.at_rest:
+                log.info("task %s %s", task_id, "is paused" if at_rest else "goes on")
+                task.at_rest = at_rest
 
     # -- their input
 

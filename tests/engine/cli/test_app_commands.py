@@ -143,6 +143,24 @@ def test_an_app_whose_workers_run_is_not_reset(name: str, broker: str) -> None:
         member.close()
 
 
+def test_an_app_is_paused_and_resumed(name: str) -> None:
+    process(name)
+    run("app", "pause", f"{name}:app")
+    assert "there is no step 'counting' to pause" in run("app", "pause", f"{name}:app", "--step", "counting", status=2)
+    run("send", f"{name}:app", "@count", "bee", "--key", "bee")
+    with subprocess.Popen(
+        [sys.executable, "-m", "ottla", "worker", f"{name}:app"], stderr=subprocess.PIPE, text=True
+    ) as at:
+        assert at.stderr is not None
+        _read_until(at.stderr, "task 0_1 is paused")
+        run("app", "resume", f"{name}:app")
+        _read_until(at.stderr, "task 0_1 goes on")
+        at.send_signal(signal.SIGINT)
+        at.communicate(timeout=30)
+    process(name)
+    assert run("table", "show", f"{name}:app", "counts", "bee") == '{"key":"bee","value":1}\n'
+
+
 def test_a_worker_is_started_anew_when_its_code_changes(name: str) -> None:
     command = [sys.executable, "-m", "ottla", "worker", f"{name}:app", "--reload"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:

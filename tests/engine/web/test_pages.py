@@ -76,6 +76,22 @@ def test_the_first_page_shows_the_app(play: Play, app: Callable[..., ottla.App])
     play(scenario)
 
 
+def test_an_app_is_paused_and_resumed_on_any_of_its_workers(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
+            await site.ready(first, second)
+            for path, role in (("/pause", "paused"), ("/resume", "active")):
+                assert (await site.http.post(f"http://{first}{path}")).status_code == 202
+                while f"<td>{role}" not in (await site.get(second, "/")).text:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            refused = await site.http.post(f"http://{first}/pause", params={"step": "nobody"})
+            assert refused.status_code == 404
+            assert "no step 'nobody' to pause" in refused.json()["error"]
+            assert (await site.get(first, "/pause")).status_code == 405
+
+    play(scenario)
+
+
 def test_a_worker_says_why_it_is_not_ready(play: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(app()) as address:
