@@ -28,8 +28,8 @@ _encoded = itemgetter(0)
 
 # Measured with values of a few fields: what the dict, the key and the objects take, and how much larger than encoded.
 _ENTRY_BYTES = 250
-_DECODED_TIMES = 3
-_SAMPLED_CHANGES = 16
+DECODED_TIMES = 3
+SAMPLED_CHANGES = 16
 _MOST_SAMPLED = 10_000
 
 
@@ -106,7 +106,12 @@ class StoreCache:
     @property
     def entry_bytes(self) -> int:
         """What an entry takes in memory, estimated from the encoded size of the values of late."""
-        return _ENTRY_BYTES + _DECODED_TIMES * (self._sampled_bytes // max(self._sampled, 1))
+        return _ENTRY_BYTES + DECODED_TIMES * self.value_bytes
+
+    @property
+    def value_bytes(self) -> int:
+        """The mean encoded size of the values of late."""
+        return self._sampled_bytes // max(self._sampled, 1)
 
     @property
     def dirty_count(self) -> int:
@@ -195,7 +200,7 @@ class StoreCache:
             value = entries[key]
             changes.append((encoded, None if value is _ABSENT else encode(value)))
         self._in_flight, self._dirty, self._changes = self._dirty, {}, changes
-        for _, data in changes[:_SAMPLED_CHANGES]:
+        for _, data in changes[:SAMPLED_CHANGES]:
             self._sample(data)
         return changes
 

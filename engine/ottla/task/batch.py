@@ -83,5 +83,12 @@ class Rows:
         self._timestamps.append(timestamp)
         self._origins.append(origin)
 
+    def add_all(self, keys: list[Any], values: list[Any], timestamps: list[int]) -> None:
+        """Events that come from no single message."""
+        self._keys += keys
+        self._values += values
+        self._timestamps += timestamps
+        self._origins += [None] * len(values)
+
     def batch(self) -> Batch:
         return Batch(self._keys, self._values, self._timestamps, self._origins)

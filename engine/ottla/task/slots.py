@@ -9,10 +9,12 @@ belong to no event: they are for what a step remembers besides, and sort behind 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from struct import Struct
 from typing import Any
 
 from ottla.serdes import Codec
+from ottla.state.panes import PaneCache
 from ottla.state.store import StoreSpec
 
 Slot = tuple[int, Any]
@@ -30,9 +32,15 @@ NEVER = prefix((1 << 63) - 1)
 
 
 def slot_spec(
-    app_id: str, name: str, key: Codec[Any], encode_value: Callable[[Any], bytes], decode_value: Callable[[bytes], Any]
+    app_id: str,
+    name: str,
+    key: Codec[Any],
+    encode_value: Callable[[Any], bytes],
+    decode_value: Callable[[bytes], Any],
+    *,
+    panes: bool = False,
 ) -> StoreSpec:
-    """A store of slots."""
+    """A store of slots, with `panes` for those of each time if they are wanted."""
     encode, decode = key.encode, key.decode
 
     def encode_slot(slot: Slot) -> bytes:
@@ -43,4 +51,12 @@ def slot_spec(
         time = int.from_bytes(data[:8], "big", signed=True)
         return time, None if _KEYLESS <= time < 0 else decode(data[8:])
 
-    return StoreSpec(name, f"{app_id}-{name}-changelog", encode_slot, decode_slot, encode_value, decode_value)
+    return StoreSpec(
+        name,
+        f"{app_id}-{name}-changelog",
+        encode_slot,
+        decode_slot,
+        encode_value,
+        decode_value,
+        cache=partial(PaneCache, prefix=prefix, encode=encode) if panes else None,
+    )

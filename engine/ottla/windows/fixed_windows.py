@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 
 from ottla.aggregations import Compiled
 from ottla.serdes import Codec, state_codec_for
+from ottla.state.panes import Pane, PaneCache
 from ottla.state.store import StoreSpec
 from ottla.task.batch import Batch
 from ottla.task.processor import Processor, TaskContext
@@ -18,11 +19,13 @@ from ottla.windows.definitions import Window
 from ottla.windows.processor import Aggregate, WindowedAggregation
 from ottla.windows.results import Results
 
+_NEVER_MS = (1 << 63) - 1
+
 
 def fixed_spec(app_id: str, name: str, key: Codec[object], compiled: Compiled) -> StoreSpec:
     """The store of an aggregation over tumbling or hopping windows."""
     state = state_codec_for(int | compiled.state_type)
-    return slot_spec(app_id, name, key, state.encode, state.decode)
+    return slot_spec(app_id, name, key, state.encode, state.decode, panes=True)
 
 
 class FixedAggregation(WindowedAggregation):
@@ -30,10 +33,12 @@ class FixedAggregation(WindowedAggregation):
 
     def __init__(self, context: TaskContext, aggregate: Aggregate, window: Window, late: Processor | None) -> None:
         super().__init__(context, aggregate, window.grace_ms, window.idle_ms, late)
+        assert isinstance(self._store, PaneCache), "the spec of fixed windows makes such a cache"
+        self._panes: PaneCache = self._store
         self._window = window
-        # The starts of the open windows, in order (already a heap), and for look-ups.
+        # The starts of the open windows, in order (already a heap), and what is in each.
         self._closing_next = self._stored_starts()
-        self._open = set(self._closing_next)
+        self._open = {start: self._panes.pane(start) for start in self._closing_next}
 
     def aggregate(self, batch: Batch, out: Results, late: list[int]) -> None:
         if self._window.size_ms == self._window.advance_ms:
@@ -43,40 +48,49 @@ class FixedAggregation(WindowedAggregation):
 
     def _tumble(self, batch: Batch, out: Results, late: list[int]) -> None:
         """One window for each event: the loop that most windowed apps spend their time in."""
-        size, grace, on_close, opened = self._window.size_ms, self._grace_ms, self._on_close, self._open
-        get, put, update = self._store.get, self._store.put, self._compiled.update
-        stream_time, closing_time = self._stream_time, self.closing_time()
+        size, on_close, update, result = (
+            self._window.size_ms,
+            self._on_close,
+            self._compiled.update,
+            self._compiled.result,
+        )
+        closes_at, stream_time = self._closes_at(), self._stream_time
+        start = end = 0  # of the window that `pane` is of; events of one window mostly follow each other
         for row, (key, value, timestamp) in enumerate(zip(batch.keys, batch.values, batch.timestamps, strict=True)):
             if key is None:
                 self._context.counts.null_key_dropped += 1
                 continue
             if timestamp > stream_time:
                 stream_time = timestamp
-                if timestamp - grace > closing_time:
-                    closing_time = timestamp - grace
-                    if self.due(closing_time):
-                        self.close_ended(closing_time, out)
-            start = timestamp - timestamp % size
-            is_open = start in opened
-            if not is_open and start + size <= closing_time:
-                self._context.counts.late_dropped += 1
-                late.append(row)
-                continue
-            slot = (start, key)
+                if timestamp >= closes_at:
+                    self._stream_time = stream_time
+                    self.close_ended(self.closing_time(), out)
+                    closes_at = self._closes_at()
+                    start = end = 0
+            if not start <= timestamp < end:
+                self._stream_time = stream_time
+                start = timestamp - timestamp % size
+                pane = self._pane(start)
+                if pane is None:
+                    self._context.counts.late_dropped += 1
+                    late.append(row)
+                    start = end = 0
+                    continue
+                closes_at = self._closes_at()
+                end = start + size
+                get, put = pane.get, pane.put
             try:
-                state = update(get(slot) if is_open else None, value, timestamp)
-                put(slot, state)
+                state = update(get(key), value, timestamp)
+                put(key, state)
             except Exception as error:
                 self._context.reject(self._name, error, batch, row)
                 continue
-            if not is_open:
-                self._opens(start)
             if not on_close:
-                out.add(key, start, start + size, self._compiled.result(state), state[0], batch, row)
+                out.add(key, start, end, result(state), state[0], batch, row)
         self._stream_time = stream_time
 
     def _hop(self, batch: Batch, out: Results, late: list[int]) -> None:
-        size, opened, get, update = self._window.size_ms, self._open, self._store.get, self._compiled.update
+        size, update, result = self._window.size_ms, self._compiled.update, self._compiled.result
         for row, (key, value, timestamp) in enumerate(zip(batch.keys, batch.values, batch.timestamps, strict=True)):
             if key is None:
                 self._context.counts.null_key_dropped += 1
@@ -86,45 +100,51 @@ class FixedAggregation(WindowedAggregation):
             if self.due(closing_time):
                 self.close_ended(closing_time, out)
             covering = self._window.starts(timestamp)
-            starts = [start for start in covering if start + size > closing_time]
-            self._context.counts.late_dropped += len(covering) - len(starts)
-            if not starts:
+            panes = {start: pane for start in covering if (pane := self._pane(start)) is not None}
+            self._context.counts.late_dropped += len(covering) - len(panes)
+            if not panes:
                 late.append(row)
             try:
-                states = [update(get((start, key)) if start in opened else None, value, timestamp) for start in starts]
-                for start, state in zip(starts, states, strict=True):
-                    self._store.put((start, key), state)
+                states = [update(pane.get(key), value, timestamp) for pane in panes.values()]
+                for pane, state in zip(panes.values(), states, strict=True):
+                    pane.put(key, state)
             except Exception as error:
                 self._context.reject(self._name, error, batch, row)
                 continue
-            for start, state in zip(starts, states, strict=True):
-                if start not in opened:
-                    self._opens(start)
-                if not self._on_close:
-                    out.add(key, start, start + size, self._compiled.result(state), state[0], batch, row)
+            if not self._on_close:
+                for start, state in zip(panes, states, strict=True):
+                    out.add(key, start, start + size, result(state), state[0], batch, row)
 
-    def _opens(self, start: int) -> None:
-        self._open.add(start)
-        heappush(self._closing_next, start)
+    def _pane(self, start: int) -> Pane | None:
+        """What is in a window, which opens with that if it was not open; None if it is closed."""
+        pane = self._open.get(start)
+        if pane is None and start + self._window.size_ms > self.closing_time():
+            pane = self._open[start] = self._panes.new_pane(start)
+            heappush(self._closing_next, start)
+        return pane
+
+    def _closes_at(self) -> int:
+        """The stream time at which the next window closes."""
+        return self._closing_next[0] + self._window.size_ms + self._grace_ms if self._closing_next else _NEVER_MS
 
     def due(self, closing_time: int) -> bool:
         return bool(self._closing_next) and self._closing_next[0] + self._window.size_ms <= closing_time
 
     def close_ended(self, closing_time: int, out: Results) -> None:
         """Closes the windows in order of their starts and then encoded keys."""
-        store, size, result = self._store, self._window.size_ms, self._compiled.result
+        size = self._window.size_ms
         while self._closing_next and self._closing_next[0] + size <= closing_time:
             start = heappop(self._closing_next)
-            self._open.discard(start)
-            entries = list(store.range(prefix(start), prefix(start + 1)))
-            for slot, state in entries:
-                if self._on_close:
-                    out.add(slot[1], start, start + size, result(state), state[0], None, 0)
-                store.delete(slot)
+            entries = self._open.pop(start).take()
+            if self._on_close:
+                out.add_closed(start, start + size, entries, self._compiled.result)
             self._context.counts.windows_closed += len(entries)
 
     def last_end(self) -> int:
-        return max(self._open) + self._window.size_ms if self._open else -1
+        # One is empty if the only event in it failed.
+        return max(
+            (start + self._window.size_ms for start, pane in self._open.items() if not pane.is_empty), default=-1
+        )
 
     def _stored_starts(self) -> list[int]:
         """The starts of the open windows of a restored store, in order: one seek for each, whatever keys they have."""

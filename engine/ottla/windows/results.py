@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from ottla.aggregations import State
 from ottla.task.batch import Batch, Rows
 from ottla.windows.definitions import Windowed
 
@@ -20,6 +22,16 @@ class Results:
         """A result, with the headers of the event in the row if one gave it, without if a window closed."""
         origin = None if batch is None else batch.origins[row]
         self._rows.add(key, Windowed(key, start, end, value), timestamp, origin)
+
+    def add_closed(
+        self, start: int, end: int, entries: Sequence[tuple[Any, State]], result: Callable[[State], Any]
+    ) -> None:
+        """The results of a window that closed: of each key, of its state, whose first slot is its newest time."""
+        self._rows.add_all(
+            [key for key, _ in entries],
+            [Windowed(key, start, end, result(state)) for key, state in entries],
+            [state[0] for _, state in entries],
+        )
 
     def batch(self) -> Batch:
         return self._rows.batch()

@@ -1,0 +1,226 @@
+"""Stores of slots of which those of a time belong together: the keys of a window.
+
+What is kept under one time is a pane: a dict by the key alone, which is found once for many events. One that was opened
+while nothing was stored under its time knows all its keys, so that a key which is not in it needs no look into the
+store. It is closed as a whole.
+
+    new_pane(time), pane(time)  ->  pane.get(key), pane.put(key, value)  ->  pane.take()
+
+Uncommitted state stays in memory as in every `StoreCache`: `changes`, `committed` and `discard` are for panes, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+from ottla.state.cache import DECODED_TIMES, SAMPLED_CHANGES, StoreCache
+from ottla.state.pairs import behind_prefix
+from ottla.state.store import KeyValueStore, StoreSpec
+from ottla.state.unwritten import Change
+
+_UNKNOWN: Final = object()
+
+# Measured with text keys and states of a few numbers: less than for entries that have a slot each.
+_ENTRY_BYTES = 190
+
+
+class Pane:
+    """The entries under one time. A value is never None.
+
+    `get(key)` gives the value, or None. `prefix` is what the encoded slots of the time begin with. `encode` makes the
+    rest of a key, and raises what the key's codec raises.
+    """
+
+    __slots__ = ("_cache", "_changed", "_encode", "_entries", "_in_flight", "_prefix", "_taken", "_whole", "get")
+
+    def __init__(self, cache: PaneCache, prefix: bytes, encode: Callable[[Any], bytes], *, whole: bool) -> None:
+        self._cache = cache
+        self._prefix = prefix
+        self._encode = encode
+        # None under a key: it is known not to exist.
+        self._entries: dict[Any, Any] = {}
+        # Keys written since the last `changes`, and those handed out by it, each with its encoded form.
+        self._changed: dict[Any, bytes] = {}
+        self._in_flight: dict[Any, bytes] = {}
+        self._whole = whole
+        self._taken = False
+        self.get: Callable[[Any], Any] = self._entries.get if whole else self._look_up
+
+    def put(self, key: Any, value: Any) -> None:
+        """Sets the value of the key. Raises what its codec raises when it cannot encode the key."""
+        if key not in self._changed:
+            self._changed[key] = self._encode(key)
+        self._entries[key] = value
+
+    def take(self) -> list[tuple[Any, Any]]:
+        """Deletes all entries, and returns them in the order of their encoded keys. The pane is not used any more."""
+        entries = self._entries
+        if not self._whole:
+            entries |= {key: value for key, value in self._cache.stored_under(self._prefix) if key not in entries}
+        encode = self._encode
+        encoded = {key: encode(key) for key, value in entries.items() if value is not None}
+        taken = [(key, entries[key]) for key in sorted(encoded, key=encoded.__getitem__)]
+        entries.update(dict.fromkeys(encoded))
+        self._changed |= encoded
+        self._taken = True
+        return taken
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is known to have no entries."""
+        return self._whole and not self._entries
+
+    # -- for its cache
+
+    def use(self) -> None:
+        """It is, or will be, at hand."""
+        self._taken = False
+
+    @property
+    def held(self) -> int:
+        """How many entries are in memory."""
+        return len(self._entries)
+
+    @property
+    def dirty_count(self) -> int:
+        """How many keys were written since the last `changes`."""
+        return len(self._changed)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it is deleted, and that committed."""
+        return self._taken and not self._changed and not self._in_flight
+
+    def changes(self, encode_value: Callable[[Any], bytes]) -> list[Change]:
+        """What was written since the last call, as `StoreCache.changes`."""
+        prefix, entries = self._prefix, self._entries
+        changes = [
+            (prefix + encoded, None if (value := entries[key]) is None else encode_value(value))
+            for key, encoded in self._changed.items()
+        ]
+        self._in_flight, self._changed = self._changed, {}
+        return changes
+
+    def committed(self) -> None:
+        self._in_flight = {}
+
+    def discard(self) -> None:
+        self._entries.clear()
+        self._changed.clear()
+        self._in_flight = {}
+        self._is_partial()
+
+    def evict(self, count: int) -> int:
+        """Drops clean entries, those first that came first, about so many; returns how many it were."""
+        changed, in_flight = self._changed, self._in_flight
+        clean = (key for key in self._entries if key not in changed and key not in in_flight)
+        evicted = list(islice(clean, count))
+        for key in evicted:
+            del self._entries[key]
+        if evicted:
+            self._is_partial()
+        return len(evicted)
+
+    def _is_partial(self) -> None:
+        self._whole = False
+        self.get = self._look_up
+
+    def _look_up(self, key: Any) -> Any:
+        value = self._entries.get(key, _UNKNOWN)
+        if value is _UNKNOWN:
+            value = self._entries[key] = self._cache.load(self._prefix + self._encode(key))
+        return value
+
+
+class PaneCache(StoreCache):
+    """A `StoreCache` of slots, with panes. The slots of a time that has a pane are read and written through it alone.
+
+    `prefix` makes of a time what its encoded slots begin with, `encode` the rest of them of the keys.
+    """
+
+    __slots__ = ("_encode", "_panes", "_prefix_of")
+
+    def __init__(
+        self,
+        spec: StoreSpec,
+        store: KeyValueStore,
+        *,
+        capacity: int,
+        prefix: Callable[[int], bytes],
+        encode: Callable[[Any], bytes],
+    ) -> None:
+        super().__init__(spec, store, capacity=capacity)
+        self._prefix_of = prefix
+        self._encode = encode
+        self._panes: dict[int, Pane] = {}
+
+    def new_pane(self, time: int) -> Pane:
+        """The pane of a time under which nothing is kept."""
+        return self._pane(time, whole=True)
+
+    def pane(self, time: int) -> Pane:
+        """The pane of a time under which something may be stored."""
+        return self._pane(time, whole=False)
+
+    def _pane(self, time: int, *, whole: bool) -> Pane:
+        pane = self._panes.get(time)
+        if pane is None:
+            pane = self._panes[time] = Pane(self, self._prefix_of(time), self._encode, whole=whole)
+        pane.use()
+        return pane
+
+    @property
+    def held(self) -> int:
+        return super().held + sum(pane.held for pane in self._panes.values())
+
+    @property
+    def entry_bytes(self) -> int:
+        return _ENTRY_BYTES + DECODED_TIMES * self.value_bytes
+
+    @property
+    def dirty_count(self) -> int:
+        return super().dirty_count + sum(pane.dirty_count for pane in self._panes.values())
+
+    def changes(self) -> list[Change]:
+        changes = super().changes()
+        for pane in self._panes.values():
+            if pane.dirty_count:
+                of_pane = pane.changes(self._encode_value)
+                for _, data in of_pane[:SAMPLED_CHANGES]:
+                    self._sample(data)
+                changes += of_pane
+        return changes
+
+    def committed(self, offset: int | None) -> None:
+        for pane in self._panes.values():
+            pane.committed()
+        self._panes = {time: pane for time, pane in self._panes.items() if not pane.is_over}
+        super().committed(offset)
+
+    def discard(self) -> None:
+        super().discard()
+        for pane in self._panes.values():
+            pane.discard()
+
+    def load(self, encoded: bytes) -> Any:
+        """What is stored under an encoded slot, or None."""
+        data = self.store.get(encoded)
+        self._sample(data)
+        return None if data is None else self._decode_value(data)
+
+    def stored_under(self, prefix: bytes) -> Iterator[tuple[Any, Any]]:
+        """The keys, without their times, and values that are stored for one time."""
+        for encoded, data in self.store.range(prefix, behind_prefix(prefix)):
+            yield self._decode_key(encoded)[1], self._decode_value(data)
+
+    def _evict(self) -> None:
+        """The oldest times first: of windows, those that are over soonest."""
+        excess = self.held - self.dirty_count - self.capacity
+        if excess > 0:
+            excess += self.capacity // 8
+            for _, pane in sorted(self._panes.items()):
+                excess -= pane.evict(excess)
+                if excess <= 0:
+                    break
