@@ -16,9 +16,10 @@ from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.jobs import DeclaresJobs
 from ottla.pausing import Pausable
-from ottla.serdes import Codec, Part, Serde, codec_for, state_codec_for, state_key_codec_for
+from ottla.serdes import Serde, codec_for
 from ottla.stream import Stream
-from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
+from ottla.tables import Table
+from ottla.tables.declaring import DeclaresTables
 from ottla.task.punctuators import PunctuationTime, add_punctuator
 from ottla.time import Duration, Extractor, duration_ms
 from ottla.topic import Topic, TopicPattern
@@ -39,7 +40,7 @@ AnyTable = Table[Any, Any]
 AnySink = Topic[Any, Any] | Agent[Any, Any] | Channel[Any] | ChannelAgent[Any, Any] | Callable[[Any], Any]
 
 
-class App(DeclaresJobs, DeclaresPages, Pausable):
+class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
     """A stream app. Its id names its consumer group, its transactions, its internal topics and its state on disk.
 
     `commit_interval` is how often outputs, state and offsets commit: under exactly once, results are seen that much
@@ -96,6 +97,7 @@ class App(DeclaresJobs, DeclaresPages, Pausable):
             web_auth=web_auth,
         )
         self._graph = Graph(id)
+        DeclaresTables.__init__(self, self._graph)
         self.commands: dict[str, Callable[..., Any]] = {}
         DeclaresJobs.__init__(self, self._graph.lead)
         DeclaresPages.__init__(self)
@@ -195,191 +197,6 @@ class App(DeclaresJobs, DeclaresPages, Pausable):
             timestamp=timestamp,
         )
         return self._graph.topic(topic)
-
-    @overload
-    def Table(
-        self,
-        name: str,
-        *,
-        source: Topic[K, V],
-        default: Callable[[], V] | None = None,
-        versioned: Duration,
-    ) -> VersionedTable[K, V]: ...
-    @overload
-    def Table(
-        self,
-        name: str,
-        *,
-        key: type[K],
-        value: type[V],
-        default: Callable[[], V] | None = None,
-        partitions: int | None = None,
-        versioned: Duration,
-    ) -> VersionedTable[K, V]: ...
-    @overload
-    def Table(self, name: str, *, source: Topic[K, V], ttl: Duration | None = None) -> Table[K, V]: ...
-    @overload
-    def Table(
-        self, name: str, *, key: type[K], value: type[V], source: Topic[K, V], ttl: Duration | None = None
-    ) -> Table[K, V]: ...
-    @overload
-    def Table(
-        self,
-        name: str,
-        *,
-        key: type[K],
-        value: type[V],
-        default: Callable[[], V] | None = None,
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-    ) -> Table[K, V]: ...
-    @overload
-    def Table(
-        self,
-        name: str,
-        *,
-        value: type[V],
-        default: Callable[[], V] | None = None,
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-    ) -> Table[Any, V]: ...
-    @overload
-    def Table(
-        self,
-        name: str,
-        *,
-        key: type[K],
-        default: Callable[[], V],
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-    ) -> Table[K, V]: ...
-    @overload
-    def Table(
-        self, name: str, *, default: Callable[[], V], partitions: int | None = None, ttl: Duration | None = None
-    ) -> Table[Any, V]: ...
-    @overload
-    def Table(
-        self,
-        name: str,
-        *,
-        key: Any = None,
-        value: Any = None,
-        default: Any = None,
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-    ) -> Table[Any, Any]: ...
-    def Table(  # noqa: N802 - Faust's name
-        self,
-        name: str,
-        *,
-        key: Any = None,
-        value: Any = None,
-        default: Callable[[], Any] | None = None,
-        source: Topic[Any, Any] | None = None,
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-        versioned: Duration | None = None,
-    ) -> Table[Any, Any]:
-        """Declares a table: written by agents and backed by a changelog, or read from the topic `source`.
-
-        `key` and `value` are types, serdes or names of codecs. Without `value` it is the type that `default` is, if
-        that is one (`int`).
-        `partitions` states how many parts the table has; it has as many as the inputs of the agents that use it, and an
-        app whose counts differ is refused at start. With `ttl` an entry ends when stream time is that much past the
-        event that wrote it last: it is neither read nor iterated any more, and is deleted in time.
-        With `versioned` the table also knows what its values were, for that long (`VersionedTable`).
-        """
-        if source is not None:
-            _same_types(name, source, key, value)
-            key_codec, value_codec = source.key_codec, source.value_codec.kept
-        else:
-            value_type = value if value is not None else default if isinstance(default, type) else Any
-            changelog = changelog_topic(self.id, name)
-            key_codec, value_codec = state_key_codec_for(key, changelog), state_codec_for(value_type, changelog)
-        table: Table[Any, Any]
-        if versioned is not None:
-            if ttl is not None:
-                raise ConfigError(f"table {name!r} has ttl= and versioned=: values either end or become the past")
-            table = VersionedTable(
-                self.id,
-                name,
-                key_codec,
-                value_codec,
-                retention_ms=_positive_ms(f"table {name!r}: versioned", versioned),
-                default=default,
-                source=source,
-                partitions=partitions,
-            )
-        else:
-            table = Table(
-                self.id,
-                name,
-                key_codec,
-                value_codec,
-                default=default,
-                source=source,
-                partitions=partitions,
-                ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
-            )
-        self._graph.table(table)
-        return table
-
-    def GlobalTable(  # noqa: N802 - Faust's name
-        self, name: str, *, source: Topic[K, V], default: Callable[[], V] | None = None
-    ) -> GlobalTable[K, V]:
-        """Declares a table of which every worker holds all: the newest record of each key of a topic.
-
-        It can be looked up in any agent or operator, and joined by any key: `stream.join(table, joiner, key="owner")`.
-        Its topic needs no particular partition count. A worker reads it whole before it processes anything.
-        """
-        table = GlobalTable(name, source, default=default)
-        self._graph.global_table(table)
-        return table
-
-    @overload
-    def SetTable(
-        self,
-        name: str,
-        *,
-        key: type[K],
-        value: type[V],
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-    ) -> SetTable[K, V]: ...
-    @overload
-    def SetTable(
-        self,
-        name: str,
-        *,
-        key: Any = None,
-        value: Any = None,
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-    ) -> SetTable[Any, Any]: ...
-    def SetTable(  # noqa: N802 - Faust's name
-        self,
-        name: str,
-        *,
-        key: Any = None,
-        value: Any = None,
-        partitions: int | None = None,
-        ttl: Duration | None = None,
-    ) -> SetTable[Any, Any]:
-        """Declares a table whose values are sets of elements of type `value`: `members["red"].add("Ann")`.
-
-        Each element is an entry of its own, so that sets may be large, and with `ttl` has a time to live of its own.
-        """
-        changelog = changelog_topic(self.id, name)
-        table: SetTable[Any, Any] = SetTable(
-            self.id,
-            name,
-            state_key_codec_for(key, changelog),
-            state_key_codec_for(value, changelog),
-            partitions=partitions,
-            ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
-        )
-        self._graph.table(table)
-        return table
 
     def stream(self, source: Topic[Any, V] | TopicPattern[Any, V] | Agent[Any, V]) -> Stream[V]:
         """The events of a topic, or those that an agent yields, with the key, time and headers of the event it was
@@ -574,20 +391,3 @@ class App(DeclaresJobs, DeclaresPages, Pausable):
                 raise ConfigError(f"test(now={now!r}) names no time zone: whose {now:%H:%M} is it?")
             now = int(now.timestamp() * 1000)
         return Driver(self, now_ms=now, after=after)
-
-
-def _positive_ms(what: str, duration: Duration) -> int:
-    milliseconds = duration_ms(duration, what)
-    if milliseconds == 0:
-        raise ConfigError(f"{what} must be positive, or nothing would ever be there")
-    return milliseconds
-
-
-def _same_types(name: str, source: Topic[Any, Any], key: Any, value: Any) -> None:
-    parts: list[tuple[Part, Any, Codec[Any]]] = [("key", key, source.key_codec), ("value", value, source.value_codec)]
-    for part, given, codec in parts:
-        if given is not None and (stated := codec_for(given, source.name, part).name) != codec.name:
-            raise TopologyError(
-                f"table {name!r} has {part}={stated} but its topic {source.name!r} has {codec.name}: "
-                "leave it out, it is the topic's"
-            )

@@ -43,7 +43,7 @@ def own_topics(topology: Topology) -> set[str]:
     app_id = topology.app_id
     declared = {spec.name for spec in topology.topics}
     own = {spec.name for spec in topology.repartitions}
-    own |= {spec.changelog for part in topology.subtopologies for spec in part.stores}
+    own |= {spec.changelog for part in topology.subtopologies for spec in part.logged_stores}
     own |= {control_topic(app_id).name, stores_topic(app_id).name, f"{app_id}-replies"}
     return {name for name in own - declared if name.startswith(f"{app_id}-")}
 

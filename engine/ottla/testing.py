@@ -46,6 +46,7 @@ from ottla.topology.patterns import resolved
 from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.memory import MemoryBroker, MemoryTransport
+from ottla.worker.assignment import clear_unless_at
 from ottla.worker.upgrades import refuse_changes
 
 if TYPE_CHECKING:
@@ -317,9 +318,14 @@ class Driver:
             caches = {}
             for spec in part.stores:
                 store = self._stores.open(str(task_id), spec.name)
-                log = self._broker.partition(TopicPartition(spec.changelog, task_id.partition))
-                missing = log.messages(store.offset or 0, len(log.entries))
-                store.write_batch([(each.key() or b"", each.value()) for each in missing], len(log.entries))
+                if spec.logged:
+                    log = self._broker.partition(TopicPartition(spec.changelog, task_id.partition))
+                    missing = log.messages(store.offset or 0, len(log.entries))
+                    store.write_batch([(each.key() or b"", each.value()) for each in missing], len(log.entries))
+                else:
+                    inputs = (TopicPartition(topic, task_id.partition) for topic in part.inputs_at(task_id.partition))
+                    position = sum(self._added.get(where, 0) for where in inputs)
+                    clear_unless_at(store, position, f"{spec.name!r} of task {task_id}")
                 caches[spec.name] = open_cache(spec, store)
             self._caches[task_id] = caches
             self._tasks[task_id] = Task(
@@ -372,7 +378,7 @@ class Driver:
         ends = self._broker.append(records, transaction=True)
         for task in tasks:
             self._broker.groups[self._app.id].offsets.update(task.positions)
-            task.committed(ends)
+            task.committed(ends, self._broker.groups[self._app.id].offsets)
 
     async def _partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
         return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}

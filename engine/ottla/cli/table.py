@@ -107,12 +107,15 @@ def _answer(reply: Any) -> Any:
 
 async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit: int) -> list[str]:
     """The lines from the changelog, read into memory part by part. Raises `TransportError`."""
+    from ottla.errors import ConfigError
     from ottla.state.cache import open_cache
     from ottla.state.changelog import restore
     from ottla.state.memory import MemoryStore
     from ottla.transport.contract import TopicPartition
     from ottla.transport.kafka import KafkaTransport
 
+    if not table.logged:
+        raise ConfigError(f"table {table.name!r} has no changelog to read: ask a worker, with --web HOST:PORT")
     changelog = table.spec.changelog
     lines: list[str] = []
     transport = KafkaTransport(settings)

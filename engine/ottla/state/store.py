@@ -19,7 +19,9 @@ class StoreSpec:
 
     `changelog` names the topic from which the store can be built again. The order of `encode_key`'s bytes is the order
     of `StoreCache.range`. `cache` makes the kind of `StoreCache` that tasks see, where it is not just that.
-    `format` says what it holds, to be compared with what an earlier version of the app left there.
+    One that is not `logged` has no such topic: its offset is the sum of the input offsets that its task had committed
+    with what it holds, and where that is another, it is cleared. `format` says what it holds, to be compared with what
+    an earlier version of the app left there.
     """
 
     name: str
@@ -30,6 +32,7 @@ class StoreSpec:
     decode_value: Callable[[bytes], Any]
     cache: Callable[..., Any] | None = None
     format: StoreFormat = field(default_factory=StoreFormat)
+    logged: bool = True
 
 
 class Part(Protocol):

@@ -78,6 +78,8 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         self.source = source
         self.partitions = partitions
         self.ttl_ms = ttl_ms
+        self.logged = True
+        """Whether a changelog keeps what is written to it."""
         self._has_windows = False
         self.graph: Graph | None = None
         """The graph that has a step which keeps the table, unless agents write it. Set when it is declared."""

@@ -195,7 +195,8 @@ class Task:
             except EncodeError as error:
                 step = self._writers[store.spec.name]
                 raise StateRefused(error, self.id, step, self._uncommitted, *self._last) from error
-            records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
+            if store.spec.logged:
+                records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
         return records
 
     def _changes(self, store: StoreCache) -> list[tuple[bytes, bytes | None]]:
@@ -204,7 +205,7 @@ class Task:
         except (TypeError, ValueError, OverflowError) as error:
             raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
         for key, value in changes:
-            if value is not None and len(key) + len(value) > self._context.max_record_bytes:
+            if store.spec.logged and value is not None and len(key) + len(value) > self._context.max_record_bytes:
                 raise self._too_large(store, key, value)
         return changes
 
@@ -215,10 +216,15 @@ class Task:
             f"broker_options, and max.message.bytes of the topic {store.spec.changelog!r}, or keep less under one key"
         )
 
-    def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned."""
+    def committed(self, offsets: Mapping[TopicPartition, int], read: Mapping[TopicPartition, int]) -> None:
+        """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned, `read` has
+        the committed offsets of the inputs."""
         for store in self._context.stores.values():
-            store.committed(offsets.get(TopicPartition(store.spec.changelog, self.id.partition)))
+            if store.spec.logged:
+                store.committed(offsets.get(TopicPartition(store.spec.changelog, self.id.partition)))
+            else:
+                inputs = (TopicPartition(topic, self.id.partition) for topic in self._inputs)
+                store.committed(sum(read.get(where, 0) for where in inputs))
         if self._uncommitted:
             self._context.refusals.committed(self.id)
             self._uncommitted = 0

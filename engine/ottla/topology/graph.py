@@ -297,7 +297,7 @@ class Graph:
             declared.kind,
             lambda context: declared.build(context, declared.name),
             declared.parents,
-            (*declared.stores, *(table.spec for table in tables.values() if not isinstance(table, GlobalTable))),
+            (*declared.stores, *(_kept(table) for table in tables.values() if not isinstance(table, GlobalTable))),
             declared.source,
             declared.sink,
             declared.detail,
@@ -323,6 +323,10 @@ class Graph:
         known = self._stores.setdefault(store, owner)
         if known != owner or store in self._tables or store in self._global_tables:
             raise DuplicateName(f"{owner} needs a name of its own: {known} has it already")
+
+
+def _kept(table: Table[Any, Any]) -> StoreSpec:
+    return table.spec if table.declared.logged else replace(table.spec, logged=False)
 
 
 def _declared(kind: str, name: str, known: dict[str, T]) -> T:

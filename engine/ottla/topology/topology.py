@@ -87,6 +87,16 @@ class Subtopology:
         return tuple(topic for topic in self.inputs if partition < self.limits.get(topic, partition + 1))
 
     @property
+    def logged_stores(self) -> tuple[StoreSpec, ...]:
+        """Those that are built again from their changelogs."""
+        return tuple(spec for spec in self.stores if spec.logged)
+
+    @property
+    def local_stores(self) -> tuple[StoreSpec, ...]:
+        """Those that are only where they were written."""
+        return tuple(spec for spec in self.stores if not spec.logged)
+
+    @property
     def stores(self) -> tuple[StoreSpec, ...]:
         return tuple({spec.name: spec for step in self.steps for spec in step.stores}.values())
 
@@ -141,7 +151,7 @@ class Topology:
             if not count:
                 continue  # Its pattern matches no topic yet.
             tasks += [TaskId(part.index, partition) for partition in range(count)]
-            internal += [TopicSpec(spec.changelog, count, _COMPACTED) for spec in part.stores]
+            internal += [TopicSpec(spec.changelog, count, _COMPACTED) for spec in part.logged_stores]
         if any(part.stores for part in self.subtopologies):
             internal.append(stores_topic(self.app_id))
         return Plan(tuple(tasks), (*internal, self.dead_letter))

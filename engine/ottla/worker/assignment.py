@@ -5,6 +5,7 @@ inputs.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from ottla.task.refusals import Refusals
 from ottla.task.task import Task
 from ottla.topology.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
+
+log = logging.getLogger("ottla.worker")
 
 
 @dataclass(slots=True)
@@ -106,29 +109,44 @@ class TaskMaker:
     def changelogs(self, task_id: TaskId) -> list[TopicPartition]:
         """The changelog partitions of the task's stores."""
         part = self._topology.subtopologies[task_id.subtopology]
-        return [TopicPartition(spec.changelog, task_id.partition) for spec in part.stores]
+        return [TopicPartition(spec.changelog, task_id.partition) for spec in part.logged_stores]
 
     def stateful(self, task_ids: Iterable[TaskId]) -> set[TaskId]:
-        """Those of the tasks that have stores."""
-        return {task_id for task_id in task_ids if self._topology.subtopologies[task_id.subtopology].stores}
+        """Those of the tasks whose state can be moved."""
+        return {task_id for task_id in task_ids if self._topology.subtopologies[task_id.subtopology].logged_stores}
 
     def offsets(self, task_ids: Iterable[TaskId]) -> dict[TaskId, int]:
         """The sum of the changelog offsets at which the state of each task is, if there is any here."""
         found = {}
         for task_id in task_ids:
             part = self._topology.subtopologies[task_id.subtopology]
-            offsets = [self._stores.offset(str(task_id), spec.name) for spec in part.stores]
+            offsets = [self._stores.offset(str(task_id), spec.name) for spec in part.logged_stores]
             if any(offset is not None for offset in offsets):
                 found[task_id] = sum(offset or 0 for offset in offsets)
         return found
 
     def open_stores(self, task_id: TaskId) -> dict[TopicPartition, KeyValueStore]:
-        """The task's stores as they are on disk, each by its changelog partition."""
+        """The task's stores as they are on disk, each by its changelog partition; not those that have none."""
         part = self._topology.subtopologies[task_id.subtopology]
         return {
             TopicPartition(spec.changelog, task_id.partition): self._stores.open(str(task_id), spec.name)
-            for spec in part.stores
+            for spec in part.logged_stores
         }
+
+    def open_local(
+        self, task_id: TaskId, committed: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, KeyValueStore]:
+        """The task's stores that have no changelog, by where that would be: as they were at the last commit, or empty
+        if others had the task since."""
+        part = self._topology.subtopologies[task_id.subtopology]
+        position = sum(committed.get(where, 0) for where in self.inputs(task_id))
+        opened = {}
+        for spec in part.local_stores:
+            store = opened[TopicPartition(spec.changelog, task_id.partition)] = self._stores.open(
+                str(task_id), spec.name
+            )
+            clear_unless_at(store, position, f"{spec.name!r} of task {task_id}")
+        return opened
 
     def make(self, task_id: TaskId, stores: dict[TopicPartition, KeyValueStore]) -> AssignedTask:
         """The task on its restored stores, with nothing processed yet."""
@@ -155,6 +173,14 @@ class TaskMaker:
         """The task as it was after the last commit: agents hold state of their own, so it is thrown away."""
         await assigned.task.close()
         return self.make(assigned.task.id, assigned.stores)
+
+
+def clear_unless_at(store: KeyValueStore, position: int, what: str) -> None:
+    """Empties a store without a changelog that is not what it was at the last commit."""
+    if store.offset != position:
+        if store.offset is not None or position:
+            log.warning("the state of %s begins empty: it has no changelog, and what is here is not the newest", what)
+        store.clear()
 
 
 async def _sleep_with_jitter(seconds: float) -> None:

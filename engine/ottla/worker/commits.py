@@ -89,9 +89,9 @@ class Commits:
             where = next(iter(workload.owners))
             moved[where] = workload.committed.get(where, 0)
         written = await self._transport.commit(moved, membership)
-        for task in workload.tasks.values():
-            task.task.committed(written)
-        self._outbox.committed()
         workload.committed |= moved
+        for task in workload.tasks.values():
+            task.task.committed(written, workload.committed)
+        self._outbox.committed()
         self.forget()
         self._metrics.commit_seconds.observe(time.perf_counter() - began)

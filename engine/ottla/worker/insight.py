@@ -161,7 +161,7 @@ class Insight:
     def _store(self, task_id: TaskId, spec: StoreSpec, *, stale: bool) -> KeyValueStore | None:
         task = self._tasks.get(task_id)
         stores = task.stores if task is not None else self._standbys.stores(task_id) if stale else None
-        return None if stores is None else stores[TopicPartition(spec.changelog, task_id.partition)]
+        return None if stores is None else stores.get(TopicPartition(spec.changelog, task_id.partition))
 
     def _holder(self, store: str) -> Subtopology | None:
         for part in self.topology.subtopologies:

@@ -85,6 +85,8 @@ class Takeover:
                 records = await restore(self._transport, stores, self._progress)
                 self._metrics.restored.inc(records)
                 self._metrics.restore_seconds.observe(time.perf_counter() - began)
+            for task_id in task_ids:
+                opened[task_id] |= self._maker.open_local(task_id, committed)
             return Restored({task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}, committed)
         except BaseException:
             for each in opened.values():

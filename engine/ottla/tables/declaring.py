@@ -1,0 +1,252 @@
+"""How an app declares its tables: `app.Table`, `app.GlobalTable`, `app.SetTable`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from ottla.errors import ConfigError, TopologyError
+from ottla.serdes import Codec, Part, codec_for, state_codec_for, state_key_codec_for
+from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
+from ottla.time import Duration, duration_ms
+from ottla.topic import Topic
+
+if TYPE_CHECKING:
+    from ottla.topology.graph import Graph
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class DeclaresTables:
+    """The part of an `App` by which its tables are declared: mixed into it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        source: Topic[K, V],
+        default: Callable[[], V] | None = None,
+        versioned: Duration,
+    ) -> VersionedTable[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        default: Callable[[], V] | None = None,
+        partitions: int | None = None,
+        versioned: Duration,
+        changelog: bool = True,
+    ) -> VersionedTable[K, V]: ...
+    @overload
+    def Table(self, name: str, *, source: Topic[K, V], ttl: Duration | None = None) -> Table[K, V]: ...
+    @overload
+    def Table(
+        self, name: str, *, key: type[K], value: type[V], source: Topic[K, V], ttl: Duration | None = None
+    ) -> Table[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        default: Callable[[], V] | None = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> Table[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        value: type[V],
+        default: Callable[[], V] | None = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> Table[Any, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        default: Callable[[], V],
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> Table[K, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        default: Callable[[], V],
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> Table[Any, V]: ...
+    @overload
+    def Table(
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        default: Any = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> Table[Any, Any]: ...
+    def Table(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        default: Callable[[], Any] | None = None,
+        source: Topic[Any, Any] | None = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        versioned: Duration | None = None,
+        changelog: bool = True,
+    ) -> Table[Any, Any]:
+        """Declares a table: written by agents and backed by a changelog, or read from the topic `source`.
+
+        `key` and `value` are types, serdes or names of codecs. Without `value` it is the type that `default` is, if
+        that is one (`int`).
+        `partitions` states how many parts the table has; it has as many as the inputs of the agents that use it, and an
+        app whose counts differ is refused at start. With `ttl` an entry ends when stream time is that much past the
+        event that wrote it last: it is neither read nor iterated any more, and is deleted in time.
+        With `versioned` the table also knows what its values were, for that long (`VersionedTable`).
+        With `changelog=False` the state is only where it is written: no topic keeps it, and a worker that takes a part
+        over from another begins with an empty one, as does one that does not find it as it was at the last commit.
+        """
+        if source is not None:
+            if not changelog:
+                raise ConfigError(
+                    f"table {name!r} has a source and changelog=False: what was read of the topic would be missing "
+                    "wherever it was not read"
+                )
+            _same_types(name, source, key, value)
+            key_codec, value_codec = source.key_codec, source.value_codec.kept
+        else:
+            value_type = value if value is not None else default if isinstance(default, type) else Any
+            topic = changelog_topic(self._graph.app_id, name)
+            key_codec, value_codec = state_key_codec_for(key, topic), state_codec_for(value_type, topic)
+        table: Table[Any, Any]
+        if versioned is not None:
+            if ttl is not None:
+                raise ConfigError(f"table {name!r} has ttl= and versioned=: values either end or become the past")
+            table = VersionedTable(
+                self._graph.app_id,
+                name,
+                key_codec,
+                value_codec,
+                retention_ms=_positive_ms(f"table {name!r}: versioned", versioned),
+                default=default,
+                source=source,
+                partitions=partitions,
+            )
+        else:
+            table = Table(
+                self._graph.app_id,
+                name,
+                key_codec,
+                value_codec,
+                default=default,
+                source=source,
+                partitions=partitions,
+                ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
+            )
+        table.logged = changelog
+        self._graph.table(table)
+        return table
+
+    def GlobalTable(  # noqa: N802 - Faust's name
+        self, name: str, *, source: Topic[K, V], default: Callable[[], V] | None = None
+    ) -> GlobalTable[K, V]:
+        """Declares a table of which every worker holds all: the newest record of each key of a topic.
+
+        It can be looked up in any agent or operator, and joined by any key: `stream.join(table, joiner, key="owner")`.
+        Its topic needs no particular partition count. A worker reads it whole before it processes anything.
+        """
+        table = GlobalTable(name, source, default=default)
+        self._graph.global_table(table)
+        return table
+
+    @overload
+    def SetTable(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> SetTable[K, V]: ...
+    @overload
+    def SetTable(
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> SetTable[Any, Any]: ...
+    def SetTable(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partitions: int | None = None,
+        ttl: Duration | None = None,
+        changelog: bool = True,
+    ) -> SetTable[Any, Any]:
+        """Declares a table whose values are sets of elements of type `value`: `members["red"].add("Ann")`.
+
+        Each element is an entry of its own, so that sets may be large, and with `ttl` has a time to live of its own.
+        `changelog` is as for `Table`.
+        """
+        topic = changelog_topic(self._graph.app_id, name)
+        table: SetTable[Any, Any] = SetTable(
+            self._graph.app_id,
+            name,
+            state_key_codec_for(key, topic),
+            state_key_codec_for(value, topic),
+            partitions=partitions,
+            ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
+        )
+        table.logged = changelog
+        self._graph.table(table)
+        return table
+
+
+def _positive_ms(what: str, duration: Duration) -> int:
+    milliseconds = duration_ms(duration, what)
+    if milliseconds == 0:
+        raise ConfigError(f"{what} must be positive, or nothing would ever be there")
+    return milliseconds
+
+
+def _same_types(name: str, source: Topic[Any, Any], key: Any, value: Any) -> None:
+    parts: list[tuple[Part, Any, Codec[Any]]] = [("key", key, source.key_codec), ("value", value, source.value_codec)]
+    for part, given, codec in parts:
+        if given is not None and (stated := codec_for(given, source.name, part).name) != codec.name:
+            raise TopologyError(
+                f"table {name!r} has {part}={stated} but its topic {source.name!r} has {codec.name}: "
+                "leave it out, it is the topic's"
+            )
