@@ -7,7 +7,7 @@ for handlers and appends to them: the one place where an append advances the hig
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,13 +105,22 @@ class Broker:
         """
         state = self.leadership(log)
         appended = log.append(data, leader_epoch=state.leader_epoch, now_ms=self.clock(), origin=origin)
-        size = len(data)
+        self._appended(log, state, 1, len(data))
+        return appended
+
+    def append_each(self, log: PartitionLog, sent: Sequence[memoryview]) -> list[Appended]:
+        """`append` the batches of several requests at once: all, or none. Raises as `PartitionLog.append_each` does."""
+        state = self.leadership(log)
+        appended = log.append_each(sent, leader_epoch=state.leader_epoch, now_ms=self.clock())
+        self._appended(log, state, len(sent), sum(map(len, sent)))
+        return appended
+
+    def _appended(self, log: PartitionLog, state: PartitionState, produces: int, size: int) -> None:
         if self.advance(log, state):
             self.waits.advanced(log.topic, log.index, size)
         traffic = log.traffic
-        traffic.produces += 1
+        traffic.produces += produces
         traffic.bytes_in += size
-        return appended
 
     def advance(self, log: PartitionLog, state: PartitionState) -> bool:
         """Move the high watermark of a partition to what its in-sync replicas hold; whether it moved.

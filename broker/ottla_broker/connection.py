@@ -82,6 +82,11 @@ class Connection:
         return len(self._under_way)
 
     @property
+    def is_free(self) -> bool:
+        """Whether the next request may be started and would be the only one."""
+        return self.takes_requests and not self._under_way
+
+    @property
     def output_full(self) -> bool:
         """Whether more output waits for the peer than is good; set by whoever writes."""
         return self._output_full

@@ -27,6 +27,8 @@ Beside its handler an API may have a shortcut::
 which answers requests of the commonest shape without message objects and coroutines. For any other request, and for
 one that it cannot answer with success, it returns None and has changed nothing: the handler then takes the request from
 the start. One that has to wait first returns a future, and is asked again when that is done.
+
+And an API may have a *gatherer*, which answers the small requests of one turn of the loop together; see `turn`.
 """
 
 import asyncio
@@ -34,7 +36,7 @@ import importlib
 import pkgutil
 import struct
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -53,10 +55,11 @@ if TYPE_CHECKING:
     from ottla_broker.connection import Connection
 
 Request = TypeVar("Request", bound=Message)
+G = TypeVar("G", bound="Gatherer")
 Handler = Callable[["Broker", "RequestContext", Any], Awaitable[Message | None]]
 Shortcut = Callable[["Broker", bytearray | memoryview, int, int], "list[Part] | asyncio.Future[None] | None"]
 
-_KEY_AND_VERSION = struct.Struct(">hh")
+KEY_AND_VERSION = struct.Struct(">hh")
 
 
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
@@ -104,8 +107,32 @@ class Api(msgspec.Struct, frozen=True):
         return self.response(**values)
 
 
+class Peer(Protocol):
+    """Who has sent a request that a `Gatherer` has taken; it hears one of these."""
+
+    def answer(self, response: bytes) -> None:
+        """This is the response."""
+
+    def serve(self, frame: bytearray | memoryview) -> None:
+        """The request has to be served by itself after all; nothing has happened so far."""
+
+    def fail(self, error: Exception) -> None:
+        """Serving the request has failed for a reason of ours."""
+
+
+class Gatherer(Protocol):
+    """Answers the small requests of an API that arrive in one turn of the loop together, at its end; see `turn.py`."""
+
+    def take(self, frame: bytearray | memoryview, version: int, peer: Peer) -> bool:
+        """Whether it takes a request."""
+
+    def answer(self) -> None:
+        """Answer the requests that were taken; everyone hears in the order in which their requests came."""
+
+
 APIS: dict[int, Api] = {}
 SHORTCUTS: dict[int, Shortcut] = {}
+GATHERERS: dict[int, Callable[["Broker"], Gatherer]] = {}
 
 
 def handles(
@@ -151,6 +178,16 @@ def shortcut(request: type[Message]) -> Callable[[Shortcut], Shortcut]:
     return register
 
 
+def gatherer(request: type[Message]) -> Callable[[type[G]], type[G]]:
+    """Register the decorated class as the gatherer of `request`; each server makes one with its broker."""
+
+    def register(made_by: type[G]) -> type[G]:
+        GATHERERS[request.api_key] = made_by
+        return made_by
+
+    return register
+
+
 def begin(
     broker: "Broker", connection: "Connection", frame: bytearray | memoryview, waited_ms: int = 0
 ) -> "list[Part] | asyncio.Future[list[Part]] | asyncio.Future[None]":
@@ -170,9 +207,9 @@ def answer_at_once(
     broker: "Broker", frame: bytearray | memoryview, waited_ms: int = 0
 ) -> "list[Part] | asyncio.Future[None] | None":
     """Serve a request frame by a shortcut, if there is one to it; None if it has to go to `respond`."""
-    if len(frame) < _KEY_AND_VERSION.size:
+    if len(frame) < KEY_AND_VERSION.size:
         return None
-    api_key, version = _KEY_AND_VERSION.unpack_from(frame)
+    api_key, version = KEY_AND_VERSION.unpack_from(frame)
     take = SHORTCUTS.get(api_key)
     return None if take is None else take(broker, frame, version, waited_ms)
 

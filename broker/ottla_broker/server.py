@@ -23,6 +23,7 @@ from ottla_broker.connection import Connection, Exchange, Stage
 from ottla_broker.errors import CannotStart, ClosesConnection
 from ottla_broker.listeners import Address, Listener
 from ottla_broker.request_timings import RequestTimings, Timing
+from ottla_broker.turn import Turn
 from ottla_broker.writer import SocketWriter
 from ottla_wire.chunks import Part
 from ottla_wire.errors import WireError
@@ -49,6 +50,7 @@ class Server:
         self.timings = timings
         self.listeners: list[str] = []
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self.turn = Turn(broker, asyncio.get_running_loop().call_soon)
         self.connections: set[ClientProtocol] = set()
         self.admitted = 0
         self._emptied = asyncio.Event()
@@ -154,6 +156,8 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._writer: SocketWriter
         self._reader = FrameReader(server.broker.config.socket_request_max_bytes)
         self._scratch = server.scratch
+        self._turn = server.turn
+        self._is_gathered = False  # whether a request waits for the end of the turn
         self._paused = False
         self._unmuting: asyncio.TimerHandle | None = None
         self.connection = Connection("unknown", 0, int(loop.time() * 1000))
@@ -216,6 +220,10 @@ class ClientProtocol(asyncio.BufferedProtocol):
     def _serve(self) -> None:
         """Start the requests that have arrived, as far as the connection's limits allow, and send what is ready."""
         connection, writer, frames = self.connection, self._writer, self._reader.frames
+        if self._is_gathered:
+            self._turn.end()
+        elif len(frames) == 1 and connection.is_free and self._gather(frames[0]):
+            frames.clear()
         if frames:
             now_ms = int(self._loop.time() * 1000)
             while frames and connection.takes_requests:
@@ -226,6 +234,36 @@ class ClientProtocol(asyncio.BufferedProtocol):
             self._flush()
         if connection.throttle_ms or connection.takes_requests is self._paused:
             self._regulate()
+
+    def _gather(self, frame: bytearray | memoryview) -> bool:
+        """Leave a request to the end of the turn, if it is of those that are answered then."""
+        self._is_gathered = self._turn.take(frame, self)
+        return self._is_gathered
+
+    def answer(self, response: bytes) -> None:
+        """A request that was gathered has its response."""
+        self._is_gathered = False
+        if self._transport.is_closing():
+            return
+        self.connection.last_active_ms = int(self._loop.time() * 1000)
+        try:
+            self._writer.write(response)
+        except OSError:
+            self.abort()  # the peer has gone; nothing to say about that
+        if self._writer.pending_bytes:
+            self._flush()
+
+    def serve(self, frame: bytearray | memoryview) -> None:
+        """A request that was gathered has to be served by itself."""
+        self._is_gathered = False
+        if not self._transport.is_closing():
+            self._start(frame, int(self._loop.time() * 1000))
+            self._serve()
+
+    def fail(self, error: Exception) -> None:
+        """A request that was gathered has failed."""
+        self._is_gathered = False
+        self._refuse(error)
 
     def _start(self, frame: bytearray | memoryview, now_ms: int) -> Exchange | None:
         """Start a request; its place in the order of responses if it has to wait for something."""
@@ -341,6 +379,18 @@ class TimedProtocol(ClientProtocol):
     def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, listener: str) -> None:
         super().__init__(server, loop, listener)
         self._begun: dict[Exchange, tuple[Timing, float]] = {}
+        self._gathered: tuple[Timing, float] | None = None
+
+    def _gather(self, frame: bytearray | memoryview) -> bool:
+        assert self._server.timings is not None
+        self._gathered = self._server.timings.of(frame), time.perf_counter()
+        return super()._gather(frame)
+
+    def answer(self, response: bytes) -> None:
+        assert self._gathered is not None
+        timing, begun = self._gathered
+        timing.observe((time.perf_counter() - begun) * 1000)
+        super().answer(response)
 
     def _start(self, frame: bytearray | memoryview, now_ms: int) -> Exchange | None:
         assert self._server.timings is not None

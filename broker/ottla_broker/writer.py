@@ -71,6 +71,20 @@ class SocketWriter:
                 self._queue.append(_Region(part))
                 self._regions += 1
 
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """`send` and `flush` for what is a single byte string. Raises OSError when the peer is gone."""
+        if not self._queue:
+            try:
+                sent = os.write(self._fd, data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = memoryview(data)[sent:]
+        self._queue.append(data)
+        self.pending_bytes += len(data)
+        self.flush()
+
     def flush(self) -> None:
         """Send what the socket takes now; the rest follows by itself. Raises OSError when the peer is gone."""
         if self._waits or not self._queue:

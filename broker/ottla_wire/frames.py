@@ -90,6 +90,11 @@ class FrameReader:
         """
         view = memoryview(data)
         position, end = 0, len(view)
+        if self._body is None and not self._length and LENGTH_SIZE <= end <= LENGTH_SIZE + SMALL_FRAME:
+            size = end - LENGTH_SIZE
+            if _LENGTH.unpack_from(view) == (size,) and size <= self._max_size:
+                self.frames.append(bytearray(view[LENGTH_SIZE:]))  # one small frame, as mostly
+                return
         while position < end:
             if self._body is not None:
                 taken = min(end - position, self._size - self._filled)

@@ -39,7 +39,17 @@ _MOST_HEADS = 1_000
 class ProduceHead:
     """What a head says, and the response to it but for what is new each time."""
 
-    __slots__ = ("_after_offsets", "_before_offsets", "_size", "acks", "client_id", "index", "topic", "topic_id")
+    __slots__ = (
+        "_after_offsets",
+        "_before_offsets",
+        "_size",
+        "acks",
+        "client_id",
+        "index",
+        "partition",
+        "topic",
+        "topic_id",
+    )
 
     def __init__(self, header: RequestHeader, request: ProduceRequest) -> None:
         self.client_id = header.client_id or ""
@@ -49,6 +59,7 @@ class ProduceHead:
         self.topic = topic.name
         self.topic_id = topic.topic_id
         self.index = partition.index
+        self.partition = (topic.name or topic.topic_id, partition.index)
         # Two responses differ in the offsets alone, so that is where they part.
         zeros, ones = (_frame(header, topic.name, topic.topic_id, partition.index, offsets) for offsets in (0, -1))
         start = next(at for at, byte in enumerate(zeros) if byte != ones[at])

@@ -303,6 +303,19 @@ def test_requests_are_counted_by_version_and_timed_with_their_waiting(start_node
     asyncio.run(main())
 
 
+def test_requests_that_are_answered_together_are_counted_each(start_node: Any) -> None:
+    async def main() -> None:
+        async with start_node(**ADMIN) as node:
+            await node.broker.controller.create_topics([NewTopic("a")])
+            await asyncio.gather(*(send(node, *[produce("a")] * 3, produce("nowhere")) for _ in range(4)))
+            samples = await scraped(node)
+            count = "kafka_network_requestmetrics_totaltimems_count"
+            assert value(samples, count, request="Produce") == 16
+            assert value(samples, "kafka_server_brokertopicmetrics_totalproducerequests_total") == 12
+
+    asyncio.run(main())
+
+
 def test_errors_are_counted_by_request_and_code(start_node: Any) -> None:
     async def main() -> None:
         async with start_node(**ADMIN) as node:

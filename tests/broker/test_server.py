@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -171,6 +172,51 @@ def test_many_connections_are_served_at_the_same_time(wire: Wire, broker: Any) -
     wire.send(fetch(0))
     values = values_of(wire.receive())
     assert sorted(values, key=lambda value: int(value or b"0")) == [b"%d" % n for n in range(20) for _ in range(20)]
+
+
+def small_produce(value: bytes, correlation_id: int) -> bytes:
+    """A produce as today's clients send it, in a version of those that are gathered."""
+    records = build_batch([NewRecord(None, value, 1_000)])
+    topic = TopicProduceData(name="t", partition_data=[PartitionProduceData(index=0, records=records)])
+    return frame(ProduceRequest(acks=1, timeout_ms=1000, topic_data=[topic]), 9, correlation_id)
+
+
+def test_small_produces_of_many_connections_are_answered_each_on_its_own(wire: Wire, broker: Any) -> None:
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Wire(broker.address)) for _ in range(150)]
+        for turn in range(5):
+            for number, peer in enumerate(peers):
+                peer.send(small_produce(b"%d" % number, 1000 * turn + number))
+            answers = [peer.receive() for peer in peers]
+            assert [correlation_id(answer) for answer in answers] == [1000 * turn + n for n in range(150)]
+            offsets = {
+                ProduceResponse.decode(answer, 9, 5)[0].responses[0].partition_responses[0].base_offset
+                for answer in answers
+            }
+            assert offsets == set(range(150 * turn, 150 * (turn + 1)))
+    wire.send(fetch(0))
+    assert len(values_of(wire.receive())) == 5 * 150
+
+
+def test_05_a_small_produce_is_answered_before_what_follows_on_its_connection(wire: Wire) -> None:
+    for start in range(0, 300, 3):
+        first, second = small_produce(b"a", start), small_produce(b"b", start + 1)
+        wire.send(first)
+        wire.send(second[:20])
+        wire.send(second[20:] + fetch(0, start + 2, max_bytes=1))
+        answers = [wire.receive() for _ in range(3)]
+        assert [correlation_id(answer) for answer in answers] == [start, start + 1, start + 2]
+
+
+def test_a_client_that_goes_away_after_a_small_produce_is_no_trouble(wire: Wire, broker: Any) -> None:
+    for number in range(100):
+        with Wire(broker.address) as other:
+            other.send(small_produce(b"a", number))
+            if number % 2:
+                other.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wire.send(small_produce(b"last", 1))
+    assert correlation_id(wire.receive()) == 1
+    assert "Traceback" not in broker.log
 
 
 def test_a_broker_that_stops_closes_connections_with_waiting_fetches(broker: Any, wire: Wire) -> None:

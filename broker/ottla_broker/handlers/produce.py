@@ -11,15 +11,18 @@ A request for one partition without a transaction takes the shortcut.
 """
 
 import asyncio
+from collections import defaultdict
+from typing import TypeAlias
+from uuid import UUID
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import is_internal
-from ottla_broker.dispatch import RequestContext, handles, shortcut
+from ottla_broker.dispatch import Peer, RequestContext, gatherer, handles, shortcut
 from ottla_broker.errors import ClosesConnection
 from ottla_broker.leaders import LeaderHints
 from ottla_broker.log.config import INT64_MAX
 from ottla_broker.log.errors import NotOneBatch, RefusedRecords
-from ottla_broker.log.partition import PartitionLog
+from ottla_broker.log.partition import Appended, PartitionLog
 from ottla_broker.transactional_writes import admit_to_transaction
 from ottla_wire.chunks import Part
 from ottla_wire.errors import ErrorCode, InvalidRecord, KafkaError, UnsupportedCompression
@@ -34,7 +37,9 @@ from ottla_wire.messages.produce import (
     TopicProduceResponse,
 )
 from ottla_wire.records import Compression
-from ottla_wire.single_produce import read_single_produce
+from ottla_wire.single_produce import ProduceHead, read_single_produce
+
+_Produce: TypeAlias = tuple[Peer, bytearray | memoryview, ProduceHead, memoryview]
 
 _ACKS_NONE, _ACKS_LEADER, _ACKS_ALL = _ACKS = 0, 1, -1
 _FIRST_WITH_ZSTD = 7
@@ -106,15 +111,12 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
 def produce_one(broker: Broker, frame: bytearray | memoryview, version: int, _waited_ms: int) -> list[Part] | None:
     """`produce` where all goes well and nothing has to be waited for."""
     found = read_single_produce(frame, version)
-    if found is None:
+    if found is None or _is_transactional(found[1]):
         return None
     head, records = found
-    if _is_transactional(records):
-        return None
     try:
-        name = head.topic if version < _FIRST_WITH_TOPIC_IDS else broker.topic_name(head.topic_id)
-        log = broker.partition(name, head.index)
-        if log.config.flush_messages != INT64_MAX:
+        log = _unflushed_log(broker, head)
+        if log is None:
             return None
         _check(broker, log, records, head.acks, version, head.client_id)
         appended = broker.append(log, records)
@@ -123,6 +125,67 @@ def produce_one(broker: Broker, frame: bytearray | memoryview, version: int, _wa
     if head.acks == _ACKS_NONE:
         return []
     return [head.response(frame, appended.base_offset, appended.log_append_time_ms, appended.log_start_offset)]
+
+
+@gatherer(ProduceRequest)
+class SmallProduces:
+    """The produces of one turn of the loop: what they have for the same partition is appended together."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._produces: defaultdict[tuple[str | UUID, int], list[_Produce]] = defaultdict(list)
+
+    def take(self, frame: bytearray | memoryview, version: int, peer: Peer) -> bool:
+        found = read_single_produce(frame, version)
+        if found is None or _is_transactional(found[1]):
+            return False
+        head, records = found
+        if head.acks == _ACKS_NONE:
+            return False
+        self._produces[head.partition].append((peer, frame, head, records))
+        return True
+
+    def answer(self) -> None:
+        groups = list(self._produces.values())
+        self._produces.clear()
+        for produces in groups:
+            try:
+                appended = _append_each(self._broker, produces)
+            except Exception as error:
+                for peer, _, _, _ in produces:
+                    peer.fail(error)
+                continue
+            if appended is None:
+                for peer, frame, _, _ in produces:
+                    peer.serve(frame)
+                continue
+            for (peer, frame, head, _), at in zip(produces, appended, strict=True):
+                peer.answer(head.response(frame, at.base_offset, at.log_append_time_ms, at.log_start_offset))
+
+
+def _append_each(broker: Broker, produces: list[_Produce]) -> list[Appended] | None:
+    """Append what several requests have for one partition; None, and nothing has changed, unless all goes well."""
+    _, _, head, _ = produces[0]
+    checked = None
+    batches = []
+    try:
+        log = _unflushed_log(broker, head)
+        if log is None:
+            return None
+        for _, _, head, records in produces:
+            if head is not checked:  # most producers of a partition are alike
+                _check(broker, log, records, head.acks, _FIRST_WITH_ZSTD, head.client_id)
+                checked = head
+            batches.append(records)
+        return broker.append_each(log, batches)
+    except KafkaError:
+        return None
+
+
+def _unflushed_log(broker: Broker, head: ProduceHead) -> PartitionLog | None:
+    """The log to append to, unless that has to wait for flushes. Raises KafkaError as `Broker.partition` does."""
+    log = broker.partition(head.topic or broker.topic_name(head.topic_id), head.index)
+    return log if log.config.flush_messages == INT64_MAX else None
 
 
 def _check(

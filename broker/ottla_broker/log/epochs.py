@@ -6,6 +6,8 @@ Followers and consumers compare epochs to find where two histories part; see `Le
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
+from ottla_wire.records import RecordBatch
+
 UNDEFINED_EPOCH: Final = -1
 UNDEFINED_OFFSET: Final = -1
 
@@ -38,6 +40,13 @@ class LeaderEpochs:
     def latest(self) -> int:
         """The newest epoch, -1 if there is none."""
         return self._entries[-1].epoch if self._entries else UNDEFINED_EPOCH
+
+    def note(self, batches: Iterable[RecordBatch]) -> None:
+        """`batches` have been appended."""
+        for batch in batches:
+            epoch = batch.partition_leader_epoch
+            if epoch >= 0 and (not self._entries or epoch != self._entries[-1].epoch):
+                self.assign(epoch, batch.base_offset)
 
     def assign(self, epoch: int, start_offset: int) -> None:
         """Note that `epoch` writes from `start_offset` on; entries that contradict it go."""

@@ -14,6 +14,7 @@ The high watermark is moved by whoever replicates (on one node: right after the 
 import errno
 import threading
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ from ottla_broker.log.segment import LOG_SUFFIX, Segment
 from ottla_broker.log.segments import Segments, TimestampedOffset
 from ottla_broker.log.traffic import Traffic
 from ottla_broker.log.transactions import AbortedTransaction
-from ottla_broker.log.validation import Data, assign, check_offsets, read_batches
+from ottla_broker.log.validation import Data, assign, check_offsets, read_batches, read_produced, writable
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.records import FileRegion, RecordBatch
 
@@ -202,69 +203,62 @@ class PartitionLog:
         """
         if self._failure is not None:
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
-        if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
-            data = bytearray(data)
-        config = self.config
-        batches = read_batches(data, config, origin, now_ms)
+        batches = read_batches(writable(data), self.config, origin, now_ms)
         if origin is CLIENT and batches[0].producer_id >= 0:
             duplicate = self._find_duplicate(batches[0])
             if duplicate is not None:
                 return duplicate
-        end_offset = self._segments.active.next_offset
         if origin is REPLICATION:
-            check_offsets(batches, end_offset)
+            check_offsets(batches, self.log_end_offset)
         else:
-            data, batches = assign(data, batches, config, end_offset, leader_epoch, now_ms)
-        if len(data) > config.segment_bytes:
+            batches = assign(batches, self.config, self.log_end_offset, leader_epoch, now_ms)
+        self._append(batches, origin, now_ms)
+        return self._appended(batches[0].base_offset, batches[-1].last_offset, now_ms)
+
+    def append_each(self, sent: Sequence[Data], *, leader_epoch: int, now_ms: int) -> list[Appended]:
+        """Append the batches that several requests of clients have brought, one each, with one write; all or none.
+
+        Raises as `append` does; and KafkaError DUPLICATE_SEQUENCE_NUMBER if a batch is here already, because only an
+        append of its own can tell where.
+        """
+        if self._failure is not None:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
+        config = self.config
+        batches = [read_produced(writable(data), config, now_ms) for data in sent]
+        for batch in batches:
+            if batch.producer_id >= 0 and self._producers.find(batch) is not None:
+                raise KafkaError(ErrorCode.DUPLICATE_SEQUENCE_NUMBER)
+        batches = assign(batches, config, self._segments.active.next_offset, leader_epoch, now_ms)
+        self._append(batches, CLIENT, now_ms)
+        return [self._appended(batch.base_offset, batch.last_offset, now_ms) for batch in batches]
+
+    def _append(self, batches: list[RecordBatch], origin: Origin, now_ms: int) -> None:
+        """Write batches that have their offsets, and take account of them."""
+        data = batches[0].buffer if len(batches) == 1 else b"".join([batch.buffer for batch in batches])
+        if len(data) > self.config.segment_bytes:
             raise KafkaError(
                 ErrorCode.RECORD_LIST_TOO_LARGE,
-                f"The append has {len(data)} bytes, segment.bytes is {config.segment_bytes}",
+                f"The append has {len(data)} bytes, segment.bytes is {self.config.segment_bytes}",
             )
-        stage = self._stage(batches, origin, now_ms)
+        stage = self._producers.stage_batches(batches, origin, now_ms)
         self._write(data, batches, now_ms)
-        for batch in batches:
-            epoch = batch.partition_leader_epoch
-            if epoch != self._epochs.latest and epoch >= 0:
-                self._epochs.assign(epoch, batch.base_offset)
+        self._epochs.note(batches)
         if stage is not None:
             self._commit(stage)
         if self._unflushed_since_ms is None:
             self._unflushed_since_ms = now_ms
-        last_offset = batches[-1].last_offset
-        return Appended(
-            batches[0].base_offset,
-            last_offset,
-            now_ms if config.message_timestamp_type == "LogAppendTime" else -1,
-            self.log_start_offset,
-            duplicate=False,
-            flush_due=last_offset + 1 - self.recovery_point >= config.flush_messages,
-        )
 
     def _find_duplicate(self, batch: RecordBatch) -> Appended | None:
-        state = self._producers.get(batch.producer_id)
-        found = state.find(batch.producer_epoch, batch.base_sequence, batch.last_sequence) if state else None
+        found = self._producers.find(batch)
         if found is None:
             return None
-        return Appended(
-            found.first_offset,
-            found.last_offset,
-            found.timestamp if self.config.message_timestamp_type == "LogAppendTime" else -1,
-            self.log_start_offset,
-            duplicate=True,
-            flush_due=self.log_end_offset - self.recovery_point >= self.config.flush_messages,
-        )
+        return self._appended(found.first_offset, found.last_offset, found.timestamp, duplicate=True)
 
-    def _stage(self, batches: list[RecordBatch], origin: Origin, now_ms: int) -> Stage | None:
-        """Check the batches against the producers' states; None if they have no producer id."""
-        stage = None
-        for batch in batches:
-            if batch.producer_id >= 0:
-                stage = stage or self._producers.stage(origin)
-                if batch.is_control:
-                    stage.control_batch(batch, batch.base_offset, now_ms)
-                else:
-                    stage.data_batch(batch, batch.base_offset, now_ms)
-        return stage
+    def _appended(self, base_offset: int, last_offset: int, now_ms: int, duplicate: bool = False) -> Appended:
+        config = self.config
+        append_time_ms = now_ms if config.message_timestamp_type == "LogAppendTime" else -1
+        flush_due = self._segments.active.next_offset - self.recovery_point >= config.flush_messages
+        return Appended(base_offset, last_offset, append_time_ms, self.log_start_offset, duplicate, flush_due)
 
     def _write(self, data: Data, batches: list[RecordBatch], now_ms: int) -> None:
         config, active = self.config, self._segments.active

@@ -3,7 +3,7 @@
 For each producer id: its epoch, its last five batches, and where its open transaction began. An append is checked and
 applied in two steps, because the bytes are written in between and may fail:
 
-    stage = producers.stage(Origin.CLIENT)
+    stage = producers.stage(Origin.CLIENT)      # `stage_batches` does this and the next for a whole append
     stage.data_batch(...)               # or stage.control_batch(...); raises KafkaError and changes nothing
     ... write ...
     stage.commit()                      # and then stage.begun and stage.completed go to `OpenTransactions.apply`
@@ -219,12 +219,29 @@ class Producers:
     def get(self, producer_id: int) -> ProducerState | None:
         return self._states.get(producer_id)
 
+    def find(self, batch: RecordBatch) -> AppendedBatch | None:
+        """What is remembered of a batch that its producer has sent before."""
+        state = self._states.get(batch.producer_id)
+        return state.find(batch.producer_epoch, batch.base_sequence, batch.last_sequence) if state else None
+
     def update(self, states: dict[int, ProducerState]) -> None:
         self._states.update(states)
 
     def stage(self, origin: Origin) -> Stage:
         """Begin to check an append."""
         return Stage(self, origin)
+
+    def stage_batches(self, batches: Iterable[RecordBatch], origin: Origin, now_ms: int) -> Stage | None:
+        """Check batches that have their offsets; None if none of them has a producer. Raises as `Stage` does."""
+        stage = None
+        for batch in batches:
+            if batch.producer_id >= 0:
+                stage = stage or Stage(self, origin)
+                if batch.is_control:
+                    stage.control_batch(batch, batch.base_offset, now_ms)
+                else:
+                    stage.data_batch(batch, batch.base_offset, now_ms)
+        return stage
 
     def expire(self, now_ms: int, expiration_ms: int) -> None:
         """Forget the producers that were silent for `expiration_ms`, unless a transaction of theirs is open."""

@@ -41,6 +41,13 @@ _LEVELS: Mapping[Compression, Callable[[LogConfig], int | None]] = {
 }
 
 
+def writable(data: Data) -> bytearray | memoryview:
+    """`data`, or a copy if it cannot be changed in place."""
+    if isinstance(data, bytes) or (isinstance(data, memoryview) and data.readonly):
+        return bytearray(data)
+    return data
+
+
 def read_batches(data: Data, config: LogConfig, origin: Origin, now_ms: int) -> list[RecordBatch]:
     """The batches in `data`, which they must fill; a client may send only one.
 
@@ -48,11 +55,11 @@ def read_batches(data: Data, config: LogConfig, origin: Origin, now_ms: int) -> 
     from clients INVALID_TIMESTAMP.
     """
     if origin is CLIENT:
-        return [_read_produced(data, config, now_ms)]
+        return [read_produced(data, config, now_ms)]
     batches = _parse(data)
     for batch in batches:
-        if origin is COORDINATOR:
-            _check_size(batch, config)
+        if origin is COORDINATOR and batch.size > config.max_message_bytes:
+            raise _too_large(batch, config)
         batch.validate()
     return batches
 
@@ -66,7 +73,8 @@ def _parse(data: Data) -> list[RecordBatch]:
     return batches
 
 
-def _read_produced(data: Data, config: LogConfig, now_ms: int) -> RecordBatch:
+def read_produced(data: Data, config: LogConfig, now_ms: int) -> RecordBatch:
+    """The batch that a client has sent, which must fill `data`. Raises as `read_batches`."""
     try:
         batch = RecordBatch(data)
     except CorruptRecord as error:
@@ -76,7 +84,8 @@ def _read_produced(data: Data, config: LogConfig, now_ms: int) -> RecordBatch:
     if batch.size != len(data):
         count = len(_parse(data))
         raise NotOneBatch(f"A produce request must have exactly one record batch per partition, not {count}")
-    _check_size(batch, config)
+    if batch.size > config.max_message_bytes:
+        raise _too_large(batch, config)
     batch.validate_produced()
     if batch.has_append_time:
         message = "A producer must not set the timestamp type to LogAppendTime"
@@ -93,12 +102,11 @@ def _is_cut(data: Data) -> bool:
     return len(data) < LOG_OVERHEAD or len(data) < LOG_OVERHEAD + int.from_bytes(data[8:12], "big", signed=True)
 
 
-def _check_size(batch: RecordBatch, config: LogConfig) -> None:
-    if batch.size > config.max_message_bytes:
-        raise KafkaError(
-            ErrorCode.MESSAGE_TOO_LARGE,
-            f"The record batch has {batch.size} bytes, max.message.bytes is {config.max_message_bytes}",
-        )
+def _too_large(batch: RecordBatch, config: LogConfig) -> KafkaError:
+    return KafkaError(
+        ErrorCode.MESSAGE_TOO_LARGE,
+        f"The record batch has {batch.size} bytes, max.message.bytes is {config.max_message_bytes}",
+    )
 
 
 def _check_records(batch: RecordBatch) -> None:
@@ -138,24 +146,26 @@ def _indexes(batch: RecordBatch, is_refused: Callable[[Record], bool]) -> list[i
 
 
 def assign(
-    data: Data, batches: list[RecordBatch], config: LogConfig, offset: int, leader_epoch: int, now_ms: int
-) -> tuple[Data, list[RecordBatch]]:
-    """The batches as the topic stores them, with offsets from `offset` on, and the bytes that they fill.
+    batches: list[RecordBatch], config: LogConfig, offset: int, leader_epoch: int, now_ms: int
+) -> list[RecordBatch]:
+    """The batches as the topic stores them, with offsets from `offset` on.
 
-    That is `data` itself, changed in place, so it must be writable; only another compression makes new bytes.
+    Those get written into the batches as they are, which must be writable. Another compression or LogAppendTime makes
+    new ones, so that a batch which is refused after all can be sent again as it was.
     """
-    if config.compression_type != "producer":
-        batches = [_compress(batch, config) for batch in batches]
-        data = bytearray().join(batch.buffer for batch in batches)
-        batches = _parse(data)
-    if config.message_timestamp_type == "LogAppendTime":
-        for batch in batches:
-            stamp_log_append_time(batch.buffer, 0, now_ms)
-        batches = [RecordBatch(batch.buffer) for batch in batches]
+    if config.compression_type != "producer" or config.message_timestamp_type == "LogAppendTime":
+        batches = [RecordBatch(_converted(batch, config, now_ms)) for batch in batches]
     for batch in batches:
         batch.assign(offset, leader_epoch)
-        offset = batch.next_offset
-    return data, batches
+        offset = batch.last_offset + 1
+    return batches
+
+
+def _converted(batch: RecordBatch, config: LogConfig, now_ms: int) -> bytearray:
+    converted = bytearray(batch.buffer) if config.compression_type == "producer" else _compress(batch, config)
+    if config.message_timestamp_type == "LogAppendTime":
+        stamp_log_append_time(converted, 0, now_ms)
+    return converted
 
 
 def check_offsets(batches: list[RecordBatch], log_end_offset: int) -> None:
@@ -169,19 +179,17 @@ def check_offsets(batches: list[RecordBatch], log_end_offset: int) -> None:
         log_end_offset = batch.next_offset
 
 
-def _compress(batch: RecordBatch, config: LogConfig) -> RecordBatch:
+def _compress(batch: RecordBatch, config: LogConfig) -> bytearray:
     compression = _COMPRESSION_TYPES[config.compression_type]
     if batch.compression == compression or batch.is_control:
-        return batch
+        return bytearray(batch.buffer)
     records = (NewRecord(record.key, record.value, record.timestamp, record.headers) for record in batch.records())
-    return RecordBatch(
-        build_batch(
-            records,
-            compression=compression,
-            compression_level=_LEVELS[compression](config),
-            producer_id=batch.producer_id,
-            producer_epoch=batch.producer_epoch,
-            base_sequence=batch.base_sequence,
-            transactional=batch.is_transactional,
-        )
+    return build_batch(
+        records,
+        compression=compression,
+        compression_level=_LEVELS[compression](config),
+        producer_id=batch.producer_id,
+        producer_epoch=batch.producer_epoch,
+        base_sequence=batch.base_sequence,
+        transactional=batch.is_transactional,
     )

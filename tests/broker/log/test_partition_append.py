@@ -104,6 +104,50 @@ def test_12_a_client_sends_exactly_one_batch(bench, one_batch: MakeBatch, refuse
     assert bench.append_at(log, one_batch() + one_batch(2), origin=Origin.COORDINATOR) == (0, 2)
 
 
+def test_batches_of_several_clients_are_appended_together(bench, one_batch: MakeBatch, read_all: ReadAll) -> None:
+    bench.disk.max_write = 50
+    log = bench.open()
+    sent = [one_batch(2), bytes(one_batch(3)), one_batch(1, producer_id=7, producer_epoch=0, base_sequence=0)]
+    appended = log.append_each(sent, leader_epoch=3, now_ms=bench.now_ms)
+    assert [(each.base_offset, each.last_offset) for each in appended] == [(0, 1), (2, 4), (5, 5)]
+    log.update_high_watermark(log.log_end_offset)
+    assert [(batch.base_offset, batch.partition_leader_epoch) for batch in read_all(log)] == [(0, 3), (2, 3), (5, 3)]
+    again = bench.append(log, one_batch(1, producer_id=7, producer_epoch=0, base_sequence=0))
+    assert (again.duplicate, again.base_offset) == (True, 5)
+
+
+@pytest.mark.parametrize(
+    ("odd", "code"),
+    [
+        ({"producer_id": 1, "producer_epoch": 0, "base_sequence": 0}, ErrorCode.DUPLICATE_SEQUENCE_NUMBER),
+        ({"producer_id": 1, "producer_epoch": 0, "base_sequence": 7}, ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER),
+        ({"control": True}, ErrorCode.INVALID_RECORD),
+    ],
+)
+@pytest.mark.parametrize("timestamps", ["CreateTime", "LogAppendTime"])
+def test_of_batches_appended_together_all_are_or_none(
+    bench, one_batch: MakeBatch, odd: dict[str, int], code: ErrorCode, timestamps: str
+) -> None:
+    bench.config = LogConfig(message_timestamp_type=timestamps)
+    log = bench.open()
+    bench.append(log, one_batch(1, producer_id=1, producer_epoch=0, base_sequence=0))
+    before = log.log_end_offset, log.size_bytes
+    good = one_batch(2)
+    with pytest.raises(KafkaError) as refusal:
+        log.append_each([good, one_batch(1, **odd)], leader_epoch=0, now_ms=bench.now_ms)
+    assert (refusal.value.code, log.log_end_offset, log.size_bytes) == (code, *before)
+    assert bench.append_at(log, good) == (1, 2)
+
+
+def test_with_log_append_time_a_refused_batch_is_left_as_it_was(bench, one_batch: MakeBatch, refused) -> None:
+    bench.config = LogConfig(message_timestamp_type="LogAppendTime")
+    log = bench.open()
+    bench.append(log, one_batch(1, producer_id=1, producer_epoch=0, base_sequence=0))
+    late = one_batch(1, producer_id=1, producer_epoch=0, base_sequence=2)
+    for _ in range(2):
+        assert refused(log, late) is ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
 def test_a_damaged_batch_is_refused_at_every_byte_that_matters(bench, one_batch: MakeBatch, refused) -> None:
     log = bench.open()
     whole = one_batch()
