@@ -10,9 +10,10 @@ from uuid import uuid4
 
 from ottla.agents.channels import Channel
 from ottla.errors import ConfigError
-from ottla.faust import codecs, fields, web
+from ottla.faust import cli, codecs, fields, models, serializers, types, web
 from ottla.faust.agents import Agent
-from ottla.faust.app import App
+from ottla.faust.app import App, current_event
+from ottla.faust.cli import AppCommand, Command
 from ottla.faust.codecs import Codec
 from ottla.faust.events import TP, Event, Message
 from ottla.faust.fields import FieldDescriptor, ValidationError
@@ -28,6 +29,7 @@ ChannelT = Channel
 EventT = Event
 StreamT = Stream
 TopicT = Topic
+Model = Record
 
 _BROKER_OPTIONS = "give App(broker_options=) with librdkafka's names, such as sasl.username and ssl.ca.location"
 _SERVICES = "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown"
@@ -47,7 +49,8 @@ _REFUSED: Mapping[str, str] = {
     "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
     "Window": "there are TumblingWindow and HoppingWindow",
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
-    "current_event": "ask the app, app.current_event(), or the stream, stream.current_event",
+    "livecheck": "app.ottla.test() runs the app against what should come out",
+    "sensors": _METRICS,
 }
 
 
@@ -66,14 +69,17 @@ __all__ = [
     "TP",
     "Agent",
     "App",
+    "AppCommand",
     "Channel",
     "ChannelT",
     "Codec",
+    "Command",
     "Event",
     "EventT",
     "FieldDescriptor",
     "HoppingWindow",
     "Message",
+    "Model",
     "ModelOptions",
     "Record",
     "Schema",
@@ -86,8 +92,13 @@ __all__ = [
     "TopicT",
     "TumblingWindow",
     "ValidationError",
+    "cli",
     "codecs",
+    "current_event",
     "fields",
+    "models",
+    "serializers",
+    "types",
     "uuid",
     "web",
 ]

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import ottla
 from ottla.agents.agent import AgentDecorator
 from ottla.errors import TopologyError
 from ottla.faust.events import HeadersArg, headers_of, milliseconds
+from ottla.faust.missing import AGENT, Lacking
 from ottla.faust.streams import Stream, steps_of
+from ottla.faust.testing import AgentTest
 from ottla.faust.topics import Topic
+from ottla.task.processor import current
+
+log = logging.getLogger("ottla.faust")
 
 
-class Agent:
+class Agent(Lacking):
     """An agent. Made by `App.agent`."""
 
+    _lacks = AGENT
+    _called = "agent"
+
     def __init__(
-        self, app: Any, name: str, fun: Callable[..., Any], channel: Any, sink: Sequence[Any], concurrency: int
+        self,
+        app: Any,
+        name: str,
+        fun: Callable[..., Any],
+        channel: Any,
+        sink: Sequence[Any],
+        concurrency: int,
+        on_error: Callable[[Agent, BaseException], Any] | None = None,
     ) -> None:
         if not (inspect.isasyncgenfunction(fun) or inspect.iscoroutinefunction(fun)):
             raise TypeError(f"agent {name!r} must be an async function of its stream")
@@ -29,11 +45,23 @@ class Agent:
         self.channel = channel
         self._sink = list(sink)
         self._concurrency = concurrency
+        self._on_error = on_error
         self._made: Any = None
+        self.observer: AgentTest | None = None
         self.__doc__ = fun.__doc__
 
     def __repr__(self) -> str:
         return f"<Agent: {self.name}>"
+
+    @property
+    def yields(self) -> bool:
+        """Whether it has results."""
+        return inspect.isasyncgenfunction(self.fun)
+
+    @property
+    def reads(self) -> str:
+        """The name of its topic; nothing for a channel."""
+        return ",".join(self.channel.topics) if isinstance(self.channel, Topic) else ""
 
     def add_sink(self, sink: Any) -> None:
         """Gives the results to one more topic, agent or function."""
@@ -42,12 +70,9 @@ class Agent:
         if sink not in self._sink:
             self._sink.append(sink)
 
-    def test_context(self, *_: Any, **__: Any) -> Any:
-        """Not there: `app.ottla.test()` runs the whole app in memory, tables and windows included."""
-        raise TopologyError(
-            f"agent {self.name!r}: test_context() is not part of Ottla's Faust facade: app.ottla.test() runs the "
-            "whole app in memory"
-        )
+    def test_context(self, *, on_error: Callable[[Agent, BaseException], Any] | None = None) -> AgentTest:
+        """For tests: `async with agent.test_context() as agent: await agent.put(value)`."""
+        return AgentTest(self, on_error)
 
     def make(self) -> None:
         """Declares the agent to Ottla. Called when everything else of the app is known."""
@@ -154,6 +179,44 @@ class Agent:
 
         @functools.wraps(fun)
         def function(running: ottla.Stream[Any]) -> Any:
-            return fun(Stream(app, running))
+            at_work = fun(Stream(app, running))
+            if self._on_error is None and self.observer is None:
+                return at_work
+            return self._results_of(at_work) if inspect.isasyncgen(at_work) else self._watched(at_work)
 
         return function
+
+    async def _results_of(self, at_work: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        try:
+            async for value in at_work:
+                if self.observer is not None:
+                    self.observer.yielded(value)
+                yield value
+        except Exception as error:
+            await self._tell(error)
+            raise
+
+    async def _watched(self, at_work: Awaitable[Any]) -> None:
+        try:
+            await at_work
+        except Exception as error:
+            await self._tell(error)
+            raise
+
+    async def _tell(self, error: Exception) -> None:
+        """Tells who wants to know that the agent failed. What they send and write is not the failed event's: that is
+        taken back before, so that this stays.
+        """
+        context = current.get(None)
+        row = 0
+        if context is not None and context.cursor is not None:
+            row = context.cursor.row
+            context.take_back(row, shared=True)
+        for on_error in (self._on_error, None if self.observer is None else self.observer.failed):
+            try:
+                if on_error is not None and inspect.isawaitable(told := on_error(self, error)):
+                    await told
+            except Exception:
+                log.exception("on_error of agent %s failed", self.name)
+        if context is not None:
+            context.journal[:] = [entry for entry in context.journal if entry[0] != row]

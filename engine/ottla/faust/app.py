@@ -8,37 +8,36 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta, tzinfo
 from typing import Any
+from weakref import WeakValueDictionary
 
 import ottla
 from ottla.errors import ConfigError, TopologyError
 from ottla.faust.agents import Agent
 from ottla.faust.codecs import CodecArg, codec_of
 from ottla.faust.events import Event, HeadersArg, headers_of, milliseconds
+from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
 from ottla.faust.settings import settings
 from ottla.faust.signals import Signals
 from ottla.faust.topics import Topic
 from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
+from ottla.task.processor import current
 from ottla.web.pages import Routed
 
-_REFUSED = {
-    "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",
-    "service": "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown",
-    "GlobalTable": "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)",
-    "SetGlobalTable": "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)",
-    "stream": "a stream is iterated by an agent; operators are declared on app.ottla.stream(topic)",
-    "on_partitions_assigned": "workers keep their tasks while others come and go",
-    "on_partitions_revoked": "workers keep their tasks while others come and go",
-    "on_rebalance_complete": "workers keep their tasks while others come and go",
-}
+_by_id: WeakValueDictionary[str, App] = WeakValueDictionary()
+"""The apps of this process, to find that of a running task."""
 
 
-class App(Signals):
+class App(Lacking, Signals):
     """A Faust app. Options are Faust's (`settings.py`); `app.ottla` is the `ottla.App` it becomes."""
+
+    _lacks = APP
+    _called = "app"
 
     def __init__(self, id: str, **options: Any) -> None:  # noqa: A002 - Faust's name
         super().__init__()
         self.conf = settings(id, options)
+        _by_id[self.conf.app_id] = self
         self.declared = ottla.App(self.conf.app_id, **self.conf.for_ottla())
         self._agents: dict[str, Agent] = {}
         self._topics: dict[str, Topic] = {}
@@ -47,11 +46,6 @@ class App(Signals):
 
     def __repr__(self) -> str:
         return f"<App: {self.conf.app_id}>"
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _REFUSED:
-            raise TopologyError(f"app.{name} is not part of Ottla's Faust facade: {_REFUSED[name]}")
-        raise AttributeError(f"faust.App has no {name!r}")
 
     # -- what is declared
 
@@ -75,11 +69,9 @@ class App(Signals):
         allow_empty: bool | None = None,  # noqa: ARG002 - a null value is None whatever the type
         has_prefix: bool = False,  # noqa: ARG002 - of Faust's own use
     ) -> Topic:
-        """Declares a topic, or several that are read as one stream."""
-        if pattern is not None:
-            raise ConfigError("app.topic(pattern=) has no meaning under Ottla: name the topics")
-        if not topics:
-            raise ConfigError("app.topic() takes the names of topics")
+        """Declares a topic, several that are read as one stream, or with `pattern` all whose whole names match."""
+        if bool(topics) == (pattern is not None):
+            raise ConfigError("app.topic() takes the names of topics, or pattern=")
         if schema is not None:
             key_type, value_type = key_type or schema.key_type, value_type or schema.value_type
             key_serializer = key_serializer or schema.key_serializer
@@ -90,11 +82,15 @@ class App(Signals):
             topic_config["retention.ms"] = str(int(seconds * 1000))
         if compacting or deleting:
             topic_config["cleanup.policy"] = ",".join(["compact"] * bool(compacting) + ["delete"] * bool(deleting))
+        key = codec_of(key_type, key_serializer or self.conf.key_serializer)
+        value = codec_of(value_type, value_serializer or self.conf.value_serializer)
+        if pattern is not None:
+            return Topic(self, [self.declared.topic(pattern=pattern, key=key, value=value)], key_type, value_type)
         declared = [
             self.declared.topic(
                 name,
-                key=codec_of(key_type, key_serializer or self.conf.key_serializer),
-                value=codec_of(value_type, value_serializer or self.conf.value_serializer),
+                key=key,
+                value=value,
                 partitions=partitions or (self.conf.topic_partitions if internal else None),
                 config=topic_config,
             )
@@ -121,19 +117,18 @@ class App(Signals):
         isolated_partitions: bool = False,  # noqa: ARG002 - they always are
         use_reply_headers: bool = True,  # noqa: ARG002 - always
         supervisor_strategy: Any = None,  # noqa: ARG002 - an agent that raises begins anew
+        on_error: Callable[[Agent, BaseException], Any] | None = None,
         **options: Any,
     ) -> Callable[[Callable[..., Any]], Agent]:
-        """Declares the async function below as an agent over a topic, a channel, or a topic of its own."""
+        """Declares the async function below as an agent over a topic, a channel, or a topic of its own.
+
+        `on_error` is awaited with the agent and the error when the function raises; what it sends stays.
+        """
 
         def declare(fun: Callable[..., Any]) -> Agent:
             label = name or fun.__name__
             if label in self._agents:
                 raise ottla.DuplicateName(f"there are two agents named {label!r}; give one of them name=")
-            if "on_error" in options:
-                raise ConfigError(
-                    f"agent {label!r}: on_error= is not called under Ottla: an event that failed goes to the topic "
-                    f"{self.conf.app_id}-dead-letter"
-                )
             options.pop("help", None)
             reads = channel
             if not (reads is None or isinstance(reads, str)):
@@ -141,7 +136,7 @@ class App(Signals):
             if reads is None or isinstance(reads, str):
                 own = reads or f"{self.conf.app_id}-{label}"
                 reads = self.topic(own, internal=True, key_type=key_type, value_type=value_type, **options)
-            self._agents[label] = Agent(self, label, fun, reads, list(sink or ()), concurrency)
+            self._agents[label] = Agent(self, label, fun, reads, list(sink or ()), concurrency, on_error)
             return self._agents[label]
 
         return declare
@@ -158,7 +153,7 @@ class App(Signals):
         **options: Any,
     ) -> Any:
         """Declares a table."""
-        _only(f"table {name!r}", options, {"help", "use_partitioner", "extra_topic_configs", "recover_callbacks"})
+        _only_for_table(name, options)
         table = self.declared.Table(
             name,
             key=None if key_type is None else codec_of(key_type, "json"),
@@ -178,7 +173,7 @@ class App(Signals):
         **options: Any,
     ) -> Any:
         """Declares a table of sets."""
-        _only(f"set table {name!r}", options, {"help", "start_manager", "manager_topic_name", "manager_topic_suffix"})
+        _only_for_table(name, options)
         key = None if key_type is None else codec_of(key_type, "json")
         value = Any if value_type is None else codec_of(value_type, "json")
         return self.declared.SetTable(name, key=key, value=value, partitions=partitions)
@@ -260,7 +255,19 @@ class App(Signals):
 
         return declare
 
+    actor = agent
+
     # -- what runs
+
+    def discover(self, *modules: str) -> None:
+        """Imports modules, for what they declare."""
+        for module in modules:
+            importlib.import_module(module)
+
+    @property
+    def finalized(self) -> bool:
+        """Whether what was declared has become Ottla's."""
+        return self._finalized
 
     @property
     def ottla(self) -> ottla.App:
@@ -348,8 +355,21 @@ class App(Signals):
             raise ConfigError(
                 "faust.App(autodiscover=True) cannot be had: name the modules, autodiscover=['shop.agents']"
             )
-        for module in modules or ():
-            importlib.import_module(module)
+        self.discover(*(modules or ()))
+
+
+def current_event() -> Event | None:
+    """The event that the agent is at whose code is running."""
+    context = current.get(None)
+    app = None if context is None else _by_id.get(context.dead_letter_topic.removesuffix("-dead-letter"))
+    return None if app is None else app.current_event()
+
+
+def _only_for_table(name: str, options: dict[str, Any]) -> None:
+    for option, value in options.items():
+        if option in TABLE_OPTIONS and value:
+            raise ConfigError(f"table {name!r}: {option}= is not part of Ottla's Faust facade: {TABLE_OPTIONS[option]}")
+    _only(f"table {name!r}", options, {"help", *TABLE_OPTIONS})
 
 
 def _only(what: str, options: dict[str, Any], known: Sequence[str] | set[str]) -> None:

@@ -4,15 +4,19 @@ info`."""
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
 
 from ottla.errors import ConfigError, OttlaError, TopologyError
 from ottla.faust.app import App
+from ottla.faust.cli import AppCommand
 from ottla.jobs import call
 from ottla.loading import import_module
 
@@ -62,11 +66,34 @@ def find_app(target: str) -> App:
 def _group(app: App) -> click.Group:
     commands: dict[str, click.Command] = {"worker": _worker(app), "agents": _agents(app), "send": _send(app)}
     for name, function in app.commands.items():
-        parameters = list(getattr(function, "__click_params__", ()))[::-1]
-        commands[name] = click.Command(
-            name, params=parameters, callback=_as_client(app, function), help=function.__doc__
-        )
+        commands[name] = _command(app, name, function, _with_self(app, function))
+    for cls in AppCommand.classes:
+        described = _described(cls)
+        commands[cls.name()] = _command(app, cls.name(), described, cls(app).run)
     return click.Group("faust", commands=commands, help=f"Commands of {app.conf.app_id}.")
+
+
+def _command(app: App, name: str, described: Any, function: Callable[..., Any]) -> click.Command:
+    parameters = list(getattr(described, "__click_params__", ()))[::-1]
+    return click.Command(name, params=parameters, callback=_as_client(app, function), help=described.__doc__)
+
+
+def _described(cls: type[AppCommand]) -> Callable[..., None]:
+    """Something with the options and the text of a class."""
+
+    def described() -> None: ...
+
+    described.__doc__ = cls.__doc__
+    for option in reversed(cls.options):
+        option(described)
+    return described
+
+
+def _with_self(app: App, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with a command for its first argument where that is none of its options."""
+    options = {parameter.name for parameter in getattr(function, "__click_params__", ())}
+    first = next(iter(inspect.signature(function).parameters), None)
+    return function if first is None or first in options else partial(function, AppCommand(app))
 
 
 def _worker(app: App) -> click.Command:

@@ -7,6 +7,7 @@ fixed before. So the function is begun once with a stream that notes what is ask
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 import ottla
 from ottla.errors import TopologyError
 from ottla.faust.events import Event
+from ottla.faust.missing import STREAM, Lacking
 from ottla.topology.discovery import names_in
 
 T = TypeVar("T")
@@ -22,34 +24,25 @@ T = TypeVar("T")
 Step = Callable[[ottla.Stream[Any]], ottla.Stream[Any]]
 
 _CHANGES = {"group_by", "filter", "through", "echo", "add_processor"}
-_REFUSED = {
-    "combine": "give the agent a topic of several names, app.topic('a', 'b')",
-    "join": "Faust does not implement joins; Ottla's are declared: app.ottla.stream(topic).join(...)",
-    "left_join": "Faust does not implement joins; Ottla's are declared",
-    "inner_join": "Faust does not implement joins; Ottla's are declared",
-    "outer_join": "Faust does not implement joins; Ottla's are declared",
-    "noack": "an event is acknowledged with the commit after it was processed",
-    "noack_take": "an event is acknowledged with the commit after it was processed",
-    "take_with_timestamp": "use take_events(), whose events have their times",
-}
 
 
 class Iterated(BaseException):
     """The function has come to iterate its stream."""
 
 
-class Stream(Generic[T]):
+class Stream(Lacking, Generic[T]):
     """The stream of a running agent."""
+
+    _lacks = STREAM
+    _called = "stream"
 
     def __init__(self, app: Any, running: ottla.Stream[Any]) -> None:
         self.app = app
         self._running = running
         self._processors: list[Callable[[Any], Any]] = []
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _REFUSED:
-            raise TopologyError(f"stream.{name}() has no meaning under Ottla: {_REFUSED[name]}")
-        raise AttributeError(name)
+    def __and__(self, other: Any) -> Any:
+        return self.combine(other)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self._processed() if self._processors else self._running.__aiter__()
@@ -103,8 +96,11 @@ class Stream(Generic[T]):
 
 
 @dataclass
-class Noted:
+class Noted(Lacking):
     """Stands for the stream while a function is begun, and notes what it asks for."""
+
+    _lacks = STREAM
+    _called = "stream"
 
     app: Any
     steps: list[Step] = field(default_factory=list)
@@ -117,10 +113,8 @@ class Noted:
 
     events = enumerate = take = take_events = items
 
-    def __getattr__(self, name: str) -> Any:
-        if name in _REFUSED:
-            raise TopologyError(f"stream.{name}() has no meaning under Ottla: {_REFUSED[name]}")
-        raise AttributeError(name)
+    def __and__(self, other: Any) -> Any:
+        return self.combine(other)
 
     def add_processor(self, processor: Callable[[Any], Any]) -> None:
         """Applied by the running stream."""
@@ -152,7 +146,7 @@ class Noted:
 
 def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
     """What the function does to its stream before it iterates it. It is begun for that only if its code shows any."""
-    if not names_in(function) & (_CHANGES | _REFUSED.keys()):
+    if not (names_in(function) & (_CHANGES | STREAM.keys()) or _uses_and(function)):
         return []
     noted = Noted(app)
     begun = function(noted)
@@ -170,6 +164,11 @@ def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
         if inspect.iscoroutine(begun):
             begun.close()
     return noted.steps
+
+
+def _uses_and(function: Callable[..., Any]) -> bool:
+    """Whether `&` is in the function's code, which may stand between streams."""
+    return any(each.opname == "BINARY_OP" and each.argrepr == "&" for each in dis.get_instructions(function))
 
 
 def key_of(key: Any) -> tuple[Any, Any]:

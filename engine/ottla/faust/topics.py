@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import ottla
 from ottla.errors import TopologyError
 from ottla.faust.codecs import codec_of
 from ottla.faust.events import HeadersArg, headers_of, milliseconds
+from ottla.faust.missing import TOPIC, Lacking
+from ottla.topic import TopicPattern
 
 
-class Topic:
+class Topic(Lacking):
     """One topic, or several that are read as one stream. Made by `App.topic`."""
 
-    def __init__(self, app: Any, topics: list[ottla.Topic[Any, Any]], key_type: Any, value_type: Any) -> None:
+    _lacks = TOPIC
+    _called = "topic"
+
+    def __init__(
+        self, app: Any, topics: Sequence[ottla.Topic[Any, Any] | TopicPattern[Any, Any]], key_type: Any, value_type: Any
+    ) -> None:
         self.app = app
         self.declared = topics
         self.key_type = key_type
@@ -24,16 +33,23 @@ class Topic:
 
     @property
     def topics(self) -> list[str]:
-        return [topic.name for topic in self.declared]
+        return [each.regex.pattern if isinstance(each, TopicPattern) else each.name for each in self.declared]
 
     def get_topic_name(self) -> str:
         """The name. Raises `TopologyError` if there are several."""
         return self.one("named").name
 
     def one(self, how: str) -> ottla.Topic[Any, Any]:
-        if len(self.declared) > 1:
+        only = self.declared[0]
+        if len(self.declared) > 1 or isinstance(only, TopicPattern):
             raise TopologyError(f"{self!r} cannot be {how}: it is several topics")
-        return self.declared[0]
+        return only
+
+    @property
+    def pattern(self) -> re.Pattern[str] | None:
+        """What the names match of the topics that are read, if it was declared so."""
+        only = self.declared[0]
+        return only.regex if isinstance(only, TopicPattern) else None
 
     async def send(
         self,

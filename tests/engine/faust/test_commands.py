@@ -1,11 +1,17 @@
 """The command line of Faust apps: finding the app, its commands, and mistakes in one sentence."""
 
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+import ottla
 import ottla.faust as faust
 from ottla import ConfigError
+from ottla.faust.cli import AppCommand
 from ottla.faust.commands import find_app, main, run
 
 SHOP = """
@@ -73,3 +79,91 @@ def test_commands_take_click_s_options(module: str, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert "NAME" in shown
     assert "--times" in shown
+
+
+COMMANDS = """
+import ottla.faust as faust
+from ottla.faust.cli import AppCommand, argument, option
+
+app = faust.App("shop", broker="kafka://127.0.0.1:1")
+
+@app.command(argument("name"), option("--times", type=int, default=2))
+async def greet(self, name, times):
+    "Greets."
+    self.say(f"hello {name} " * times + self.app.conf.id)
+
+@app.command()
+async def plain():
+    print("plain")
+
+class Sell(AppCommand):
+    "Sells."
+
+    options = [argument("what"), option("--for", "price", type=float, default=1.5)]
+
+    async def run(self, what, price):
+        self.say(self.dumps({"what": what, "price": price}))
+        self.carp("sold")
+"""
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[faust.App]:
+    """An app with commands; what they send goes nowhere."""
+
+    @asynccontextmanager
+    async def client(_: ottla.App) -> AsyncIterator[None]:
+        yield
+
+    monkeypatch.setattr(ottla.App, "client", client)
+    before = list(AppCommand.classes)
+    (tmp_path / "commands_of_a_shop.py").write_text(COMMANDS)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield find_app("commands_of_a_shop")
+    AppCommand.classes[:] = before
+    sys.modules.pop("commands_of_a_shop")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out", "err"),
+    [
+        (["greet", "ann"], "hello ann hello ann shop\n", ""),
+        (["greet", "ann", "--times", "1"], "hello ann shop\n", ""),
+        (["plain"], "plain\n", ""),
+        (["sell", "tea", "--for", "2"], '{"what": "tea", "price": 2.0}\n', "#-- sold\n"),
+    ],
+)
+def test_commands_are_functions_and_classes(
+    commands: faust.App, arguments: list[str], out: str, err: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(commands, arguments)
+    assert ended.value.code == 0
+    assert capsys.readouterr() == (out, err)
+
+
+def test_commands_are_listed_with_their_texts_and_defaults(
+    commands: faust.App, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(commands, ["--help"])
+    shown = capsys.readouterr().out
+    assert "greet   Greets." in shown
+    assert "sell    Sells." in shown
+    with pytest.raises(SystemExit):
+        run(commands, ["sell", "--help"])
+    assert "[default: 1.5]" in capsys.readouterr().out
+
+
+def test_a_command_of_a_class_must_say_what_it_does(app: faust.App) -> None:
+    class Base(AppCommand):
+        abstract = True
+
+    with pytest.raises(NotImplementedError, match=r"Base must define run\(\)"):
+        asyncio.run(Base(app).run())
+    assert Base not in AppCommand.classes
+
+
+@pytest.fixture
+def app() -> faust.App:
+    return faust.App("shop")

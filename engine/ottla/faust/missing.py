@@ -1,0 +1,202 @@
+"""What Faust has and the facade has not: each name with the reason, and what to use instead.
+
+Nothing of it fails as if it were a slip of the pen: asking for it raises `TopologyError` with that sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ottla.errors import TopologyError
+
+_INSIDE = "it is how Faust works inside"
+_GLOBAL = "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)"
+_KEEPS = "workers keep their tasks while others come and go, so nothing has to be given up or fetched at such times"
+_SERVICE = "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown"
+_WEB = "pages are declared with @app.page, and the web server is Ottla's own"
+_METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
+_CLIENT = "outside a worker, send within: async with app.ottla.client()"
+_LOG = "log from your own functions; what a worker does is in the loggers `ottla`"
+_READ = "a topic is read by an agent: @app.agent(topic)"
+_DECLARED = "Faust does not implement joins; Ottla's are declared: app.ottla.stream(topic).join(...)"
+_ACK = "an event is acknowledged with the commit after it was processed"
+
+APP: Mapping[str, str] = {
+    "GlobalTable": _GLOBAL,
+    "LiveCheck": "app.ottla.test() runs the app against what should come out of it",
+    "SetGlobalTable": _GLOBAL,
+    "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
+    "cache": "web caches are not part of this facade",
+    "commit": "a worker commits every broker_commit_interval",
+    "config_from_object": "give the options to faust.App()",
+    "create_event": "send to a topic",
+    "http_client": "make a client of your own in app.on_worker_init, and close it in app.on_before_shutdown",
+    "in_transaction": "under exactly_once everything is",
+    "is_leader": "on_leader=True makes a task, timer or cron job the leader's",
+    "maybe_start_client": _CLIENT,
+    "maybe_start_producer": _CLIENT,
+    "monitor": _METRICS,
+    "on_init_extra_service": _SERVICE,
+    "on_partitions_assigned": _KEEPS,
+    "on_partitions_revoked": _KEEPS,
+    "on_produce_message": "add headers where the event is sent",
+    "on_rebalance_complete": _KEEPS,
+    "on_rebalance_end": _KEEPS,
+    "on_rebalance_return": _KEEPS,
+    "on_rebalance_start": _KEEPS,
+    "on_started_init_extra_services": _SERVICE,
+    "on_started_init_extra_tasks": "declare them with @app.task",
+    "on_webserver_init": _WEB,
+    "rebalancing": _KEEPS,
+    "router": "app.ottla.query(table).get(key) asks the worker that has the key",
+    "sensors": _METRICS,
+    "serializers": "register codecs with faust.codecs.register",
+    "service": _SERVICE,
+    "start_client": _CLIENT,
+    "stream": "a stream is iterated by an agent; operators are declared on app.ottla.stream(topic)",
+    "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",
+    "trace": _LOG,
+    "traced": _LOG,
+    "tracer": _LOG,
+    "web": _WEB,
+    "web_server": _WEB,
+    "web_server_url": _WEB,
+    **dict.fromkeys(
+        (
+            "FlowControlQueue",
+            "assignor",
+            "client_only",
+            "consumer",
+            "consumer_generation_id",
+            "flow_control",
+            "in_recovery",
+            "on_started_init_web_server",
+            "producer",
+            "producer_only",
+            "producer_transport",
+            "rebalancing_count",
+            "tables",
+            "topics",
+            "transport",
+            "unassigned",
+            "web_server_driver_version",
+            "worker_init",
+            "worker_init_post_autodiscover",
+        ),
+        _INSIDE,
+    ),
+}
+
+AGENT: Mapping[str, str] = {
+    "ask_nowait": "agent.send(value=..., reply_to=...) sends the answer to a topic or agent",
+    "cancel": "workers begin and end their agents",
+    "clone": "declare another agent",
+    "stream": "an agent is given its stream",
+    **dict.fromkeys(
+        (
+            "actor_from_stream",
+            "actor_tracebacks",
+            "channel_iterator",
+            "get_topic_names",
+            "info",
+            "on_isolated_partitions_assigned",
+            "on_isolated_partitions_revoked",
+            "on_partitions_assigned",
+            "on_partitions_revoked",
+            "on_shared_partitions_assigned",
+            "on_shared_partitions_revoked",
+        ),
+        _INSIDE,
+    ),
+}
+
+STREAM: Mapping[str, str] = {
+    "ack": _ACK,
+    "combine": "give the agent a topic of several names, app.topic('a', 'b')",
+    "derive_topic": "declare the topic",
+    "inner_join": _DECLARED,
+    "join": _DECLARED,
+    "left_join": _DECLARED,
+    "noack": _ACK,
+    "noack_take": _ACK,
+    "outer_join": _DECLARED,
+    "take_with_timestamp": "use take_events(), whose events have their times",
+    "throw": "an agent fails by raising itself",
+    **dict.fromkeys(
+        (
+            "active_partitions",
+            "clone",
+            "concurrency_index",
+            "contribute_to_stream",
+            "enable_acks",
+            "events_total",
+            "get_root_stream",
+            "info",
+            "join_strategy",
+            "on_merge",
+            "outbox",
+            "prefix",
+            "remove_from_stream",
+            "task_owner",
+        ),
+        _INSIDE,
+    ),
+}
+
+TOPIC: Mapping[str, str] = {
+    "derive": "declare the other topic with app.topic()",
+    "derive_topic": "declare the other topic with app.topic()",
+    "get": _READ,
+    "put": "send to the topic",
+    "stream": _READ,
+    **dict.fromkeys(
+        (
+            "as_future_message",
+            "clone",
+            "clone_using_queue",
+            "decode",
+            "deliver",
+            "empty",
+            "on_decode_error",
+            "on_key_decode_error",
+            "on_stop_iteration",
+            "on_value_decode_error",
+            "prepare_headers",
+            "prepare_key",
+            "prepare_value",
+            "publish_message",
+            "queue",
+            "subscriber_count",
+            "throw",
+        ),
+        _INSIDE,
+    ),
+}
+
+TABLE_OPTIONS: Mapping[str, str] = {
+    "extra_topic_configs": "changelogs are compacted, and altered as other topics are: ottla topic alter",
+    "is_global": _GLOBAL,
+    "manager_topic_name": "an agent of its own changes the sets, with what is sent to it",
+    "manager_topic_suffix": "an agent of its own changes the sets, with what is sent to it",
+    "on_changelog_event": "read the changelog as a topic",
+    "on_recover": "a worker begins with what it has restored: app.on_worker_init",
+    "on_window_close": "windows on streams tell what they held: app.ottla.stream(topic).window(...).aggregate(...)",
+    "recover_callbacks": "a worker begins with what it has restored: app.on_worker_init",
+    "schema": "give key_type= and value_type=",
+    "start_manager": "an agent of its own changes the sets, with what is sent to it",
+    "synchronize_all_active_partitions": _GLOBAL,
+    "use_partitioner": "a table has the partitions of the topics that its agents read",
+}
+
+
+class Lacking:
+    """What stands for a thing of Faust's. `_lacks` are the names that it has not, `_called` what to call it."""
+
+    _lacks: ClassVar[Mapping[str, str]]
+    _called: ClassVar[str]
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._lacks:
+            raise TopologyError(f"{self._called}.{name} is not part of Ottla's Faust facade: {self._lacks[name]}")
+        raise AttributeError(f"Ottla's Faust facade has no {self._called}.{name}")
