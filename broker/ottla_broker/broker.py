@@ -33,7 +33,11 @@ NO_EPOCH = -1
 
 
 class Broker:
-    """One node, from the handlers' point of view. `clock` gives epoch milliseconds."""
+    """One node, from the handlers' point of view.
+
+    `clock` gives epoch milliseconds and may be set at any time; `steady_clock` gives milliseconds since no matter when,
+    which only pass: for how long something takes or may take.
+    """
 
     groups: "GroupCoordinator"
     transactions: "TransactionCoordinator"
@@ -46,6 +50,7 @@ class Broker:
         controller: Controller,
         logs: LogManager,
         clock: Callable[[], int],
+        steady_clock: Callable[[], int],
     ) -> None:
         self.config = config
         self.node_id = config.node_id
@@ -54,6 +59,7 @@ class Broker:
         self.controller = controller
         self.logs = logs
         self.clock = clock
+        self.steady_clock = steady_clock
         self.waits = Waits()
         self.fetch_sessions = FetchSessions(config.max_incremental_fetch_session_cache_slots)
         self.random = random.Random()

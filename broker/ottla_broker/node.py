@@ -54,6 +54,11 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
+def steady_clock() -> int:
+    """Milliseconds that pass whatever the time of day is set to."""
+    return time.monotonic_ns() // 1_000_000
+
+
 class Node:
     """A running broker; made by `start`, ended by `stop`."""
 
@@ -115,7 +120,7 @@ class Node:
 
         controller = Controller(metadata, config)
         cluster_id = logs.directory.properties.cluster_id
-        self.broker = broker = Broker(config, cluster_id, self._image, controller, logs, clock)
+        self.broker = broker = Broker(config, cluster_id, self._image, controller, logs, clock, steady_clock)
         self._reconcile()
         broker.groups = GroupCoordinator(broker)
         broker.transactions = TransactionCoordinator(broker)

@@ -21,12 +21,20 @@ logger = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 
+SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that computes (compaction does) may keep the interpreter from the event loop.
+
+The loop gives it away with each system call, so that every request pays this several times over. With Python's own 5 ms
+a compaction took nine tenths of the broker's throughput.
+"""
+
 
 def run(config: BrokerConfig, config_file: Path | None = None) -> None:
     """Run a broker until SIGTERM or SIGINT. `config_file` is where settings came from. Raises CannotStart."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if config_file is not None:
         logger.info("settings from %s", config_file)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(config))
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from ottla_broker import process
+from ottla_broker.config import BrokerConfig
+
 TIMEOUT_S = 20
 
 
@@ -36,6 +39,23 @@ def test_a_broker_says_where_it_listens_and_stops_cleanly(start_broker: Any, num
     assert broker.end(number) == 0
     assert not (broker.data_dir / "broker.address").exists()
     assert (broker.data_dir / ".kafka_cleanshutdown").exists()
+
+
+def test_a_thread_that_computes_hands_the_interpreter_over_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request beside a compaction waits for that several times."""
+    intervals: list[float] = []
+
+    async def serve(_config: BrokerConfig) -> None:
+        intervals.append(sys.getswitchinterval())
+
+    before = sys.getswitchinterval()
+    monkeypatch.setattr(process, "_serve", serve)
+    try:
+        process.run(BrokerConfig.of({}))
+    finally:
+        sys.setswitchinterval(before)
+    assert intervals == [pytest.approx(process.SWITCH_INTERVAL_S)]
+    assert process.SWITCH_INTERVAL_S < 0.001
 
 
 def test_a_data_directory_in_use_is_refused(start_broker: Any) -> None:

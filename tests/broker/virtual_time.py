@@ -39,6 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, stall: Callable[[], float] = lambda: 0.0) -> None:
         self.now_s = 0.0
+        self.set_by_ms = 0
         self._stall = stall
         selector = _Selector()
         selector.loop = self
@@ -48,8 +49,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.now_s
 
     def clock(self) -> int:
-        """Epoch milliseconds, for the node."""
-        return EPOCH_MS + round(self.now_s * 1000)
+        """Epoch milliseconds, for a node; somebody may have set this clock by `set_by_ms`."""
+        return EPOCH_MS + self.set_by_ms + self.steady_clock()
+
+    def steady_clock(self) -> int:
+        """Milliseconds that only pass, for a node."""
+        return round(self.now_s * 1000)
 
     def run_in_executor(self, _executor: Any, func: Callable[..., T], *args: Any) -> "asyncio.Future[T]":  # type: ignore[override]
         future: asyncio.Future[T] = self.create_future()
@@ -127,3 +132,9 @@ class RecordingDisk(LocalDisk):
     def remove(self, path: Path) -> None:
         super().remove(path)
         self.changed()
+
+
+def let_nodes_live_in(loop: VirtualLoop, monkeypatch: Any) -> None:
+    """Give the nodes that are started from now on the clocks of the loop."""
+    monkeypatch.setattr("ottla_broker.node.clock", loop.clock)
+    monkeypatch.setattr("ottla_broker.node.steady_clock", loop.steady_clock)

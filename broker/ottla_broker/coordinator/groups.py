@@ -144,7 +144,7 @@ class GroupCoordinator:
             logger.exception("group %r: regular expressions could not be matched", resolution.group_id)
             core.consumers.unresolvable(resolution)
         else:
-            self._runtime.carry_out(core, core.consumers.resolved(resolution, found, self._broker.clock()))
+            self._runtime.carry_out(core, core.consumers.resolved(resolution, found, self._runtime.now()))
 
     # -- offsets
 

@@ -42,6 +42,15 @@ LOADING_RETRY_MS = 50
 TIMERS_PER_TURN = 100
 """How many deadlines are dealt with before the event loop gets its turn."""
 
+CLOCK_STEP_MS = 1_000
+"""A difference between the time that has passed and the time of day that stands for somebody having set the latter."""
+
+STANDSTILL_MS = 1_000
+"""An alarm that comes so late stands for a process that did not run, or did nothing else for as long."""
+
+HEARING_MS = 1_000
+"""How long deadlines wait after a standstill, for heartbeats that came in meanwhile to be read first."""
+
 # What goes wrong with our own log is no business of clients: they should look for the coordinator again, or give up.
 _APPEND_ERRORS = {
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: ErrorCode.COORDINATOR_NOT_AVAILABLE,
@@ -145,7 +154,9 @@ class CoordinatorRuntime(Generic[C, K]):
         self._tasks: set[asyncio.Task[None]] = set()
         self._partitions = 0
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_ms = 0
+        self._alarm_ms = 0  # by the steady clock, as what follows
+        self._hearing_until_ms = 0
+        self._clocks_differ_ms = broker.clock() - broker.steady_clock()
         self._stopped = False
 
     # -- life
@@ -181,6 +192,20 @@ class CoordinatorRuntime(Generic[C, K]):
             raise KafkaError(ErrorCode.COORDINATOR_NOT_AVAILABLE, f"{self._topic} does not exist yet")
         return partition_for(key, self._partitions)
 
+    def now(self) -> int:
+        """Epoch milliseconds that pass steadily, as far from the clock as CLOCK_STEP_MS at most.
+
+        When the clock has been set, deadlines move along: a session takes as long as it takes.
+        """
+        steady_ms = self._broker.steady_clock()
+        differ_ms = self._broker.clock() - steady_ms
+        if abs(differ_ms - self._clocks_differ_ms) > CLOCK_STEP_MS:
+            set_by_ms = differ_ms - self._clocks_differ_ms
+            logger.warning("the clock was set by %d ms: the deadlines of %s move along", set_by_ms, self._topic)
+            self._clocks_differ_ms = differ_ms
+            self._timers.shift(set_by_ms)
+        return steady_ms + self._clocks_differ_ms
+
     # -- requests
 
     async def submit(self, key: str, decide: Callable[[C, Ticket[R], int], Decision]) -> R:
@@ -191,7 +216,7 @@ class CoordinatorRuntime(Generic[C, K]):
         """
         shard = self._shard(key)
         call: _Call[R] = _Call()
-        now_ms = self._broker.clock()
+        now_ms = self.now()
         self._carry_out(shard, decide(shard.core, call, now_ms), now_ms)
         return await call.wait()
 
@@ -201,7 +226,7 @@ class CoordinatorRuntime(Generic[C, K]):
 
     def touch(self, key: str, act: Callable[[C, int], R]) -> R:
         """The same for an act that concerns deadlines alone, such as a heartbeat."""
-        reply = act(self._shard(key).core, self._broker.clock())
+        reply = act(self._shard(key).core, self.now())
         self._set_alarm()
         return reply
 
@@ -227,7 +252,7 @@ class CoordinatorRuntime(Generic[C, K]):
 
     def carry_out(self, core: C, decision: Decision) -> None:
         """Carry out a decision that no request asked for."""
-        self._carry_out(self._shards[core.partition], decision, self._broker.clock())
+        self._carry_out(self._shards[core.partition], decision, self.now())
 
     def append_marker(self, partition: int, marker: bytes | bytearray, producer_id: int, committed: bool) -> None:
         """Write the end of a producer's transaction into a partition of this topic. Raises as `Broker.append`."""
@@ -300,7 +325,7 @@ class CoordinatorRuntime(Generic[C, K]):
             assert isinstance(ticket, _Call)
             ticket.give(reply)
         if following is not None:
-            self._carry_out(shard, following, self._broker.clock())
+            self._carry_out(shard, following, self.now())
         self._after(shard.core)
         self._set_alarm()
 
@@ -384,7 +409,7 @@ class CoordinatorRuntime(Generic[C, K]):
 
     def _activate(self, shard: _Shard[C]) -> None:
         shard.status = _Status.ACTIVE
-        shard.core.loaded(self._broker.clock())
+        shard.core.loaded(self.now())
         self._after(shard.core)
         self._set_alarm()
 
@@ -393,17 +418,28 @@ class CoordinatorRuntime(Generic[C, K]):
     def _set_alarm(self) -> None:
         """Let the loop wake us at the earliest deadline, if it is not about to anyway."""
         deadline_ms = self._timers.next_deadline()
-        if self._stopped or deadline_ms is None or (self._alarm is not None and self._alarm_ms <= deadline_ms):
+        if self._stopped or deadline_ms is None:
             return
+        steady_ms = self._broker.steady_clock()
+        due_ms = max(deadline_ms - self._clocks_differ_ms, self._hearing_until_ms, steady_ms)
         if self._alarm is not None:
+            if self._alarm_ms <= due_ms:
+                return
             self._alarm.cancel()
-        delay_ms = max(0, deadline_ms - self._broker.clock())
-        self._alarm_ms = deadline_ms
-        self._alarm = asyncio.get_running_loop().call_later(delay_ms / 1000, self._ring)
+        self._alarm_ms = due_ms
+        self._alarm = asyncio.get_running_loop().call_later((due_ms - steady_ms) / 1000, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        now_ms = self._broker.clock()
+        steady_ms = self._broker.steady_clock()
+        late_ms = steady_ms - self._alarm_ms
+        if late_ms > STANDSTILL_MS:
+            # Nobody could be heard. Whoever was silent on our account only must not lose its session.
+            logger.warning("%s: this process stood still for %d ms; deadlines wait a moment", self._topic, late_ms)
+            self._hearing_until_ms = steady_ms + HEARING_MS
+            self._set_alarm()
+            return
+        now_ms = self.now()
         for _ in range(TIMERS_PER_TURN):
             timer = self._timers.pop_due(now_ms)
             if timer is None:

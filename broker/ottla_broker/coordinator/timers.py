@@ -56,6 +56,12 @@ class Timers(Generic[K]):
         for key in [key for key in self._deadlines if key.partition == partition]:
             del self._deadlines[key]
 
+    def shift(self, milliseconds: int) -> None:
+        """Move all deadlines, because the clock that they are measured by has been set."""
+        self._deadlines = {key: deadline_ms + milliseconds for key, deadline_ms in self._deadlines.items()}
+        self._queued = {key: due_ms + milliseconds for key, due_ms in self._queued.items()}
+        self._heap = [(due_ms + milliseconds, sequence, key) for due_ms, sequence, key in self._heap]
+
     def next_deadline(self) -> int | None:
         """The earliest deadline of all, or None when nothing is set."""
         while self._heap:

@@ -152,11 +152,11 @@ class TransactionCoordinator:
             )
             missing = frozenset(partition for partition in partitions if not self._write_marker(partition, end))
             if missing:
-                core.retry_markers(transaction, missing, self._broker.clock())
+                core.retry_markers(transaction, missing, self._runtime.now())
             elif unflushed := self._unflushed(transaction):
                 self._runtime.spawn(self._complete_when_flushed(core, transaction, unflushed))
             else:
-                self._runtime.carry_out(core, core.complete(transaction, self._broker.clock()))
+                self._runtime.carry_out(core, core.complete(transaction, self._runtime.now()))
 
     def _write_marker(self, partition: Partition, end: EndOfTransaction) -> bool:
         """Whether the partition has its marker now, or needs none any more."""
@@ -170,7 +170,7 @@ class TransactionCoordinator:
 
     def _unflushed(self, transaction: Transaction) -> "list[PartitionLog]":
         """Partitions whose settings ask for a flush. Were a marker lost after COMPLETE, nobody would send it again."""
-        now_ms = self._broker.clock()
+        now_ms = self._runtime.now()
         logs = (self._broker.logs.get(*partition) for partition in transaction.partitions)
         return [log for log in logs if log is not None and log.flush_is_due(now_ms)]
 
@@ -181,9 +181,9 @@ class TransactionCoordinator:
             await asyncio.gather(*map(self._broker.logs.flush, unflushed))
         except KafkaError as error:
             logger.warning("transactional id %r: %s", transaction.transactional_id, error.message)
-            core.retry_markers(transaction, frozenset(), self._broker.clock())
+            core.retry_markers(transaction, frozenset(), self._runtime.now())
         else:
-            self._runtime.carry_out(core, core.complete(transaction, self._broker.clock()))
+            self._runtime.carry_out(core, core.complete(transaction, self._runtime.now()))
 
     # -- administration
 
@@ -212,7 +212,7 @@ class TransactionCoordinator:
 
         Raises INVALID_REGULAR_EXPRESSION.
         """
-        now_ms = self._broker.clock()
+        now_ms = self._runtime.now()
         found = [
             transaction
             for core in self._runtime.cores()

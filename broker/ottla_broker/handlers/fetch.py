@@ -69,10 +69,10 @@ class _Read(msgspec.Struct):
 @handles(FetchRequest, "4-18")
 async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) -> FetchResponse:
     session, partitions = _partitions(broker, context, request)
-    deadline_ms = broker.clock() + request.max_wait_ms
+    deadline_ms = broker.steady_clock() + request.max_wait_ms
     while True:
         read = _read(broker, request, partitions, by_id=context.version >= _FIRST_WITH_TOPIC_IDS)
-        wait_ms = deadline_ms - broker.clock()
+        wait_ms = deadline_ms - broker.steady_clock()
         if read.size >= request.min_bytes or read.urgent or wait_ms <= 0 or not read.waits_for:
             break
         await broker.waits.for_bytes(read.waits_for, request.min_bytes - read.size, wait_ms)

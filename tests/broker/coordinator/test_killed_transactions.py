@@ -29,7 +29,7 @@ from ottla_wire.messages.txn_offset_commit import (
 )
 from ottla_wire.records import NewRecord, build_batch, iter_batches
 
-from ..virtual_time import RecordingDisk, run
+from ..virtual_time import RecordingDisk, let_nodes_live_in, run
 
 OUTPUTS = [("output", 0), ("output", 1)]
 ID = "x"
@@ -190,7 +190,7 @@ async def tell(loop, monkeypatch, directory, copies, version, tears):
     told = Told()
     disk = RecordingDisk(directory, copies, told.note, halves=tears)
     monkeypatch.setattr("ottla_broker.node.LogManager", lambda *arguments: LogManager(*arguments, disk))
-    monkeypatch.setattr("ottla_broker.node.clock", loop.clock)
+    let_nodes_live_in(loop, monkeypatch)
     node = await Node.start(settings(directory))
     world = World(loop, node, version)
     await world.broker.groups.locate("group")
@@ -210,7 +210,7 @@ async def tell(loop, monkeypatch, directory, copies, version, tears):
 
 async def recover(loop, monkeypatch, directory, version, then, told):
     """Start a node on what a kill has left, see to its transaction by `then(world)`, and check the outcome."""
-    monkeypatch.setattr("ottla_broker.node.clock", loop.clock)
+    let_nodes_live_in(loop, monkeypatch)
     node = await Node.start(settings(directory))
     try:
         world = World(loop, node, version)

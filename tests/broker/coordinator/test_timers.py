@@ -19,6 +19,7 @@ STEPS = st.one_of(
     st.tuples(st.just("cancel"), KEYS, st.just(0)),
     st.tuples(st.just("cancel_partition"), KEYS, st.just(0)),
     st.tuples(st.just("pop"), KEYS, st.integers(0, 50)),
+    st.tuples(st.just("shift"), KEYS, st.integers(-50, 50)),
 )
 
 
@@ -36,6 +37,9 @@ def test_the_earliest_deadline_always_comes_first(steps):
         elif step == "cancel_partition":
             timers.cancel_partition(key.partition)
             model = {other: deadline for other, deadline in model.items() if other.partition != key.partition}
+        elif step == "shift":
+            timers.shift(number)
+            model = {other: deadline + number for other, deadline in model.items()}
         else:
             due = timers.pop_due(number)
             if due is None:
