@@ -15,7 +15,7 @@ from ottla.state.budget import CacheBudget
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import KeyValueStore, Stores
-from ottla.task.processor import PartitionCounts
+from ottla.task.processor import PartitionCounts, TaskCounts
 from ottla.task.refusals import Refusals
 from ottla.task.task import Task
 from ottla.topology.topology import Subtopology, TaskId, Topology
@@ -30,8 +30,9 @@ class AssignedTask:
 
     `caught_up` are the inputs that were read to their end, `paused` those of which too much is buffered, `seen` has the
     next offset of each input as far as polls told. `running` is the processing under way, which began at `began_at`
-    (monotonic seconds); `changed` says that there is something new since then, `tick_at` when it is to be told the time
-    at the latest. A task that `ended` takes nothing any more; one that is `at_rest` was paused.
+    (monotonic seconds); `counted` is what it had done with its events at the last commit. `changed` says that there is
+    something new since then, `tick_at` when it is to be told the time at the latest. A task that `ended` takes nothing
+    any more; one that is `at_rest` was paused.
     """
 
     task: Task
@@ -47,6 +48,7 @@ class AssignedTask:
     tick_at: float = 0.0
     ended: bool = False
     at_rest: bool = False
+    counted: TaskCounts = field(default_factory=TaskCounts)
 
     @property
     def inputs(self) -> list[TopicPartition]:

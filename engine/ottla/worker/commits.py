@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from ottla.config import AppConfig
 from ottla.transport.contract import Membership, TopicPartition, Transport
@@ -92,6 +93,9 @@ class Commits:
         workload.committed |= moved
         for task in workload.tasks.values():
             task.task.committed(written, workload.committed)
+            counts = replace(task.task.counts)
+            self._metrics.count(task.counted, counts)
+            task.counted = counts
         self._outbox.committed()
         self.forget()
         self._metrics.commit_seconds.observe(time.perf_counter() - began)

@@ -1,8 +1,10 @@
-"""A worker's figures for Prometheus, counted per batch and per commit, never per event."""
+"""A worker's figures for Prometheus, counted per batch and per commit, never per event: see `docs/workers.md`."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from ottla.task.processor import TaskCounts
 
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -22,6 +24,21 @@ class WorkerMetrics:
         self.changes = counter("ottla_changelog_records", "Records written to changelogs.")
         self.aborts = counter("ottla_aborted_commits", "Commits that failed and were made anew.")
         self.restored = counter("ottla_restored_records", "Changelog records read to restore state.")
+        dropped = Counter(
+            "ottla_dropped_events",
+            "Events that a step had no use for: without a key or value, or late.",
+            ("app", "reason"),
+            registry=self.registry,
+        )
+        self._outcomes = {
+            "dead_lettered": counter("ottla_dead_letters", "Events that failed and went to the dead-letter topic."),
+            "skipped": counter("ottla_skipped_events", "Events that failed and were skipped."),
+            "retried": counter("ottla_retries", "Attempts to process an event that failed again."),
+            "null_key_dropped": dropped.labels(app_id, "null_key"),
+            "null_value_dropped": dropped.labels(app_id, "null_value"),
+            "late_dropped": dropped.labels(app_id, "late"),
+            "windows_closed": counter("ottla_closed_windows", "Windows that are over."),
+        }
         self.commit_seconds: Histogram = Histogram(
             "ottla_commit_seconds", "Time from a commit's begin to its end.", label,
             buckets=_COMMIT_BUCKETS_S, registry=self.registry,
@@ -39,3 +56,10 @@ class WorkerMetrics:
             ("app", "topic", "partition"),
             registry=self.registry,
         )
+
+    def count(self, before: TaskCounts, now: TaskCounts) -> None:
+        """Counts what became of the events of a task between two commits."""
+        if now != before:
+            for outcome, counted in self._outcomes.items():
+                if more := getattr(now, outcome) - getattr(before, outcome):
+                    counted.inc(more)
