@@ -107,7 +107,7 @@ class AgentProcessor(Processor):
 
     async def _hand_on(self, batch: Batch, results: Results) -> None:
         rows, values = results
-        self._context.journal.clear()
+        await self._context.settle(batch)
         self._answers.done(rows, values)
         if values:
             await self.forward(batch.rows(rows, values))
@@ -192,7 +192,7 @@ class FunctionProcessor(Processor):
                         self._answers.failed(row, error)
         finally:
             context.cursor = outer
-            context.journal.clear()
+        await context.settle(batch)
         self._answers.done(rows, values)
         if values:
             await self.forward(batch.rows(rows, values))

@@ -31,6 +31,8 @@ class SetTable(Table[K, "TableSet[E]"], Generic[K, E]):
     in the table as long as its set has an element. Assigning any iterable replaces the set.
     """
 
+    tells_writes = False
+
     def __init__(
         self,
         app_id: str,

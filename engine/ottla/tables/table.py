@@ -83,8 +83,13 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         self._has_windows = False
         self.graph: Graph | None = None
         """The graph that has a step which keeps the table, unless agents write it. Set when it is declared."""
+        self.home: Graph | None = None
+        """The graph in which it was declared."""
         self.declared: Table[Any, Any] = self
         """The table that was declared, of which this may be a view by time."""
+
+    tells_writes = True
+    """Whether what agents write to it is a change of one key's value."""
 
     __hash__ = object.__hash__
 
@@ -267,17 +272,20 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         )
 
     def changing(self) -> tuple[Graph, str]:
-        if self.graph is None:
-            raise TopologyError(
-                f"what is written to {self!r} is no stream of changes: tables that can be joined with others, filtered "
-                "and followed are read from a topic, app.Table(source=), or made of a stream, stream.to_table()"
-            )
         if self.ttl_ms is not None:
             raise TopologyError(
                 f"{self!r} has ttl=: its entries end without an event, so what is made of its changes would "
                 "keep them; leave ttl= out, and send null values for what is to be deleted"
             )
-        return self.graph, self.graph.changes_of(self)
+        if self.graph is not None:
+            return self.graph, self.graph.changes_of(self)
+        if self.home is None or self._has_windows or not self.tells_writes:
+            raise TopologyError(
+                f"{self!r} is no stream of changes: tables that can be joined with others, filtered and followed are "
+                "those of single values that agents write, that are read from a topic, app.Table(source=), or made of "
+                "a stream, stream.to_table()"
+            )
+        return self.home, self.home.written_changes_of(self)
 
     def specs(self) -> tuple[StoreSpec, ...]:
         return self.spec, self.times

@@ -26,6 +26,8 @@ class VersionedTable(Table[K, V]):
     value that was valid at the event's time.
     """
 
+    tells_writes = False
+
     def __init__(
         self,
         app_id: str,

@@ -250,7 +250,7 @@ class Handle(Processor):
                 await self._handle(batch, row)
         finally:
             self._context.cursor = outer
-            self._context.journal.clear()
+        await self._context.settle(batch)
 
     async def _handle(self, batch: Batch, row: int) -> None:
         try:

@@ -6,10 +6,12 @@ Everything that leaves the task (outputs, dead letters, counts) goes through the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import astuple, dataclass, field
-from typing import Any, Protocol
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, Protocol
 
 from ottla.deadletters import (
     ErrorPolicy,
@@ -26,7 +28,7 @@ from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.task.batch import Batch
 from ottla.task.refusals import Refusals
-from ottla.transport.contract import OutputRecord
+from ottla.transport.contract import Message, OutputRecord
 
 MAX_RECORD_BYTES = 1_000_000
 """What librdkafka sends at most in one record, as long as `message.max.bytes` is not set."""
@@ -65,6 +67,22 @@ class Cursor(Protocol):
     def row(self) -> int: ...
 
 
+class Written(NamedTuple):
+    """A write to a table that stays: what the key had and has, and the time and message of the event that made it."""
+
+    key: Any
+    old: Any
+    new: Any
+    timestamp: int
+    origin: Message | None
+
+
+class Follower(Protocol):
+    """Is told what was written to a table."""
+
+    async def tell(self, written: Sequence[Written]) -> None: ...
+
+
 @dataclass(slots=True)
 class Place:
     """A cursor that stands still."""
@@ -85,6 +103,7 @@ class TaskContext:
     app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent, nor is
     one of which `refusals` says that its topic does not take it. `partition` is the task's, that of all its inputs.
     `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
+    `followers` are told what is written to tables, by their stores.
     """
 
     task: str
@@ -105,6 +124,7 @@ class TaskContext:
     max_record_bytes: int = MAX_RECORD_BYTES
     partition_counts: PartitionCounts = field(kw_only=True)
     refusals: Refusals = field(default_factory=Refusals)
+    followers: dict[str, Follower] = field(default_factory=dict)
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:
@@ -182,6 +202,27 @@ class TaskContext:
     def takes_time(self, topic: str, timestamp_ms: int) -> bool:
         """Whether a topic takes records of this time, as far as is known."""
         return self.refusals.takes_time(topic, timestamp_ms, self.now_ms)
+
+    async def settle(self, batch: Batch) -> None:
+        """What was done for the batch stays: who follows a table that was written is told, in the order of the writes,
+        and how to take it back is forgotten."""
+        if not self.followers:
+            self.journal.clear()
+            return
+        journal = list(self.journal)
+        self.journal.clear()
+        writes: list[tuple[str, Written]] = []
+        newer: dict[tuple[str, Any], Any] = {}
+        for row, store, key, before in reversed(journal):
+            if store is not None and (name := store.spec.name) in self.followers:
+                new = newer[name, key] if (name, key) in newer else store.stored(key)
+                newer[name, key] = before
+                last = min(row, len(batch) - 1)
+                origin = batch.origins[last] if batch.values else None
+                timestamp = batch.timestamps[last] if batch.values else self.now_ms
+                writes.append((name, Written(key, before, new, timestamp, origin)))
+        for name, group in groupby(reversed(writes), itemgetter(0)):
+            await self.followers[name].tell([written for _, written in group])
 
     def take_back(self, row: int, *, shared: bool = False) -> None:
         """Undoes the table writes and sends of the row, the newest first.

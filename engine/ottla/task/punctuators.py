@@ -45,7 +45,7 @@ class Punctuator(Processor):
                     done = self._call(now_ms)
                     if inspect.isawaitable(done):
                         await done
-                    return
+                    break
                 except Exception as error:
                     context.take_back(0)
                     if attempt > policy.retries:
@@ -55,7 +55,7 @@ class Punctuator(Processor):
                         await context.sleep(policy.backoff_before(attempt))
         finally:
             context.cursor = outer
-            context.journal.clear()
+        await context.settle(moment)
 
 
 class StreamTimePunctuator(Punctuator):

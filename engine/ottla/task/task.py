@@ -174,7 +174,9 @@ class Task:
 
     def reading(self, stores: Mapping[str, StoreCache]) -> TaskContext:
         """What functions see tables through that read these stores instead of the task's own."""
-        return replace(self._context, stores=stores, outputs=[], journal=[], cursor=None, called_for=None, _shared={})
+        return replace(
+            self._context, stores=stores, outputs=[], journal=[], followers={}, cursor=None, called_for=None, _shared={}
+        )
 
     def drain(self) -> list[OutputRecord]:
         """The records written since the last call, in order."""

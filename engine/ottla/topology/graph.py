@@ -16,6 +16,7 @@ from ottla.errors import DuplicateName, TopologyError
 from ottla.serdes import Codec
 from ottla.state.store import StoreSpec
 from ottla.tables import GlobalTable, Table, TableSource
+from ottla.tables.written import WrittenChanges
 from ottla.task.operators import Pass, Source
 from ottla.task.processor import Processor, TaskContext
 from ottla.topic import Topic, TopicPattern
@@ -150,6 +151,7 @@ class Graph:
         """Adds a table, and if it is read from a topic the steps that read it."""
         self._claim(table.name, f"table {table.name!r}")
         self._tables[table.name] = table
+        table.home = self
         if table.source is not None:
             self.keep(table, self.source(table.source))
 
@@ -169,6 +171,20 @@ class Graph:
             return TableSource(context, name, store, times=asked, of_changes=of_changes)
 
         self.add(f"table.{table.name}", "table", build, parents=(step,), tables=(table,))
+
+    def written_changes_of(self, table: Table[Any, Any]) -> str:
+        """The name of the step that hands on what agents write to a table, with the times: added once asked for."""
+        name, store, times = f"table.{table.name}", table.spec.name, table.times
+        if name not in self._steps:
+            self.add(
+                name,
+                "written table",
+                lambda context, _: WrittenChanges(context, store, times.name),
+                stores=(times,),
+                tables=(table,),
+                owner=f"table {table.name!r}",
+            )
+        return name
 
     def changes_of(self, table: Table[Any, Any]) -> str:
         """The name of the step that hands on the changes of a table, which it does, with their times, once asked."""

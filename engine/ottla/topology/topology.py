@@ -217,6 +217,11 @@ class Topology:
         return [part for part in self.subtopologies if any(step.sink == topic for step in part.steps)]
 
     def _partitions(self, part: Subtopology, counts: Mapping[str, int]) -> int:
+        if not part.inputs and all(step.pattern is None for step in part.steps):
+            raise TopologyError(
+                f"{part.steps[0].kind} {part.steps[0].name!r} reads no topic, and neither does what shares its state: "
+                "nothing would ever happen there"
+            )
         missing = [topic for topic in part.inputs if topic not in counts]
         if missing:
             raise TopologyError(
@@ -248,6 +253,10 @@ def record_by_record(steps: Iterable[Step]) -> set[str]:
     for step in steps:
         for parent in step.parents:
             children.setdefault(parent, []).append(step)
+        if step.kind == "written table":  # It follows who writes its table.
+            for other in steps:
+                if other is not step and step.stores[-1] in other.stores:
+                    children.setdefault(other.name, []).append(step)
     alone = set()
     for source in steps:
         if source.source is None:
@@ -262,7 +271,7 @@ def record_by_record(steps: Iterable[Step]) -> set[str]:
                 pending += children.get(step.name, ())
         used = [
             *(("step", step.name) for step in reached),
-            *(("store", spec.name) for step in reached for spec in step.stores),
+            *(("store", spec.name) for step in reached if step.kind != "written table" for spec in step.stores),
             *(("topic", step.sink) for step in reached if step.sink is not None),
         ]
         writing = [step for step in reached if step.sink is not None or step.kind == "sink"]
