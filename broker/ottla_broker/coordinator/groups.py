@@ -132,7 +132,7 @@ class GroupCoordinator:
 
     # -- regular expressions
 
-    def _match_regexes(self, core: GroupCore) -> None:
+    def _match_regexes(self, core: GroupCore, _settled_offset: int) -> None:
         for resolution in core.consumers.take_unresolved():
             self._runtime.spawn(self._match(core, resolution))
 

@@ -42,6 +42,9 @@ LOADING_RETRY_MS = 50
 TIMERS_PER_TURN = 100
 """How many deadlines are dealt with before the event loop gets its turn."""
 
+FLUSH_RETRY_MS = 1_000
+"""When to flush again what a full disk kept from being flushed."""
+
 CLOCK_STEP_MS = 1_000
 """A difference between the time that has passed and the time of day that stands for somebody having set the latter."""
 
@@ -98,12 +101,18 @@ class _Status(Enum):
 class _Shard(Generic[C]):
     """A core with its log."""
 
-    __slots__ = ("core", "log", "status")
+    __slots__ = ("core", "log", "status", "unsettled")
 
     def __init__(self, core: C, log: "PartitionLog") -> None:
         self.core = core
         self.log = log
         self.status = _Status.LOADING
+        self.unsettled: set[int] = set()  # offsets of decisions that wait for a flush
+
+    @property
+    def settled_offset(self) -> int:
+        """Whatever the log has below this offset is as durable as the topic's settings want it."""
+        return min(self.unsettled, default=self.log.log_end_offset)
 
 
 class _Call(Ticket[R]):
@@ -133,7 +142,8 @@ class _Call(Ticket[R]):
 class CoordinatorRuntime(Generic[C, K]):
     """Runs the cores of one coordinator topic on this node.
 
-    `after` is called with a core whenever something has been replayed into it, for work that its state asks for.
+    `after` is called with a core whenever something has been replayed into it, for work that its state asks for, and
+    with the offset in its log below which nothing waits for a flush.
     """
 
     def __init__(
@@ -142,7 +152,7 @@ class CoordinatorRuntime(Generic[C, K]):
         topic: str,
         codec: RecordCodec,
         new_core: Callable[[int, Timers[K]], C],
-        after: Callable[[C], None] = lambda _core: None,
+        after: Callable[[C, int], None] = lambda _core, _settled_offset: None,
     ) -> None:
         self._broker = broker
         self._topic = topic
@@ -306,18 +316,35 @@ class CoordinatorRuntime(Generic[C, K]):
         for offset, record in enumerate(decision.records, appended.base_offset):
             shard.core.replay(record, offset, producer_id)
         if appended.flush_due:
-            self.spawn(self._settle_when_flushed(shard, decision))
+            shard.unsettled.add(appended.base_offset)
+            self.spawn(self._settle_when_flushed(shard, decision, appended.base_offset))
         else:
             self._settle(shard, decision)
 
-    async def _settle_when_flushed(self, shard: _Shard[C], decision: Decision) -> None:
+    async def _settle_when_flushed(self, shard: _Shard[C], decision: Decision, offset: int) -> None:
         """The topic's settings ask for a flush: nothing that follows from the records may happen before."""
         try:
             await self._broker.logs.flush(shard.log)
         except KafkaError as error:
             self._refuse(decision, error)
+            if await self._flush_at_last(shard):
+                shard.unsettled.discard(offset)
+                self._settle(shard, Decision())
         else:
+            shard.unsettled.discard(offset)
             self._settle(shard, decision)
+
+    async def _flush_at_last(self, shard: _Shard[C]) -> bool:
+        """Flush as soon as the disk has room for what that takes; False if the log has failed for good."""
+        while shard.log.failure is None:
+            await asyncio.sleep(FLUSH_RETRY_MS / 1000)
+            try:
+                await self._broker.logs.flush(shard.log)
+            except KafkaError as error:
+                logger.warning("%s: %s", self._topic, error.message)
+            else:
+                return True
+        return False
 
     def _settle(self, shard: _Shard[C], decision: Decision) -> None:
         following = None if decision.then is None else decision.then()
@@ -326,7 +353,7 @@ class CoordinatorRuntime(Generic[C, K]):
             ticket.give(reply)
         if following is not None:
             self._carry_out(shard, following, self.now())
-        self._after(shard.core)
+        self._after(shard.core, shard.settled_offset)
         self._set_alarm()
 
     def _refuse(self, decision: Decision, error: KafkaError) -> None:
@@ -410,7 +437,7 @@ class CoordinatorRuntime(Generic[C, K]):
     def _activate(self, shard: _Shard[C]) -> None:
         shard.status = _Status.ACTIVE
         shard.core.loaded(self.now())
-        self._after(shard.core)
+        self._after(shard.core, shard.settled_offset)
         self._set_alarm()
 
     # -- deadlines

@@ -38,6 +38,8 @@ EXPIRATION_CHECK_INTERVAL_MS = 3_600_000
 EXPIRED_PER_BATCH = 1_000
 """How many tombstones one such look writes at a time."""
 
+_SETTLED = -1  # an offset below all others
+
 
 class TransactionTimerKind(Enum):
     TIMEOUT = "timeout"
@@ -64,8 +66,9 @@ class TransactionCore:
         self.transactions: dict[str, Transaction] = {}
         self._config = config
         self._timers = timers
-        # The partitions that still need their marker, of transactions whose turn is now and of those to be retried.
-        self._due: dict[str, frozenset[Partition]] = {}
+        # The partitions that still need their marker, of transactions whose turn is now and of those to be retried; and
+        # where in the log the outcome stands that the markers will tell of.
+        self._due: dict[str, tuple[frozenset[Partition], int]] = {}
         self._retries: dict[str, frozenset[Partition]] = {}
         # For InitProducerId that is sent again because its answer was lost (KIP-360): the epoch before the current
         # one, while nobody else has been initialized since. The log has no place for it.
@@ -81,16 +84,16 @@ class TransactionCore:
                 self._retried_epochs.pop(key.transactional_id, None)
                 self._timers.cancel(self._timeout(key.transactional_id))
             case CoordinatorRecord(TransactionLogKey() as key, TransactionLogValue() as value):
-                self._replace(Transaction.from_record(key.transactional_id, value))
+                self._replace(Transaction.from_record(key.transactional_id, value), log_offset)
 
     def replay_marker(self, producer_id: int, committed: bool) -> None:
         """Nothing here is written within transactions, so that no marker concerns us."""
 
-    def _replace(self, transaction: Transaction) -> None:
+    def _replace(self, transaction: Transaction, log_offset: int) -> None:
         transactional_id = transaction.transactional_id
         self.transactions[transactional_id] = transaction
         if transaction.state in PREPARED:
-            self._due[transactional_id] = transaction.partitions
+            self._due[transactional_id] = transaction.partitions, log_offset
         else:
             self._due.pop(transactional_id, None)
         if transaction.state is TransactionState.ONGOING:
@@ -111,7 +114,8 @@ class TransactionCore:
             return Decision()
         if timer.kind is TransactionTimerKind.MARKERS:
             if transaction.state in PREPARED:
-                self._due[timer.transactional_id] = self._retries.pop(timer.transactional_id, transaction.partitions)
+                retried = self._retries.pop(timer.transactional_id, transaction.partitions)
+                self._due[timer.transactional_id] = retried, _SETTLED
             return Decision()
         logger.info("transactional id %r: aborting a transaction that is open for too long", timer.transactional_id)
         decision = self._record(transaction.fenced(now_ms))
@@ -280,11 +284,19 @@ class TransactionCore:
             f"it cannot be {'committed' if commit else 'aborted'}",
         )
 
-    def take_prepared(self) -> list[tuple[Transaction, frozenset[Partition]]]:
-        """The transactions whose markers are due, and for which partitions; each once, or again after a retry."""
-        prepared = [(self.transactions[transactional_id], due) for transactional_id, due in self._due.items()]
-        self._due.clear()
-        return prepared
+    def take_prepared(self, settled_offset: int) -> list[tuple[Transaction, frozenset[Partition]]]:
+        """The transactions whose markers are due, and for which partitions; each once, or again after a retry.
+
+        Only those whose outcome the log has below `settled_offset`: one that it could still lose must not be told.
+        """
+        settled = {
+            transactional_id: partitions
+            for transactional_id, (partitions, log_offset) in self._due.items()
+            if log_offset < settled_offset
+        }
+        for transactional_id in settled:
+            del self._due[transactional_id]
+        return [(self.transactions[transactional_id], due) for transactional_id, due in settled.items()]
 
     def retry_markers(self, transaction: Transaction, partitions: frozenset[Partition], now_ms: int) -> None:
         """These partitions could not take their marker: try again in a while."""

@@ -142,8 +142,8 @@ class TransactionCoordinator:
 
     # -- markers
 
-    def _send_markers(self, core: TransactionCore) -> None:
-        for transaction, partitions in core.take_prepared():
+    def _send_markers(self, core: TransactionCore, settled_offset: int) -> None:
+        for transaction, partitions in core.take_prepared(settled_offset):
             end = EndOfTransaction(
                 transaction.producer_id,
                 transaction.producer_epoch,

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from ottla_broker.coordinator import matching
+from ottla_broker.coordinator import matching, runtime
 from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.groups import GroupCoordinator
 from ottla_broker.coordinator.transactions import TransactionCoordinator
@@ -392,6 +392,56 @@ def test_a_transaction_is_not_complete_before_its_markers_are_flushed_where_the_
         assert broker.transactions.describe("x").state.title == "PrepareCommit"
         flushed.set()
         await until(lambda: broker.transactions.describe("x").state.title == "CompleteCommit")
+
+    run(scenario)
+
+
+def test_no_marker_tells_of_an_outcome_that_the_disk_could_still_lose_whoever_else_asks_meanwhile(run, monkeypatch):
+    async def scenario(broker):
+        producer = await begin(broker, ("data", 0))
+        other = await broker.transactions.init_producer_id("y", 60_000, None)
+        await broker.transactions.add_partitions("y", other, [("data", 0)])
+        log, state = broker.partition("data", 0), broker.partition("__transaction_state", 0)
+        flush, flushed = broker.logs.flush, asyncio.Event()
+
+        async def hold(partition_log):
+            await flushed.wait()
+            await flush(partition_log)
+
+        monkeypatch.setattr(broker.logs, "flush", hold)
+        state.config = dataclasses.replace(state.config, flush_messages=1)
+        ending = asyncio.create_task(broker.transactions.end("x", producer, commit=True, client_version=0))
+        await until(lambda: broker.transactions.describe("x").state.title == "PrepareCommit")
+        await broker.transactions.add_partitions("y", other, [("data", 0)])  # nothing new: answered at once
+        assert not ending.done()
+        assert log.last_stable_offset == 0
+        flushed.set()
+        await ending
+        await until(lambda: broker.transactions.describe("x").state.title == "CompleteCommit")
+        assert log.last_stable_offset == 2
+
+    run(scenario)
+
+
+def test_an_outcome_that_a_full_disk_keeps_from_being_flushed_is_carried_out_once_there_is_room(run, monkeypatch):
+    async def scenario(broker):
+        producer = await begin(broker, ("data", 0))
+        log, state = broker.partition("data", 0), broker.partition("__transaction_state", 0)
+        flush = broker.logs.flush
+
+        async def full(_log):
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "no space left")
+
+        monkeypatch.setattr(runtime, "FLUSH_RETRY_MS", 10)
+        monkeypatch.setattr(broker.logs, "flush", full)
+        state.config = dataclasses.replace(state.config, flush_messages=1)
+        with pytest.raises(KafkaError) as error:
+            await broker.transactions.end("x", producer, commit=True, client_version=0)
+        assert error.value.code is ErrorCode.NOT_COORDINATOR
+        assert log.last_stable_offset == 0
+        monkeypatch.setattr(broker.logs, "flush", flush)
+        await until(lambda: broker.transactions.describe("x").state.title == "CompleteCommit")
+        assert log.last_stable_offset == 2
 
     run(scenario)
 

@@ -26,6 +26,7 @@ from ottla_wire.messages.txn_offset_commit import (
 OFFSETS = ("__consumer_offsets", 0)
 OUTPUTS = [("output", 0), ("output", 1), ("output", 2)]
 NUMBERS = 24
+EVERYTHING = 2**63 - 1
 
 
 class Crash(Exception):  # noqa: N818 - it is none of ours
@@ -74,7 +75,7 @@ class World:
     # -- the broker
 
     def send_markers(self):
-        for transaction, partitions in self.transactions.core.take_prepared():
+        for transaction, partitions in self.transactions.core.take_prepared(EVERYTHING):
             for partition in sorted(partitions):
                 if partition == OFFSETS:
                     self.groups.marker(transaction.producer_id, transaction.commits)

@@ -16,6 +16,7 @@ from ottla_broker.coordinator.transaction import (
 from ottla_broker.coordinator.transaction_core import EXPIRATION_CHECK_INTERVAL_MS, MARKER_RETRY_MS
 from ottla_wire.errors import ErrorCode, KafkaError
 
+EVERYTHING = 2**63 - 1
 A, B = ("topic", 0), ("topic", 1)
 DAY_MS = 86_400_000
 
@@ -49,7 +50,7 @@ class Client:
 
     def send_markers(self):
         """All markers that are due reach their partitions."""
-        for transaction, _ in self.driver.core.take_prepared():
+        for transaction, _ in self.driver.core.take_prepared(EVERYTHING):
             self.driver.carry_out(self.driver.core.complete(transaction, self.driver.now_ms))
 
     def set_epoch(self, epoch):
@@ -212,7 +213,7 @@ def test_what_the_log_refuses_has_not_happened(client):
     client.driver.refusing = ErrorCode.NOT_COORDINATOR
     assert client.end(producer, commit=True).code is ErrorCode.NOT_COORDINATOR
     assert client.transaction.state is TransactionState.ONGOING
-    assert client.driver.core.take_prepared() == []
+    assert client.driver.core.take_prepared(EVERYTHING) == []
     client.driver.refusing = None
     assert client.end(producer, commit=True).code is ErrorCode.NONE
 
@@ -231,7 +232,7 @@ def test_a_transaction_that_is_open_for_too_long_is_aborted_and_its_producer_fen
     client.driver.advance(1)
     assert client.transaction.state is TransactionState.PREPARE_ABORT
     assert client.end(producer, commit=True).code is ErrorCode.PRODUCER_FENCED
-    assert client.driver.core.take_prepared()[0][1] == {A, B}
+    assert client.driver.core.take_prepared(EVERYTHING)[0][1] == {A, B}
 
 
 def test_the_timeout_runs_on_through_a_restart(client):
@@ -261,12 +262,12 @@ def test_markers_are_due_once_and_again_for_who_could_not_take_them(client):
     client.add(producer, A, B)
     client.end(producer, commit=True)
     core = client.driver.core
-    ((transaction, partitions),) = core.take_prepared()
+    ((transaction, partitions),) = core.take_prepared(EVERYTHING)
     assert partitions == {A, B}
-    assert core.take_prepared() == []
+    assert core.take_prepared(EVERYTHING) == []
     core.retry_markers(transaction, frozenset({B}), client.driver.now_ms)
     client.driver.advance(MARKER_RETRY_MS)
-    assert core.take_prepared() == [(transaction, {B})]
+    assert core.take_prepared(EVERYTHING) == [(transaction, {B})]
 
 
 def test_after_a_restart_the_markers_of_a_prepared_transaction_are_due_again(client):
@@ -277,7 +278,7 @@ def test_after_a_restart_the_markers_of_a_prepared_transaction_are_due_again(cli
     client.add(producer, B)
     client.end(producer, commit=False)
     client.driver.restart()
-    ((transaction, partitions),) = client.driver.core.take_prepared()
+    ((transaction, partitions),) = client.driver.core.take_prepared(EVERYTHING)
     assert (transaction.commits, partitions) == (False, {B})
 
 
@@ -285,7 +286,7 @@ def test_a_completion_that_comes_too_late_changes_nothing(client):
     producer = client.init().answer
     client.add(producer, A)
     client.end(producer, commit=True)
-    ((transaction, _),) = client.driver.core.take_prepared()
+    ((transaction, _),) = client.driver.core.take_prepared(EVERYTHING)
     client.driver.carry_out(client.driver.core.complete(transaction, client.driver.now_ms))
     written = len(client.driver.log)
     client.driver.carry_out(client.driver.core.complete(transaction, client.driver.now_ms))
