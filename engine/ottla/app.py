@@ -50,7 +50,8 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
     `broker_options` are librdkafka's settings by their own names, for TLS, SASL and tuning, such as
     `{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ..., "sasl.password": ...}`;
     those that Ottla's guarantees rest on are refused. `standbys` is on how many other workers a copy of each task's
-    state is kept up, so that one of them takes the task over without restoring. `state_cache_bytes` is how much of
+    state is kept up, so that one of them takes the task over without restoring. `tags` say where a worker is, such as
+    `{"zone": "eu-1a"}`: copies go where no other of their task is. `state_cache_bytes` is how much of
     their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `web` is where a
     worker listens for HTTP, as `HOST:PORT` or `PORT`: pages, health, metrics and queries (`web/`); `web_auth`, as
     `USER:PASSWORD`, is asked of whoever comes. Raises `ConfigError` for an option out of range.
@@ -72,6 +73,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         retry_backoff: Duration = timedelta(milliseconds=100),
         broker_options: BrokerOptions | None = None,
         standbys: int = 0,
+        tags: Mapping[str, str] | None = None,
         state_cache_bytes: int = 48_000_000,
         web: str | None = None,
         web_auth: str | None = None,
@@ -92,6 +94,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
             ),
             broker_options=dict(broker_options or {}),
             standbys=standbys,
+            tags=dict(tags or {}),
             state_cache_bytes=state_cache_bytes,
             web=web,
             web_auth=web_auth,

@@ -90,6 +90,14 @@ def worker(
             help="Serve pages, health, metrics and queries of tables over HTTP there, instead of the app's web=.",
         ),
     ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tag",
+            metavar="NAME=VALUE",
+            help="Where this worker is, as in zone=eu-1a, besides the app's tags=; standbys go elsewhere.",
+        ),
+    ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Start anew whenever Python code below the working directory changes.")
     ] = False,
@@ -120,6 +128,7 @@ def worker(
             loaded.config,
             broker=loaded.config.broker if broker is None else broker,
             state_dir=loaded.config.state_dir if state_dir is None else state_dir,
+            tags={**loaded.config.tags, **_tags(tag or [])},
             web=loaded.config.web if web_listen is None else web_listen,
         )
         metrics = WorkerMetrics(config.app_id)
@@ -138,6 +147,19 @@ def worker(
         _refuse(str(error), FAILURE)
     rate = summary.events / max(summary.seconds, 1e-6)
     typer.echo(f"{config.app_id}: {summary.events} events in {summary.seconds:.1f} s, {rate:.0f} events/s")
+
+
+def _tags(given: list[str]) -> dict[str, str]:
+    """Raises `ConfigError` for a tag without a name or value."""
+    from ottla.errors import ConfigError
+
+    tags = {}
+    for each in given:
+        name, _, value = each.partition("=")
+        if not name or not value:
+            raise ConfigError(f"--tag {each} must be NAME=VALUE, as in --tag zone=eu-1a")
+        tags[name] = value
+    return tags
 
 
 def _refuse(sentence: str, status: int) -> NoReturn:

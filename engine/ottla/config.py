@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,9 @@ StoreKind = Literal["rocksdb", "memory"]
 
 _APP_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}")
 
+_MOST_TAGS, _LONGEST_TAG, _LONGEST_TAG_VALUE = 5, 20, 30
+"""As in Kafka Streams (KIP-708)."""
+
 
 @dataclass(frozen=True, slots=True)
 class AppConfig:
@@ -33,6 +36,7 @@ class AppConfig:
     errors: ErrorPolicy = field(default_factory=ErrorPolicy)
     broker_options: BrokerOptions = field(default_factory=dict)
     standbys: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
     state_cache_bytes: int = 48_000_000
     web: str | None = None
     web_auth: str | None = field(default=None, repr=False)
@@ -52,6 +56,14 @@ class AppConfig:
         checked_options(self.broker_options)
         if self.standbys < 0:
             raise ConfigError(f"standbys={self.standbys} must be 0 or more")
+        if len(self.tags) > _MOST_TAGS or any(
+            not 0 < len(name) <= _LONGEST_TAG or not 0 < len(value) <= _LONGEST_TAG_VALUE
+            for name, value in self.tags.items()
+        ):
+            raise ConfigError(
+                f"tags={self.tags!r} must be at most {_MOST_TAGS}, with names of 1 to {_LONGEST_TAG} characters and "
+                f"values of 1 to {_LONGEST_TAG_VALUE}"
+            )
         if self.state_cache_bytes < 0:
             raise ConfigError(f"state_cache_bytes={self.state_cache_bytes} must be 0 or more")
         if self.web_auth is not None:

@@ -32,7 +32,8 @@ Changelogs = Mapping[TaskId, Sequence[TopicPartition]]
 class Member:
     """One worker's part. `tasks` are all tasks of the app, `changelogs` those of each stateful one.
 
-    `offsets` says at which sum of changelog offsets each task's state is that this worker has on disk.
+    `tags` say where it is. `offsets` says at which sum of changelog offsets each task's state is that this worker has
+    on disk.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Member:
         *,
         standbys: int,
         address: str | None,
+        tags: Mapping[str, str],
         offsets: Callable[[], dict[TaskId, int]],
         now_ms: Callable[[], int],
     ) -> None:
@@ -57,6 +59,7 @@ class Member:
         self._changelogs = changelogs
         self._standbys = standbys
         self._address = address
+        self._tags = dict(tags)
         self._offsets = offsets
         self._now_ms = now_ms
         self._following = False
@@ -198,6 +201,7 @@ class Member:
             address=self._address,
             offsets={str(task): offset for task, offset in self._offsets().items()},
             warm=self._warm_names(),
+            tags=self._tags,
         )
         await self._publish([report_record(self._control, self.id, report, self._now_ms())], self.membership)
         self._reported, self._introduced = report, True

@@ -7,6 +7,9 @@ In the order of their weight:
 2. **Workers have equally many tasks**, give or take one.
 3. **A task stays where it is.** Of several placements that are as good, it is the one that moves the fewest.
 
+Copies go where no other of the task is, as far as the workers' tags say: to another zone, another cluster (KIP-708).
+Only then it matters that they are spread evenly, and that those which are there stay.
+
 "Caught up" is a lag of at most `ACCEPTABLE_LAG` changelog records, as in Kafka Streams (`acceptable.recovery.lag`); at
 most `MAX_WARMUPS` copies are made at a time (`max.warmup.replicas`), since they cost the broker reads.
 """
@@ -15,7 +18,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 from ottla.topology.topology import TaskId
@@ -37,7 +40,8 @@ class Situation:
     """What a placement is made from.
 
     `lags` has, for each worker, the records it would have to read before it could run each stateful task. `owners` are
-    the workers that have the tasks now, if they are still there, `copies` those that keep copies.
+    the workers that have the tasks now, if they are still there, `copies` those that keep copies. `tags` say where each
+    worker is: its zone, its cluster.
     """
 
     tasks: Sequence[TaskId]
@@ -46,6 +50,14 @@ class Situation:
     owners: Mapping[TaskId, str]
     copies: Mapping[TaskId, Collection[str]]
     standbys: int
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def shared_tags(self, worker: str, holders: Collection[str]) -> int:
+        """In how many of the tags that there are a worker says the same as one of the others, or nothing."""
+        own = self.tags.get(worker, {})
+        names = {name for tags in self.tags.values() for name in tags}
+        taken = {name: {self.tags.get(holder, {}).get(name) for holder in holders} for name in names}
+        return sum(own.get(name) is None or own[name] in taken[name] for name in names)
 
     def lag(self, worker: str, task: TaskId) -> int:
         return self.lags[worker].get(task, 0) if task in self.stateful else 0
@@ -130,11 +142,23 @@ def _standbys(
     chosen: dict[TaskId, tuple[str, ...]] = {}
     for task in stateful:
         kept = situation.copies.get(task, ())
-        candidates = sorted(
-            (worker for worker in workers if worker != active[task]),
-            key=lambda each: (load[each] >= bound, each not in kept, situation.lag(each, task), load[each], each),
-        )
-        found = candidates[:copies]
+        found: list[str] = []
+        for _ in range(copies):
+            holders = [active[task], *found]
+            near = {worker: situation.shared_tags(worker, holders) for worker in workers if worker not in holders}
+            found.append(
+                min(
+                    near,
+                    key=lambda each: (
+                        near[each],
+                        load[each] >= bound,
+                        each not in kept,
+                        situation.lag(each, task),
+                        load[each],
+                        each,
+                    ),
+                )
+            )
         load.update(found)
         warming = warmups.get(task)
         if warming is not None and warming not in found:

@@ -29,13 +29,15 @@ class Report(Struct, frozen=True, kw_only=True):
 
     `seen` is the number of the last assignment it acted on: what that took from it, it has let go of. `address` is
     where it answers queries over HTTP. `offsets` has, for each task whose state it holds, the sum of the changelog
-    offsets that the state is at; `warm` are those whose state it keeps up with the changelogs.
+    offsets that the state is at; `warm` are those whose state it keeps up with the changelogs. `tags` say where
+    it is.
     """
 
     seen: int = 0
     address: str | None = None
     offsets: dict[str, int] = {}
     warm: list[str] = []
+    tags: dict[str, str] = {}
 
 
 class Grant(Struct, frozen=True, array_like=True):

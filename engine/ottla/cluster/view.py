@@ -97,6 +97,7 @@ def next_assignment(
             {task: grant.worker for task, grant in holders.items() if grant.worker in workers},
             {task_id(task): copies for task, copies in assignment.standby.items()},
             standbys,
+            {worker: report.tags for worker, report in workers.items()},
         )
     )
     following = _steps_to(placement, assignment, holders, sorted(workers))

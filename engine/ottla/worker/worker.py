@@ -378,6 +378,7 @@ class Worker:
             changelogs,
             standbys=self._config.standbys,
             address=self._address,
+            tags=self._config.tags,
             offsets=lambda: self._maker.offsets(changelogs),
             now_ms=self._now_ms,
         )

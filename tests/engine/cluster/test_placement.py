@@ -1,6 +1,7 @@
 """Where tasks go: balanced, to their state, and not about without need."""
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,3 +127,44 @@ def test_whatever_the_situation_it_settles_balanced(
         assert rounds <= 2 * len(tasks) + 4
     assert loads(placement)[-1] <= -(-len(tasks) // len(workers))
     assert all(len(keeping) == min(standbys, len(workers) - 1) for keeping in placement.standby.values())
+
+
+ZONES = {worker: {"zone": worker[0]} for worker in ("a1", "a2", "b1", "b2", "c1", "c2")}
+
+
+def zone(worker: str) -> str:
+    return worker[0]
+
+
+@given(standbys=st.integers(1, 2), owners=st.lists(st.sampled_from(sorted(ZONES)), min_size=8, max_size=8))
+def test_copies_are_in_other_zones_than_their_task_and_each_other(standbys: int, owners: list[str]) -> None:
+    described = replace(
+        situation(nothing_anywhere(*ZONES), dict(zip(TASKS, owners, strict=True)), standbys=standbys), tags=ZONES
+    )
+    placement = place(described)
+    for task, worker in placement.active.items():
+        zones = [zone(worker), *map(zone, placement.standby[task])]
+        assert len(zones) == len(set(zones)) == standbys + 1
+
+
+def test_where_zones_do_not_suffice_as_many_differ_as_can() -> None:
+    tags = {"a1": {"zone": "a"}, "a2": {"zone": "a"}, "a3": {"zone": "a"}, "b1": {"zone": "b"}}
+    placement = place(replace(situation(nothing_anywhere(*tags), standbys=2), tags=tags))
+    for task, worker in placement.active.items():
+        assert worker == "b1" or "b1" in placement.standby[task]
+
+
+def test_several_tags_count_one_by_one() -> None:
+    tags = {
+        "w1": {"zone": "a", "cluster": "x"},
+        "w2": {"zone": "a", "cluster": "y"},
+        "w3": {"zone": "b", "cluster": "y"},
+    }
+    placement = place(replace(situation(nothing_anywhere(*tags), dict.fromkeys(TASKS, "w1"), standbys=1), tags=tags))
+    assert {placement.standby[task] for task, worker in placement.active.items() if worker == "w1"} == {("w3",)}
+
+
+def test_a_worker_without_tags_comes_last() -> None:
+    tags = {"w1": {"zone": "a"}, "w2": {}, "w3": {"zone": "b"}}
+    placement = place(replace(situation(nothing_anywhere(*tags), dict.fromkeys(TASKS, "w1"), standbys=1), tags=tags))
+    assert {placement.standby[task] for task, worker in placement.active.items() if worker == "w1"} == {("w3",)}
