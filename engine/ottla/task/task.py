@@ -74,8 +74,8 @@ class Task:
         for store in stores.values():
             store.use_clock(self._context.now)
         self._writers = {spec.name: step.name for step in reversed(subtopology.steps) for spec in step.stores}
-        # How many events were processed since the last commit, and the last of them.
-        self._uncommitted = 0
+        # How many events were processed since the last `changes`, how many are those before, and the last of all.
+        self._uncommitted = self._in_flight = 0
         self._last: tuple[TopicPartition | None, int] = None, -1
         self._processors: dict[str, Processor] = {}
         inputs: dict[str, Input] = {}
@@ -186,7 +186,8 @@ class Task:
     def changes(self, now_ms: int) -> list[OutputRecord]:
         """The changelog records of all state written since the last commit, addressed to this task's partition.
 
-        Must be followed by `committed`, or by `close` when the transaction was aborted. Raises `StateRefused` when
+        Must be followed by `committed`, or by `close` when the transaction was aborted; events may be processed in
+        between. Raises `StateRefused` when
         state cannot be written, or the broker would not take it for its size.
         """
         records = []
@@ -199,6 +200,7 @@ class Task:
                 raise StateRefused(error, self.id, step, self._uncommitted, *self._last) from error
             if store.spec.logged:
                 records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
+        self._in_flight, self._uncommitted = self._uncommitted, 0
         return records
 
     def _changes(self, store: StoreCache) -> list[tuple[bytes, bytes | None]]:
@@ -227,9 +229,9 @@ class Task:
             else:
                 inputs = (TopicPartition(topic, self.id.partition) for topic in self._inputs)
                 store.committed(sum(read.get(where, 0) for where in inputs))
-        if self._uncommitted:
+        if self._in_flight:
             self._context.refusals.committed(self.id)
-            self._uncommitted = 0
+            self._in_flight = 0
 
     async def close(self) -> None:
         """Ends the agents. What was not committed is lost."""

@@ -208,7 +208,16 @@ class Transport(Protocol):
     def resume(self, partitions: Iterable[TopicPartition]) -> None: ...
 
     async def produce(self, records: Sequence[OutputRecord]) -> None:
-        """Hands records to the producer. Waits for room when its queue is full; delivery is settled by `commit`."""
+        """Hands records to the producer. Waits for room when its queue is full; delivery is settled by `commit`.
+
+        At least once it may be called while a `flush` or `commit` is under way, which does not wait for these records.
+        """
+
+    def push(self) -> None:
+        """Says that nothing more will be produced for a moment: what was is to be sent now, not with what may follow.
+
+        Does not wait. Of use at least once only: a transaction is seen when it is committed.
+        """
 
     async def flush(self) -> None:
         """Waits until every record produced so far is written. Raises `DeliveryError` (at least once) for one that is

@@ -13,7 +13,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from threading import Lock
+from typing import Any, TypeVar
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -36,12 +37,12 @@ from ottla.transport.contract import (
 from ottla.transport.errors import (
     DeliveryError,
     ProducerFencedError,
-    RecordRefusedError,
     TransactionAbortedError,
     TransportError,
 )
+from ottla.transport.kafka_deliveries import Deliveries, Run
 from ottla.transport.kafka_log import ClientLog
-from ottla.transport.kafka_messages import aborted, explained, is_refusal, kafka_error, sort_messages, transport_error
+from ottla.transport.kafka_messages import aborted, explained, kafka_error, sort_messages, transport_error
 from ottla.transport.kafka_reader import KafkaFollower, read_ranges
 from ottla.transport.kafka_settings import KafkaSettings, Settings
 
@@ -50,6 +51,8 @@ log = logging.getLogger("ottla.kafka")
 T = TypeVar("T")
 
 _STOP_TIMEOUT_S = 10.0
+_PUSH_S = 0.01
+"""How long a push may hold the producer's thread: about as long as a broker nearby takes to answer."""
 _RAISED_AMONG_REPORTS = "the producer has failed; its next call says why"
 """confluent-kafka raises a fatal error from within a call for delivery reports, and then makes the other callbacks
 with the exception set, which Python takes for an error of its own."""
@@ -79,9 +82,11 @@ class KafkaTransport:
         self._changes: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
         self._in_transaction = False
-        self._undelivered = ""
-        self._refused = False
-        self._written: dict[TopicPartition, int] = {}
+        self._deliveries = Deliveries()
+        # One thread at a time takes the delivery reports.
+        self._serving = Lock()
+        self._producing = asyncio.Lock()
+        self._pushing = False
         self._stopped = False
 
     def _make_producer(self) -> Producer:
@@ -316,18 +321,23 @@ class KafkaTransport:
     async def produce(self, records: Sequence[OutputRecord]) -> None:
         if not records:
             return
+        async with self._producing:
+            await self._produce(records)
+
+    async def _produce(self, records: Sequence[OutputRecord]) -> None:
         self._begin()
         produce: Any = self._producer.produce
         # A transaction fails as a whole when one of its records does. So reports cost their time only at least once,
-        # and for the last record in each addressed partition, whose offset is the commit's (`written`).
-        delivered = None if self._settings.exactly_once else self._delivered
+        # and for the last record in each addressed partition, whose offset is the commit's.
+        run = self._deliveries.run
+        delivered = None if self._settings.exactly_once else run.report
         last = {(record.topic, record.partition): record for record in records if record.partition is not None}
         for record in records:
             partition, report = record.partition, delivered
             if partition is None:
                 partition = -1
             elif last[record.topic, partition] is record:
-                report = self._delivered_to_partition
+                report = run.report_offset
             try:
                 produce(
                     record.topic, record.value, record.key, partition, report, None, record.timestamp_ms, record.headers
@@ -336,6 +346,7 @@ class KafkaTransport:
                 await self._produce_when_there_is_room(record, partition, report)
             except KafkaException as failure:
                 raise await self._not_taken(record, kafka_error(failure)) from failure
+        run.given += len(records)
         self._serve_producer(0)
 
     async def _produce_when_there_is_room(self, record: OutputRecord, partition: int, report: Any) -> None:
@@ -370,30 +381,31 @@ class KafkaTransport:
         return TransactionAbortedError(f"the transaction failed: {error.str()}")
 
     def _serve_producer(self, timeout_s: float) -> None:
-        """Takes delivery reports. Raises the producer's fatal error, if it has one."""
+        """Takes delivery reports, unless another thread does. Raises the producer's fatal error, if it has one."""
+        if not self._serving.acquire(blocking=False):
+            return
         try:
             self._producer.poll(timeout_s)
         except KafkaException as failure:
             raise transport_error(kafka_error(failure), "writing to the broker") from failure
         except SystemError:
             log.debug(_RAISED_AMONG_REPORTS)
+        finally:
+            self._serving.release()
 
-    def _delivered(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
-        # Of a batch of which one record is refused, the others are reported as invalid for that.
-        if error is not None and (not self._undelivered or (is_refusal(error) and not self._refused)):
-            self._undelivered = f"a record for topic {message.topic()!r} was not delivered: {explained(error)}"
-            self._refused = is_refusal(error)
+    def push(self) -> None:
+        if not self._settings.exactly_once and not self._pushing:
+            self._pushing = True
+            self._producer_calls.submit(self._push)
 
-    def _delivered_to_partition(self, error: KafkaError | None, message: confluent_kafka.Message) -> None:
-        if error is not None:
-            self._delivered(error, message)
-            return
-        written = cast(Message, message)
-        offset: int | None = written.offset()
-        # One that was sent twice, since the first answer was lost, may come without its offset. Then the store keeps an
-        # earlier one, and would read what it has already.
-        if offset is not None:
-            self._written[TopicPartition(written.topic(), written.partition())] = offset + 1
+    def _push(self) -> None:
+        """It is while it is flushed that the producer does not wait for more to send at once (`linger.ms`)."""
+        try:
+            self._flush(_PUSH_S)
+        except TransportError as failure:
+            self._failure = failure
+        finally:
+            self._pushing = False
 
     def _begin(self) -> None:
         if self._settings.exactly_once and not self._in_transaction:
@@ -406,7 +418,13 @@ class KafkaTransport:
     # -- committing
 
     async def flush(self) -> None:
-        await self._producer_calls.run(self._settle_deliveries)
+        if self._settings.exactly_once:
+            await self._producer_calls.run(self._flush, self._patience_s)
+            return
+        # Not in the middle of what is being produced, of which some would be counted nowhere.
+        async with self._producing:
+            run = self._deliveries.cut()
+        await self._producer_calls.run(self._settle_deliveries, run)
 
     async def commit(
         self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
@@ -421,11 +439,10 @@ class KafkaTransport:
             await self._producer_calls.run(self._commit_transaction, positions, membership)
             self._in_transaction = False
         else:
-            await self._producer_calls.run(self._settle_deliveries)
+            await self.flush()
             if positions:
                 await self._consumer_calls.run(self._commit_offsets, positions)
-        written, self._written = self._written, {}
-        return written
+        return self._deliveries.take_written()
 
     def _commit_transaction(
         self, positions: list[confluent_kafka.TopicPartition], membership: Membership | None
@@ -434,27 +451,31 @@ class KafkaTransport:
         # The records first: once the group has taken the offsets, and the worker could be cut off and the offsets still
         # be committed, all that goes with them is in the logs, where whoever comes next waits for the outcome. It is
         # flush that brings the deliveries' reports; commit_transaction would only wait for them.
-        self._flush()
+        self._flush(self._patience_s)
         if positions:
             self._patiently(partial(producer.send_offsets_to_transaction, positions, membership), "adding the offsets")
         self._patiently(producer.commit_transaction, "committing the transaction")
 
-    def _settle_deliveries(self) -> None:
-        waiting = self._flush()
-        if self._undelivered:
-            raise (RecordRefusedError if self._refused else DeliveryError)(self._undelivered)
-        if waiting:
+    def _settle_deliveries(self, run: Run) -> None:
+        """Waits for the reports on a run, whatever else is produced meanwhile. Raises `DeliveryError`."""
+        deadline = time.monotonic() + self._patience_s
+        # A producer that has failed may have reported on nothing (`_RAISED_AMONG_REPORTS`), and has nothing left.
+        while not run.is_delivered and len(self._producer) and time.monotonic() < deadline:
+            self._flush(_PUSH_S)
+        self._deliveries.check()
+        if not run.is_delivered:
+            waiting = run.given - run.reported
             raise DeliveryError(f"{waiting} records were not delivered within {self._patience_s:g} s")
 
-    def _flush(self) -> int:
-        """Waits until all records are delivered or given up, and returns how many are neither."""
+    def _flush(self, timeout_s: float) -> None:
+        """Sends at once what there is, and waits until all records are delivered or given up, or the time is over."""
         try:
-            return self._producer.flush(self._patience_s)
+            with self._serving:
+                self._producer.flush(timeout_s)
         except KafkaException as failure:
             raise transport_error(kafka_error(failure), "delivering records") from failure
         except SystemError:
             log.debug(_RAISED_AMONG_REPORTS)
-            return len(self._producer)
 
     def _commit_offsets(self, positions: list[confluent_kafka.TopicPartition]) -> None:
         try:
@@ -477,9 +498,8 @@ class KafkaTransport:
             self._in_transaction = False
         else:
             self._producer.purge(in_flight=False)
-            await self._producer_calls.run(self._flush)
-        self._undelivered = ""
-        self._written.clear()
+            await self._producer_calls.run(self._flush, self._patience_s)
+        self._deliveries = Deliveries()
 
     async def renew(self) -> None:
         await self._producer_calls.run(self._renew)
@@ -487,8 +507,7 @@ class KafkaTransport:
     def _renew(self) -> None:
         self._producer = self._make_producer()
         self._in_transaction = False
-        self._undelivered = ""
-        self._written.clear()
+        self._deliveries = Deliveries()
         self._patiently(self._producer.init_transactions, "starting a new transactional producer")
 
     def _patiently(self, call: Callable[[float], T], doing: str) -> T:
@@ -504,7 +523,7 @@ class KafkaTransport:
             except KafkaException as failure:
                 error = kafka_error(failure)
                 if error.txn_requires_abort():
-                    raise aborted(error, self._undelivered or f"{doing} failed: {explained(error)}") from failure
+                    raise aborted(error, self._deliveries.failure or f"{doing} failed: {explained(error)}") from failure
                 if not error.retriable() or time.monotonic() >= deadline:
                     raise transport_error(error, doing) from failure
                 time.sleep(0.02)

@@ -316,6 +316,9 @@ class MemoryTransport:
             self._broker.refuse(records)
             self._written |= self._broker.append(records)
 
+    def push(self) -> None:
+        """What is produced is written at once, or with its transaction."""
+
     async def flush(self) -> None:
         """What is produced is written at once, or with its transaction."""
 

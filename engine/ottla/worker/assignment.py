@@ -32,7 +32,8 @@ class AssignedTask:
     next offset of each input as far as polls told. `running` is the processing under way, which began at `began_at`
     (monotonic seconds); `counted` is what it had done with its events at the last commit. `changed` says that there is
     something new since then, `tick_at` when it is to be told the time at the latest. A task that `ended` takes nothing
-    any more; one that is `at_rest` was paused.
+    any more; one that is `at_rest` was paused. `written` is of a commit that ended while it was in the middle of a
+    batch.
     """
 
     task: Task
@@ -49,6 +50,7 @@ class AssignedTask:
     ended: bool = False
     at_rest: bool = False
     counted: TaskCounts = field(default_factory=TaskCounts)
+    written: tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int]] | None = None
 
     @property
     def inputs(self) -> list[TopicPartition]:
@@ -77,6 +79,24 @@ class AssignedTask:
             self.caught_up.add(where.topic)
             self.seen[where] = end
         self.changed = True
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is something new that it may process now."""
+        return self.changed and not self.at_rest and not self.task.is_held
+
+    def committed(self, written: Mapping[TopicPartition, int], read: Mapping[TopicPartition, int]) -> None:
+        """A commit is done (`Task.committed`): what it had of the task's state goes to the stores as soon as the task
+        is between two batches."""
+        self.written = written, read
+        if self.running is None:
+            self.settle()
+
+    def settle(self) -> None:
+        """The task is between two batches."""
+        if self.written is not None:
+            self.task.committed(*self.written)
+            self.written = None
 
     def close_stores(self) -> None:
         for store in self.stores.values():

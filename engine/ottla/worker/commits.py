@@ -1,22 +1,48 @@
-"""A worker's commits: outputs, changelogs and positions of all its tasks together, then the state in their stores."""
+"""A worker's commits: outputs, changelogs and positions of all its tasks together, then the state in their stores.
+
+Taking what is to be committed is a matter of a moment, in which no task is in the middle of a batch:
+
+    note ──> pending ──begin──> under way ──finished──> in the stores
+               ^                    │
+               └── what is done meanwhile is of the next commit
+
+Then processing goes on, while the broker takes the commit. At least once, what the tasks make meanwhile is produced as
+ever. Exactly once it is not, since it would become part of the transaction that is being committed: it is held back
+until the next one can begin (`holds_output`). One commit is under way at a time; the next waits for it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ottla.config import AppConfig
-from ottla.transport.contract import Membership, TopicPartition, Transport
+from ottla.task.processor import TaskCounts
+from ottla.transport.contract import Membership, OutputRecord, TopicPartition, Transport
+from ottla.worker.assignment import AssignedTask
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
 from ottla.worker.workload import Workload
 
 
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """What one commit is of: the state that was written, the offsets that go with it, and what the tasks had done, as
+    of one moment."""
+
+    tasks: Sequence[AssignedTask]
+    counts: Sequence[TaskCounts]
+    changes: list[OutputRecord]
+    offsets: dict[TopicPartition, int]
+    began: float
+
+
 class Commits:
     """Knows whether anything is to be committed and when, and commits it.
 
-    `is_pending` says that something was processed or written since the last commit.
+    `is_pending` says that something was processed or written that no commit has taken yet.
     """
 
     def __init__(
@@ -29,7 +55,8 @@ class Commits:
         now_ms: Callable[[], int],
     ) -> None:
         self.is_pending = False
-        self._config = config
+        self._exactly_once = config.processing_guarantee == "exactly_once"
+        self._interval_s = config.commit_interval_ms / 1000
         self._workload = workload
         self._outbox = outbox
         self._transport = transport
@@ -38,6 +65,10 @@ class Commits:
         # Whether records were written since the last commit, and when the next one is due (monotonic seconds).
         self._wrote = False
         self._due_at = 0.0
+        self._cut: _Cut | None = None
+        self._committing: asyncio.Task[Mapping[TopicPartition, int]] | None = None
+
+    # -- when
 
     def note(self, *, wrote: bool = False, at_once: bool = False) -> None:
         """Something was processed, or records were written too: a commit is due an interval after the first of it,
@@ -45,7 +76,7 @@ class Commits:
         self._wrote = self._wrote or wrote
         if not self.is_pending:
             self.is_pending = True
-            self._due_at = time.monotonic() + self._config.commit_interval_ms / 1000
+            self._due_at = time.monotonic() + self._interval_s
         if at_once:
             self._due_at = 0.0
 
@@ -54,48 +85,94 @@ class Commits:
         self.is_pending = self._wrote = False
 
     @property
+    def is_under_way(self) -> bool:
+        return self._cut is not None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was done is committed."""
+        return not self.is_pending and not self.is_under_way
+
+    @property
+    def holds_output(self) -> bool:
+        """Whether nothing may be produced now: it would be part of the commit that is under way."""
+        return self._exactly_once and self.is_under_way
+
+    @property
     def due_in_s(self) -> float:
         """In how many seconds what is pending is to be committed."""
         return max(self._due_at - time.monotonic(), 0.0)
 
     @property
     def is_due(self) -> bool:
-        return self.is_pending and (
-            time.monotonic() >= self._due_at or any(task.cache_is_full for task in self._workload.tasks.values())
-        )
+        return self.is_pending and (time.monotonic() >= self._due_at or self.is_full)
 
-    async def settle(self, membership: Membership | None) -> None:
-        """Outputs, changelogs and positions in one commit, then the state in the stores. No task may be busy.
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is uncommitted that nothing more should be processed before a commit."""
+        return any(task.cache_is_full for task in self._workload.tasks.values())
 
-        Raises what `Transport.commit` does; then nothing of it is in the stores.
+    # -- how
+
+    def begin(self, membership: Membership | None) -> None:
+        """Takes all that is pending for a commit. No task may be busy, and no commit under way.
+
+        Raises what `Task.changes` does.
         """
         if not self.is_pending:
             return
-        began = time.perf_counter()
-        workload = self._workload
-        if self._config.processing_guarantee == "at_least_once":
-            # State must never say that a window was emitted, or an event counted, while the output is still on its way.
-            await self._transport.flush()
+        workload, tasks = self._workload, list(self._workload.tasks.values())
         now_ms = self._now_ms()
-        offsets: dict[TopicPartition, int] = {}
-        for task in workload.tasks.values():
-            changes = task.task.changes(now_ms)
-            await self._transport.produce(changes)
-            self._wrote = self._wrote or bool(changes)
-            self._metrics.changes.inc(len(changes))
-            offsets |= task.task.positions
+        began = time.perf_counter()
+        changes = [record for task in tasks for record in task.task.changes(now_ms)]
+        offsets = {where: offset for task in tasks for where, offset in task.task.positions.items()}
         moved = {where: offset for where, offset in offsets.items() if workload.committed.get(where) != offset}
-        if self._wrote and not moved and workload.owners:
+        if (self._wrote or changes) and not moved and workload.owners:
             # What timers and the leader wrote comes with no offset. One makes the group check the membership (KIP-447).
             where = next(iter(workload.owners))
             moved[where] = workload.committed.get(where, 0)
-        written = await self._transport.commit(moved, membership)
-        workload.committed |= moved
-        for task in workload.tasks.values():
-            task.task.committed(written, workload.committed)
-            counts = replace(task.task.counts)
+        self._metrics.changes.inc(len(changes))
+        self.forget()
+        self._cut = _Cut(tasks, [replace(task.task.counts) for task in tasks], changes, moved, began)
+        self._committing = asyncio.create_task(self._commit(self._cut, membership))
+
+    async def _commit(self, cut: _Cut, membership: Membership | None) -> Mapping[TopicPartition, int]:
+        if not self._exactly_once:
+            # State must never say that a window was emitted, or an event counted, while the output is still on its way.
+            await self._transport.flush()
+        await self._transport.produce(cut.changes)
+        return await self._transport.commit(cut.offsets, membership)
+
+    def finished(self) -> bool:
+        """Puts the state of a commit that is done into the stores. Returns whether there was one.
+
+        Raises what `Transport.commit` does: then nothing of it is in the stores.
+        """
+        if self._cut is None or self._committing is None or not self._committing.done():
+            return False
+        cut, committing = self._cut, self._committing
+        self._cut = self._committing = None
+        written = committing.result()
+        read = self._workload.committed
+        read |= cut.offsets
+        for task, counts in zip(cut.tasks, cut.counts, strict=True):
+            task.committed(written, read)
             self._metrics.count(task.counted, counts)
             task.counted = counts
         self._outbox.committed()
-        self.forget()
-        self._metrics.commit_seconds.observe(time.perf_counter() - began)
+        self._metrics.commit_seconds.observe(time.perf_counter() - cut.began)
+        return True
+
+    async def wait(self) -> None:
+        """Waits for the commit under way, and then does as `finished`."""
+        if self._committing is not None:
+            await asyncio.wait([self._committing])
+            self.finished()
+
+    async def cancel(self) -> None:
+        """Gives the commit under way up: whether it took place is not known."""
+        self._cut = None
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            committing.cancel()
+            await asyncio.gather(committing, return_exceptions=True)

@@ -1,4 +1,8 @@
-"""Letting a worker's tasks process what they were given, and producing what they made of it."""
+"""Letting a worker's tasks process what they were given, and producing what they made of it.
+
+Processing goes on while a commit is under way, as long as the next one may wait: not when a cache is full, nor when
+much output is held back until then.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,9 @@ from ottla.worker.workload import Workload
 
 TICK_S = 0.1
 """How often tasks that look at the clock are told the time, and the outbox is looked into, when no events come."""
+_MOST_HELD = 10_000
+_FEW_RECORDS = 500
+"""Who makes so few at once has time: they need not wait for more to be sent with them."""
 
 
 class Processing:
@@ -40,13 +47,22 @@ class Processing:
         self._metrics = metrics
         self._pace = pace
         self._now_ms = now_ms
+        # What was made, and is to be produced when the commits let it.
+        self._made: list[OutputRecord] = []
+
+    @property
+    def may_start(self) -> bool:
+        """Whether nothing must be committed before more is processed."""
+        if self._commits.is_under_way:
+            return not self._commits.is_full and len(self._made) < _MOST_HELD
+        return not self._commits.is_due
 
     def start(self) -> None:
         """Lets those tasks process that have something new, or are to be told the time."""
         now = time.monotonic()
         for task in self._workload.tasks.values():
-            ticks = task.task.timed and now >= task.tick_at and not task.ended
-            if task.running is None and not task.at_rest and (task.changed or ticks):
+            ticks = task.task.timed and now >= task.tick_at and not (task.ended or task.at_rest)
+            if task.running is None and (task.has_work or ticks):
                 task.changed = False
                 task.tick_at = now + TICK_S
                 task.began_at = now
@@ -71,8 +87,9 @@ class Processing:
         for finished in done:
             task = running[finished]
             task.running = None
+            task.settle()
             events += finished.result()
-            await self.produce(task)
+            self.take(task)
             if task.task.is_held:
                 self._commits.note(at_once=True)
                 task.changed = True
@@ -82,6 +99,7 @@ class Processing:
             self.events += events
             self._metrics.events.inc(events)
             self._commits.note()
+        await self.produce()
         if len(done) == len(running):
             self._pace.finished(events, time.perf_counter() - began)
         elif not done:
@@ -94,20 +112,28 @@ class Processing:
             await self.collect(remaining)
         return not self._workload.is_busy
 
-    async def produce(self, task: AssignedTask) -> None:
-        """Produces what a task made."""
-        await self._write(task.task.drain())
+    def take(self, task: AssignedTask) -> None:
+        """Takes what a task made, to be produced."""
+        if records := task.task.drain():
+            self._made += records
+            self._commits.note(wrote=True)
 
-    async def send_outbox(self) -> None:
-        """Produces what timers and other code outside the tasks have sent."""
-        if self._outbox.has_waiting:
-            records = self._outbox.take()
+    async def produce(self) -> None:
+        """Produces what tasks made, and what timers and other code outside of them sent, unless a commit holds it."""
+        if self._commits.holds_output:
+            return
+        records, self._made = self._made, []
+        # What is sent commits as a whole. While a commit is under way it would be taken for a part of that one.
+        if self._outbox.has_waiting and not self._commits.is_under_way:
+            records += self._outbox.take()
             # Even without records: what is sent may have written state that is to be committed.
             self._commits.note(wrote=True)
-            await self._write(records)
-
-    async def _write(self, records: list[OutputRecord]) -> None:
         if records:
             await self._transport.produce(records)
             self._metrics.produced.inc(len(records))
-            self._commits.note(wrote=True)
+            if len(records) <= _FEW_RECORDS:
+                self._transport.push()
+
+    def forget(self) -> None:
+        """What was done since the last commit was undone."""
+        self._made.clear()

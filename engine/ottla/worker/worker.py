@@ -5,7 +5,8 @@
      └── Task.committed <- Transport.commit <- Task.changes <────────┘
 
 One event loop runs all tasks of a worker, and nothing in it is done per event. A task that awaits (an agent that asks a
-database) lets the others go on, but a commit is one for all: it waits until every task has finished the batch it is at.
+database) lets the others go on, but a commit is one for all: it begins when every task has finished the batch it is at,
+and they go on while the broker takes it (`commits.py`).
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ log = logging.getLogger("ottla.worker")
 
 _IDLE_POLL_S = 0.25
 _BUSY_WAIT_S = 0.02
+_COMMITTING_POLL_S = 0.005
+"""No poll waits for longer while a commit is under way, since the commit may need the consumer, or may be done."""
 _FAILED_COMMITS = 5
 _FIRST_BACKOFF_S = 0.1
 _FINISH_TIMEOUT_S = 10.0
@@ -182,6 +185,7 @@ class Worker:
             if self._growth is not None:
                 await self._growth.stop()
             await self._takeover.cancel()
+            await self._commits.cancel()
             await self._drop(self._workload.tasks)
             await self._standbys.close()
             await self._globals.close()
@@ -231,6 +235,7 @@ class Worker:
         log.warning("the group went on without this worker; its %d tasks go to others", len(self._workload.tasks))
         self._member.lost()
         await self._takeover.cancel()
+        await self._end_commit()
         await self._drop(self._workload.tasks)
         self._granted = None
         await self._abort()
@@ -245,7 +250,7 @@ class Worker:
             and self._member.is_placed
             and self._granted == self._member.grants()
             and not self._takeover.under_way
-            and not self._commits.is_pending
+            and self._commits.is_settled
             and all(task.ended for task in self._workload.tasks.values())
         )
 
@@ -264,15 +269,17 @@ class Worker:
             workload.add(restored)
         workload.rest(self._member.view.pauses)
         await workload.hand_out(polled)
-        if not self._commits.is_due:
+        if self._commits.finished():
+            self._failed_commits = 0
+        if processing.may_start:
             processing.start()
         await processing.collect(_BUSY_WAIT_S)
-        await processing.send_outbox()
+        await processing.produce()
         workload.hold_back()
         if self._endings is not None and not workload.is_busy:
             await self._end_tasks(self._endings)
-        if self._commits.is_due and not workload.is_busy and await self._member.may_commit():
-            await self._settle()
+        if self._may_begin_commit and await self._member.may_commit():
+            await self._begin_commit()
         if await self._member.verify():
             await self._follow_assignment()
         if time.monotonic() >= self._lag_at:
@@ -282,8 +289,10 @@ class Worker:
 
     def _poll_timeout_s(self) -> float:
         workload = self._workload
-        if workload.is_busy or any(task.changed and not task.at_rest for task in workload.tasks.values()):
+        if workload.is_busy or (self._processing.may_start and any(task.has_work for task in workload.tasks.values())):
             return 0.0
+        if self._commits.is_under_way:
+            return _COMMITTING_POLL_S
         if self._takeover.under_way or self._member.membership is None:
             return _BUSY_WAIT_S
         idle_s = TICK_S if self._has_jobs or workload.is_timed else _IDLE_POLL_S
@@ -292,9 +301,21 @@ class Worker:
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
 
+    @property
+    def _may_begin_commit(self) -> bool:
+        return self._commits.is_due and not self._commits.is_under_way and not self._workload.is_busy
+
     async def _settle(self) -> None:
-        await self._commits.settle(self._member.membership)
+        """Commits all that was done, and waits for it. No task may be busy."""
+        await self._commits.wait()
+        await self._begin_commit()
+        await self._commits.wait()
         self._failed_commits = 0
+
+    async def _begin_commit(self) -> None:
+        # What the events led to must be on its way before it may be said that they were processed.
+        await self._processing.produce()
+        self._commits.begin(self._member.membership)
 
     # -- what fails is made anew
 
@@ -343,7 +364,6 @@ class Worker:
     async def _undo(self) -> None:
         """Makes all that was done since the last commit undone: tasks begin anew there."""
         await self._abort()
-        self._commits.forget()
         await self._workload.begin_anew()
 
     async def _come_back(self, error: ProducerFencedError) -> None:
@@ -353,6 +373,7 @@ class Worker:
         """
         log.warning("joining the group again: %s", error)
         await self._takeover.cancel()
+        await self._end_commit()
         await self._drop(self._workload.tasks)
         self._granted = None
         until = time.monotonic() + _REPLACED_WITHIN_S
@@ -360,11 +381,23 @@ class Worker:
             self._member.take(await self._transport.poll(self._pace.poll_messages, _BUSY_WAIT_S))
         await self._transport.renew()
         self._outbox.aborted()
+        self._processing.forget()
         await self._member.begin_anew()
 
     async def _abort(self) -> None:
+        await self._end_commit()
         await self._transport.abort()
         self._outbox.aborted()
+        self._processing.forget()
+        self._commits.forget()
+
+    async def _end_commit(self) -> None:
+        """Waits for the commit under way. One that fails leaves everything as it was before, which is what its caller
+        is about to see to; a producer that is fenced says so again."""
+        try:
+            await self._commits.wait()
+        except (TransactionAbortedError, DeliveryError, ProducerFencedError) as error:
+            log.info("a commit failed meanwhile: %s", error)
 
     # -- tasks come and go
 
@@ -453,14 +486,14 @@ class Worker:
                 await self._services.stop()
         except TimeoutError:
             log.warning("what the app does at its end did not finish within %g s", _FINISH_TIMEOUT_S)
-        await self._processing.send_outbox()
+        await self._processing.produce()
 
     # -- the end of a bounded run
 
     async def _end_tasks(self, endings: Endings) -> None:
         """Ends the tasks that are at the end of their input, and asks for the ends that can be known now."""
         tasks = self._workload.tasks.values()
-        if not self._commits.is_pending and (unknown := endings.unknown(tasks)):
+        if self._commits.is_settled and (unknown := endings.unknown(tasks)):
             ranges = await self._transport.offset_ranges(unknown)
             endings.learn({where: each.end for where, each in ranges.items()})
         for task in [task for task in tasks if not (task.ended or task.at_rest) and endings.reached(task)]:
@@ -468,5 +501,6 @@ class Worker:
             if endings.told(task):
                 task.ended = True
                 self._transport.pause(task.inputs)
-            await self._processing.produce(task)
+            self._processing.take(task)
             self._commits.note(at_once=True)
+        await self._processing.produce()

@@ -77,6 +77,7 @@ class Workload:
             if LEADER_STORE in task.caches:
                 self._services.follow()
             await _cancel(task.running)
+            task.settle()
             await task.task.close()
             task.close_stores()
             inputs = task.inputs
@@ -92,6 +93,7 @@ class Workload:
         """Makes all tasks as they were after the last commit; they read from there."""
         for task_id, task in self.tasks.items():
             await _cancel(task.running)
+            task.settle()
             self.tasks[task_id] = await self._maker.remake(task)
         self._transport.stop_reading(list(self.owners))
         self.begin(self.tasks)

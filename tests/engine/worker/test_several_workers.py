@@ -139,7 +139,9 @@ def test_a_standby_takes_over_without_restoring(play: Play, eventually: Eventual
                     task: len(cluster.broker.topics["counting-counts-changelog"][int(task[-1])].entries)
                     for task in every_task
                 }
-                await eventually(lambda: all(stores.offset(task, "counts") >= end - 1 for task, end in ends.items()))
+                await eventually(
+                    lambda: all((stores.offset(task, "counts") or 0) >= end - 1 for task, end in ends.items())
+                )
             await eventually(lambda: shared_by(cluster, "w0"))
             await count_all(cluster, eventually)
             assert sample(first, "ottla_restored_records_total") == restored
