@@ -94,10 +94,14 @@ CASES = {
         3,
         pages=("/count/cat/", "/count/dog/", "/about/?what=this", "/nothing/"),
     ),
+    "errors": Case([Sent("k", number) for number in (1, 0, 3, 4)], 3),
     "serializers": Case([Sent(None, b"one"), Sent(None, b"four")], 4, ("hidden", "animals"), keys=False),
 }
 
-pytestmark = pytest.mark.parametrize("broker", ["ottla"], indirect=True)
+ON_KAFKA = ("word_count", "tumbling", "group_by", "channels")
+"""Those that are run on Apache Kafka, too: tables, windows, topics of the app's own, what is sent outside of agents."""
+
+both_brokers = pytest.mark.parametrize("broker", ["ottla", "kafka"], indirect=True)
 
 
 @pytest.fixture(scope="session")
@@ -189,7 +193,11 @@ class Run:
         return sorted(found, key=lambda result: json.dumps(result, sort_keys=True))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("broker", "name"),
+    [*(("ottla", name) for name in CASES), *(("kafka", name) for name in ON_KAFKA)],
+    indirect=["broker"],
+)
 def test_an_app_writes_the_same_under_both(broker: Broker, peers: Path, name: str, tmp_path: Path) -> None:
     runs = {
         flavour: Run(broker, name, flavour, python, tmp_path)
@@ -206,6 +214,7 @@ def test_an_app_writes_the_same_under_both(broker: Broker, peers: Path, name: st
     assert results["ottla.faust"] == results["faust"]
 
 
+@both_brokers
 def test_the_facade_goes_on_where_faust_stopped(broker: Broker, peers: Path, tmp_path: Path) -> None:
     """An app of the same id has the offsets that the Faust workers committed, and the tables of their changelogs."""
     name = f"takeover-{uuid4().hex[:8]}"
@@ -225,6 +234,30 @@ def test_the_facade_goes_on_where_faust_stopped(broker: Broker, peers: Path, tmp
     finally:
         _end(process)
     assert {("to", 4), ("be", 3), ("told", 1)} <= set(found)
+
+
+@both_brokers
+def test_an_app_that_is_killed_again_and_again_counts_every_word_once(broker: Broker, tmp_path: Path) -> None:
+    run = Run(broker, "word_count", "ottla.faust", sys.executable, tmp_path)
+    run.prepare()
+    words = ["to", "be", "or", "not", "to", "be"]
+    lines = 40
+    process = run.start()
+    try:
+        for killed in range(4):
+            for _ in range(lines):
+                run.send([Sent(None, " ".join(words))])
+            run.results(CASES["word_count"].results + killed * lines * len(words) + 1)
+            process.kill()
+            process.wait()
+            process = run.start()
+        expected = CASES["word_count"].results + 4 * lines * len(words)
+        found = run.results(expected)
+    finally:
+        _end(process)
+    # "to be or not to be" and "that is to say" were there from the beginning.
+    totals = {"to": 323, "be": 322, "or": 161, "not": 161, "that": 1, "is": 1, "say": 1}
+    assert sorted(found) == sorted((word, number) for word, total in totals.items() for number in range(1, total + 1))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
