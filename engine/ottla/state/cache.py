@@ -18,7 +18,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ottla.state.budget import CacheBudget
-from ottla.state.store import KeyValueStore, StoreSpec
+from ottla.state.store import Change, KeyRange, KeyValueStore, StoreSpec
 
 _MISSING: Final = object()
 _ABSENT: Final = object()
@@ -58,6 +58,7 @@ class StoreCache:
         "_decode_key",
         "_decode_value",
         "_dirty",
+        "_dropped",
         "_encode_key",
         "_encode_value",
         "_entries",
@@ -83,7 +84,9 @@ class StoreCache:
         # Keys written since the last `changes`, and those handed out by it, each with its encoded form.
         self._dirty: dict[Any, bytes] = {}
         self._in_flight: dict[Any, bytes] = {}
-        self._changes: list[tuple[bytes, bytes | None]] = []
+        # What of them goes to the store, and the ranges of keys that are deleted there at once instead.
+        self._changes: list[Change] = []
+        self._dropped: list[KeyRange] = []
         # The keys of both, for `range`: in sorted runs, each less than half as long as the one before, and those not
         # sorted yet. So a range costs a look into a few runs, and a key is merged a few times, however often the two
         # alternate; windows that close while others fill do little else.
@@ -185,7 +188,7 @@ class StoreCache:
                 yield head[1], value
             head = next(pending, None)
 
-    def changes(self) -> list[tuple[bytes, bytes | None]]:
+    def changes(self) -> list[Change]:
         """What was written since the last call, encoded, one change per key (None: deleted).
 
         `committed` or `discard` must follow before the next call; reads and writes may come in between.
@@ -195,7 +198,7 @@ class StoreCache:
                 f"store {self.spec.name}: changes were handed out twice without committed() or discard()"
             )
         entries, encode = self._entries, self._encode_value
-        changes: list[tuple[bytes, bytes | None]] = []
+        changes: list[Change] = []
         for key, encoded in self._dirty.items():
             value = entries[key]
             changes.append((encoded, None if value is _ABSENT else encode(value)))
@@ -209,9 +212,9 @@ class StoreCache:
 
         Without an offset the store keeps the one it has.
         """
-        if self._changes or offset is not None:
-            self.store.write_batch(self._changes, offset)
-        self._in_flight, self._changes = {}, []
+        if self._changes or self._dropped or offset is not None:
+            self.store.write_batch(self._changes, offset, self._dropped)
+        self._in_flight, self._changes, self._dropped = {}, [], []
         self._runs = []
         self._fresh = [(encoded, key) for key, encoded in self._dirty.items()]
         if self._budget is not None:
@@ -222,7 +225,7 @@ class StoreCache:
         """The commit failed: forgets everything that is not in the store."""
         self._entries.clear()
         self._dirty.clear()
-        self._in_flight, self._changes = {}, []
+        self._in_flight, self._changes, self._dropped = {}, [], []
         self._runs, self._fresh = [], []
 
     def _mark(self, key: Any) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ottla.errors import DecodeError, Unavailable
-from ottla.state.store import KeyValueStore, StoreSpec
+from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
 from ottla.transport.contract import Message, OffsetRange
 
 _KEYS, _BEHIND_KEYS, _OFFSETS = b"k", b"l", b"o"
@@ -42,12 +42,17 @@ class GlobalPartition:
         last = _BEHIND_KEYS if end is None else _KEYS + end
         return ((key[1:], value) for key, value in self._store.range(first, last))
 
-    def write_batch(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> None:
+    def write_batch(
+        self,
+        changes: Sequence[tuple[bytes | None, bytes | None]],
+        offset: int | None,
+        dropped: Sequence[KeyRange] = (),
+    ) -> None:
         # Who restores from a topic of any origin meets records without a key, which belong to no entry.
         prefixed = [(_KEYS + key, value) for key, value in changes if key is not None]
         if offset is not None:
             prefixed.append((self._offset_key, offset.to_bytes(8, "big")))
-        self._store.write_batch(prefixed, None)
+        self._store.write_batch(prefixed, None, [(_KEYS + start, _KEYS + end) for start, end in dropped])
 
     def clear(self) -> None:
         self._store.clear()

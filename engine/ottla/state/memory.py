@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from ottla.state.store import KeyValueStore
+from ottla.state.store import Change, KeyRange, KeyValueStore
 
 
 class MemoryStore:
@@ -41,9 +41,13 @@ class MemoryStore:
         finally:
             self._ranges -= 1
 
-    def write_batch(self, changes: Sequence[tuple[bytes, bytes | None]], offset: int | None) -> None:
+    def write_batch(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         if self._ranges:
             self._values = dict(self._values)  # A range under way goes on in what was there when it began.
+        for start, end in dropped:
+            self._keys = [key for key in self._in_order() if not start <= key < end]
+            self._values = {key: value for key, value in self._values.items() if not start <= key < end}
+            self._deleted = {key for key in self._deleted if not start <= key < end}
         values, deleted = self._values, self._deleted
         for key, value in changes:
             if value is None:

@@ -17,8 +17,7 @@ from typing import Any, Final
 
 from ottla.state.cache import DECODED_TIMES, SAMPLED_CHANGES, StoreCache
 from ottla.state.pairs import behind_prefix
-from ottla.state.store import KeyValueStore, StoreSpec
-from ottla.state.unwritten import Change
+from ottla.state.store import Change, KeyRange, KeyValueStore, StoreSpec
 
 _UNKNOWN: Final = object()
 
@@ -89,9 +88,19 @@ class Pane:
         return len(self._changed)
 
     @property
+    def is_taken(self) -> bool:
+        """Whether all entries were deleted, and it was not asked for again."""
+        return self._taken
+
+    @property
     def is_over(self) -> bool:
-        """Whether all of it is deleted, and that committed."""
+        """Whether it was taken, and that is committed."""
         return self._taken and not self._changed and not self._in_flight
+
+    @property
+    def range(self) -> KeyRange:
+        """All encoded slots of its time."""
+        return _range(self._prefix)
 
     def changes(self, encode_value: Callable[[Any], bytes]) -> list[Change]:
         """What was written since the last call, as `StoreCache.changes`."""
@@ -185,13 +194,18 @@ class PaneCache(StoreCache):
 
     def changes(self) -> list[Change]:
         changes = super().changes()
+        deletions: list[Change] = []
         for pane in self._panes.values():
-            if pane.dirty_count:
-                of_pane = pane.changes(self._encode_value)
+            of_pane = pane.changes(self._encode_value) if pane.dirty_count else []
+            if of_pane and pane.is_taken:
+                # The changelog has to be told of each key, the store but of the time.
+                deletions += of_pane
+                self._dropped.append(pane.range)
+            else:
                 for _, data in of_pane[:SAMPLED_CHANGES]:
                     self._sample(data)
                 changes += of_pane
-        return changes
+        return changes + deletions
 
     def committed(self, offset: int | None) -> None:
         for pane in self._panes.values():
@@ -212,7 +226,7 @@ class PaneCache(StoreCache):
 
     def stored_under(self, prefix: bytes) -> Iterator[tuple[Any, Any]]:
         """The keys, without their times, and values that are stored for one time."""
-        for encoded, data in self.store.range(prefix, behind_prefix(prefix)):
+        for encoded, data in self.store.range(*_range(prefix)):
             yield self._decode_key(encoded)[1], self._decode_value(data)
 
     def _evict(self) -> None:
@@ -224,3 +238,9 @@ class PaneCache(StoreCache):
                 excess -= pane.evict(excess)
                 if excess <= 0:
                     break
+
+
+def _range(prefix: bytes) -> KeyRange:
+    end = behind_prefix(prefix)
+    assert end is not None, "the first byte of a time is below 0x80"
+    return prefix, end

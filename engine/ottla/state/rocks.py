@@ -37,8 +37,8 @@ from rocksdict import (
 )
 
 from ottla.errors import StateError
-from ottla.state.store import KeyValueStore
-from ottla.state.unwritten import UNKNOWN, Change, Unwritten
+from ottla.state.store import Change, KeyRange, KeyValueStore
+from ottla.state.unwritten import UNKNOWN, Unwritten
 
 _NUMBERS, _OFFSETS = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o"
 
@@ -73,18 +73,21 @@ class RocksStore:
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
         return self._unwritten.over(self._stored(start, end), start, end)
 
-    def write_batch(self, changes: Sequence[Change], offset: int | None) -> None:
+    def write_batch(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         if offset is not None:
             self._offset = offset
-        self._stores.added(len(changes), self._unwritten.add(changes))
+        self._stores.added(len(changes), self._unwritten.add(changes, dropped))
 
     def write(self) -> None:
         """What is committed to disk, with its offset, whole or not at all."""
-        if not self._unwritten.count and self._offset == self._written_offset:
+        unwritten = self._unwritten
+        if not unwritten.count and not unwritten.dropped and self._offset == self._written_offset:
             return
         batch = WriteBatch(raw_mode=True)
         put, delete, prefix = batch.put, batch.delete, self._prefix
-        for key, value in self._unwritten.items():
+        for start, end in unwritten.dropped:
+            batch.delete_range(prefix + start, prefix + end)
+        for key, value in unwritten.items():
             if value is None:
                 delete(prefix + key)
             else:
@@ -94,6 +97,10 @@ class RocksStore:
         self._database.write(batch)
         self._written_offset = self._offset
         self._forget()
+
+    def reckon(self) -> int:
+        """What it has not written takes so many bytes in memory."""
+        return self._unwritten.reckon()
 
     def clear(self) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -137,7 +144,7 @@ class RocksStores:
         *,
         cache_bytes: int = 64 * 1024 * 1024,
         write_buffer_bytes: int = 32 * 1024 * 1024,
-        unwritten_bytes: int = 32 * 1024 * 1024,
+        unwritten_bytes: int = 48 * 1024 * 1024,
     ) -> None:
         self._cache = Cache(cache_bytes)
         self._write_buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
@@ -177,7 +184,10 @@ class RocksStores:
         """A store has taken changes that it has not written. Writes all stores if there are too many."""
         self._count += count
         self._held_bytes += held_bytes
-        if self._held_bytes > self._unwritten_bytes or self._count > _UNWRITTEN_CHANGES:
+        if self._held_bytes > self._unwritten_bytes:
+            self._held_bytes = sum(store.reckon() for store in self._opened.values())
+        # What is nearly too much is written at once, or it would be reckoned again with every commit.
+        if self._held_bytes > 0.9 * self._unwritten_bytes or self._count > _UNWRITTEN_CHANGES:
             for store in self._opened.values():
                 store.write()
 

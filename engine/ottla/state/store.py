@@ -12,6 +12,12 @@ from typing import Any, Protocol
 
 from ottla.state.format import StoreFormat
 
+Change = tuple[bytes, bytes | None]
+"""A key and its new value; None: it is deleted."""
+
+KeyRange = tuple[bytes, bytes]
+"""Keys from the first, inclusive, to the second, exclusive."""
+
 
 @dataclass(frozen=True)
 class StoreSpec:
@@ -63,8 +69,8 @@ class KeyValueStore(Protocol):
         """The entries with start <= key < end in key order; None leaves a side open."""
         ...
 
-    def write_batch(self, changes: Sequence[tuple[bytes, bytes | None]], offset: int | None) -> None:
-        """Applies the changes (None deletes) and the changelog offset together.
+    def write_batch(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
+        """Deletes the keys of the ranges, then applies the changes (None deletes), and sets the changelog offset.
 
         After a crash the store holds what this call or an earlier one has made of it, whole, and that one's offset.
         Without an offset the one there is stays.

@@ -8,9 +8,11 @@ twentieth of what the other takes.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Final
+
+from ottla.state.store import Change, KeyRange
 
 UNKNOWN: Final = object()
 """What `get` returns for a key that did not change."""
@@ -18,16 +20,15 @@ UNKNOWN: Final = object()
 _ENTRY_BYTES = 170
 """What the dict and the objects take besides the bytes of key and value."""
 
-Change = tuple[bytes, bytes | None]
-"""A key and its new value; None: it is deleted."""
-
 
 class Unwritten:
-    """The last change of each key, and all of them in the order of their keys."""
+    """The ranges of keys that were deleted at once, and the last change since then of each key, in their order."""
 
-    __slots__ = ("_added_bytes", "_changes", "_keys", "_ranges", "count")
+    __slots__ = ("_added_bytes", "_changes", "_keys", "_ranges", "count", "dropped")
 
     def __init__(self) -> None:
+        self.dropped: list[KeyRange] = []
+        """The ranges; the changes are later than they."""
         self._changes: dict[bytes, bytes | None] = {}
         # The keys in order, but for those that came behind them in the dict since the last range.
         self._keys: list[bytes] = []
@@ -38,30 +39,38 @@ class Unwritten:
 
     @property
     def held_bytes(self) -> int:
-        """What it takes in memory, at most."""
+        """What it takes in memory, at most: values that were replaced are counted until `reckon`."""
         return self._added_bytes + _ENTRY_BYTES * len(self._changes)
 
-    def add(self, changes: Sequence[Change]) -> int:
-        """Returns how many bytes more it holds."""
+    def add(self, changes: Sequence[Change], dropped: Sequence[KeyRange] = ()) -> int:
+        """First deletes the ranges, then makes the changes. Returns how many bytes more it holds."""
         before = self.held_bytes
-        if self._ranges:
+        if dropped:
+            self._drop(dropped)
+        elif self._ranges:
             self._changes = dict(self._changes)  # A range under way goes on in what was there.
         self._changes.update(changes)
         self.count += len(changes)
-        self._added_bytes += sum(map(len, filter(None, chain.from_iterable(changes))))
+        self._added_bytes += _size(changes)
         return self.held_bytes - before
+
+    def reckon(self) -> int:
+        """What it takes in memory, looked up."""
+        self._added_bytes = _size(self._changes.items())
+        return self.held_bytes
 
     def get(self, key: bytes) -> bytes | object | None:
         """The new value of the key, None if it was deleted, or `UNKNOWN`."""
-        return self._changes.get(key, UNKNOWN)
+        value = self._changes.get(key, UNKNOWN)
+        return None if value is UNKNOWN and self.dropped and _is_in(key, self.dropped) else value
 
     def items(self) -> Iterator[Change]:
-        """Everything, in the order of the keys."""
+        """The changes, in the order of the keys."""
         changes = self._changes
         return ((key, changes[key]) for key in self._in_order())
 
     def clear(self) -> None:
-        self._changes, self._keys = {}, []
+        self._changes, self._keys, self.dropped = {}, [], []
         self._added_bytes = self.count = 0
 
     def over(
@@ -74,6 +83,8 @@ class Unwritten:
         keys, changes = self._in_order(), self._changes
         first = 0 if start is None else bisect_left(keys, start)
         last = len(keys) if end is None else bisect_left(keys, end, first)
+        if dropped := self.dropped:
+            stored = (entry for entry in stored if not _is_in(entry[0], dropped))
         self._ranges += 1
         try:
             entry = next(stored, None)
@@ -93,6 +104,12 @@ class Unwritten:
         finally:
             self._ranges -= 1
 
+    def _drop(self, dropped: Sequence[KeyRange]) -> None:
+        self._changes = {key: value for key, value in self._changes.items() if not _is_in(key, dropped)}
+        self._keys = []
+        self.dropped = [*self.dropped, *dropped]
+        self.reckon()
+
     def _in_order(self) -> list[bytes]:
         """All keys in order, in a list that is never changed. A dict keeps the place of a key that changes again: new
         ones are at its end."""
@@ -102,3 +119,11 @@ class Unwritten:
             self._keys = [*self._keys, *added]
             self._keys.sort()
         return self._keys
+
+
+def _size(changes: Iterable[Change]) -> int:
+    return sum(map(len, filter(None, chain.from_iterable(changes))))
+
+
+def _is_in(key: bytes, ranges: Sequence[KeyRange]) -> bool:
+    return any(start <= key < end for start, end in ranges)

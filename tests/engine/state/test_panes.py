@@ -11,7 +11,7 @@ from ottla.serdes import TEXT, state_codec_for
 from ottla.state.cache import open_cache
 from ottla.state.memory import MemoryStore
 from ottla.state.panes import Pane, PaneCache
-from ottla.state.unwritten import Change
+from ottla.state.store import Change
 from ottla.task.slots import STREAM_TIME, prefix, slot_spec
 
 NUMBERS = state_codec_for(int)

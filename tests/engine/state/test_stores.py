@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ottla.errors import StateError
 from ottla.state.memory import MemoryStores
 from ottla.state.rocks import RocksStores
-from ottla.state.store import KeyValueStore, Stores
+from ottla.state.store import Change, KeyRange, KeyValueStore, Stores
 
 OPEN: dict[str, Callable[[Path], Stores]] = {
     "memory": lambda _: MemoryStores(),
@@ -114,25 +114,38 @@ def test_a_closed_store_opens_again_with_what_it_held(stores: Stores) -> None:
     store.close()
 
 
+def test_ranges_of_a_batch_are_deleted_before_its_changes(store: KeyValueStore) -> None:
+    store.write_batch([(key, b"old") for key in (b"a", b"b", b"ba", b"c")], 1)
+    running = store.range()
+    first = next(running)
+    store.write_batch([(b"bb", b"new")], 2, [(b"b", b"c")])
+    assert [key for key, _ in (first, *running)] == [b"a", b"b", b"ba", b"c"]
+    assert list(store.range()) == [(b"a", b"old"), (b"bb", b"new"), (b"c", b"old")]
+    assert (store.get(b"b"), store.get(b"bb"), store.offset) == (None, b"new", 2)
+
+
 changes = st.lists(st.tuples(st.binary(max_size=3), st.none() | st.binary(max_size=3)), max_size=12)
+ranges = st.lists(st.tuples(st.binary(max_size=2), st.binary(max_size=2)).filter(lambda each: each[0] < each[1]))
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    batches=st.lists(changes, max_size=4),
+    batches=st.lists(st.tuples(changes, ranges), max_size=4),
     start=st.none() | st.binary(max_size=2),
     end=st.none() | st.binary(max_size=2),
 )
 def test_a_store_behaves_as_a_sorted_dict(
     store: KeyValueStore,
-    batches: list[list[tuple[bytes, bytes | None]]],
+    batches: list[tuple[list[Change], list[KeyRange]]],
     start: bytes | None,
     end: bytes | None,
 ) -> None:
     store.clear()
     model: dict[bytes, bytes] = {}
-    for offset, batch in enumerate(batches):
-        store.write_batch(batch, offset)
+    for offset, (batch, dropped) in enumerate(batches):
+        store.write_batch(batch, offset, dropped)
+        for low, high in dropped:
+            model = {key: value for key, value in model.items() if not low <= key < high}
         for key, value in batch:
             if value is None:
                 model.pop(key, None)
@@ -142,6 +155,8 @@ def test_a_store_behaves_as_a_sorted_dict(
         item for item in sorted(model.items()) if (start is None or item[0] >= start) and (end is None or item[0] < end)
     ]
     assert list(store.range(start, end)) == expected
+    found = {key: store.get(key) for key in (*model, b"", b"a")}
+    assert {key: value for key, value in found.items() if value is not None} == model
 
 
 def reopened(path: Path, use: Callable[[KeyValueStore], object]) -> object:
