@@ -18,6 +18,8 @@ from ottla_broker.cluster.topics import CONSUMER_OFFSETS, TRANSACTION_STATE
 from ottla_broker.config import BrokerConfig
 from ottla_broker.error_counts import ErrorCounts
 from ottla_broker.fetch_sessions import FetchSessions
+from ottla_broker.laborious import LaboriousProduces
+from ottla_broker.log.config import LogConfig
 from ottla_broker.log.manager import LogManager
 from ottla_broker.log.partition import Appended, Origin, PartitionLog
 from ottla_broker.waits import Waits
@@ -61,6 +63,7 @@ class Broker:
         self.clock = clock
         self.steady_clock = steady_clock
         self.waits = Waits()
+        self.laborious = LaboriousProduces()
         self.fetch_sessions = FetchSessions(config.max_incremental_fetch_session_cache_slots)
         self.random = random.Random()
         self.errors: ErrorCounts | None = None  # counted where somebody asks for metrics
@@ -102,7 +105,12 @@ class Broker:
         return topic.name
 
     def append(
-        self, log: PartitionLog, data: bytearray | bytes | memoryview, *, origin: Origin = Origin.CLIENT
+        self,
+        log: PartitionLog,
+        data: bytearray | bytes | memoryview,
+        *,
+        origin: Origin = Origin.CLIENT,
+        vetted_for: LogConfig | None = None,
     ) -> Appended:
         """Append batches to a partition, advance its high watermark, and wake the fetches that wait for it.
 
@@ -110,7 +118,9 @@ class Broker:
         raises.
         """
         state = self.leadership(log)
-        appended = log.append(data, leader_epoch=state.leader_epoch, now_ms=self.clock(), origin=origin)
+        appended = log.append(
+            data, leader_epoch=state.leader_epoch, now_ms=self.clock(), origin=origin, vetted_for=vetted_for
+        )
         self._appended(log, state, 1, len(data))
         return appended
 

@@ -79,7 +79,10 @@ async def produce(broker: Broker, context: RequestContext, request: ProduceReque
                         raise KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
                     await admit_to_transaction(broker, request.transactional_id, log, records, context.version)
                 start_offset = log.log_start_offset
-                appended = broker.append(log, records)
+                if broker.laborious.concerns(log, records):
+                    appended = await broker.laborious.append(broker, log, records)
+                else:
+                    appended = broker.append(log, records)
             except KafkaError as error:
                 answered.partition_responses.append(_refusal(data.index, error, start_offset))
                 broker.count_failure(name, data.index, produce=True)
@@ -119,6 +122,8 @@ def produce_one(broker: Broker, frame: bytearray | memoryview, version: int, _wa
         if log is None:
             return None
         _check(broker, log, records, head.acks, version, head.client_id)
+        if broker.laborious.concerns(log, records):
+            return None
         appended = broker.append(log, records)
     except KafkaError:
         return None  # the handler will find the same, and say it
@@ -176,6 +181,8 @@ def _append_each(broker: Broker, produces: list[_Produce]) -> list[Appended] | N
             if head is not checked:  # most producers of a partition are alike
                 _check(broker, log, records, head.acks, _FIRST_WITH_ZSTD, head.client_id)
                 checked = head
+            if broker.laborious.concerns(log, records):
+                return None
             batches.append(records)
         return broker.append_each(log, batches)
     except KafkaError:

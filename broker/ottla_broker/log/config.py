@@ -358,6 +358,7 @@ class LogConfig:
     # log's lag, because its active segment cannot be compacted.
     compact: bool = dataclasses.field(init=False)
     delete: bool = dataclasses.field(init=False)
+    reads_records: bool = dataclasses.field(init=False)  # of every batch that is produced
     longest_segment_ms: int = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
@@ -365,6 +366,7 @@ class LogConfig:
         longest_ms = min(self.segment_ms, self.max_compaction_lag_ms) if compact else self.segment_ms
         object.__setattr__(self, "compact", compact)
         object.__setattr__(self, "delete", "delete" in self.cleanup_policy)
+        object.__setattr__(self, "reads_records", compact or self.compression_type != "producer")
         object.__setattr__(self, "longest_segment_ms", longest_ms)
 
     @classmethod

@@ -192,18 +192,27 @@ class PartitionLog:
 
     # ---- append
 
-    def append(self, data: Data, *, leader_epoch: int, now_ms: int, origin: Origin = Origin.CLIENT) -> Appended:
+    def append(
+        self,
+        data: Data,
+        *,
+        leader_epoch: int,
+        now_ms: int,
+        origin: Origin = Origin.CLIENT,
+        vetted_for: LogConfig | None = None,
+    ) -> Appended:
         """Append one batch, or several unless they come from a client; all or none.
 
-        They get the next offsets and the leader epoch, in place if `data` is writable. Batches from replication keep
-        what they have. Raises KafkaError: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
+        A client's may have been vetted (`validation.vet`), which holds for the config that it was done for. They get the
+        next offsets and the leader epoch, in place if `data` is writable. Batches from replication keep what they have.
+        Raises KafkaError: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
         INVALID_TIMESTAMP; the producer states' INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER,
         INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED; KAFKA_STORAGE_ERROR if the disk is full or failing. Nothing
         has changed then.
         """
         if self._failure is not None:
             raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
-        batches = read_batches(writable(data), self.config, origin, now_ms)
+        batches = read_batches(writable(data), self.config, origin, now_ms, vetted=vetted_for is self.config)
         if origin is CLIENT and batches[0].producer_id >= 0:
             duplicate = self._find_duplicate(batches[0])
             if duplicate is not None:

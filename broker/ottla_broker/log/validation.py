@@ -12,6 +12,7 @@ from ottla_broker.log.errors import NotOneBatch, RefusedRecords
 from ottla_broker.log.producers import CLIENT, COORDINATOR, Origin
 from ottla_wire.errors import CorruptRecord, ErrorCode, InvalidRecord, KafkaError
 from ottla_wire.records import (
+    HEADER_SIZE,
     LOG_OVERHEAD,
     Compression,
     NewRecord,
@@ -24,6 +25,7 @@ from ottla_wire.records import (
 Data = bytes | bytearray | memoryview
 
 _MAX_REPORTED = 100
+_MANY_RECORDS = 5_000  # take some 10 ms to be read
 
 _COMPRESSION_TYPES = {
     "uncompressed": Compression.NONE,
@@ -48,14 +50,32 @@ def writable(data: Data) -> bytearray | memoryview:
     return data
 
 
-def read_batches(data: Data, config: LogConfig, origin: Origin, now_ms: int) -> list[RecordBatch]:
-    """The batches in `data`, which they must fill; a client may send only one.
+def takes_long(data: Data, config: LogConfig) -> bool:
+    """Whether the records of a client's batch have to be read, and are so many that `vet` should do it in a thread."""
+    if not config.reads_records or len(data) < HEADER_SIZE:
+        return False
+    return int.from_bytes(data[HEADER_SIZE - 4 : HEADER_SIZE], "big", signed=True) > _MANY_RECORDS
+
+
+def vet(data: Data, config: LogConfig, now_ms: int) -> bytearray | memoryview:
+    """Check a client's batch, and convert it as far as the topic wants that: what an append has then to do is quick.
+
+    Raises as `read_batches`. Touches nothing but `data`, and may run in a thread.
+    """
+    batch = read_produced(writable(data), config, now_ms)
+    return batch.buffer if config.compression_type == "producer" else _compress(batch, config)
+
+
+def read_batches(
+    data: Data, config: LogConfig, origin: Origin, now_ms: int, *, vetted: bool = False
+) -> list[RecordBatch]:
+    """The batches in `data`, which they must fill; a client may send only one, which may be `vetted` already.
 
     Raises KafkaError CORRUPT_MESSAGE or INVALID_RECORD to refuse them, from clients and coordinators MESSAGE_TOO_LARGE,
     from clients INVALID_TIMESTAMP.
     """
     if origin is CLIENT:
-        return [read_produced(data, config, now_ms)]
+        return [RecordBatch(data) if vetted else read_produced(data, config, now_ms)]
     batches = _parse(data)
     for batch in batches:
         if origin is COORDINATOR and batch.size > config.max_message_bytes:
