@@ -203,7 +203,7 @@ class PartitionLog:
     ) -> Appended:
         """Append one batch, or several unless they come from a client; all or none.
 
-        A client's may have been vetted (`validation.vet`), which holds for the config that it was done for. They get the
+        A client's may be vetted (`validation.vet`), which holds for the config that it was done for. They get the
         next offsets and the leader epoch, in place if `data` is writable. Batches from replication keep what they have.
         Raises KafkaError: CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE,
         INVALID_TIMESTAMP; the producer states' INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER,
