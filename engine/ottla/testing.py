@@ -353,7 +353,7 @@ class Driver:
         for task_id, task in self._tasks.items():
             if self._is_paused(task_id):
                 continue
-            await task.advance(self.now_ms)
+            await task.advance(self.now_ms, self.now_ms)
             topics = self._topology.subtopologies[task_id.subtopology].inputs_at(task_id.partition)
             for topic in topics:
                 where = TopicPartition(topic, task_id.partition)

@@ -211,7 +211,7 @@ class JoinSide(Processor):
                 except Exception as error:
                     self._context.reject(self._join.name, error, batch, row)
         if unmatched is not None:
-            unmatched.hear(self._context.now_ms)
+            unmatched.hear(self._context.elapsed_ms)
         await self.forward(out.batch())
 
     def _take(self, key: Any, value: Any, timestamp: int, batch: Batch, row: int, out: Rows) -> None:
@@ -264,7 +264,7 @@ class IdleJoinResults(JoinResults):
     async def advance(self) -> None:
         if self._unmatched is not None and self._join.window.idle_ms is not None:
             out = Rows()
-            pending = self._unmatched.over_by_clock(self._context.now_ms, self._join.window.idle_ms)
+            pending = self._unmatched.over_by_clock(self._context.elapsed_ms, self._join.window.idle_ms)
             emit_unmatched(self._context, self._join, pending, out)
             await self.forward(out.batch())
 

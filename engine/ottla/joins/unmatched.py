@@ -88,9 +88,9 @@ class Unmatched:
             self.stream_time = timestamp
             self._store.put(STREAM_TIME, timestamp)
 
-    def hear(self, now_ms: int) -> None:
-        """Takes note of when events came, by the wall clock."""
-        self._heard_ms, self._heard_time = now_ms, self.stream_time
+    def hear(self, elapsed_ms: int) -> None:
+        """Takes note of when events came (`TaskContext.elapsed_ms`)."""
+        self._heard_ms, self._heard_time = elapsed_ms, self.stream_time
 
     def put(self, side: Side, key: Any, value: Any, timestamp: int) -> None:
         time, of = timestamp + self._waits_ms[side], (side, key)
@@ -107,11 +107,11 @@ class Unmatched:
         """Removes the events whose window is over, in the order in which they are to be emitted."""
         return self._take(self.stream_time) if self._agenda.due(self.stream_time) else []
 
-    def over_by_clock(self, now_ms: int, idle_ms: int) -> list[Pending]:
-        """As `over`, if none came for so long: stream time is then as much later as the wall clock."""
+    def over_by_clock(self, elapsed_ms: int, idle_ms: int) -> list[Pending]:
+        """As `over`, if none came for so long: stream time is then as much later as the clock."""
         if self._heard_ms is None:
-            self._heard_ms = now_ms
-        silent_ms = now_ms - self._heard_ms
+            self._heard_ms = elapsed_ms
+        silent_ms = elapsed_ms - self._heard_ms
         time = self._heard_time + silent_ms
         if silent_ms < idle_ms or self._heard_time < 0 or not self._agenda.due(time):
             return []

@@ -99,7 +99,8 @@ class TaskContext:
     while an agent runs, `called_for` while an operator calls a function for each row of a batch; `awaiting` is the
     cursor of the agent that awaited something last. `journal` holds what the agent's current batch did, as (row, how to
     take it back), so that an event whose processing raised leaves no trace. `now_ms` is the wall clock as it was last
-    told, for waits that no event ends. `global_tables` belong to the worker; no task writes them. `policy` is the
+    told, and `elapsed_ms` what waits that no event ends go by: it is never set, and tells nothing but how much later it
+    is (-1 before it was told). `global_tables` belong to the worker; no task writes them. `policy` is the
     app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent, nor is
     one of which `refusals` says that its topic does not take it. `partition` is the task's, that of all its inputs.
     `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
@@ -118,6 +119,7 @@ class TaskContext:
     called_for: Cursor | None = None
     journal: list[tuple[int, StoreCache | None, Any, Any]] = field(default_factory=list)
     now_ms: int = 0
+    elapsed_ms: int = -1
     partition: int = 0
     global_tables: Mapping[str, GlobalStore] = field(default_factory=dict)
     step_policies: Mapping[str, StepPolicy] = field(default_factory=dict)
@@ -291,7 +293,7 @@ class Processor:
         raise NotImplementedError
 
     async def advance(self) -> None:
-        """The wall clock moved on to the context's `now_ms`: hands on what waited for that."""
+        """Time went on to the context's `elapsed_ms`: hands on what waited for that."""
 
     async def end_of_input(self) -> None:
         """No batch will follow: hands on whatever is held back. Called in the order of the steps."""

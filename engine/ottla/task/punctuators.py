@@ -72,19 +72,19 @@ class StreamTimePunctuator(Punctuator):
 
 
 class WallClockPunctuator(Punctuator):
-    """Called as the wall clock moves on."""
+    """Called as time goes on, whatever the events' times are, and whoever sets the clock."""
 
     def __init__(self, context: TaskContext, name: str, function: Callable[..., Any], every_ms: int) -> None:
         super().__init__(context, name, function, every_ms)
         self._due_ms: int | None = None
 
     async def advance(self) -> None:
-        now_ms = self._context.now_ms
+        elapsed_ms = self._context.elapsed_ms
         if self._due_ms is None:
-            self._due_ms = now_ms + self._every_ms
-        if now_ms >= self._due_ms:
-            self._due_ms += self._every_ms * ((now_ms - self._due_ms) // self._every_ms + 1)
-            await self._punctuate(now_ms)
+            self._due_ms = elapsed_ms + self._every_ms
+        if elapsed_ms >= self._due_ms:
+            self._due_ms += self._every_ms * ((elapsed_ms - self._due_ms) // self._every_ms + 1)
+            await self._punctuate(self._context.now_ms)
 
 
 def add_punctuator(

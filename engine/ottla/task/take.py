@@ -88,7 +88,7 @@ class Waiting:
         held, put = self._held, self._store.put
         for each in zip(batch.keys, batch.values, batch.timestamps, batch.origins, strict=True):
             if not held:
-                self._since = self._context.now_ms
+                self._since = self._context.elapsed_ms
             held.append(each)
             if len(held) >= self.most:
                 lists.append(held)
@@ -101,8 +101,8 @@ class Waiting:
     def overdue(self) -> Batch:
         """The list whose time is over, if it is: a batch of one or none."""
         if self._held and self._since is None:
-            self._since = self._context.now_ms
-        if self._since is None or self._context.now_ms - self._since < self.within_ms:
+            self._since = self._context.elapsed_ms
+        if self._since is None or self._context.elapsed_ms - self._since < self.within_ms:
             return _batch([])
         return self.rest()
 

@@ -2,7 +2,7 @@
 
 The worker drives it:
 
-    await task.advance(now_ms)           what time it is, before each `process` and at least every 100 ms
+    await task.advance(now_ms, elapsed)  what time it is, before each `process` and at least every 100 ms
     task.add(topic, messages)            what a poll brought; bounded by the worker, which looks at `buffered`
     await task.process(caught_up)        takes what may be taken, in timestamp order between the inputs
     task.drain()                         the records to produce
@@ -88,7 +88,6 @@ class Task:
         self._inputs = {topic: inputs[topic] for topic in subtopology.inputs_at(task_id.partition)}
         self._punctuators = [each for each in self._processors.values() if isinstance(each, StreamTimePunctuator)]
         self._stream_time_ms = -1
-        self._knows_time = False
         # Most steps do not look at the clock; those that do not are not asked.
         self._timed = [each for each in self._processors.values() if type(each).advance is not Processor.advance]
 
@@ -145,16 +144,17 @@ class Task:
             current.reset(entered)
         return self._context.counts.processed - before
 
-    async def advance(self, now_ms: int) -> None:
-        """Tells the time, in milliseconds since the epoch, and runs what is due by the wall clock.
+    async def advance(self, now_ms: int, elapsed_ms: int) -> None:
+        """Tells the time, in milliseconds since the epoch, and runs what is due.
 
-        What that writes is drained and committed as after `process`. A clock that goes back counts as one that stands
-        still. Raises what `process` does.
+        `elapsed_ms` is by a clock that nobody sets, with any beginning: waits are measured by it, so that they are as
+        long as they should be when the wall clock is set. What is done is drained and committed as after `process`.
+        Raises what `process` does.
         """
-        if self._knows_time and now_ms <= self._context.now_ms:
-            return
-        self._knows_time = True
         self._context.now_ms = now_ms
+        if elapsed_ms <= self._context.elapsed_ms:
+            return
+        self._context.elapsed_ms = elapsed_ms
         entered = current.set(self._context)
         try:
             for processor in self._timed:

@@ -52,7 +52,7 @@ class WindowedAggregation(Processor):
         late: list[int] = []
         self.aggregate(batch, out, late)
         self._store.put(STREAM_TIME, self._stream_time)
-        self._heard_ms, self._heard_time = self._context.now_ms, self._stream_time
+        self._heard_ms, self._heard_time = self._context.elapsed_ms, self._stream_time
         await self.forward(out.batch())
         if late and self._late is not None:
             await self._late.receive(batch.rows(late, [batch.values[row] for row in late]))
@@ -60,10 +60,10 @@ class WindowedAggregation(Processor):
     async def advance(self) -> None:
         if self._idle_ms is None or self._stream_time < 0:
             return
-        now_ms = self._context.now_ms
+        elapsed_ms = self._context.elapsed_ms
         if self._heard_ms is None:
-            self._heard_ms = now_ms
-        silent_ms = now_ms - self._heard_ms
+            self._heard_ms = elapsed_ms
+        silent_ms = elapsed_ms - self._heard_ms
         if silent_ms < self._idle_ms:
             return
         stream_time = self._heard_time + silent_ms

@@ -70,7 +70,7 @@ class Processing:
 
     async def _work(self, task: AssignedTask) -> int:
         with deferring_requests():
-            await task.task.advance(self._now_ms())
+            await task.task.advance(self._now_ms(), time.monotonic_ns() // 1_000_000)
             return await task.task.process(task.caught_up)
 
     async def collect(self, timeout_s: float) -> None:
