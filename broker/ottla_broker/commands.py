@@ -3,6 +3,7 @@
 Importing this module costs next to nothing; what a broker needs is imported when one is started.
 """
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,7 @@ def broker(
     ] = False,
 ) -> None:
     """Run a broker that speaks the Apache Kafka protocol."""
+    gc.disable()  # what is imported and built until the broker runs will stay: there is nothing to collect
     from ottla_broker import process
     from ottla_broker.config_file import load_config
     from ottla_broker.errors import CannotStart, InvalidSetting
@@ -68,6 +70,8 @@ def broker(
         process.run(config, config_file)
     except CannotStart as error:
         raise _refusal(str(error), FAILURE) from None
+    finally:
+        gc.enable()
 
 
 def _refusal(sentence: str, status: int) -> typer.Exit:

@@ -1,6 +1,5 @@
 """Where settings come from: a TOML file, and `key=value` pairs over it."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ def load_config(file: Path | None, assignments: Iterable[str]) -> BrokerConfig:
     """The settings of a file, and over them `key=value` pairs. Raises InvalidSetting, and OSError for the file."""
     values: dict[str, str] = {}
     if file is not None:
+        import tomllib  # most brokers start without a file
+
         try:
             values.update(_flatten(tomllib.loads(file.read_text())))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -50,9 +50,9 @@ async def _serve(config: BrokerConfig) -> None:
         raise CannotStart(error.message) from error
     except (LogError, InvalidSetting, UnknownRecord, WireError, OSError) as error:
         raise CannotStart(str(error)) from error
-    # What exists now exists as long as the process: the garbage collector need not look at it again.
-    gc.collect()
+    # What exists now exists as long as the process: the garbage collector need not look at it, now or ever.
     gc.freeze()
+    gc.enable()
     print(f"ottla broker: listening on {node.address}, data in {config.data_directory}", flush=True)
     for listener in node.listeners[1:]:
         print(f"ottla broker: listening on {listener.address} for {listener.name}", flush=True)

@@ -13,8 +13,9 @@ A field is an annotation with, where it needs one, a default or one of the optio
 import types
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeAlias, Union, get_args, get_origin
+
+import msgspec
 
 from ottla_wire.chunks import FileRegion
 
@@ -59,8 +60,7 @@ NONE = VersionRange.none()
 # --- wire types ---
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(msgspec.Struct, frozen=True):
     """A value of constant size, named by its `struct` format character."""
 
     format: str
@@ -72,27 +72,23 @@ UINT16, UINT32, FLOAT64 = Fixed("H", 2), Fixed("I", 4), Fixed("d", 8)
 BOOL, UUID = Fixed("?", 1), Fixed("16s", 16)
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """A UTF-8 string: int16 length, or a compact one in flexible versions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True):
     """Bytes: int32 length, or a compact one in flexible versions. `view` leaves them uncopied (record batches)."""
 
     view: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(msgspec.Struct, frozen=True):
     """A counted sequence, a list in Python."""
 
     element: "WireType"
 
 
-@dataclass(frozen=True, slots=True)
-class Nested:
+class Nested(msgspec.Struct, frozen=True):
     """Another Struct."""
 
     struct: type
@@ -132,8 +128,7 @@ def _wire_type(annotation: Any) -> WireType:
 REQUIRED: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """What a field helper says beyond the annotation."""
 
     versions: VersionRange
@@ -180,8 +175,7 @@ def tagged(
     return Option(VersionRange.parse(versions), default, factory, VersionRange.parse(nullable), ignorable, tag)
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """A declared field, resolved: what the codec compiler works from."""
 
     name: str

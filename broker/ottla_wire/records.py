@@ -23,8 +23,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 
-from crc32c import crc32c
-
+from ottla_wire.checksum import crc32c
 from ottla_wire.chunks import FileRegion
 from ottla_wire.compression import MAX_DECOMPRESSED, Compression, compress, decompress
 from ottla_wire.errors import CorruptRecord, InvalidRecord

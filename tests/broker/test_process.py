@@ -30,6 +30,17 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
         assert word in lines[0], lines[0]
 
 
+def test_a_start_imports_nothing_that_takes_time_and_is_not_needed() -> None:
+    modules = "ottla_broker.__main__, ottla_broker.process, ottla_broker.config_file"
+    needless = "{'importlib.metadata', 'email', 'tomllib', 'rich', 'starlette', 'uvicorn', 'prometheus_client'}"
+    script = (
+        f"import sys; import {modules}; from ottla_broker.dispatch import load_handlers; load_handlers(); "
+        f"print(sorted({needless} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_broker_says_where_it_listens_and_stops_cleanly(start_broker: Any, number: signal.Signals) -> None:
     broker = start_broker()

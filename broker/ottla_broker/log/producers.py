@@ -19,12 +19,12 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import crc32c
 import msgspec
 
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.header import BatchLike
 from ottla_broker.log.transactions import CompletedTransaction
+from ottla_wire.checksum import crc32c
 from ottla_wire.control_records import read_end_txn_marker
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.records import RecordBatch
@@ -278,7 +278,7 @@ class Producers:
                 state.coordinator_epoch,
                 state.transaction_first_offset,
             )
-        return _SNAPSHOT_HEAD.pack(_SNAPSHOT_VERSION, crc32c.crc32c(entries)) + entries
+        return _SNAPSHOT_HEAD.pack(_SNAPSHOT_VERSION, crc32c(entries)) + entries
 
     @classmethod
     def decode(cls, data: bytes) -> "Producers":
@@ -289,7 +289,7 @@ class Producers:
         version, checksum = _SNAPSHOT_HEAD.unpack_from(data)
         if version != _SNAPSHOT_VERSION:
             raise CorruptFile(f"The producer snapshot has version {version}, not {_SNAPSHOT_VERSION}")
-        if crc32c.crc32c(data[_SNAPSHOT_HEAD.size :]) != checksum:
+        if crc32c(data[_SNAPSHOT_HEAD.size :]) != checksum:
             raise CorruptFile("The producer snapshot does not match its checksum")
         (count,) = _SNAPSHOT_COUNT.unpack_from(data, _SNAPSHOT_HEAD.size)
         if len(data) != head + count * _SNAPSHOT_ENTRY.size:
