@@ -19,7 +19,7 @@ from ottla.hints import Selector, element_type, returned_type, selected, selecte
 from ottla.joins.stream_stream import When, check_no_window, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.relations import View
-from ottla.serdes import Codec, codec_for
+from ottla.serdes import Codec, codec_for, state_key_codec_for
 from ottla.tables import AggregatedTable, Table, aggregated_table
 from ottla.task.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.task.routing import ChoosePartition, ChooseTopic, RoutedSink
@@ -40,10 +40,20 @@ class Stream(Generic[V]):
     """Events of value `V`. Made by `App.stream`, by operators, and for each run of an agent.
 
     `value_codec` is how internal topics and stores write the values. It is None where nothing says their type: behind
-    a function without a return annotation and without `type=`. Only what has to write them asks for it.
+    a function without a return annotation and without `type=`. Only what has to write them asks for it. Equal keys of
+    one that is `scattered` are not in one partition.
     """
 
-    def __init__(self, graph: Graph, step: str, key_codec: Codec[Any], value_codec: Codec[Any] | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        step: str,
+        key_codec: Codec[Any],
+        value_codec: Codec[Any] | None = None,
+        *,
+        scattered: bool = False,
+    ) -> None:
+        self.scattered = scattered
         self.graph = graph
         self.step = step
         self.key_codec = key_codec
@@ -71,6 +81,36 @@ class Stream(Generic[V]):
         """
         values = value_codec(type if type is not None else element_type(function))
         return self._then("flat_map", lambda context, name: FlatMap(context, name, function), function, values)
+
+    def peek(self, function: Callable[[Any], Awaitable[object] | object], *, events: bool = False) -> Stream[V]:
+        """The same events, after a function, async or not, was called with each: as `call`, and they go on."""
+        return self.behind(self._called("peek", function, events), self.value_codec)
+
+    def select_key(self, key: Selector, *, type: Any = None) -> Stream[V]:  # noqa: A002 - as in group_by
+        """The events under another key where they are, a field of the value or a function of it: for what is written.
+
+        Equal keys are not in one partition any more, so steps that need them there refuse the stream: `group_by` sends
+        events to the partitions of their new keys, and so does `repartition` behind this. `type` is the key's, where
+        neither the field nor the function is annotated.
+        """
+        function = selected(key)
+        found = type if type is not None else selected_type(key, self.value_codec)
+        step = self._then("select_key", lambda context, name: KeyBy(context, name, function), function, None).step
+        return Stream(self.graph, step, state_key_codec_for(found, step), self.value_codec, scattered=True)
+
+    def repartition(
+        self, *, name: str | None = None, partitions: int | None = None, partition: ChoosePartition | None = None
+    ) -> Stream[V]:
+        """The events in the partitions of their keys, through the topic `APP-NAME-repartition`.
+
+        It has as many partitions as there are tasks that write it, or `partitions`. `partition` chooses otherwise than
+        by the key, as in `to`. `name` is this stream's where it is not given.
+        """
+        label = name or self.step.removeprefix("topic.")
+        topic = repartition_topic(
+            self.graph.app_id, label, self.key_codec, self.known_values(f"repartition({label!r})"), partitions
+        )
+        return self.through(topic, partition=partition)
 
     def group_by(
         self,
@@ -110,6 +150,7 @@ class Stream(Generic[V]):
         `to_stream()`, at the newest time of the key's events. An event without a key or a value is dropped. It can be
         read in agents, joined, filtered and queried. `name` names it, its state and its changelog.
         """
+        self.check_placed(f"aggregate({name!r})")
         return aggregated_table(self.graph, self.step, name, self.key_codec, aggregations, of_changes=False)
 
     def cogroup(self, function: Callable[[Any, V], Any]) -> Cogrouped[Any]:
@@ -119,17 +160,20 @@ class Stream(Generic[V]):
         Each stream has a function `(so_far, value)` that returns the next aggregate: a new object, what it is given
         stays as it is.
         """
+        self.check_placed("cogroup")
         return Cogrouped((self, function))
 
     def merge(self, *others: Stream[V]) -> Stream[V]:
         """The events of this stream and the others as one. All have keys of one type."""
         for other in others:
-            self.check_meets(other, "merge")
+            self.check_keys(other, "merge")
         names = {None if each.value_codec is None else each.value_codec.name for each in (self, *others)}
         parents = (self.step, *(other.step for other in others))
         step = self.graph.unique(f"{self.step}.merge")
         self.graph.add(step, "merge", lambda _, __: Pass(), parents=parents)
-        return self.behind(step, self.value_codec if len(names) == 1 else None)
+        scattered = any(each.scattered for each in (self, *others))
+        values = self.value_codec if len(names) == 1 else None
+        return Stream(self.graph, step, self.key_codec, values, scattered=scattered)
 
     def branch(self, **predicates: Callable[[V], object]) -> dict[str, Stream[V]]:
         """One stream per predicate: each event goes to the first whose predicate is true for its value.
@@ -174,6 +218,7 @@ class Stream(Generic[V]):
 
     def window(self, window: AnyWindow) -> WindowedStream[V]:
         """The events by window, to be aggregated per key."""
+        self.check_placed("window")
         return WindowedStream(self, window)
 
     @overload
@@ -385,13 +430,7 @@ class Stream(Generic[V]):
     def call(self, function: Callable[[Any], Awaitable[object] | object], *, events: bool = False) -> None:
         """Calls a function, async or not, with each value, or `Event`, in order. What it sends joins the event's
         commit."""
-        self.graph.add(
-            self.graph.unique(f"{self.step}.call.{getattr(function, '__name__', 'function')}"),
-            "call",
-            lambda context, name: Handle(context, name, function, event_at if events else value_at),
-            parents=(self.step,),
-            functions=(function,),
-        )
+        self._called("call", function, events)
 
     def to_table(self, name: str) -> Table[Any, V]:
         """A table of the newest value of each key, a null value deletes it. It is kept under the name.
@@ -399,6 +438,7 @@ class Stream(Generic[V]):
         For queries, and to be joined: with streams, and as what changes with other tables. It can be read in agents and
         not written.
         """
+        self.check_placed(f"to_table({name!r})")
         table = self.graph.derived_table(name, self.key_codec, self.known_values(f"to_table({name!r})"))
         self.graph.keep(table, self.step)
         return table
@@ -435,7 +475,7 @@ class Stream(Generic[V]):
 
     def behind(self, step: str, values: Codec[Any] | None) -> Stream[Any]:
         """The stream behind a step that was added to this one, under the same keys."""
-        return Stream(self.graph, step, self.key_codec, values)
+        return Stream(self.graph, step, self.key_codec, values, scattered=self.scattered)
 
     def known_values(self, what: str) -> Codec[Any]:
         """How to write the values. Raises `TopologyError`, naming what must write them, if their type is unknown."""
@@ -446,8 +486,23 @@ class Stream(Generic[V]):
             )
         return self.value_codec
 
+    def check_placed(self, what: str) -> None:
+        """Raises `TopologyError`, naming what needs it, if equal keys are not in one partition."""
+        if self.scattered:
+            raise TopologyError(
+                f"{what}: the keys of {self!r} were changed where the events are, so equal ones are not in one "
+                "partition: use .group_by(...) in the place of select_key, or .repartition() behind it"
+            )
+
     def check_meets(self, other: Stream[Any] | Table[Any, Any] | View[Any, Any], how: str) -> None:
         """Raises `TopologyError` if equal keys of this stream and the other would not meet in one task."""
+        self.check_placed(how)
+        if isinstance(other, Stream):
+            other.check_placed(how)
+        self.check_keys(other, how)
+
+    def check_keys(self, other: Stream[Any] | Table[Any, Any] | View[Any, Any], how: str) -> None:
+        """Raises `TopologyError` if equal keys of this stream and the other would not be equal bytes."""
         keys = other.key_codec
         if isinstance(other, Stream) and other.graph is not self.graph:
             raise TopologyError(f"{how}: {self!r} and {other!r} belong to two apps")
@@ -477,3 +532,15 @@ class Stream(Generic[V]):
         name = self.graph.unique(f"{self.step}.{kind}")
         self.graph.add(name, kind, build, parents=(self.step,), functions=(function,))
         return self.behind(name, values)
+
+    def _called(self, kind: str, function: Callable[[Any], Awaitable[object] | object], events: bool) -> str:
+        """Adds a step that calls a function, and returns its name."""
+        name = self.graph.unique(f"{self.step}.{kind}.{getattr(function, '__name__', 'function')}")
+        self.graph.add(
+            name,
+            kind,
+            lambda context, own: Handle(context, own, function, event_at if events else value_at),
+            parents=(self.step,),
+            functions=(function,),
+        )
+        return name

@@ -137,13 +137,13 @@ class TopicPattern(Generic[K, V]):
 
 
 def repartition_topic(
-    app_id: str, step: str, key_type: Any, value_codec: Codec[Any], partitions: int | None
+    app_id: str, step: str, key: Any, value_codec: Codec[Any], partitions: int | None
 ) -> Topic[Any, Any]:
-    """The topic through which what a step hands on goes to the tasks of its new keys, which are of a type."""
+    """The topic through which what a step hands on goes to the tasks of its keys, which are of a type or codec."""
     name = f"{app_id}-{step}-repartition"
     return Topic(
         name,
-        state_key_codec_for(key_type, name),
+        key if isinstance(key, Codec) else state_key_codec_for(key, name),
         value_codec,
         partitions=partitions,
         config={"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME},

@@ -107,6 +107,10 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 made[name] = aggregates.map(result_text, type=str)
             case "suppress":
                 made[name] = of.suppress(step["within"] * MS, max_records=step.get("most"))
+            case "select_key":
+                made[name] = of.select_key(first_letter, type=str)
+            case "repartition":
+                made[name] = of.repartition(name=name)
             case "to_chosen":
                 for topic in step["topics"]:
                     text_topic(app, topic)
@@ -519,6 +523,21 @@ class TestSinks:
             {"step": "stream", "name": "l", "topic": "left"},
             {"step": "to_chosen", "of": "l", "topics": ["out-x", "out-y", "out-z", "out-null"]},
             {"step": "to", "of": "l", "topic": "out-x"},
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
+class TestKeys:
+    @EXAMPLES
+    @given(script=st.lists(FOREIGN.filter(lambda each: each.value is not None), max_size=25).map(numbered))
+    def test_changed_and_repartitioned(self, streams: Program, script: list[Record]) -> None:
+        steps = [
+            BOTH[0],
+            {"step": "select_key", "name": "k", "of": "l"},
+            {"step": "to", "of": "k", "topic": "keyed"},
+            {"step": "repartition", "name": "again", "of": "k"},
+            {"step": "aggregate", "name": "a", "of": "again"},
+            *told("a"),
         ]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 

@@ -200,7 +200,8 @@ class AgentDecorator(Generic[V]):
 
 
 def current_event() -> Event[Any] | None:
-    """The event that the agent is at whose code is running, with key, time and headers; None outside of agents."""
+    """The event that the running code is about, with key, time and headers: the one that an agent is at, or for which
+    an operator calls its function (`map`, `filter`, a joiner). None where there is none."""
     context = current.get(None)
     return None if context is None else context.event()
 

@@ -36,13 +36,13 @@ def join_table(
     grace_ms = duration_ms(grace, "a join's grace")
     if isinstance(table, GlobalTable):
         if key is None:
-            stream.check_meets(table, kind)
+            stream.check_keys(table, kind)
     elif key is not None:
         raise TopologyError(
             f"{kind} with {table!r}: only a global table can be joined by another key than the event's, for it is on "
             f"every worker; declare it as one, or give the events that key first: .group_by({key!r})"
         )
-    elif isinstance(table, View) or table.graph is not None:
+    elif isinstance(table, View) or table.graph is not None or stream.scattered:
         stream.check_meets(table, kind)
     if grace_ms and not isinstance(table, VersionedTable):
         raise TopologyError(

@@ -227,7 +227,7 @@ class Branch(Processor):
 
 
 class Handle(Processor):
-    """Calls a function, async or not, with each event or value, and hands nothing on."""
+    """Calls a function, async or not, with each event or value, and hands on what it did not raise on."""
 
     def __init__(
         self,
@@ -244,15 +244,18 @@ class Handle(Processor):
 
     async def receive(self, batch: Batch) -> None:
         outer = self._context.cursor
+        handled = []
         try:
             for row in range(len(batch)):
                 self._context.cursor = Place(batch, row)
-                await self._handle(batch, row)
+                handled.append(await self._handle(batch, row))
         finally:
             self._context.cursor = outer
         await self._context.settle(batch)
+        await self.forward(batch if all(handled) else batch.where(handled))
 
-    async def _handle(self, batch: Batch, row: int) -> None:
+    async def _handle(self, batch: Batch, row: int) -> bool:
+        """Returns whether the function took the event."""
         try:
             done = self._function(self._argument(batch, row))
             if isawaitable(done):
@@ -260,6 +263,8 @@ class Handle(Processor):
         except Exception as error:
             self._context.take_back(row)
             self._context.reject(self._name, error, batch, row)
+            return False
+        return True
 
 
 def value_at(batch: Batch, row: int) -> Any:

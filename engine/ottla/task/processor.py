@@ -185,8 +185,8 @@ class TaskContext:
         return self.cursor.batch.timestamps[max(self.cursor.row, 0)]
 
     def event(self) -> Event[Any] | None:
-        """The event that an agent is processing, if it is at one."""
-        at = self.cursor
+        """The event at hand, if there is one: see `now`."""
+        at = self.cursor if self.cursor is not None else self.called_for
         return event_at(at.batch, at.row) if at is not None and 0 <= at.row < len(at.batch) else None
 
     def emit(self, record: OutputRecord) -> None:

@@ -165,6 +165,8 @@ final class Streams {
                         : Suppressed.BufferConfig.maxBytes(Long.MAX_VALUE);
                 tables.put(name, tables.get(of).suppress(Suppressed.untilTimeLimit(duration(step, "within"), limit)));
             }
+            case "select_key" -> streams.put(name, streams.get(of).selectKey((key, value) -> firstLetter(value)));
+            case "repartition" -> streams.put(name, streams.get(of).repartition());
             case "to_chosen" -> {
                 step.get("topics").forEach(topic -> outputs.add(topic.asText()));
                 streams.get(of).to((key, value, context) -> "out-" + (value == null ? "null" : firstLetter(value)));
