@@ -15,9 +15,12 @@ ALARM_EVERY = 25
 
 
 class Sent(NamedTuple):
-    """How many readings, and in which version each crew is in the end."""
+    """What is in the topics that the app reads: the numbers of readings and alarms, those of a sensor in order, and in
+    which version each crew is in the end.
+    """
 
-    readings: int
+    readings: list[int]
+    alarms: list[int]
     crews: dict[str, int]
 
 
@@ -76,7 +79,8 @@ def in_any_order(sent: Sent) -> dict[str, list[Record]]:
     """By topic, the results of windows and of the join of streams."""
     windows: dict[tuple[str, int], list[int]] = defaultdict(list)
     sessions: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for number in range(sent.readings):
+    of_sensor = _numbers(sent, sensor_of)
+    for number in sent.readings:
         windows[sensor_of(number), time_of(number) // WINDOW_MS * WINDOW_MS].append(number)
         sessions[sensor_of(number), number // BURST].append(number)
     return {
@@ -90,9 +94,9 @@ def in_any_order(sent: Sent) -> dict[str, list[Record]]:
         ],
         "alarmed": [
             Record(sensor_of(alarm), [alarm, number])
-            for alarm in range(0, sent.readings, ALARM_EVERY)
-            for number in range(alarm - BURST // 2, min(alarm + BURST // 2, sent.readings))
-            if number >= 0 and sensor_of(number) == sensor_of(alarm) and _are_near(number, alarm)
+            for alarm in sent.alarms
+            for number in of_sensor[sensor_of(alarm)]
+            if _are_near(number, alarm)
         ],
     }
 
@@ -103,7 +107,7 @@ def _are_near(number: int, other: int) -> bool:
 
 def _numbers(sent: Sent, key: Callable[[int], str]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = defaultdict(list)
-    for number in range(sent.readings):
+    for number in sent.readings:
         found[key(number)].append(number)
     return found
 

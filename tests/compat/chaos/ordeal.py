@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from kafka import KafkaProducer
 
 from . import processes
 from .expected import (
@@ -57,17 +58,26 @@ class Ordeal:
         self._draw = draw
         self._readings = 0
         self._crews = dict.fromkeys(crew_names(), 0)
-        # Idempotent, and patient while the broker is away: what is sent is there once.
-        self._producer = Producer(
-            {"bootstrap.servers": address, "partitioner": "murmur2_random", "enable.idempotence": True, "linger.ms": 5}
+        # Not librdkafka's, which may crash when Apache Kafka starts again (its issue 5280).
+        self._producer = KafkaProducer(
+            bootstrap_servers=address,
+            enable_idempotence=True,
+            linger_ms=5,
+            max_block_ms=SETTLED_WITHIN_S * 1000,
+            delivery_timeout_ms=SETTLED_WITHIN_S * 1000,
+            retry_backoff_ms=100,
+            reconnect_backoff_ms=50,
+            reconnect_backoff_max_ms=500,
         )
 
         # Of the app's group without being its member: it asks what is committed.
         self._group = Consumer({"bootstrap.servers": address, "group.id": "chaos"})
 
-    @property
     def sent(self) -> Sent:
-        return Sent(self._readings, self._crews)
+        """What has come to the topics: a producer cannot say it of what was never acknowledged."""
+        found = self._read(("readings", "alarms"))
+        readings = [record.value[1] for record in found["readings"]]
+        return Sent(readings, [record.value for record in found["alarms"]], self._crews)
 
     def begin(self) -> None:
         """Makes the topics, fills the tables, and starts the workers, which have taken the tables in then."""
@@ -84,12 +94,13 @@ class Ordeal:
             self._send("limits", hall, limit_of(hall), 1)
         for crew in crew_names():
             self._send("crews", crew, Crew(crew, 0), 1)
-        assert self._producer.flush(30) == 0
+        self._producer.flush(SETTLED_WITHIN_S)
         for worker in self.workers:
             worker.start()
         wait_until(lambda: self._lag(["places", "crews"]) == 0, SETTLED_WITHIN_S)
 
     def end(self) -> None:
+        self._producer.close(1)
         self._group.close()
         for worker in self.workers:
             worker.end()
@@ -147,7 +158,6 @@ class Ordeal:
             if number % ALARM_EVERY == 0:
                 self._send("alarms", sensor, number, timestamp)
         self._readings += READINGS_AT_ONCE
-        self._producer.poll(0)
 
     def _rename_a_crew(self) -> None:
         crew = self._draw.choice(crew_names())
@@ -156,14 +166,14 @@ class Ordeal:
 
     def _send(self, topic: str, key: str, value: Any, timestamp: int) -> None:
         written = value.encode() if isinstance(value, str) else msgspec.json.encode(value)
-        self._producer.produce(topic, written, key, timestamp=timestamp)
+        self._producer.send(topic, written, key.encode(), timestamp_ms=timestamp)
 
     # --- and in the end
 
     def settle(self) -> None:
         """Returns when all is processed. The last who goes over it is a worker that has nothing: it has the state from
         the changelogs, and ends with the input, so that the windows that are open then close."""
-        assert self._producer.flush(READ_WITHIN_S) == 0
+        self._producer.flush(SETTLED_WITHIN_S)
         for index in self._away:
             self.workers[index].start()
         self._away.clear()
@@ -192,6 +202,9 @@ class Ordeal:
 
     def found(self, isolation: str = "read_committed") -> dict[str, list[Record]]:
         """What a consumer finds in each of the topics that the app writes, partition by partition."""
+        return self._read(OUTPUTS, isolation)
+
+    def _read(self, topics: tuple[str, ...], isolation: str = "read_committed") -> dict[str, list[Record]]:
         consumer = Consumer(
             {
                 "bootstrap.servers": self.address,
@@ -200,9 +213,9 @@ class Ordeal:
                 "enable.partition.eof": True,
             }
         )
-        partitions = [TopicPartition(topic, partition, 0) for topic in OUTPUTS for partition in range(PARTITIONS)]
+        partitions = [TopicPartition(topic, partition, 0) for topic in topics for partition in range(PARTITIONS)]
         consumer.assign(partitions)
-        found: dict[str, list[Record]] = {topic: [] for topic in OUTPUTS}
+        found: dict[str, list[Record]] = {topic: [] for topic in topics}
         ended = 0
         deadline = time.monotonic() + READ_WITHIN_S
         try:

@@ -35,9 +35,9 @@ def test_nothing_is_lost_under_kills_and_exactly_once_nothing_doubled(
             under_way.work(draw.uniform(0.1, 1.2))  # where in its work the victim is, is left to chance
             under_way.strike()
         under_way.settle()
-        found, sent = under_way.found(), under_way.sent
+        found, sent = under_way.found(), under_way.sent()
         written = under_way.found("read_uncommitted")
-    print(f"{under_way.kills}, {sent.readings} readings")
+    print(f"{under_way.kills}, {len(sent.readings)} readings")
     assert under_way.kills["broker"] > 0
     # That kills came between a result and its commit: it was written, taken back, and made again.
     again = sum(map(len, written.values())) - sum(map(len, found.values()))
@@ -62,4 +62,4 @@ def test_a_worker_that_wakes_up_after_others_took_over_doubles_nothing(
             finally:
                 asleep.thaw()
         under_way.settle()
-        check_exactly_once(under_way.found(), under_way.sent)
+        check_exactly_once(under_way.found(), under_way.sent())

@@ -1,7 +1,11 @@
-"""Workers that listen, on a broker in memory, and a client for their pages."""
+"""Workers that listen, on a broker in memory, and a client for their pages.
+
+A test that asks for `play_anywhere` runs on a Kafka cluster too, where `OTTLA_KAFKA_BOOTSTRAP` names one.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -11,19 +15,27 @@ import pytest
 
 import ottla
 from ottla.state.memory import MemoryStores
-from ottla.transport.contract import OutputRecord
+from ottla.transport.contract import OutputRecord, Transport
+from ottla.transport.kafka import KafkaTransport
+from ottla.transport.kafka_settings import KafkaSettings
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.web.server import Listener, WebServer
 from ottla.worker.worker import Worker
+
+from ..real_broker import RealBroker
+
+KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 
 Scenario = Callable[["Site"], Coroutine[Any, Any, None]]
 
 
 class Site:
-    """A broker in memory, and workers that listen. Each is of an app of its own, as in processes of their own."""
+    """A broker in memory or a real one, and workers that listen. Each is of an app of its own, as in processes of
+    their own.
+    """
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
-        self.broker = MemoryBroker()
+    def __init__(self, http: httpx.AsyncClient, broker: Any = None) -> None:
+        self.broker = MemoryBroker() if broker is None else broker
         self.http = http
         self.workers: dict[str, Worker] = {}
 
@@ -31,7 +43,11 @@ class Site:
     async def worker(self, app: ottla.App, worker_id: str = "w0") -> AsyncIterator[str]:
         """The address of a worker that runs meanwhile."""
         listener = Listener("127.0.0.1:0")
-        transport = MemoryTransport(self.broker, app.id, worker_id)
+        transport: Transport
+        if isinstance(self.broker, RealBroker):
+            transport = KafkaTransport(KafkaSettings(self.broker.address, app.id, worker_id, session_timeout_ms=6_000))
+        else:
+            transport = MemoryTransport(self.broker, app.id, worker_id)
         worker = Worker(app.topology, app.config, transport, MemoryStores(), jobs=app.jobs, address=listener.address)
         self.workers[worker_id] = worker
         async with WebServer(app, worker, listener):
@@ -98,10 +114,23 @@ def app() -> Callable[..., ottla.App]:
     return counting_app
 
 
+async def bounded(scenario: Scenario, broker: RealBroker | None, seconds: float) -> None:
+    async with asyncio.timeout(seconds), httpx.AsyncClient(verify=False) as http:
+        await scenario(Site(http, broker))
+
+
 @pytest.fixture
 def play() -> Callable[[Scenario], None]:
-    async def bounded(scenario: Scenario) -> None:
-        async with asyncio.timeout(30), httpx.AsyncClient(verify=False) as http:
-            await scenario(Site(http))
+    return lambda scenario: asyncio.run(bounded(scenario, None, 30))
 
-    return lambda scenario: asyncio.run(bounded(scenario))
+
+@pytest.fixture(params=["memory", *(["kafka"] if KAFKA else [])])
+def play_anywhere(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]:
+    """As `play`, for a scenario that has no need of a broker in memory."""
+    if request.param == "memory":
+        yield lambda scenario: asyncio.run(bounded(scenario, None, 30))
+        return
+    broker = RealBroker(str(KAFKA))
+    broker.clear()
+    yield lambda scenario: asyncio.run(bounded(scenario, broker, 100))
+    broker.clear()

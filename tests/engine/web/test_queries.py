@@ -27,7 +27,7 @@ async def all_counted(site: Any, *addresses: str) -> None:
         await counted(site, addresses[0], word, 1)
 
 
-def test_every_worker_answers_for_every_key(play: Play, app: Callable[..., ottla.App]) -> None:
+def test_every_worker_answers_for_every_key(play_anywhere: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
             await all_counted(site, first, second)
@@ -37,10 +37,10 @@ def test_every_worker_answers_for_every_key(play: Play, app: Callable[..., ottla
                 missing = await site.get(address, "/tables/counts/keys/nothing")
                 assert (missing.status_code, missing.json()) == (404, {"error": "table 'counts' has no such key"})
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_ranges_and_prefixes_come_whole_piece_by_piece(play: Play, app: Callable[..., ottla.App]) -> None:
+def test_ranges_and_prefixes_come_whole_piece_by_piece(play_anywhere: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
             await all_counted(site, first, second)
@@ -60,10 +60,10 @@ def test_ranges_and_prefixes_come_whole_piece_by_piece(play: Play, app: Callable
                     assert sorted(items) == expected
                     assert pages >= len(expected) / 3
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_reads_do_not_see_what_is_not_committed(play: Play) -> None:
+def test_reads_do_not_see_what_is_not_committed(play_anywhere: Play) -> None:
     async def scenario(site: Any) -> None:
         app = ottla.App("slow", commit_interval=60)
         words = app.topic("words", key=str, value=str, partitions=1)
@@ -83,10 +83,10 @@ def test_reads_do_not_see_what_is_not_committed(play: Play) -> None:
             await seen.wait()
             assert (await site.get(address, "/tables/counts/keys/a")).status_code == 404
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_a_copy_answers_stale_reads_when_its_worker_is_gone(play: Play, app: Callable[..., ottla.App]) -> None:
+def test_a_copy_answers_stale_reads_when_its_worker_is_gone(play_anywhere: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with AsyncExitStack() as stack:
             first = await stack.enter_async_context(site.worker(app(standbys=1), "w0"))
@@ -109,7 +109,7 @@ def test_a_copy_answers_stale_reads_when_its_worker_is_gone(play: Play, app: Cal
             found = await site.json(first, f"/tables/counts/keys/{refused[0]}", stale="true")
             assert found == {"key": refused[0], "value": 1}
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ async def value_of(site: Any, address: str, table: str, key: str) -> Any:
     return found.json()["value"]
 
 
-def test_tables_of_all_kinds_are_read_wherever_they_are(play: Play) -> None:
+def test_tables_of_all_kinds_are_read_wherever_they_are(play_anywhere: Play) -> None:
     expected = {
         "letters": ["o", "w"],
         "windows": {"1000": 1},
@@ -193,4 +193,4 @@ def test_tables_of_all_kinds_are_read_wherever_they_are(play: Play) -> None:
                     else:
                         assert [item["key"] for item in page.json()["items"]] == ["a0", "a1"]
 
-    play(scenario)
+    play_anywhere(scenario)

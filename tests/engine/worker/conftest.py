@@ -1,7 +1,11 @@
-"""Workers on a broker in memory, on an event loop of the test's own."""
+"""Workers on a broker in memory, on an event loop of the test's own.
+
+A test that asks for `play_anywhere` runs on a Kafka cluster too, where `OTTLA_KAFKA_BOOTSTRAP` names one.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,24 +16,37 @@ import ottla
 from ottla.cluster.view import ClusterView
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Stores
-from ottla.transport.contract import Message, OutputRecord, TopicPartition
+from ottla.transport.contract import Message, OutputRecord, TopicPartition, Transport
+from ottla.transport.kafka import KafkaTransport
+from ottla.transport.kafka_settings import KafkaSettings
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.worker import Worker, WorkerSummary
+
+from ..real_broker import RealBroker
+
+KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 
 Scenario = Callable[["Cluster"], Coroutine[Any, Any, None]]
 
 
 class Cluster:
-    """A broker in memory, and the workers of any apps on it. Workers with one id share stores, as on one disk."""
+    """A broker in memory or a real one, and the workers of any apps on it. Workers with one id share stores, as on one
+    disk.
+    """
 
-    def __init__(self) -> None:
-        self.broker = MemoryBroker()
+    def __init__(self, broker: Any = None) -> None:
+        self.broker = MemoryBroker() if broker is None else broker
         self.stores: dict[tuple[str, str], Stores] = {}
 
     def worker(self, app: ottla.App, worker_id: str = "w0", **options: Any) -> Worker:
         stores = self.stores.setdefault((app.id, worker_id), MemoryStores())
         exactly_once = app.config.processing_guarantee == "exactly_once"
-        transport = MemoryTransport(self.broker, app.id, worker_id, exactly_once=exactly_once)
+        transport: Transport
+        if isinstance(self.broker, RealBroker):
+            settings = KafkaSettings(self.broker.address, app.id, worker_id, exactly_once, session_timeout_ms=6_000)
+            transport = KafkaTransport(settings)
+        else:
+            transport = MemoryTransport(self.broker, app.id, worker_id, exactly_once=exactly_once)
         return Worker(app.topology, app.config, transport, stores, jobs=app.jobs, **options)
 
     async def run_to_end(self, app: ottla.App, worker_id: str = "w0", **options: Any) -> WorkerSummary:
@@ -95,15 +112,27 @@ async def eventually(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
+async def bounded(scenario: Scenario, cluster: Cluster, seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        await scenario(cluster)
+
+
 @pytest.fixture
 def play() -> Callable[[Scenario], None]:
     """Runs a scenario with a cluster of its own, within 30 seconds."""
+    return lambda scenario: asyncio.run(bounded(scenario, Cluster()))
 
-    async def bounded(scenario: Scenario) -> None:
-        async with asyncio.timeout(30):
-            await scenario(Cluster())
 
-    return lambda scenario: asyncio.run(bounded(scenario))
+@pytest.fixture(params=["memory", *(["kafka"] if KAFKA else [])])
+def play_anywhere(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]:
+    """As `play`, for a scenario that has no need of a broker in memory."""
+    if request.param == "memory":
+        yield lambda scenario: asyncio.run(bounded(scenario, Cluster()))
+        return
+    broker = RealBroker(str(KAFKA))
+    broker.clear()
+    yield lambda scenario: asyncio.run(bounded(scenario, Cluster(broker), 100))
+    broker.clear()
 
 
 @pytest.fixture(name="eventually")

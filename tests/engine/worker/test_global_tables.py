@@ -33,7 +33,7 @@ def greeting_app() -> ottla.App:
     return app
 
 
-def test_every_worker_has_all_of_a_global_table_before_its_first_event(play: Play) -> None:
+def test_every_worker_has_all_of_a_global_table_before_its_first_event(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
         app = greeting_app()
         await cluster.run_to_end(app)
@@ -44,7 +44,7 @@ def test_every_worker_has_all_of_a_global_table_before_its_first_event(play: Pla
         await cluster.run_to_end(app, "another")
         assert sorted(cluster.values("said")) == ["de:hallo", "en:hello", "fr:salut"]
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_a_global_table_follows_its_topic_while_the_worker_runs(play: Play, eventually: Eventually) -> None:

@@ -29,7 +29,7 @@ def shop() -> ottla.App:
     return app
 
 
-def test_a_bounded_run_ends_when_all_foreign_keys_are_answered(play: Play) -> None:
+def test_a_bounded_run_ends_when_all_foreign_keys_are_answered(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
         await cluster.run_to_end(shop())
         cluster.send("orders", *[(str(number), f"c{number % 4}/tea {number}") for number in range(40)])
@@ -39,10 +39,10 @@ def test_a_bounded_run_ends_when_all_foreign_keys_are_answered(play: Play) -> No
             f"tea {number} for customer {number % 4}" for number in range(40) if number % 4 < 3
         )
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_results_of_windows_that_the_end_closes_meet_what_they_name(play: Play) -> None:
+def test_results_of_windows_that_the_end_closes_meet_what_they_name(play_anywhere: Play) -> None:
     def app() -> ottla.App:
         app = ottla.App("shop")
         sales = app.stream(app.topic("sales", key=str, value=str, partitions=2))
@@ -60,7 +60,7 @@ def test_results_of_windows_that_the_end_closes_meet_what_they_name(play: Play) 
         await cluster.run_to_end(app())
         assert cluster.latest("out") == {"ann": "2+silver", "bob": "1+bronze", "eve": "1+bronze"}
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_foreign_keys_meet_across_workers_while_commits_fail_and_workers_come_and_go(
@@ -114,7 +114,7 @@ def test_streams_meet_across_workers_and_each_pair_once(play: Play) -> None:
     play(scenario)
 
 
-def test_a_window_does_not_change_under_what_waits_for_its_end(play: Play) -> None:
+def test_a_window_does_not_change_under_what_waits_for_its_end(play_anywhere: Play) -> None:
     def app(within: float) -> ottla.App:
         app = ottla.App("pairs")
         left, right = (app.topic(name, key=str, value=str, partitions=1) for name in ("left", "right"))
@@ -126,10 +126,10 @@ def test_a_window_does_not_change_under_what_waits_for_its_end(play: Play) -> No
         with pytest.raises(ottla.IncompatibleState, match="'paired-left': its definition was 'within 0:01:00 before"):
             await cluster.run_to_end(app(within=90))
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_a_table_with_entries_can_be_joined_later(play: Play) -> None:
+def test_a_table_with_entries_can_be_joined_later(play_anywhere: Play) -> None:
     def app(*, joined: bool) -> ottla.App:
         app = ottla.App("shop")
         left, right = (
@@ -152,4 +152,4 @@ def test_a_table_with_entries_can_be_joined_later(play: Play) -> None:
         [message] = cluster.broker.messages("out")
         assert (message.value(), message.timestamp()[1]) == (b"x+r", 1_000)
 
-    play(scenario)
+    play_anywhere(scenario)

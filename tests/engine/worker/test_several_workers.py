@@ -62,7 +62,9 @@ async def count_all(cluster: Any, eventually: Eventually) -> None:
     assert set(cluster.latest("counted").values()) == {str(before // len(WORDS) + 1)}
 
 
-def test_tasks_are_shared_and_a_stopped_workers_tasks_go_on_elsewhere(play: Play, eventually: Eventually) -> None:
+def test_tasks_are_shared_and_a_stopped_workers_tasks_go_on_elsewhere(
+    play_anywhere: Play, eventually: Eventually
+) -> None:
     async def scenario(cluster: Any) -> None:
         app = counting_app()
         async with cluster.running(app, "w0"):
@@ -75,11 +77,11 @@ def test_tasks_are_shared_and_a_stopped_workers_tasks_go_on_elsewhere(play: Play
             await eventually(lambda: shared_by(cluster, "w0"))
             await count_all(cluster, eventually)
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_after_a_restart_of_all_each_worker_has_the_tasks_whose_state_it_has(
-    play: Play, eventually: Eventually
+    play_anywhere: Play, eventually: Eventually
 ) -> None:
     async def scenario(cluster: Any) -> None:
         app = counting_app()
@@ -96,7 +98,7 @@ def test_after_a_restart_of_all_each_worker_has_the_tasks_whose_state_it_has(
                 assert sample(first, "ottla_restored_records_total") == 0
                 assert sample(second, "ottla_restored_records_total") == len(WORDS) / 2
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_a_worker_that_its_group_gave_up_commits_nothing_more_and_comes_back(
@@ -149,7 +151,7 @@ def test_a_standby_takes_over_without_restoring(play: Play, eventually: Eventual
     play(scenario)
 
 
-def test_an_app_that_has_fewer_tasks_than_before_starts(play: Play, eventually: Eventually) -> None:
+def test_an_app_that_has_fewer_tasks_than_before_starts(play_anywhere: Play, eventually: Eventually) -> None:
     async def scenario(cluster: Any) -> None:
         async with cluster.running(counting_app(), "w0"):
             await eventually(lambda: shared_by(cluster, "w0"))
@@ -158,4 +160,4 @@ def test_an_app_that_has_fewer_tasks_than_before_starts(play: Play, eventually: 
         async with cluster.running(app, "w0"):
             await eventually(lambda: cluster.view("counting").assignment.active.keys() == {"0_0"})
 
-    play(scenario)
+    play_anywhere(scenario)

@@ -36,7 +36,7 @@ def shop(*, table: str = "totals", value: Any = Total, key: Any = str, hours: fl
 
 
 @pytest.fixture
-def upgrade(play: Callable[..., None]) -> Callable[[ottla.App, ottla.App], None]:
+def upgrade(play_anywhere: Callable[..., None]) -> Callable[[ottla.App, ottla.App], None]:
     """Runs an older version of an app over an order, then a newer one over another."""
 
     def run(older: ottla.App, newer: ottla.App) -> None:
@@ -46,7 +46,7 @@ def upgrade(play: Callable[..., None]) -> Callable[[ottla.App, ottla.App], None]
                 cluster.send("orders", ("1", "5"))
                 await cluster.run_to_end(app)
 
-        play(scenario)
+        play_anywhere(scenario)
 
     return run
 
@@ -122,7 +122,7 @@ def test_a_new_name_begins_with_empty_state_and_says_so(
     assert "no store 'totals' any more, and 'sums' is new and empty" in caplog.text
 
 
-def test_the_state_that_is_there_is_left_as_it_was(play: Callable[..., None]) -> None:
+def test_the_state_that_is_there_is_left_as_it_was(play_anywhere: Callable[..., None]) -> None:
     async def scenario(cluster: Any) -> None:
         older, newer = shop(), shop(hours=2)
         cluster.broker.create_topic(older.topology.topics[0])
@@ -136,4 +136,4 @@ def test_the_state_that_is_there_is_left_as_it_was(play: Callable[..., None]) ->
         assert cluster.state("shop-totals-changelog") == {"1": {"amount": 10}}
         assert before["shop-stores"] == len(cluster.broker.messages("shop-stores")) == 2
 
-    play(scenario)
+    play_anywhere(scenario)

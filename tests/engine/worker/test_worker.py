@@ -55,7 +55,7 @@ def test_a_bounded_run_processes_all_commits_and_returns(play: Play, guarantee: 
     play(scenario)
 
 
-def test_a_restarted_worker_goes_on_where_it_was(play: Play) -> None:
+def test_a_restarted_worker_goes_on_where_it_was(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
         app = counting_app()
         for _ in range(3):
@@ -64,10 +64,10 @@ def test_a_restarted_worker_goes_on_where_it_was(play: Play) -> None:
         await cluster.run_to_end(app)
         assert cluster.values("counted") == ["1", "1", "2", "2", "3", "3"]
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_a_worker_without_its_state_restores_it_from_the_changelog(play: Play) -> None:
+def test_a_worker_without_its_state_restores_it_from_the_changelog(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
         app = counting_app()
         await cluster.run_to_end(app)
@@ -78,7 +78,7 @@ def test_a_worker_without_its_state_restores_it_from_the_changelog(play: Play) -
         assert summary.events == 1
         assert cluster.values("counted")[-1] == "3"
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_what_was_counted_restored_and_committed_is_measured(play: Play) -> None:
@@ -167,7 +167,7 @@ def test_a_commit_that_fails_again_and_again_ends_the_worker(play: Play, monkeyp
     play(scenario)
 
 
-def test_a_worker_of_the_same_id_ends_the_older_one(play: Play, eventually: Eventually) -> None:
+def test_a_worker_of_the_same_id_ends_the_older_one(play_anywhere: Play, eventually: Eventually) -> None:
     async def scenario(cluster: Any) -> None:
         app = counting_app()
         await cluster.run_to_end(app)
@@ -178,7 +178,7 @@ def test_a_worker_of_the_same_id_ends_the_older_one(play: Play, eventually: Even
             with pytest.raises(FatalTransportError, match="worker id"):
                 await old
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_stopping_commits_what_was_processed(play: Play, eventually: Eventually) -> None:
@@ -299,7 +299,7 @@ def test_stopping_does_not_wait_for_ever_for_the_broker(
     assert "did not take the last commit" in caplog.text
 
 
-def test_partitions_are_shared_among_workers_and_state_follows(play: Play, eventually: Eventually) -> None:
+def test_partitions_are_shared_among_workers_and_state_follows(play_anywhere: Play, eventually: Eventually) -> None:
     async def scenario(cluster: Any) -> None:
         app = counting_app(partitions=2)
         await cluster.run_to_end(app)
@@ -319,7 +319,7 @@ def test_partitions_are_shared_among_workers_and_state_follows(play: Play, event
             await eventually(lambda: len(cluster.values("counted")) == 12)
         assert cluster.latest("counted") == dict.fromkeys("abcd", "3")
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def _sample(worker: worker_module.Worker, name: str) -> float | None:
@@ -330,7 +330,7 @@ def _tasks(worker: worker_module.Worker) -> float | None:
     return _sample(worker, "ottla_tasks")
 
 
-def test_a_bounded_run_ends_what_it_writes_itself_before_what_reads_it(play: Play) -> None:
+def test_a_bounded_run_ends_what_it_writes_itself_before_what_reads_it(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
         app = ottla.App("chained")
         first = app.topic("first", key=str, value=int, partitions=2)
@@ -350,7 +350,7 @@ def test_a_bounded_run_ends_what_it_writes_itself_before_what_reads_it(play: Pla
         await cluster.run_to_end(app)
         assert sorted(cluster.values("totals")) == ['{"key":"a","total":3}', '{"key":"b","total":5}']
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_an_input_that_is_held_back_is_paused_and_taken_later(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,23 +393,23 @@ def test_topics_are_created_with_the_declared_partitions(play: Play) -> None:
     play(scenario)
 
 
-def test_a_topic_with_another_partition_count_is_refused(play: Play) -> None:
+def test_a_topic_with_another_partition_count_is_refused(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
         await cluster.run_to_end(counting_app(partitions=3))
         with pytest.raises(ottla.TopologyError, match=r"'words' has 3 partitions but the app needs 2"):
             await cluster.run_to_end(counting_app(partitions=2))
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_a_topic_that_nobody_created_is_refused_by_name(play: Play) -> None:
+def test_a_topic_that_nobody_created_is_refused_by_name(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
         app = ottla.App("lacking")
         app.stream(app.topic("input", key=str, value=str)).to(app.topic("output", key=str, value=str, partitions=1))
         with pytest.raises(ottla.TopologyError, match="topic 'input' does not exist"):
             await cluster.run_to_end(app)
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_what_the_broker_refuses_reaches_the_caller(play: Play) -> None:
