@@ -41,6 +41,7 @@ NOT_JUST_NOW = {
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
 }
+QUIET: dict[str, str | int] = {"log_level": 0}  # of brokers that are away there would be much to say
 AWAY_S = SESSION_TIMEOUT_MS / 1000 + 2
 
 
@@ -71,13 +72,16 @@ class Ordeal:
         )
 
         # Of the app's group without being its member: it asks what is committed.
-        self._group = Consumer({"bootstrap.servers": address, "group.id": "chaos"})
+        self._group = Consumer({"bootstrap.servers": address, "group.id": "chaos", **QUIET})
 
     def sent(self) -> Sent:
         """What has come to the topics: a producer cannot say it of what was never acknowledged."""
-        found = self._read(("readings", "alarms"))
-        readings = [record.value[1] for record in found["readings"]]
-        return Sent(readings, [record.value for record in found["alarms"]], self._crews)
+        readings, alarms, crews = self._read(("readings", "alarms", "crews")).values()
+        return Sent(
+            readings=[value[1] for _, value in readings],
+            alarms=[value for _, value in alarms],
+            crews={name: version for _, (name, version) in crews},
+        )
 
     def begin(self) -> None:
         """Makes the topics, fills the tables, and starts the workers, which have taken the tables in then."""
@@ -211,6 +215,7 @@ class Ordeal:
                 "group.id": "chaos-check",
                 "isolation.level": isolation,
                 "enable.partition.eof": True,
+                **QUIET,
             }
         )
         partitions = [TopicPartition(topic, partition, 0) for topic in topics for partition in range(PARTITIONS)]

@@ -4,6 +4,7 @@ Exactly once: each result once. At least once: nothing is missing. On Ottla's br
 says how many kills, and `OTTLA_SEED` makes the draws of a run again.
 """
 
+import logging
 import os
 import random
 from pathlib import Path
@@ -13,7 +14,16 @@ import pytest
 from .expected import check_exactly_once, check_nothing_is_missing
 from .ordeal import AWAY_S, ordeal
 
+# kafka-python leaves sockets open that were refused.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
 KILLS = int(os.environ.get("OTTLA_KILLS", 60))
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Of brokers that are away kafka-python has much to say."""
+    caplog.set_level(logging.CRITICAL, "kafka")
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
-"""`ottla app reset`, `agent list`, `send` and `table show`, on a broker."""
+"""`ottla app reset`, `agent list`, `send` and `table show`, on a broker: a Kafka cluster, where `OTTLA_KAFKA_BOOTSTRAP`
+names one.
+"""
 
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +19,8 @@ from ottla.cli import agent, app, send, table
 from ottla.commands import worker
 from ottla.worker.embedded import serving
 from ottla.worker.identity import worker_place
+
+KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 
 APP = """
 import ottla
@@ -37,6 +42,9 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if KAFKA is not None:
+        yield f"kafka://{KAFKA}"
+        return
     with serving(f"embedded://{tmp_path_factory.mktemp('broker')}") as address:
         yield f"kafka://{address}"
 
