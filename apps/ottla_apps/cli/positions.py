@@ -42,6 +42,17 @@ def resolve(
     return {partition: _offset(point, partition, held[partition], times.get(partition, -1)) for partition in held}
 
 
+def resolve_starts(wire: WireClient, point: Point, held: Mapping[Partition, Bounds]) -> dict[Partition, int]:
+    """The offset at which to begin in each partition.
+
+    An offset may lie beyond the end of some partitions, which have nothing from there on yet, but not of all: that
+    raises BadArgument.
+    """
+    if point.kind is Kind.OFFSET and any(point.number <= each.end for each in held.values()):
+        return {partition: max(point.number, each.start) for partition, each in held.items()}
+    return resolve(wire, point, held)
+
+
 def _offset(point: Point, partition: Partition, held: Bounds, at_time: int) -> int:
     match point.kind:
         case Kind.START:

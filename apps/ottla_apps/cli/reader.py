@@ -16,7 +16,7 @@ from ottla_apps.cli.errors import Unreachable
 from ottla_apps.cli.output import reader_has_gone
 from ottla_apps.cli.partition import Partition
 from ottla_apps.cli.points import START, Range
-from ottla_apps.cli.positions import bounds, resolve
+from ottla_apps.cli.positions import bounds, resolve, resolve_starts
 from ottla_apps.cli.record_format import Shown
 from ottla_apps.cli.topics import select_partitions
 
@@ -186,7 +186,9 @@ class RangeReader(Reader):
         wanted = [p for topic in plan.topics for p in select_partitions(cluster.wire, topic, partitions)]
         held = bounds(cluster.wire, wanted, committed_only=plan.isolation == "read_committed")
         span = plan.span or Range(START)
-        self._starts = resolve(cluster.wire, span.start, held)
+        self._starts = resolve_starts(cluster.wire, span.start, held)
+        # What is not there yet cannot be asked for: until it is, what comes before it is passed over.
+        self._asked = {partition: min(start, held[partition].end) for partition, start in self._starts.items()}
         self._stops: dict[Partition, int] = {}
         if span.stop is not None:
             self._stops = resolve(cluster.wire, span.stop, held, future=True)
@@ -198,7 +200,7 @@ class RangeReader(Reader):
         super().__init__(cluster, plan, settings)
 
     def _begin(self) -> None:
-        self._consumer.assign([TopicPartition(*partition, self._starts[partition]) for partition in sorted(self._left)])
+        self._consumer.assign([TopicPartition(*partition, self._asked[partition]) for partition in sorted(self._left)])
 
     def _finished(self) -> bool:
         return not self._left
@@ -206,9 +208,11 @@ class RangeReader(Reader):
     def _wanted(self, message: Message) -> bool:
         partition = Partition(str(message.topic()), message.partition() or 0)
         stop = self._stops.get(partition)
+        offset = message.offset() or 0
+        if offset < self._starts[partition]:
+            return False
         if stop is None:
             return True
-        offset = message.offset() or 0
         if offset + 1 >= stop:
             self._leave(partition)
         return offset < stop
@@ -244,6 +248,7 @@ class GroupReader(Reader):
         self._uncommitted = False
         self._ended: set[Partition] = set()
         self._moved: set[Partition] = set()
+        self._starts: dict[Partition, int] = {}  # of those that were moved
         settings = {
             "group.id": group,
             "auto.offset.reset": "earliest",
@@ -265,10 +270,12 @@ class GroupReader(Reader):
         moving = self._assigned - self._moved if self._plan.span is not None else set()
         if moving and self._plan.span is not None:
             wire = self._cluster.wire
-            starts = resolve(wire, self._plan.span.start, bounds(wire, moving))
+            held = bounds(wire, moving)
+            self._starts |= resolve_starts(wire, self._plan.span.start, held)
             self._moved |= moving
             for found in assigned:
-                found.offset = starts.get(Partition(found.topic, found.partition), found.offset)
+                if (partition := Partition(found.topic, found.partition)) in moving:
+                    found.offset = min(self._starts[partition], held[partition].end)
         consumer.assign(assigned)
 
     def _on_revoke(self, consumer: Consumer, revoked: list[TopicPartition]) -> None:
@@ -293,8 +300,9 @@ class GroupReader(Reader):
         return not self._plan.follow and self._assigned is not None and self._assigned <= self._ended
 
     def _wanted(self, message: Message) -> bool:
-        self._ended.discard(Partition(str(message.topic()), message.partition() or 0))
-        return True
+        partition = Partition(str(message.topic()), message.partition() or 0)
+        self._ended.discard(partition)
+        return (message.offset() or 0) >= self._starts.get(partition, 0)
 
     def _printed(self, message: Message) -> None:
         self._consumer.store_offsets(message)

@@ -63,6 +63,14 @@ def test_records_before_the_start_are_gone(ottla: Run, numbers: str) -> None:
     assert ottla("consume", numbers, "-e", "-o", "2", "-f", "%v").ok().out == "6789"
 
 
+def test_partitions_that_have_not_come_to_the_start_yet_are_passed_over(
+    ottla: Run, topic: str, numbers: str, name: Name
+) -> None:
+    read = ("consume", topic, numbers, "-e", "-o", "8", "-f", "%v")
+    assert ottla(*read).ok().out == "89"
+    assert ottla(*read, "-g", name("group")).ok().out == "89"
+
+
 def test_several_topics_and_partitions(ottla: Run, topic: str, numbers: str) -> None:
     out = ottla("consume", topic, numbers, "-e", "-p", "0", "-f", "%t\\n").ok().out
     assert sorted(out.splitlines()) == sorted([topic, *[numbers] * 10])
@@ -82,7 +90,7 @@ def test_mistakes_are_told(ottla: Run, topic: str) -> None:
     read = ("consume", topic)
     ottla("consume", "nope").fails("Topic 'nope' does not exist; .*")
     ottla(*read, "-p", "9").fails(f"Topic '{topic}' has no partition 9; .*", 2)
-    ottla(*read, "-o", "99").fails(f"{topic}-0 has no offset 99 yet: 1 is the next one.", 2)
+    ottla(*read, "-o", "99").fails(f"{topic}-0 has no offset 99 yet: 1 is the next one.", 2)  # nor have the others
     ottla(*read, "-o", "x").fails("'x' is no position: .*", 2)
     ottla(*read, "-o", "1:x").fails("'1:x' is no range: .*", 2)
     ottla(*read, "-f", "%q").fails("There is no %q in the format '%q'; .*", 2)

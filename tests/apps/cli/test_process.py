@@ -103,6 +103,15 @@ def test_following_shows_records_as_they_come_until_interrupted(
         assert following.stderr.read() == b""
 
 
+def test_following_begins_at_an_offset_once_that_is_there(brokers: str, topic: str, send: Callable[..., None]) -> None:
+    send(topic, [(1, None, b"one"), (1, None, b"two"), (1, None, b"three")])
+    with process("consume", topic, "-o", "3", brokers=brokers) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == b"three\n"
+        send(topic, [(0, None, str(offset).encode()) for offset in range(1, 5)])
+        assert [following.stdout.readline() for _ in range(2)] == [b"3\n", b"4\n"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_group_commits_what_was_printed_when_it_is_stopped(
     ottla: Run, brokers: str, topic: str, name: Name, number: int
