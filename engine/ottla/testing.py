@@ -374,7 +374,12 @@ class Driver:
     def _commit(self) -> None:
         tasks = self._tasks.values()
         records = [record for task in tasks for record in task.drain()]
-        records += [record for task in tasks for record in task.changes(self.now_ms)]
+        records += [
+            OutputRecord(where.topic, key, value, self.now_ms, None, where.partition)
+            for task in tasks
+            for where, changes in task.changes().items()
+            for key, value in changes
+        ]
         ends = self._broker.append(records, transaction=True)
         for task in tasks:
             self._broker.groups[self._app.id].offsets.update(task.positions)

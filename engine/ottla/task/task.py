@@ -6,7 +6,7 @@ The worker drives it:
     task.add(topic, messages)            what a poll brought; bounded by the worker, which looks at `buffered`
     await task.process(caught_up)        takes what may be taken, in timestamp order between the inputs
     task.drain()                         the records to produce
-    task.changes(now_ms)                 at a commit: the changelog records, one per changed key,
+    task.changes()                       at a commit: the changelog records, one per changed key,
     task.positions                       and the offsets that go with them
     task.committed(offsets)              after the transaction committed: state goes to the stores
 
@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from ottla.deadletters import ErrorPolicy, describe_origin
 from ottla.errors import EncodeError, RecordTooLarge
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
+from ottla.state.store import Change
 from ottla.task.batch import Batch
 from ottla.task.inputs import Input, Run, next_run
 from ottla.task.operators import Source
@@ -183,34 +185,34 @@ class Task:
         outputs, self._context.outputs = self._context.outputs, []
         return outputs
 
-    def changes(self, now_ms: int) -> list[OutputRecord]:
-        """The changelog records of all state written since the last commit, addressed to this task's partition.
+    def changes(self) -> dict[TopicPartition, list[Change]]:
+        """What was written to state since the last commit, for each changelog, of which this task has its partition.
 
         Must be followed by `committed`, or by `close` when the transaction was aborted; events may be processed in
-        between. Raises `StateRefused` when
-        state cannot be written, or the broker would not take it for its size.
+        between. Raises `StateRefused` when state cannot be written, or the broker would not take it for its size.
         """
-        records = []
+        logged = {}
         for store in self._context.stores.values():
-            topic = store.spec.changelog
             try:
                 changes = self._changes(store)
             except EncodeError as error:
                 step = self._writers[store.spec.name]
                 raise StateRefused(error, self.id, step, self._uncommitted, *self._last) from error
-            if store.spec.logged:
-                records += [OutputRecord(topic, key, value, now_ms, None, self.id.partition) for key, value in changes]
+            if store.spec.logged and changes:
+                logged[TopicPartition(store.spec.changelog, self.id.partition)] = changes
         self._in_flight, self._uncommitted = self._uncommitted, 0
-        return records
+        return logged
 
-    def _changes(self, store: StoreCache) -> list[tuple[bytes, bytes | None]]:
+    def _changes(self, store: StoreCache) -> list[Change]:
         try:
             changes = store.changes()
         except (TypeError, ValueError, OverflowError) as error:
             raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
-        for key, value in changes:
-            if store.spec.logged and value is not None and len(key) + len(value) > self._context.max_record_bytes:
-                raise self._too_large(store, key, value)
+        most = self._context.max_record_bytes
+        if store.spec.logged and 2 * max(map(len, filter(None, chain.from_iterable(changes))), default=0) > most:
+            for key, value in changes:
+                if value is not None and len(key) + len(value) > most:
+                    raise self._too_large(store, key, value)
         return changes
 
     def _too_large(self, store: StoreCache, key: bytes, value: bytes) -> RecordTooLarge:

@@ -213,6 +213,11 @@ class Transport(Protocol):
         At least once it may be called while a `flush` or `commit` is under way, which does not wait for these records.
         """
 
+    async def produce_changes(
+        self, where: TopicPartition, changes: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int
+    ) -> None:
+        """As `produce`, for the records of one partition, as keys and values: those of a changelog at a commit."""
+
     def push(self) -> None:
         """Says that nothing more will be produced for a moment: what was is to be sent now, not with what may follow.
 

@@ -316,6 +316,11 @@ class MemoryTransport:
             self._broker.refuse(records)
             self._written |= self._broker.append(records)
 
+    async def produce_changes(
+        self, where: TopicPartition, changes: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int
+    ) -> None:
+        await self.produce([OutputRecord(where.topic, *each, timestamp_ms, None, where.partition) for each in changes])
+
     def push(self) -> None:
         """What is produced is written at once, or with its transaction."""
 

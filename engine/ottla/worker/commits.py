@@ -19,8 +19,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ottla.config import AppConfig
+from ottla.state.store import Change
 from ottla.task.processor import TaskCounts
-from ottla.transport.contract import Membership, OutputRecord, TopicPartition, Transport
+from ottla.transport.contract import Membership, TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
@@ -34,7 +35,8 @@ class _Cut:
 
     tasks: Sequence[AssignedTask]
     counts: Sequence[TaskCounts]
-    changes: list[OutputRecord]
+    changes: Sequence[tuple[TopicPartition, list[Change]]]
+    now_ms: int
     offsets: dict[TopicPartition, int]
     began: float
 
@@ -122,25 +124,26 @@ class Commits:
         if not self.is_pending:
             return
         workload, tasks = self._workload, list(self._workload.tasks.values())
-        now_ms = self._now_ms()
         began = time.perf_counter()
-        changes = [record for task in tasks for record in task.task.changes(now_ms)]
+        changes = [changelog for task in tasks for changelog in task.task.changes().items()]
         offsets = {where: offset for task in tasks for where, offset in task.task.positions.items()}
         moved = {where: offset for where, offset in offsets.items() if workload.committed.get(where) != offset}
         if (self._wrote or changes) and not moved and workload.owners:
             # What timers and the leader wrote comes with no offset. One makes the group check the membership (KIP-447).
             where = next(iter(workload.owners))
             moved[where] = workload.committed.get(where, 0)
-        self._metrics.changes.inc(len(changes))
+        self._metrics.changes.inc(sum(len(of_store) for _, of_store in changes))
         self.forget()
-        self._cut = _Cut(tasks, [replace(task.task.counts) for task in tasks], changes, moved, began)
+        counts = [replace(task.task.counts) for task in tasks]
+        self._cut = _Cut(tasks, counts, changes, self._now_ms(), moved, began)
         self._committing = asyncio.create_task(self._commit(self._cut, membership))
 
     async def _commit(self, cut: _Cut, membership: Membership | None) -> Mapping[TopicPartition, int]:
         if not self._exactly_once:
             # State must never say that a window was emitted, or an event counted, while the output is still on its way.
             await self._transport.flush()
-        await self._transport.produce(cut.changes)
+        for changelog, changes in cut.changes:
+            await self._transport.produce_changes(changelog, changes, cut.now_ms)
         return await self._transport.commit(cut.offsets, membership)
 
     def finished(self) -> bool:

@@ -316,6 +316,24 @@ def test_a_commit_settles_records_and_offsets(play: Callable[[Scenario], None], 
     play(scenario)
 
 
+@pytest.mark.parametrize("exactly_once", [True, False])
+def test_changes_are_the_records_of_one_partition(play: Callable[[Scenario], None], exactly_once: bool) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        transport, _ = await bench.reader(exactly_once=exactly_once)
+        sink = TopicPartition(bench.sink, 0)
+        await transport.produce_changes(sink, [], NOW_MS)
+        assert await transport.commit({}) == {}
+        await transport.produce_changes(sink, [(b"a", b"1"), (b"b", None), (b"c", b"")], NOW_MS)
+        ends = await transport.commit({})
+        written = await read_all(outside, bench.sink)
+        assert [(each.key(), each.value()) for each in written] == [(b"a", b"1"), (b"b", None), (b"c", b"")]
+        assert {each.timestamp()[1] for each in written} == {NOW_MS}
+        assert ends == {sink: written[-1].offset() + 1}
+
+    play(scenario)
+
+
 def test_an_aborted_transaction_is_never_seen_and_is_read_again(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics()
