@@ -5,6 +5,8 @@ with the reason and what to do instead.
 """
 
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +34,7 @@ TopicT = Topic
 Model = Record
 
 _BROKER_OPTIONS = "give App(broker_options=) with librdkafka's names, such as sasl.username and ssl.ca.location"
-_SERVICES = "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown"
+_SERVICES = "it is of the library mode, which is not installed: pip install mode-streaming"
 _GLOBAL = "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)"
 _METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
 _REFUSED: Mapping[str, str] = {
@@ -55,6 +57,8 @@ _REFUSED: Mapping[str, str] = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("Service", "ServiceT") and find_spec("mode") is not None:
+        return getattr(import_module("mode"), name)
     if name in _REFUSED:
         raise ConfigError(f"faust.{name} is not part of Ottla's Faust facade: {_REFUSED[name]}")
     raise AttributeError(f"module 'ottla.faust' has no attribute {name!r}")

@@ -16,7 +16,7 @@ from ottla.faust.agents import Agent
 from ottla.faust.codecs import CodecArg, codec_of
 from ottla.faust.events import Event, HeadersArg, headers_of, milliseconds
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
-from ottla.faust.settings import settings
+from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
 from ottla.faust.topics import Topic
 from ottla.faust.web import METHODS, handler
@@ -244,6 +244,14 @@ class App(Lacking, Signals):
 
         return declare
 
+    def service(self, service: Any) -> Any:
+        """Starts a service with the worker, and stops it at its end: a class of which an object is made, or an object,
+        with `start()` and `stop()`, such as mode's."""
+        running: Any = service() if inspect.isclass(service) else service
+        self.declared.on_start(lambda: running.start())
+        self.declared.on_stop(lambda: running.stop())
+        return service
+
     def command(self, *options: Any, name: str | None = None, **_: Any) -> Any:
         """Declares the function below as a command. `options` are click's."""
 
@@ -287,6 +295,7 @@ class App(Lacking, Signals):
         self._finalized = True
         self._discover()
         self.emit_configured()
+        self._configure()
         for function in self.on_worker_init.functions:
             self.declared.on_start(lambda function=function: function(self))
         for function in self.on_before_shutdown.functions:
@@ -348,6 +357,14 @@ class App(Lacking, Signals):
         if not inspect.signature(fun).parameters:
             return fun
         return functools.wraps(fun)(lambda _: fun(self))
+
+    def _configure(self) -> None:
+        """Takes the options as they are now: they may have been set after the app was made."""
+        names = Settings.__dataclass_fields__.keys() - {"id"}
+        self.conf = settings(self.conf.id, {name: getattr(self.conf, name) for name in names})
+        if self.conf.app_id != self.declared.id:
+            raise ConfigError("version= names topics and state that are declared by now: give it to faust.App()")
+        self.declared.config = ottla.App(self.conf.app_id, **self.conf.for_ottla()).config
 
     def _discover(self) -> None:
         modules = self.conf.autodiscover

@@ -13,7 +13,7 @@ from ottla.errors import TopologyError
 _INSIDE = "it is how Faust works inside"
 _GLOBAL = "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)"
 _KEEPS = "workers keep their tasks while others come and go, so nothing has to be given up or fetched at such times"
-_SERVICE = "declare what it does with @app.task, and app.on_worker_init and app.on_before_shutdown"
+_SERVICE = "declare it with @app.service, or what it does with @app.task"
 _WEB = "pages are declared with @app.page, and the web server is Ottla's own"
 _METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
 _CLIENT = "outside a worker, send within: async with app.ottla.client()"
@@ -52,7 +52,6 @@ APP: Mapping[str, str] = {
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
     "sensors": _METRICS,
     "serializers": "register codecs with faust.codecs.register",
-    "service": _SERVICE,
     "start_client": _CLIENT,
     "stream": "a stream is iterated by an agent; operators are declared on app.ottla.stream(topic)",
     "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",

@@ -97,6 +97,11 @@ class Settings:
     web_host: str = ""
     broker_options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Takes an option after the app was made, as Faust does: `app.conf.broker = ...`."""
+        if check_option(name):
+            super().__setattr__(name, value)
+
     @property
     def app_id(self) -> str:
         return self.id if self.version <= 1 else f"{self.id}-v{self.version}"
@@ -121,12 +126,9 @@ class Settings:
 
 def settings(app_id: str, options: dict[str, Any]) -> Settings:
     """The options, checked. Raises `ConfigError` for one that is refused or unknown, with the reason."""
-    given = {name: value for name, value in options.items() if value is not None and name not in NOT_NEEDED}
-    for name in given:
-        if name in REFUSED:
-            raise ConfigError(f"faust.App({name}=...) has no meaning under Ottla: {REFUSED[name]}")
-        if name not in Settings.__dataclass_fields__ or name == "id":
-            raise ConfigError(f"faust.App({name}=...) is not known; see docs/from-faust.md for the options")
+    given = {name: value for name, value in options.items() if value is not None and check_option(name)}
+    if "id" in given:
+        raise ConfigError("faust.App(id) has one id")
     if "broker" in given:
         given["broker"] = _broker(given["broker"])
     if "store" in given:
@@ -136,6 +138,15 @@ def settings(app_id: str, options: dict[str, Any]) -> Settings:
     if isinstance(interval := given.get("broker_commit_interval"), timedelta):
         given["broker_commit_interval"] = interval.total_seconds()
     return Settings(app_id, **given)
+
+
+def check_option(name: str) -> bool:
+    """Whether an option says something. Raises `ConfigError` for one that is refused or unknown."""
+    if name in REFUSED:
+        raise ConfigError(f"faust.App({name}=...) has no meaning under Ottla: {REFUSED[name]}")
+    if name not in Settings.__dataclass_fields__ and name not in NOT_NEEDED:
+        raise ConfigError(f"faust.App({name}=...) is not known; see docs/from-faust.md for the options")
+    return name not in NOT_NEEDED
 
 
 def _broker(given: Any) -> str:

@@ -8,6 +8,7 @@ fixed before. So the function is begun once with a stream that notes what is ask
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -146,7 +147,10 @@ class Noted(Lacking):
 
 def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
     """What the function does to its stream before it iterates it. It is begun for that only if its code shows any."""
-    if not (names_in(function) & (_CHANGES | STREAM.keys()) or _uses_and(function)):
+    written = function
+    while isinstance(written, functools.partial):
+        written = written.func
+    if not (names_in(written) & (_CHANGES | STREAM.keys()) or _uses_and(written)):
         return []
     noted = Noted(app)
     begun = function(noted)
@@ -157,7 +161,7 @@ def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
         pass
     else:
         raise TopologyError(
-            f"agent {function.__name__!r} awaits something before it iterates its stream, and changes the stream: "
+            f"agent {written.__name__!r} awaits something before it iterates its stream, and changes the stream: "
             "what it makes of the stream must be seen at the start"
         )
     finally:

@@ -1,6 +1,10 @@
 """Faust apps under the facade, run by `app.ottla.test()`."""
 
+import sys
 from collections.abc import AsyncIterator
+from functools import partial
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -212,7 +216,7 @@ def test_options_that_need_not_be_said_are_taken() -> None:
     assert (app.conf.broker, app.conf.app_id) == ("kafka://a:9092,b:1", "shop-v2")
 
 
-@pytest.mark.parametrize("name", ["topic_route", "service", "GlobalTable", "stream", "on_partitions_assigned"])
+@pytest.mark.parametrize("name", ["topic_route", "monitor", "GlobalTable", "stream", "on_produce_message"])
 def test_what_is_not_there_is_refused_by_name(app: faust.App, name: str) -> None:
     with pytest.raises(TopologyError, match=f"app.{name} is not part of Ottla's Faust facade"):
         getattr(app, name)
@@ -222,7 +226,6 @@ def test_what_is_not_there_is_refused_by_name(app: faust.App, name: str) -> None
     ("name", "instead"),
     [
         ("SASLCredentials", "broker_options=.* sasl.username"),
-        ("Service", "@app.task"),
         ("Monitor", "/metrics"),
         ("SlidingWindow", "window"),
         ("livecheck", r"app\.ottla\.test\(\)"),
@@ -298,3 +301,70 @@ def test_options_of_an_agent_that_cannot_be_had_are_refused_by_name(app: faust.A
     topic = app.topic("in")
     with pytest.raises(ConfigError, match="partitions= is not part of Ottla's Faust facade"):
         app.agent(topic, partitions=3)(reads_nothing)
+
+
+def test_services_are_started_and_stopped_with_the_worker(app: faust.App) -> None:
+    seen: list[str] = []
+
+    class Service:
+        async def start(self) -> None:
+            seen.append("started")
+
+        def stop(self) -> None:
+            seen.append("stopped")
+
+    assert app.service(Service) is Service
+    app.service(Service())
+    app.agent(app.topic("in"))(reads_nothing)
+    with app.ottla.test():
+        assert seen == ["started"] * 2
+    assert seen == ["started"] * 2 + ["stopped"] * 2
+
+
+def test_faust_s_service_is_that_of_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="pip install mode-streaming"):
+        _ = faust.Service
+    mode = ModuleType("mode")
+    mode.Service = object  # type: ignore[attr-defined]
+    mode.__spec__ = ModuleSpec("mode", None)
+    monkeypatch.setitem(sys.modules, "mode", mode)
+    assert faust.Service is object
+
+
+def test_options_may_be_set_after_the_app_was_made(app: faust.App) -> None:
+    app.conf.broker = "kafka://elsewhere"
+    app.conf.broker_commit_interval = 2.0
+    app.conf.stream_buffer_maxsize = 5
+    app.on_configured.connect(lambda _, conf: setattr(conf, "store", "rocksdb://"))
+    app.agent(app.topic("in"))(reads_nothing)
+    config = app.ottla.config
+    assert (config.broker, config.commit_interval_ms, config.store) == ("kafka://elsewhere:9092", 2_000, "rocksdb")
+    with pytest.raises(ConfigError, match=r"faust.App\(colour=...\) is not known"):
+        app.conf.colour = "red"
+    with pytest.raises(ConfigError, match=r"broker_credentials=...\) has no meaning"):
+        app.conf.broker_credentials = "secret"
+
+
+def test_the_version_is_said_from_the_beginning(app: faust.App) -> None:
+    app.conf.version = 2
+    with pytest.raises(ConfigError, match=r"version= names topics .* give it to faust.App\(\)"):
+        app.finalize()
+
+
+def test_agents_and_timers_are_functions_with_some_of_their_arguments(app: faust.App) -> None:
+    numbers, out = app.topic("in", value_type=int), app.topic("out")
+
+    async def add(more: int, stream: faust.Stream[int]) -> AsyncIterator[int]:
+        async for number in stream.filter(lambda number: number < 100):
+            yield number + more
+
+    async def beat(topic: faust.Topic) -> None:
+        await topic.send(value="beat")
+
+    app.agent(numbers, name="add", sink=[out])(partial(add, 10))
+    app.timer(1.0, name="beat")(partial(beat, out))
+    with app.ottla.test() as driver:
+        for number in (5, 500):
+            driver.send("in", value=number)
+        driver.advance(1)
+        assert sorted(map(str, values(driver, "out"))) == ["15", "beat"]
