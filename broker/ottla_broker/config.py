@@ -26,7 +26,7 @@ from ottla_broker.settings import Setting
 from ottla_wire.errors import KafkaError
 
 BOOLEAN, STRING, LIST = ConfigType.BOOLEAN, ConfigType.STRING, ConfigType.LIST
-SHORT, INT, LONG = ConfigType.SHORT, ConfigType.INT, ConfigType.LONG
+SHORT, INT, LONG, DOUBLE = ConfigType.SHORT, ConfigType.INT, ConfigType.LONG, ConfigType.DOUBLE
 INT_MAX = 2_147_483_647
 MIB = 1_048_576
 
@@ -453,6 +453,12 @@ _STORAGE: Mapping[str, tuple[str, Setting]] = {
             "Memory for the keys of a log that is compacted; more keys take several rounds.",
             dynamic=True,
             minimum=MIB,
+        ),
+    ),
+    "log.cleaner.io.max.bytes.per.second": (
+        "cleaner_io_max_bytes_per_second",
+        Setting(
+            DOUBLE, "What compaction reads and writes in a second, taken together, at most.", dynamic=True, minimum=1
         ),
     ),
     "producer.id.expiration.ms": (

@@ -21,7 +21,7 @@ REASONS: Mapping[str, str] = {
     "fetch.purgatory.": "requests that wait are not kept in purgatories",
     "producer.purgatory.": "requests that wait are not kept in purgatories",
     "log.cleaner.threads": "logs are compacted one at a time",
-    "log.cleaner.io.": "logs are compacted one at a time, each at the pace of the disk",
+    "log.cleaner.io.buffer.": "logs are compacted one at a time, with buffers of a fixed size",
     "log.dir.failure.timeout.ms": "there is one data directory",
     "cordoned.log.dirs": "there is one data directory",
     "num.replica.alter.log.dirs.threads": "there is one data directory",

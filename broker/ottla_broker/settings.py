@@ -124,4 +124,4 @@ def text(value: Value) -> str | None:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return ",".join(value)
-    return str(value)
+    return str(value).replace("e+", "E") if isinstance(value, float) else str(value)

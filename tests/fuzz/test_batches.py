@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.memory_disk import MemoryDisk
+from ottla_broker.log.pace import Pace
 from ottla_broker.log.partition import PartitionLog
 from ottla_wire.errors import KafkaError
 from ottla_wire.records import Compression, RecordBatch, iter_batches
@@ -80,7 +81,7 @@ def _holds_together(story: Story) -> None:
         plan = log.plan_compaction(1_000, NOW_MS)
         if plan is not None:
             try:
-                log.finish_compaction(plan.run())
+                log.finish_compaction(plan.run(Pace()))
             except (KafkaError, CorruptFile):
                 assert story.config.compression_type == "producer", "what was compressed here can be read here"
             assert log.first_dirty_offset <= end

@@ -1,7 +1,7 @@
 """Log compaction: of each key only the last record stays, with its offset.
 
     plan = log.plan_compaction(...)     in the event loop: what is to be compacted, None if nothing is due
-    result = plan.run()                 in a thread: reads closed segments, writes new ones beside them
+    result = plan.run(pace)             in a thread: reads closed segments, writes new ones beside them
     log.finish_compaction(result)       in the event loop: puts them in the others' place
 
 The rules are Kafka's (KIP-98, KIP-534):
@@ -24,6 +24,7 @@ from typing import Final
 from ottla_broker.log.config import INT32_MAX, LogConfig
 from ottla_broker.log.disk import Disk
 from ottla_broker.log.errors import CorruptFile
+from ottla_broker.log.pace import Pace
 from ottla_broker.log.scan import scan_valid
 from ottla_broker.log.segment import LOG_SUFFIX, SWAP_EXTENSION, Segment
 from ottla_broker.log.transactions import AbortedEntry, CompletedTransaction, TransactionIndex
@@ -49,18 +50,18 @@ class CompactionPlan:
     max_keys: int
     now_ms: int
 
-    def run(self) -> "CompactionResult":
+    def run(self, pace: Pace) -> "CompactionResult":
         """Write the new segments, complete and durable, as swap files.
 
-        Raises OSError or CorruptFile, having removed them again.
+        Raises OSError, CorruptFile or CompactionStopped, having removed them again.
         """
-        offsets = self._map_offsets()
+        offsets = self._map_offsets(pace)
         result = CompactionResult([], offsets.end)
         transactions = _Transactions(self.aborted)
         affected = [segment for segment in self.segments if segment.base_offset < offsets.end]
         try:
             for group in _group(affected, self.config):
-                result.replacements.append((group, self._compact(group, offsets, transactions)))
+                result.replacements.append((group, self._compact(group, offsets, transactions, pace)))
             for _, segment in result.replacements:
                 segment.rename(SWAP_EXTENSION)
             self.disk.sync_directory(self.directory)
@@ -69,14 +70,14 @@ class CompactionPlan:
             raise
         return result
 
-    def _map_offsets(self) -> "_OffsetMap":
+    def _map_offsets(self, pace: Pace) -> "_OffsetMap":
         """The last offset of each key in the dirty part, as far as the memory for it goes."""
         offsets = _OffsetMap(self.first_dirty, self.max_keys)
         transactions = _Transactions(entry for entry in self.aborted if entry.last_offset >= self.first_dirty)
         for segment in self.segments:
             if segment.next_offset <= self.first_dirty:
                 continue
-            for batch in _batches(segment, max(segment.base_offset, self.first_dirty)):
+            for batch in _batches(segment, max(segment.base_offset, self.first_dirty), pace):
                 if batch.is_control:
                     transactions.discards_marker(batch, None)
                 elif not transactions.discards(batch):
@@ -89,21 +90,25 @@ class CompactionPlan:
             offsets.end = max(offsets.end, segment.next_offset)
         return offsets
 
-    def _compact(self, group: list[Segment], offsets: "_OffsetMap", transactions: "_Transactions") -> Segment:
+    def _compact(
+        self, group: list[Segment], offsets: "_OffsetMap", transactions: "_Transactions", pace: Pace
+    ) -> Segment:
         new = Segment.create_cleaned(self.disk, self.directory, group[0].base_offset, self.now_ms)
         pending = bytearray()
         batches: list[RecordBatch] = []
         try:
             for segment in group:
-                for batch in _batches(segment, segment.base_offset):
+                for batch in _batches(segment, segment.base_offset, pace):
                     kept = self._retain(batch, offsets, transactions, new.transaction_index)
                     if kept is not None:
                         batches.append(kept)
                         pending += kept.buffer
                     if len(pending) >= _CHUNK:
+                        pace.spend(len(pending))
                         new.append(pending, batches, self.config.index_interval_bytes)
                         pending, batches = bytearray(), []
             if batches:
+                pace.spend(len(pending))
                 new.append(pending, batches, self.config.index_interval_bytes)
             new.close_indexes()
             new.store_indexes()
@@ -246,11 +251,12 @@ def _is_past(batch: RecordBatch, now_ms: int) -> bool:
     return batch.has_delete_horizon and batch.base_timestamp <= now_ms
 
 
-def _batches(segment: Segment, start_offset: int) -> Iterator[RecordBatch]:
+def _batches(segment: Segment, start_offset: int, pace: Pace) -> Iterator[RecordBatch]:
     """The batches that reach `start_offset`. CorruptFile if the segment is damaged: compaction must not hide that."""
     end = 0
     for position, batch in scan_valid(segment.file, segment.size):
         end = position + batch.size
+        pace.spend(batch.size)
         if batch.last_offset >= start_offset:
             yield batch
     if end != segment.size:

@@ -422,6 +422,7 @@ class LogManagerConfig:
     cleaner_enable: bool = True
     cleaner_backoff_ms: int = 15_000
     cleaner_dedupe_buffer_size: int = 134_217_728
+    cleaner_io_max_bytes_per_second: float = 1.7976931348623157e308
     producer_id_expiration_ms: int = 86_400_000
     producer_id_expiration_check_interval_ms: int = 600_000
     recovery_threads: int = 2

@@ -3,7 +3,8 @@
     LogError                        everything of this package that is not a `KafkaError`
     ├── DataDirectoryError          a data directory that cannot be used; the message tells the operator why
     │   └── DataDirectoryInUse      another process holds its lock
-    └── CorruptFile                 a checkpoint, index or snapshot whose contents do not hold together
+    ├── CorruptFile                 a checkpoint, index or snapshot whose contents do not hold together
+    └── CompactionStopped           the broker stops; nothing has changed
     KafkaError
     ├── RefusedRecords              a batch that a client must change before it can be taken; says which records
     └── InvalidRecord
@@ -45,3 +46,7 @@ class DataDirectoryInUse(DataDirectoryError):
 
 class CorruptFile(LogError):
     """A file beside the segments that cannot be trusted; its reader rebuilds it or tells the operator."""
+
+
+class CompactionStopped(LogError):
+    """Compaction was told to stop, and has undone what it had begun."""

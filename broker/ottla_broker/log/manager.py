@@ -25,11 +25,12 @@ from ottla_broker.log.checkpoints import (
     RECOVERY_POINTS,
     TopicPartition,
 )
-from ottla_broker.log.compaction import BYTES_PER_KEY
+from ottla_broker.log.compaction import BYTES_PER_KEY, CompactionPlan, CompactionResult
 from ottla_broker.log.config import LogConfig, LogManagerConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
 from ottla_broker.log.errors import CorruptFile
+from ottla_broker.log.pace import Pace
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.log.traffic import Traffic
 from ottla_wire.errors import KafkaError
@@ -67,6 +68,8 @@ class LogManager:
         self.retired = Traffic()  # of the partitions that were deleted
         self.unmade: dict[TopicPartition, str] = {}  # logs that could not be created, and why; to be tried again
         self._compacting: PartitionLog | None = None  # its segments are being read in a thread
+        self._pace = Pace()
+        self._pace.limit(config.cleaner_io_max_bytes_per_second)
 
     @property
     def directory(self) -> DataDirectory:
@@ -77,6 +80,7 @@ class LogManager:
     def configure(self, config: LogManagerConfig) -> None:
         """Go by other settings from now on; what is being waited for comes first."""
         self._config = config
+        self._pace.limit(config.cleaner_io_max_bytes_per_second)
 
     def open(self, node_id: int, cluster_id: str | None = None) -> None:
         """Lock the data directory; see `DataDirectory.open` for what can be wrong with it."""
@@ -205,6 +209,7 @@ class LogManager:
 
     async def close(self) -> None:
         """Flush and close all logs and release the directory. The next start needs no recovery if all went well."""
+        self._pace.stop()
         for task in self._jobs:
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
@@ -330,11 +335,20 @@ class LogManager:
             # Recovery takes no gap in offsets for granted, so it must never check again what is compacted now.
             await self.flush(log)
             await self._checkpoint(RECOVERY_POINTS)
-            result = await asyncio.to_thread(plan.run)
+            result = await self._run(plan)
             due_ms = self._clock() + log.config.file_delete_delay_ms
             self._removals += [(due_ms, path) for path in log.finish_compaction(result)]
         finally:
             self._compacting = None
+
+    async def _run(self, plan: CompactionPlan) -> CompactionResult:
+        """Run a plan in a thread; not even a cancelled caller goes before that has let go of the log's files."""
+        running = asyncio.ensure_future(asyncio.to_thread(plan.run, self._pace))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
 
     async def _expire_producers(self, log: PartitionLog) -> None:
         log.expire_producers(self._clock(), self._config.producer_id_expiration_ms)

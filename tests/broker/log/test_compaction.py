@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.errors import CorruptFile
+from ottla_broker.log.pace import Pace
 from ottla_broker.log.partition import Origin, PartitionLog
 from ottla_broker.log.segment import LOG_SUFFIX
 from ottla_wire.control_records import build_end_txn_marker
@@ -34,7 +35,7 @@ def compact(bench, log: PartitionLog, max_keys: int = KEYS) -> bool:
     if plan is None:
         return False
     log.flush()
-    for path in log.finish_compaction(plan.run()):
+    for path in log.finish_compaction(plan.run(Pace())):
         bench.disk.remove(path)
     return True
 
@@ -294,7 +295,7 @@ def test_a_result_is_discarded_if_its_segments_have_gone(bench, put) -> None:
         log.roll(bench.now_ms)
     plan = log.plan_compaction(KEYS, bench.now_ms)
     assert plan is not None
-    result = plan.run()
+    result = plan.run(Pace())
     log.delete_records_before(2)
     log.enforce_retention(bench.now_ms)
     assert log.finish_compaction(result) == []
@@ -313,7 +314,7 @@ def test_a_full_disk_leaves_the_log_as_it_was(bench, put, records) -> None:
     assert plan is not None
     bench.disk.capacity = bench.disk.used() + 300
     with pytest.raises(OSError, match="No space left"):
-        plan.run()
+        plan.run(Pace())
     assert not any(name.endswith((".swap", ".cleaned")) for name in bench.disk.list(bench.directory))
     assert content(records(log)) == before
 
@@ -328,7 +329,7 @@ def test_a_damaged_segment_is_not_compacted(bench, put) -> None:
     plan = log.plan_compaction(KEYS, bench.now_ms)
     assert plan is not None
     with pytest.raises(CorruptFile, match="damaged at byte"):
-        plan.run()
+        plan.run(Pace())
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -345,7 +346,7 @@ def test_a_power_cut_at_any_step_keeps_the_last_value_of_every_key(bench, put, r
     recovery_point = log.recovery_point
     plan = log.plan_compaction(KEYS, bench.now_ms)
     assert plan is not None
-    result = plan.run()
+    result = plan.run(Pace())
     step = seed % 3
     if step >= 1:
         files = log.finish_compaction(result)
