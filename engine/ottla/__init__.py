@@ -57,6 +57,7 @@ from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, TableSet, VersionedTable
 from ottla.topic import Topic, TopicPattern
 from ottla.topology.topology import Topology
+from ottla.transport.contract import TopicPartition
 from ottla.windows import (
     CountWindow,
     SessionWindow,
@@ -110,6 +111,7 @@ __all__ = [
     "TableSet",
     "Taken",
     "Topic",
+    "TopicPartition",
     "TopicPattern",
     "Topology",
     "TopologyError",

@@ -16,12 +16,16 @@ from croniter import croniter
 
 from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.time import Duration, duration_ms
+from ottla.transport.contract import TopicPartition
 
 if TYPE_CHECKING:
     from ottla.agents.channels import ChannelAgent
 
 JobFunction = Callable[..., Awaitable[Any] | Any]
 """A function, async or not, of nothing or of the app."""
+
+PartitionsFunction = Callable[[frozenset[TopicPartition]], Any]
+"""A function, async or not, of the partitions that tasks read."""
 
 Missed = Literal["run", "skip"]
 
@@ -86,6 +90,8 @@ class Jobs:
     background: dict[str, Background] = field(default_factory=dict)
     on_start: list[Callable[[], Any]] = field(default_factory=list)
     on_stop: list[Callable[[], Any]] = field(default_factory=list)
+    on_assigned: list[PartitionsFunction] = field(default_factory=list)
+    on_revoked: list[PartitionsFunction] = field(default_factory=list)
     channel_agents: list[ChannelAgent[Any, Any]] = field(default_factory=list)
 
     def add_channel_agent(self, agent: ChannelAgent[Any, Any], concurrency: int) -> None:
@@ -100,7 +106,7 @@ class Jobs:
         return [*self.timers.values(), *self.cron.values()]
 
     def __bool__(self) -> bool:
-        return bool(self.timers or self.cron or self.background or self.on_start or self.on_stop)
+        return bool(self.timers or self.cron or self.background or self.on_start or self.on_stop or self.on_assigned)
 
     def claim(self, name: str) -> str:
         """The name, if no job has it yet. Raises `DuplicateName`."""
@@ -195,6 +201,23 @@ class DeclaresJobs:
     def on_stop(self, function: JobFunction) -> JobFunction:
         """Declares the function below as one that a worker calls before its last commit, which has what it sends."""
         self.jobs.on_stop.append(bound(function, self, "on_stop"))
+        return function
+
+    def on_assigned(self, function: PartitionsFunction) -> PartitionsFunction:
+        """Declares the function below as one that a worker calls when it has begun with tasks, their state restored.
+
+        It is given the partitions that those read. Nothing waits for it; what it sends commits soon after.
+        """
+        self.jobs.on_assigned.append(function)
+        return function
+
+    def on_revoked(self, function: PartitionsFunction) -> PartitionsFunction:
+        """Declares the function below as one that a worker calls when it has let go of tasks, after their last commit.
+
+        It is given the partitions that those read. Calls come in the order of what happened, one after another. At the
+        end of a worker it sends nothing any more.
+        """
+        self.jobs.on_revoked.append(function)
         return function
 
     def _lead_if(self, on_leader: bool) -> None:

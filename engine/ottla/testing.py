@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -28,7 +29,7 @@ from ottla.cluster.records import control_topic
 from ottla.cluster.view import ClusterView
 from ottla.errors import OttlaError, ProcessingFailed, Unavailable
 from ottla.event import Event
-from ottla.jobs import Driven, call
+from ottla.jobs import Driven, PartitionsFunction, call
 from ottla.outlet import Collected, outlet
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache, open_cache
@@ -47,6 +48,7 @@ from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.assignment import clear_unless_at
+from ottla.worker.leader import LEADER_STORE
 from ottla.worker.upgrades import refuse_changes
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class Driver:
         self._channel_agents = self._runner.run(self._begin_channel_agents())
         for function in app.jobs.on_start:
             self.call(function)
+        self._tell(app.jobs.on_assigned)
 
     def __enter__(self) -> Self:
         return self
@@ -109,11 +112,24 @@ class Driver:
         with self._runner:
             for function in self._app.jobs.on_stop:
                 self.call(function)
+            self._tell(self._app.jobs.on_revoked)
             for task in self._tasks.values():
                 self._runner.run(task.close())
             self._runner.run(self._end_channel_agents())
             self._runner.run(self._outlet.close())
             self._tasks.clear()
+
+    def _tell(self, functions: Sequence[PartitionsFunction]) -> None:
+        """Tells what a worker that has all tasks does at its begin and end."""
+        parts = [(self._topology.subtopologies[task.subtopology], task.partition) for task in self._tasks]
+        inputs = frozenset(
+            TopicPartition(topic, number)
+            for part, number in parts
+            if not any(spec.name == LEADER_STORE for spec in part.stores)
+            for topic in part.inputs_at(number)
+        )
+        for function in functions:
+            self.call(partial(function, inputs))
 
     def create_topic(self, topic: str, partitions: int = 1) -> None:
         """Creates a topic, as others do. One that a pattern of the app matches is read from now on."""

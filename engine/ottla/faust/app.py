@@ -300,6 +300,10 @@ class App(Lacking, Signals):
             self.declared.on_start(lambda function=function: function(self))
         for function in self.on_before_shutdown.functions:
             self.declared.on_stop(lambda function=function: function(self))
+        if self.on_partitions_assigned.functions or self.on_rebalance_complete.functions:
+            self.declared.on_assigned(self.emit_assigned)
+        if self.on_partitions_revoked.functions:
+            self.declared.on_revoked(self.emit_revoked)
         for agent in self._agents.values():
             agent.make()
 

@@ -12,7 +12,9 @@ from ottla.errors import TopologyError
 
 _INSIDE = "it is how Faust works inside"
 _GLOBAL = "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)"
-_KEEPS = "workers keep their tasks while others come and go, so nothing has to be given up or fetched at such times"
+_KEEPS = (
+    "workers keep their tasks while others come and go: app.on_partitions_assigned and _revoked tell of those that move"
+)
 _SERVICE = "declare it with @app.service, or what it does with @app.task"
 _WEB = "pages are declared with @app.page, and the web server is Ottla's own"
 _METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
@@ -38,10 +40,7 @@ APP: Mapping[str, str] = {
     "maybe_start_producer": _CLIENT,
     "monitor": _METRICS,
     "on_init_extra_service": _SERVICE,
-    "on_partitions_assigned": _KEEPS,
-    "on_partitions_revoked": _KEEPS,
     "on_produce_message": "add headers where the event is sent",
-    "on_rebalance_complete": _KEEPS,
     "on_rebalance_end": _KEEPS,
     "on_rebalance_return": _KEEPS,
     "on_rebalance_start": _KEEPS,

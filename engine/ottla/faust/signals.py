@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
+
+from ottla.faust.events import TP
+from ottla.jobs import call
+from ottla.transport.contract import TopicPartition
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -18,6 +23,11 @@ class Signal:
         self.functions.append(function)
         return function
 
+    async def send(self, *arguments: Any) -> None:
+        """Calls the functions, async or not, one after another."""
+        for function in self.functions:
+            await call(partial(function, *arguments))
+
 
 class Signals:
     """The part of an app by which its signals are connected to."""
@@ -28,6 +38,9 @@ class Signals:
         self.on_after_configured = Signal()
         self.on_worker_init = Signal()
         self.on_before_shutdown = Signal()
+        self.on_partitions_assigned = Signal()
+        self.on_partitions_revoked = Signal()
+        self.on_rebalance_complete = Signal()
 
     def emit_configured(self) -> None:
         """Calls those of the configuration, when everything is declared."""
@@ -37,3 +50,16 @@ class Signals:
             function(self, getattr(self, "conf", None))
         for function in self.on_after_configured.functions:
             function(self)
+
+    async def emit_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """The worker has begun with tasks that read these, with their tables as they were left."""
+        await self.on_partitions_assigned.send(self, _tps(partitions))
+        await self.on_rebalance_complete.send(self)
+
+    async def emit_revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """The worker has let go of tasks that read these."""
+        await self.on_partitions_revoked.send(self, _tps(partitions))
+
+
+def _tps(partitions: Iterable[TopicPartition]) -> set[TP]:
+    return {TP(*where) for where in partitions}

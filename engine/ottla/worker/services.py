@@ -13,13 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from ottla.errors import ProcessingFailed
-from ottla.jobs import Background, CronJob, Jobs, Timer, call
+from ottla.jobs import Background, CronJob, Jobs, PartitionsFunction, Timer, call
 from ottla.outlet import Collected, outlet
 from ottla.state.cache import StoreCache
+from ottla.transport.contract import TopicPartition
 from ottla.worker.outbox import Outbox
 
 log = logging.getLogger("ottla.worker")
@@ -45,6 +47,7 @@ class Services:
         self._term = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._failure: ProcessingFailed | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     async def begin(self) -> None:
         """Runs what `on_start` registered, before the worker reads its first event."""
@@ -69,6 +72,19 @@ class Services:
         self._term += 1
         self._end(job.name for job in (*self._jobs.scheduled, *self._jobs.background.values()) if job.on_leader)
 
+    def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """The worker has begun with tasks that read these: tells it to whoever wants to know."""
+        self._tell(self._jobs.on_assigned, partitions)
+
+    def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """The worker has let go of tasks that read these."""
+        self._tell(self._jobs.on_revoked, partitions)
+
+    async def told(self) -> None:
+        """Waits until all is told."""
+        if self._telling is not None:
+            await self._telling
+
     def check(self) -> None:
         """Raises `ProcessingFailed` if a job failed that must not."""
         if self._failure is not None:
@@ -84,6 +100,24 @@ class Services:
                 await self._call(function)
             except Exception:
                 log.exception("what on_stop calls failed; the worker stops without it")
+
+    def _tell(self, functions: Sequence[PartitionsFunction], partitions: Collection[TopicPartition]) -> None:
+        if functions and partitions:
+            self._telling = asyncio.create_task(self._tell_after(self._telling, functions, frozenset(partitions)))
+
+    async def _tell_after(
+        self,
+        before: asyncio.Task[None] | None,
+        functions: Sequence[PartitionsFunction],
+        partitions: frozenset[TopicPartition],
+    ) -> None:
+        if before is not None:
+            await before
+        for function in functions:
+            try:
+                await self._call(partial(function, partitions))
+            except Exception:
+                log.exception("what on_assigned or on_revoked calls failed")
 
     async def _call(self, function: Callable[[], Any]) -> None:
         token = outlet.set(self._outbox)

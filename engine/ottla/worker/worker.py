@@ -187,6 +187,7 @@ class Worker:
             await self._takeover.cancel()
             await self._commits.cancel()
             await self._drop(self._workload.tasks)
+            await self._tell_the_end()
             await self._standbys.close()
             await self._globals.close()
             await self._replies.close()
@@ -479,6 +480,13 @@ class Worker:
             log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
         except (TransactionAbortedError, DeliveryError, StateRefused, Unavailable) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)
+
+    async def _tell_the_end(self) -> None:
+        try:
+            async with asyncio.timeout(_FINISH_TIMEOUT_S):
+                await self._services.told()
+        except TimeoutError:
+            log.warning("what the app does when tasks go did not finish within %g s", _FINISH_TIMEOUT_S)
 
     async def _stop_services(self) -> None:
         try:

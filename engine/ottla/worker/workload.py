@@ -61,6 +61,7 @@ class Workload:
         self.tasks |= restored.tasks
         self.committed |= restored.committed
         self.begin(restored.tasks)
+        self._services.assigned(_inputs(restored.tasks.values()))
 
     def begin(self, task_ids: Iterable[TaskId]) -> None:
         """Reads the inputs of tasks from the committed offsets on."""
@@ -72,8 +73,9 @@ class Workload:
 
     async def drop(self, task_ids: Iterable[TaskId]) -> None:
         """Ends tasks as they are; what they did since the last commit is not committed here."""
-        for task_id in list(task_ids):
-            task = self.tasks.pop(task_id)
+        dropped = [self.tasks[task_id] for task_id in list(task_ids)]
+        for task in dropped:
+            del self.tasks[task.task.id]
             if LEADER_STORE in task.caches:
                 self._services.follow()
             await _cancel(task.running)
@@ -85,6 +87,7 @@ class Workload:
             for where in inputs:
                 del self.owners[where]
                 self.committed.pop(where, None)
+        self._services.revoked(_inputs(dropped))
         self._metrics.tasks.set(len(self.tasks))
         self._metrics.lag.clear()
         self.lags.clear()
@@ -137,6 +140,11 @@ class Workload:
         for where, end in ends.items():
             self.lags[where] = lag = end - self.committed.get(where, 0)
             self._metrics.lag.labels(self._app_id, where.topic, where.partition).set(lag)
+
+
+def _inputs(tasks: Iterable[AssignedTask]) -> list[TopicPartition]:
+    """What the tasks read, but for the leader's, which has no events."""
+    return [where for task in tasks if LEADER_STORE not in task.caches for where in task.inputs]
 
 
 async def _give(owner: AssignedTask, where: TopicPartition, polled: Polled) -> None:

@@ -256,10 +256,25 @@ def test_signals_are_sent(app: faust.App) -> None:
     app.agent(app.topic("in"))(reads_nothing)
     app.on_configured.connect(lambda _, conf: seen.append(conf.id))
     app.on_worker_init.connect(lambda _: seen.append("init"))
+    app.on_partitions_assigned.connect(lambda _, parts: seen.append(f"assigned {sorted(parts)}"))
+    app.on_partitions_revoked.connect(lambda _, parts: seen.append(f"revoked {len(parts)}"))
+
+    @app.on_rebalance_complete.connect
+    async def complete(sender: faust.App, **_: Any) -> None:
+        assert sender is app
+        seen.append("complete")
+
     app.on_before_shutdown.connect(lambda _: seen.append("shutdown"))
     with app.ottla.test():
         pass
-    assert seen == ["shop", "init", "shutdown"]
+    assert seen == [
+        "shop",
+        "init",
+        "assigned [TP(topic='in', partition=0)]",
+        "complete",
+        "shutdown",
+        "revoked 1",
+    ]
 
 
 def test_a_table_is_relative_to_a_field_in_seconds(app: faust.App) -> None:

@@ -263,3 +263,64 @@ def test_a_list_whose_time_is_over_goes_on_although_nothing_comes(play: Play, ev
             await eventually(lambda: cluster.values("out") == ['["a","b"]'])
 
     play(scenario)
+
+
+def app_that_tells(partitions: int = 4) -> tuple[ottla.App, list[tuple[str, list[int]]]]:
+    app = ottla.App("telling", commit_interval=timedelta(milliseconds=5))
+    told: list[tuple[str, list[int]]] = []
+    app.stream(app.topic("words", key=str, value=str, partitions=partitions)).aggregate("counts", n=ottla.count())
+
+    @app.crontab(YEARLY)
+    async def yearly() -> None:
+        pass
+
+    @app.on_assigned
+    async def assigned(parts: frozenset[ottla.TopicPartition]) -> None:
+        await asyncio.sleep(0)
+        assert {part.topic for part in parts} == {"words"}
+        told.append(("assigned", sorted(part.partition for part in parts)))
+
+    @app.on_revoked
+    def revoked(parts: frozenset[ottla.TopicPartition]) -> None:
+        told.append(("revoked", sorted(part.partition for part in parts)))
+
+    return app, told
+
+
+def test_partitions_that_come_and_go_are_told_in_order(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        first, of_first = app_that_tells()
+        second, of_second = app_that_tells()
+        async with cluster.running(first, "w0"):
+            await eventually(lambda: of_first == [("assigned", [0, 1, 2, 3])])
+            async with cluster.running(second, "w1"):
+                await eventually(lambda: sum(len(parts) for kind, parts in of_second if kind == "assigned") == 2)
+                gone = [part for kind, parts in of_first if kind == "revoked" for part in parts]
+                assert sorted(gone) == sorted(part for kind, parts in of_second for part in parts)
+            assert sorted(part for kind, parts in of_second if kind == "revoked" for part in parts) == sorted(gone)
+            await eventually(lambda: sum(len(parts) for kind, parts in of_first if kind == "assigned") == 6)
+        assert of_first[-1] == ("revoked", [0, 1, 2, 3])
+
+    play(scenario)
+
+
+def test_what_is_told_may_fail(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    app, told = app_that_tells(1)
+
+    @app.on_assigned
+    def fail(_: frozenset[ottla.TopicPartition]) -> None:
+        raise ValueError("not prepared")
+
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(app)
+
+    play(scenario)
+    assert told == [("assigned", [0]), ("revoked", [0])]
+    assert caplog.messages == ["what on_assigned or on_revoked calls failed"]
+
+
+def test_a_driver_has_all_partitions() -> None:
+    app, told = app_that_tells(2)
+    with app.test():
+        assert told == [("assigned", [0, 1])]
+    assert told[-1] == ("revoked", [0, 1])
