@@ -5,7 +5,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,13 +155,13 @@ def test_lines_are_sent_as_they_come(ottla: Run, brokers: str, topic: str) -> No
 
 
 def test_nobody_who_listens_is_told_at_once(tmp_path: Path) -> None:
-    started = time.monotonic()
     for command in (("topic", "list"), ("consume", "x"), ("produce", "x"), ("group", "list"), ("cluster", "info")):
-        with process(*command, brokers="127.0.0.1:1", stdin=subprocess.DEVNULL, cwd=tmp_path) as asked:
+        # Who waited for the time that it may take would take longer than the test may.
+        patient = (*command, "--timeout", "3600")
+        with process(*patient, brokers="127.0.0.1:1", stdin=subprocess.DEVNULL, cwd=tmp_path) as asked:
             assert asked.stderr is not None
-            assert asked.wait(10) == 1
+            assert asked.wait() == 1
             assert asked.stderr.read() == b"ottla: 127.0.0.1:1 cannot be reached: connection refused.\n"
-    assert time.monotonic() - started < 20
 
 
 def test_a_broker_that_stays_away_ends_a_reader_after_the_timeout(start_broker: Callable[[], Any]) -> None:

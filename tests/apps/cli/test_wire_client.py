@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -58,10 +57,8 @@ def versions(*apis: tuple[int, int, int]) -> ApiVersionsResponse:
 def test_a_port_where_nobody_listens_is_told_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
-    started = time.monotonic()
     with pytest.raises(Unreachable, match=r"127.0.0.1:\d+ cannot be reached: connection refused\."):
-        WireClient([address], 10)
-    assert time.monotonic() - started < 5
+        WireClient([address], 3_600)  # which would be longer than the test may take
 
 
 def test_every_address_is_tried_and_told() -> None:

@@ -271,13 +271,15 @@ def test_the_driver_does_what_is_due(node: Node, one_batch: MakeBatch) -> None:
 
 def test_the_driver_goes_by_settings_that_change(node: Node, one_batch: MakeBatch) -> None:
     async def scenario() -> None:
-        manager = node.open(dataclasses.replace(BUSY, producer_id_expiration_ms=10**9))
+        manager = node.open(dataclasses.replace(BUSY, producer_id_expiration_ms=10_000))
         log = manager.create("orders", TOPIC_ID, 0, CONFIG)
         manager.start()
-        node.append(log, one_batch(producer_id=5, producer_epoch=0, base_sequence=0))
+        node.append(log, one_batch(producer_id=4, producer_epoch=0, base_sequence=0, timestamp=node.now_ms))
         node.now_ms += 5_000
-        await asyncio.sleep(0.02)
-        assert log.producers.get(5) is not None
+        node.append(log, one_batch(producer_id=5, producer_epoch=0, base_sequence=0, timestamp=node.now_ms))
+        node.now_ms += 5_000
+        await until(lambda: log.producers.get(4) is None)
+        assert log.producers.get(5) is not None, "its time is not over yet"
         manager.configure(BUSY)
         await until(lambda: log.producers.get(5) is None)
         await manager.close()

@@ -34,7 +34,17 @@ def make_transport(request: pytest.FixtureRequest) -> Callable[..., Transport]:
     bootstrap = KAFKA if request.param == "kafka" else request.getfixturevalue("ottla_broker")
 
     def to_cluster(app_id: str, worker_id: str = "w0", *, exactly_once: bool = True) -> Transport:
-        return KafkaTransport(KafkaSettings(bootstrap, app_id, worker_id, exactly_once, session_timeout_ms=6_000))
+        # No scenario is as long as a session without a sign of life, or a transaction, may be.
+        settings = KafkaSettings(
+            bootstrap,
+            app_id,
+            worker_id,
+            exactly_once,
+            transaction_timeout_ms=60_000,
+            session_timeout_ms=60_000,
+            options={"heartbeat.interval.ms": 300},
+        )
+        return KafkaTransport(settings)
 
     return to_cluster
 

@@ -23,7 +23,9 @@ APP = """
 from datetime import timedelta
 import ottla
 
-app = ottla.App("shop-RUN", commit_interval=timedelta(milliseconds=20))
+# A session that is longer than a run may take: who waited for its end would not be in time.
+options = {"session.timeout.ms": 120_000}
+app = ottla.App("shop-RUN", commit_interval=timedelta(milliseconds=20), broker_options=options)
 orders = app.topic("orders-RUN", key=str, value=int, partitions=2)
 totals = app.topic("totals-RUN", key=str, value=int, partitions=2)
 sums = app.Table("sums", key=str, default=int)
@@ -53,7 +55,7 @@ class Shop:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), cwd=self.directory, capture_output=True, text=True, timeout=60, check=False
+            self.command(*arguments), cwd=self.directory, capture_output=True, text=True, timeout=50, check=False
         )
 
     def start(self) -> subprocess.Popen[str]:
@@ -131,9 +133,8 @@ def test_a_killed_worker_goes_on_at_once_and_nothing_is_lost_or_doubled(shop: Sh
         time.sleep(0.03 * round_number)  # not waited for: wherever it is then, it dies
         worker.kill()
         worker.communicate()
-    began = time.monotonic()
+    # It waits neither for its dead self's session nor for its transaction: both are longer than a run may take.
     _succeeds(shop.run("shop:app", "--until-end"))
-    assert time.monotonic() - began < 8, "it must not wait for its dead self's session or transaction"
     expected = [(f"key-{number}", count) for number in range(7) for count in range(1, 301)]
     assert sorted(totals(shop)) == sorted(expected)
 
