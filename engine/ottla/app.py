@@ -22,7 +22,7 @@ from ottla.tables import Table
 from ottla.tables.declaring import DeclaresTables
 from ottla.task.punctuators import PunctuationTime, add_punctuator
 from ottla.time import Duration, Extractor, duration_ms
-from ottla.topic import Topic, TopicPattern
+from ottla.topic import Start, Topic, TopicPattern
 from ottla.topology.graph import Graph
 from ottla.topology.topology import Topology
 from ottla.transport.kafka_settings import BrokerOptions
@@ -122,6 +122,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
+        start: Start = "earliest",
     ) -> Topic[K, V]: ...
     @overload
     def topic(
@@ -133,6 +134,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
+        start: Start = "earliest",
     ) -> Topic[K, V]: ...
     @overload
     def topic(
@@ -143,6 +145,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
+        start: Start = "earliest",
     ) -> Topic[str, V]: ...
     @overload
     def topic(
@@ -154,6 +157,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
+        start: Start = "earliest",
     ) -> Topic[Any, Any]: ...
     @overload
     def topic(
@@ -174,18 +178,21 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
+        start: Start = "earliest",
     ) -> Topic[Any, Any] | TopicPattern[Any, Any]:
         """Declares a topic, or with `pattern` all topics whose whole names match that regular expression.
 
         `key` and `value` are types, serdes or names of codecs (see `ottla.serdes`). With `partitions` the topic is
         created when it is missing, with `config` as Kafka's topic configs. `timestamp` is where event time comes from:
         a field's name or a function of the value, in milliseconds since the epoch; without it, it is the record's own
-        timestamp.
+        timestamp. `start` is where the app begins to read it where it has not committed yet: "earliest", "latest", or
+        a duration, which is what came within that time before (KIP-1106).
         """
         if pattern is not None:
-            if name is not None or partitions is not None or config is not None:
+            if name is not None or partitions is not None or config is not None or start != "earliest":
                 raise ConfigError(
-                    "app.topic(pattern=) is about topics that others create: it takes types and timestamp="
+                    "app.topic(pattern=) is about topics that others create, which are read from their beginning: it "
+                    "takes types and timestamp="
                 )
             label = str(pattern)
             return TopicPattern(pattern, codec_for(key, label, "key"), codec_for(value, label, "value"), timestamp)
@@ -198,6 +205,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
             partitions=partitions,
             config=config,
             timestamp=timestamp,
+            start=start,
         )
         return self._graph.topic(topic)
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from ottla.errors import ConfigError, EncodeError, Unavailable
 from ottla.outlet import current_outlet
 from ottla.serdes import Codec, state_key_codec_for
 from ottla.task.processor import current
-from ottla.time import Extractor, checked_timestamp, timestamp_extractor
+from ottla.time import Duration, Extractor, checked_timestamp, duration_ms, timestamp_extractor
 from ottla.transport.contract import ANY_TIME, Headers, OutputRecord, TopicSpec
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+
+Start = Literal["earliest", "latest"] | Duration
+"""Where reading begins: at an end, or so long before the time at which it begins."""
 
 
 class Topic(Generic[K, V]):
@@ -36,6 +40,7 @@ class Topic(Generic[K, V]):
         config: Mapping[str, str] | None = None,
         timestamp: str | Extractor | None = None,
         internal: bool = False,
+        start: Start = "earliest",
     ) -> None:
         if not name or name in (".", "..") or len(name) > 249 or not _NAME_CHARACTERS.issuperset(name):
             raise ConfigError(
@@ -49,6 +54,7 @@ class Topic(Generic[K, V]):
         self.spec = TopicSpec(name, partitions, dict(config or {}))
         self.timestamp = timestamp
         self.internal = internal
+        self.start = _checked_start(name, start)
         self.extract_timestamp = timestamp_extractor(timestamp)
 
     def __repr__(self) -> str:
@@ -95,6 +101,7 @@ class Topic(Generic[K, V]):
             and self.value_codec.name == other.value_codec.name
             and self.timestamp == other.timestamp
             and self.internal == other.internal
+            and self.start == other.start
         )
 
 
@@ -134,6 +141,15 @@ class TopicPattern(Generic[K, V]):
             and self.value_codec.name == other.value_codec.name
             and self.timestamp == other.timestamp
         )
+
+
+def _checked_start(topic: str, start: Start) -> Literal["earliest", "latest"] | int:
+    """An end of the topic, or how many milliseconds before now. Raises `ConfigError`."""
+    if not isinstance(start, str):
+        return duration_ms(start, f"topic {topic!r}: start")
+    if start not in ("earliest", "latest"):
+        raise ConfigError(f'topic {topic!r}: start={start!r} is unknown; it is "earliest", "latest" or a duration')
+    return start
 
 
 def repartition_topic(

@@ -291,6 +291,7 @@ class Graph:
             tuple({codec.prepare: None for codec in codecs if codec.prepare is not None}),
             tuple(table.spec for table in self._global_tables.values()),
             tuple(self._warnings()),
+            {topic.name: topic.start for topic in topics if topic.start != "earliest"},
         )
 
     def _warnings(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ottla.deadletters import StepPolicy
 from ottla.errors import CopartitionError, TopologyError
@@ -118,7 +118,8 @@ class Topology:
     many partitions as what writes it, or as the topics it meets. `table_partitions` are the counts declared for tables
     by name. `preparations` are what the codecs of written topics ask for before the first event (`Codec.prepare`).
     `global_tables` are the stores that every worker holds whole; `changelog` is the topic each is read from.
-    `warnings` are sentences for the user about names that will not last.
+    `warnings` are sentences for the user about names that will not last. `starts` says of topics that are not read from
+    their beginning where else: at the end, or so many milliseconds before now.
     """
 
     app_id: str
@@ -130,6 +131,7 @@ class Topology:
     preparations: tuple[Callable[[], None], ...] = ()
     global_tables: tuple[StoreSpec, ...] = ()
     warnings: tuple[str, ...] = ()
+    starts: Mapping[str, Literal["latest"] | int] = field(default_factory=dict)
 
     @property
     def input_topics(self) -> tuple[str, ...]:

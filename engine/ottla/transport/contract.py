@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -256,6 +256,13 @@ class Transport(Protocol):
         ...
 
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]: ...
+
+    async def offsets_at(
+        self, partitions: Iterable[TopicPartition], where: Literal["latest"] | int
+    ) -> dict[TopicPartition, int]:
+        """The end of each partition, or the offset of its first record from a time (milliseconds) on; without one, the
+        end."""
+        ...
 
     async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
         """What each topic that exists refuses."""

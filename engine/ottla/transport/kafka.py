@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, repeat
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -180,6 +180,11 @@ class KafkaTransport:
 
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
         return await self._producer_calls.run(kafka_admin.offset_ranges, self._admin, list(partitions))
+
+    async def offsets_at(
+        self, partitions: Iterable[TopicPartition], where: Literal["latest"] | int
+    ) -> dict[TopicPartition, int]:
+        return await self._producer_calls.run(kafka_admin.offsets_at, self._admin, list(partitions), where)
 
     async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
         return await self._producer_calls.run(kafka_admin.topic_limits, self._admin, list(topics))

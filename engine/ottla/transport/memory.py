@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ottla.transport.contract import (
     TIMESTAMP_CREATE_TIME,
@@ -357,6 +358,17 @@ class MemoryTransport:
     async def offset_ranges(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, OffsetRange]:
         logs = {where: self._broker.partition(where) for where in partitions}
         return {where: OffsetRange(log.start, len(log.entries)) for where, log in logs.items()}
+
+    async def offsets_at(
+        self, partitions: Iterable[TopicPartition], where: Literal["latest"] | int
+    ) -> dict[TopicPartition, int]:
+        return {each: self._offset_at(self._broker.partition(each), where) for each in partitions}
+
+    def _offset_at(self, log: _Partition, where: Literal["latest"] | int) -> int:
+        if not isinstance(where, int):
+            return len(log.entries)
+        found = (each.offset() for each in log.messages(log.start, len(log.entries)) if each.timestamp()[1] >= where)
+        return next(found, len(log.entries))
 
     async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
         return {topic: limits_of(self._broker.configs[topic]) for topic in topics if topic in self._broker.configs}

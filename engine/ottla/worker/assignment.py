@@ -9,6 +9,7 @@ import logging
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ottla.config import AppConfig
 from ottla.state.budget import CacheBudget
@@ -122,6 +123,11 @@ class TaskMaker:
         self._partition_counts = partition_counts
         self._refusals = refusals
         self._budget = CacheBudget(config.state_cache_bytes)
+
+    @property
+    def starts(self) -> Mapping[str, Literal["latest"] | int]:
+        """Where topics are read from that are not from their beginning."""
+        return self._topology.starts
 
     def inputs(self, task_id: TaskId) -> list[TopicPartition]:
         """The partitions that the task reads."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Literal
 
 from ottla.cluster.standby import Standbys, TaskStores
 from ottla.state.changelog import RestoreProgress, restore
@@ -17,10 +18,14 @@ from ottla.worker.metrics import WorkerMetrics
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Tasks that can begin, and the committed offsets of their inputs."""
+    """Tasks that can begin, the committed offsets of their inputs, and where others are to be read from that have none.
+
+    Those without either are read from their beginning.
+    """
 
     tasks: dict[TaskId, AssignedTask]
     committed: dict[TopicPartition, int]
+    starts: dict[TopicPartition, int]
 
 
 class Takeover:
@@ -33,12 +38,14 @@ class Takeover:
         standbys: Standbys,
         metrics: WorkerMetrics,
         progress: RestoreProgress | None,
+        now_ms: Callable[[], int],
     ) -> None:
         self._maker = maker
         self._transport = transport
         self._standbys = standbys
         self._metrics = metrics
         self._progress = progress
+        self._now_ms = now_ms
         self._restoring: asyncio.Task[Restored] | None = None
 
     @property
@@ -70,6 +77,19 @@ class Takeover:
                 await task.task.close()
                 task.close_stores()
 
+    async def _starts(self, fresh: list[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where inputs without a committed offset begin, of those that do not at their beginning."""
+        asked: dict[Literal["latest"] | int, list[TopicPartition]] = {}
+        for where in fresh:
+            if (start := self._maker.starts.get(where.topic)) is not None:
+                asked.setdefault(start, []).append(where)
+        now_ms = self._now_ms()
+        found: dict[TopicPartition, int] = {}
+        for start, partitions in asked.items():
+            at = max(now_ms - start, 0) if isinstance(start, int) else start
+            found |= await self._transport.offsets_at(partitions, at)
+        return found
+
     async def _restore(self, task_ids: list[TaskId]) -> Restored:
         began = time.perf_counter()
         opened: dict[TaskId, TaskStores] = {}
@@ -87,7 +107,9 @@ class Takeover:
                 self._metrics.restore_seconds.observe(time.perf_counter() - began)
             for task_id in task_ids:
                 opened[task_id] |= self._maker.open_local(task_id, committed)
-            return Restored({task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}, committed)
+            starts = await self._starts([where for where in inputs if where not in committed])
+            tasks = {task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}
+            return Restored(tasks, committed, starts)
         except BaseException:
             for each in opened.values():
                 for store in each.values():

@@ -120,7 +120,7 @@ class Worker:
         )
         self._replies = Replies(transport, config.app_id)
         self._standbys = Standbys(transport, self._maker.open_stores)
-        self._takeover = Takeover(self._maker, transport, self._standbys, self.metrics, progress)
+        self._takeover = Takeover(self._maker, transport, self._standbys, self.metrics, progress, self._now_ms)
         self._outbox = Outbox(self._now_ms, self._replies)
         self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
@@ -268,6 +268,8 @@ class Worker:
         self._member.take(polled)
         if (restored := self._takeover.finished()) is not None:
             workload.add(restored)
+            if restored.starts:
+                self._commits.note()
         workload.rest(self._member.view.pauses)
         await workload.hand_out(polled)
         if self._commits.finished():

@@ -37,6 +37,7 @@ class Workload:
         self.tasks: dict[TaskId, AssignedTask] = {}
         self.owners: dict[TopicPartition, AssignedTask] = {}
         self.committed: dict[TopicPartition, int] = {}
+        self._starts: dict[TopicPartition, int] = {}
         self.lags: dict[TopicPartition, int] = {}
         self._app_id = app_id
         self._maker = maker
@@ -60,6 +61,7 @@ class Workload:
         """Takes restored tasks up, and reads their inputs."""
         self.tasks |= restored.tasks
         self.committed |= restored.committed
+        self._starts |= restored.starts
         self.begin(restored.tasks)
         self._services.assigned(_inputs(restored.tasks.values()))
 
@@ -67,7 +69,13 @@ class Workload:
         """Reads the inputs of tasks from the committed offsets on."""
         inputs = {where: self.tasks[task_id] for task_id in task_ids for where in self.tasks[task_id].inputs}
         self.owners |= inputs
-        self._transport.start_reading({where: self.committed.get(where, 0) for where in inputs})
+        for where, task in inputs.items():
+            if where in self._starts and where not in self.committed:
+                # Committed soon, so that nothing is left out if the worker ends before it has read anything.
+                task.task.positions.setdefault(where, self._starts[where])
+        self._transport.start_reading(
+            {where: self.committed.get(where, self._starts.get(where, 0)) for where in inputs}
+        )
         self._metrics.tasks.set(len(self.tasks))
         self._services.ready(None if self._leader is None else self._leader.caches[LEADER_STORE])
 
@@ -87,6 +95,7 @@ class Workload:
             for where in inputs:
                 del self.owners[where]
                 self.committed.pop(where, None)
+                self._starts.pop(where, None)
         self._services.revoked(_inputs(dropped))
         self._metrics.tasks.set(len(self.tasks))
         self._metrics.lag.clear()

@@ -190,6 +190,22 @@ def test_messages_arrive_as_they_were_written(play: Callable[[Scenario], None]) 
     play(scenario)
 
 
+def test_offsets_are_found_by_time(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        times = [NOW_MS, NOW_MS + 10, NOW_MS + 20]
+        await outside.produce([OutputRecord(bench.source, b"k", b"v", time, None, 0) for time in times])
+        await outside.commit({})
+        where = TopicPartition(bench.source, 0)
+        end = (await outside.offset_ranges([where]))[where].end
+        for asked, expected in ((0, 0), (NOW_MS + 5, 1), (NOW_MS + 20, 2), ("latest", end)):
+            assert await outside.offsets_at([where], asked) == {where: expected}
+        # A transaction's marker may have a later time.
+        assert (await outside.offsets_at([where], NOW_MS + 21))[where] in (3, end)
+
+    play(scenario)
+
+
 def test_equal_keys_meet_in_the_partition_that_java_clients_choose(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics(source_partitions=6)
