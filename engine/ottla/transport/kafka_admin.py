@@ -112,7 +112,11 @@ def topic_limits(admin: AdminClient, topics: list[str]) -> dict[str, TopicLimits
 
 @_patient
 def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
-    """Creates topics with the cluster's default replication and waits until every broker's metadata has them."""
+    """Creates topics with the cluster's default replication and waits until their leaders serve them.
+
+    A leader that does not know its topic yet answers a client that reads or writes with one it does not know either, at
+    which librdkafka may crash (2.16; its issue 5280).
+    """
     new = [NewTopic(spec.name, spec.partitions or 1, replication_factor=-1, config=dict(spec.config)) for spec in specs]
     if not new:
         return
@@ -125,10 +129,12 @@ def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
                 raise transport_error(error, f"creating topic {topic!r}") from failure
     deadline = time.monotonic() + _TIMEOUT_S
     names = [spec.name for spec in specs]
-    while missing := set(names) - set(partition_counts(admin, names)):
+    while missing := set(names) - set(counts := partition_counts(admin, names)):
         if time.monotonic() > deadline:
             raise TransportError(f"topic {min(missing)!r} was created, but no broker serves it after {_TIMEOUT_S:g} s")
         time.sleep(0.05)
+    partitions = [TopicPartition(name, number) for name in names for number in range(counts[name])]
+    _list_offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
 
 @_patient
