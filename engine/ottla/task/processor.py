@@ -167,7 +167,7 @@ class TaskContext:
             batch,
             row,
             now_ms=self.now_ms,
-            max_bytes=self.max_record_bytes,
+            max_bytes=self.largest(self.dead_letter_topic),
             takes_time=self.takes_time,
         )
         self.counts.dead_lettered += len(letters)
@@ -200,6 +200,10 @@ class TaskContext:
         """Raises `RecordTooLarge` or `RecordRefused` for a record that cannot be written."""
         check_size(record, self.max_record_bytes)
         self.refusals.check(record, self.now_ms)
+
+    def largest(self, topic: str) -> int:
+        """How many bytes the key and value of a record for the topic may have, as far as is known."""
+        return min(self.max_record_bytes, self.refusals.largest(topic, self.now_ms))
 
     def takes_time(self, topic: str, timestamp_ms: int) -> bool:
         """Whether a topic takes records of this time, as far as is known."""

@@ -12,10 +12,11 @@ event by event as long as all goes well, and the state is that of the event befo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ottla.errors import EncodeError, RecordRefused
+from ottla.errors import EncodeError, RecordRefused, RecordTooLarge
 from ottla.transport.contract import OutputRecord, TopicLimits, TopicPartition
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _CLOCKS_DIFFER_MS = 300_000
 
 
 _ENOUGH_EVENTS = 10_000
+
+_AROUND_A_RECORD = 100
+"""What a batch of one record has besides the key, value and headers, at most."""
 
 
 class StateRefused(EncodeError):  # noqa: N818
@@ -118,9 +122,21 @@ class Refusals:
         ahead_ms = timestamp_ms - now_ms
         return self._slack_ms - limits.before_ms <= ahead_ms <= limits.after_ms - self._slack_ms
 
+    def largest(self, topic: str, now_ms: int) -> int:
+        """How many bytes a record's key, value and headers may have, as far as is known."""
+        return max(self._limits[topic].max_bytes - _AROUND_A_RECORD, 0) if self.concern(topic, now_ms) else sys.maxsize
+
     def check(self, record: OutputRecord, now_ms: int) -> None:
-        """Raises `RecordRefused` for a record that its topic refuses."""
+        """Raises `RecordRefused` or `RecordTooLarge` for a record that its topic refuses."""
+        if not self.concern(record.topic, now_ms):
+            return
         topic = record.topic
+        size = len(record.key or b"") + len(record.value or b"")
+        size += sum(len(name) + len(value or b"") for name, value in record.headers or ())
+        if size > self.largest(topic, now_ms):
+            raise RecordTooLarge(
+                f"topic {topic!r} refuses a record of {size} bytes: raise its max.message.bytes, or make it smaller"
+            )
         if not self.takes_time(topic, record.timestamp_ms, now_ms):
             seconds = (record.timestamp_ms - now_ms) / 1000
             side, setting = ("ahead of", "after") if seconds > 0 else ("behind", "before")
@@ -128,7 +144,7 @@ class Refusals:
                 f"topic {topic!r} refuses a record whose time is {abs(seconds):.0f} s {side} the clock: raise its "
                 f"message.timestamp.{setting}.max.ms"
             )
-        if record.key is None and self.concern(topic, now_ms) and self._limits[topic].needs_key:
+        if record.key is None and self._limits[topic].needs_key:
             raise RecordRefused(f"topic {topic!r} is compacted, and refuses a record without a key")
 
     def _holds(self, now_ms: int) -> bool:

@@ -208,18 +208,18 @@ class Task:
             changes = store.changes()
         except (TypeError, ValueError, OverflowError) as error:
             raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
-        most = self._context.max_record_bytes
+        most = self._context.largest(store.spec.changelog)
         if store.spec.logged and 2 * max(map(len, filter(None, chain.from_iterable(changes))), default=0) > most:
             for key, value in changes:
                 if value is not None and len(key) + len(value) > most:
-                    raise self._too_large(store, key, value)
+                    raise self._too_large(store, key, value, most)
         return changes
 
-    def _too_large(self, store: StoreCache, key: bytes, value: bytes) -> RecordTooLarge:
+    def _too_large(self, store: StoreCache, key: bytes, value: bytes, most: int) -> RecordTooLarge:
         return RecordTooLarge(
             f"{store.spec.name!r} holds a value that cannot be stored: under {store.spec.decode_key(key)!r} it has "
-            f"{len(value)} bytes, and {self._context.max_record_bytes} with the key is message.max.bytes: raise it in "
-            f"broker_options, and max.message.bytes of the topic {store.spec.changelog!r}, or keep less under one key"
+            f"{len(value)} bytes, and {most} with the key is the most: raise message.max.bytes in broker_options, and "
+            f"max.message.bytes of the topic {store.spec.changelog!r}, or keep less under one key"
         )
 
     def committed(self, offsets: Mapping[TopicPartition, int], read: Mapping[TopicPartition, int]) -> None:

@@ -61,13 +61,14 @@ class OffsetRange(NamedTuple):
 
 
 class TopicLimits(NamedTuple):
-    """What a topic refuses of records: times that are further before or after its broker's clock, and, where it is
-    compacted, those without a key.
+    """What a topic refuses of records: times that are further before or after its broker's clock, where it is compacted
+    those without a key, and those that make a batch of more than `max_bytes`, after compression.
     """
 
     before_ms: int
     after_ms: int
     needs_key: bool
+    max_bytes: int
 
 
 _ALWAYS = "9223372036854775807"
@@ -86,6 +87,7 @@ def limits_of(config: Mapping[str, str | None]) -> TopicLimits:
         int(config.get("message.timestamp.before.max.ms") or _ALWAYS),
         int(config.get("message.timestamp.after.max.ms") or _ALWAYS),
         "compact" in (config.get("cleanup.policy") or ""),
+        int(config.get("max.message.bytes") or _ALWAYS),
     )
 
 

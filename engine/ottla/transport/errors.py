@@ -25,8 +25,8 @@ class DeliveryError(TransportError):
 
 
 class RecordRefusedError(TransactionAbortedError, DeliveryError):
-    """The broker refuses a record for what it is: its time, or that it has no key. It always will, the others it may
-    take: `Transport.limits` says what it goes by.
+    """The broker refuses a record for what it is: its time, its size, or that it has no key. It always will, the others
+    it may take: `Transport.limits` says what it goes by.
     """
 
 

@@ -114,8 +114,8 @@ def _without_events(taken: Sequence[confluent_kafka.Message], polled: Polled) ->
 
 _ADVICE = {
     KafkaError.MSG_SIZE_TOO_LARGE: (
-        "raise the topic's max.message.bytes; or set message.max.bytes and batch.size in "
-        "broker_options to what it takes, so that values which are larger become dead letters"
+        "raise the topic's max.message.bytes, or set message.max.bytes and batch.size in broker_options to what it "
+        "takes"
     ),
     KafkaError.INVALID_TIMESTAMP: (
         "an event's time is further from the broker's clock than the topic takes, an hour after it unless "
@@ -124,7 +124,7 @@ _ADVICE = {
     KafkaError.INVALID_RECORD: "a topic that is compacted takes no records without a key",
 }
 
-_REFUSALS = {KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD}
+_REFUSALS = {KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD, KafkaError.MSG_SIZE_TOO_LARGE}
 
 _LASTING = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,

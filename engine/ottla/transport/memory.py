@@ -199,6 +199,8 @@ class MemoryBroker:
             limits = limits_of(self.configs.get(record.topic, {}))
             if not -limits.before_ms <= record.timestamp_ms - now_ms <= limits.after_ms:
                 raise RecordRefusedError(f"topic {record.topic!r} refuses the time {record.timestamp_ms}")
+            if len(record.key or b"") + len(record.value or b"") > limits.max_bytes:
+                raise RecordRefusedError(f"topic {record.topic!r} takes no record of this size")
             if limits.needs_key and record.key is None:
                 raise RecordRefusedError(f"topic {record.topic!r} takes no record without a key")
 

@@ -357,8 +357,10 @@ class Worker:
         await self._undo()
 
     async def _learn_limits(self) -> None:
-        declared = [spec.name for spec in (*self._topology.topics, self._topology.dead_letter)]
-        topics = {*declared, *self._destinations.topics}
+        topology = self._topology
+        topics = {spec.name for spec in (*topology.topics, *topology.repartitions, topology.dead_letter)}
+        topics |= {spec.changelog for part in topology.subtopologies for spec in part.stores if spec.logged}
+        topics.update(self._destinations.topics)
         try:
             self._refusals.learn(await self._transport.limits(topics), self._now_ms())
         except TransportError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ottla.transport.contract import OutputRecord, TopicLimits, TopicSpec
-from ottla.transport.errors import DeliveryError, RecordRefusedError, TransactionAbortedError, TransportError
+from ottla.transport.errors import RecordRefusedError, TransportError
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 
@@ -50,8 +50,7 @@ def test_a_value_that_is_larger_than_its_topic_takes_is_told_with_what_to_do(
         finally:
             await transport.stop()
 
-    expected = TransactionAbortedError if exactly_once else DeliveryError
-    with pytest.raises(expected, match=r"raise the topic's max\.message\.bytes; or set message\.max\.bytes"):
+    with pytest.raises(RecordRefusedError, match=r"raise the topic's max\.message\.bytes, or set message\.max\.bytes"):
         asyncio.run(send())
 
 
@@ -107,4 +106,4 @@ def test_the_limits_of_topics_are_told(ottla_broker: str, unique: Callable[[str]
             await transport.stop()
 
     limits, topic = asyncio.run(ask())
-    assert limits == {topic: TopicLimits(7, 3_600_000, needs_key=True)}
+    assert limits == {topic: TopicLimits(7, 3_600_000, needs_key=True, max_bytes=1_048_588)}

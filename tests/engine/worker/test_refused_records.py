@@ -170,9 +170,44 @@ def test_a_record_without_a_key_for_a_compacted_topic_is_a_dead_letter(play: Cal
     play(scenario)
 
 
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_what_is_larger_than_its_topic_takes_is_a_dead_letter_and_so_is_state(
+    play: Callable[..., None], guarantee: str
+) -> None:
+    app = ottla.App("copies", commit_interval=timedelta(milliseconds=10), processing_guarantee=guarantee)
+    sizes = app.topic("sizes", key=str, value=int, partitions=1)
+    texts = app.Table("texts", key=str, value=str)
+    out = app.topic("texts", key=str, value=str)
+    app.stream(sizes).map(lambda size: "x" * size).to(out)
+
+    @app.agent(sizes)
+    async def keep(stream: ottla.Stream[int]) -> None:
+        async for key, size in stream.items():
+            texts[key] = "y" * size
+
+    async def scenario(cluster: Any) -> None:
+        for topic, size in (("texts", 1_000), ("copies-texts-changelog", 2_000), ("copies-dead-letter", 900)):
+            config = {"max.message.bytes": str(size), "cleanup.policy": "delete"}
+            cluster.broker.create_topic(TopicSpec(topic, 1, config))
+        cluster.broker.create_topic(TopicSpec("sizes", 1))
+        cluster.send("sizes", ("a", "10"), ("b", "1500"), ("c", "20"), ("d", "3000"), ("e", "30"))
+        await cluster.run_to_end(app)
+        assert {len(text) for text in cluster.values("texts")} == {10, 20, 30}
+        kept = {key: len(text) for key, text in cluster.latest("copies-texts-changelog").items()}
+        assert kept == {"a": 10, "b": 1_500, "c": 20, "e": 30}
+        found = {(each.step, each.key, each.value, each.reason) for each in letters(cluster)}
+        too_large = ("topic.sizes.map.to.texts", b"b", b"1500")
+        assert {each[:3] for each in found} >= {too_large, ("keep", b"d", b"3000")}
+        assert len(found) == 2 if guarantee == "exactly_once" else len(found) >= 2
+        reasons = {each[:3]: each[3] for each in found}
+        assert "topic 'texts' refuses a record of 1501 bytes: raise its max.message.bytes" in reasons[too_large]
+
+    play(scenario)
+
+
 def test_what_a_topic_refuses_is_learnt_anew_after_a_while() -> None:
     refusals = Refusals()
-    refusals.learn({"out": TopicLimits(HOUR_MS, HOUR_MS, needs_key=False)}, 1_000_000_000)
+    refusals.learn({"out": TopicLimits(HOUR_MS, HOUR_MS, needs_key=False, max_bytes=1_000)}, 1_000_000_000)
     assert refusals.concern("out", 1_000_059_999)
     assert not refusals.takes_time("out", 1_000_059_999 + HOUR_MS + 1, 1_000_059_999)
     assert not refusals.takes_time("out", 1_000_059_999 - HOUR_MS - 1, 1_000_059_999)
