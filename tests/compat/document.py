@@ -52,9 +52,9 @@ def table(heading: str) -> Table:
     return Table([row[:-1] for row in rows], {row[:-1]: row[-1] for row in rows})
 
 
-def write(heading: str, rows: Iterable[Row]) -> None:
-    """Put rows into the table below a heading, each with the reason that one with the same facts had."""
-    reasons = table(heading).reasons
+def write(heading: str, rows: Iterable[Row], reasons: Mapping[Row, str] | None = None) -> None:
+    """Put rows into the table below a heading, each with its reason: the one that a row with the same facts had."""
+    reasons = table(heading).reasons if reasons is None else reasons
     lines = "".join(
         "".join(f"| {cell} ".replace("  ", " ") for cell in (*row, reasons.get(row, ""))) + "|\n" for row in rows
     )

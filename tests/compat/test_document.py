@@ -1,16 +1,28 @@
 """What docs/compatibility.md says for itself; test_answers.py holds its facts against the brokers."""
 
+import re
+
 import pytest
 
-from . import document
+from . import document, versions
 from .document import CLIENTS, DIFFERENCES, FEATURES, VERSIONS
 from .programs import FAMILIES
 from .questions.catalogue import QUESTIONS
 
 
-def test_the_clients_are_those_that_the_tests_run_with() -> None:
-    lacks = {family.name: ", ".join(sorted(family.lacks)) for family in FAMILIES}
-    assert {row[0]: left_out for row, left_out in document.table(CLIENTS).reasons.items()} == lacks
+def test_the_clients_are_those_that_the_tests_run_with(request: pytest.FixtureRequest) -> None:
+    found = versions.clients()
+    lacks = {(family.name, *found[family.name]): ", ".join(sorted(family.lacks)) for family in FAMILIES}
+    if request.config.getoption("--write-compatibility"):
+        document.write(CLIENTS, lacks, lacks)
+    assert document.table(CLIENTS).reasons == lacks
+
+
+def test_the_version_of_apache_kafka_is_the_one_that_the_tests_run() -> None:
+    version = versions.apache_kafka()
+    text = document.PATH.read_text()
+    assert f"Ottla and Apache Kafka {version} (one KRaft node) side by side" in text
+    assert set(re.findall(r"\| Apache Kafka (4\S+) \|", text)) == {versions.short(version)}
 
 
 @pytest.mark.parametrize("heading", [VERSIONS, FEATURES, DIFFERENCES])
