@@ -83,11 +83,16 @@ class Member:
         self._undecided = True
         if not self._following:
             self._following = True
-            self._transport.start_reading({self._control: 0})
+            self._transport.start_reading({self._control: self.view.position})
 
     def lost(self) -> None:
         self.membership, self._unverified = None, None
         self._leading, self._introduced = False, False
+
+    def cut_off(self) -> None:
+        """As `lost`, and nothing is read any more until the worker has joined anew."""
+        self.lost()
+        self._following = False
 
     async def begin_anew(self) -> None:
         """What this worker said may be forgotten: it introduces itself again, with the membership that it

@@ -178,6 +178,13 @@ class Transport(Protocol):
     async def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
         """Joins the consumer group of the app, whose topics these are."""
 
+    async def rejoin(self) -> None:
+        """Joins the group anew after a `MemberFencedError`, with the same topics and listener; nothing is read then.
+
+        Waits until the member in its place is gone, for a session timeout. Raises `FatalTransportError` if that stays:
+        another worker with this one's id is alive.
+        """
+
     async def membership(self) -> Membership:
         """This worker's place in the group's newest generation that it knows of."""
         ...
@@ -251,7 +258,9 @@ class Transport(Protocol):
         """
 
     async def renew(self) -> None:
-        """Exactly once: begins with a new producer after a `ProducerFencedError`, which fences the others of its id."""
+        """Begins with nothing produced. Exactly once with a new producer, after a `ProducerFencedError`, which fences
+        the others of its id.
+        """
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's committed offset of each partition that has one, when no transaction is pending there."""

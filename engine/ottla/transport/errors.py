@@ -6,7 +6,8 @@ OttlaError
     ├── DeliveryError              a record could not be delivered (at least once): rewind, go on
     │   └── RecordRefusedError     ... or a transaction is lost, because of what a record is: go on without it
     └── FatalTransportError        this worker cannot go on: replaced by its successor, or not authorised
-        └── ProducerFencedError    its producer cannot; a new one can, if it was not a successor that fenced it
+        ├── ProducerFencedError    its producer cannot; a new one can, if it was not a successor that fenced it
+        └── MemberFencedError      it is no member; it can become one again, if it is not a successor that is
 """
 
 from ottla.errors import OttlaError
@@ -37,4 +38,10 @@ class FatalTransportError(TransportError):
 class ProducerFencedError(FatalTransportError):
     """The producer was fenced: by another worker with this one's id, or by one that found it gone. After
     `Transport.renew` a worker that was only thought to be gone may go on.
+    """
+
+
+class MemberFencedError(FatalTransportError):
+    """The group has another member in this worker's place: another worker with its id, or a join of its own of which it
+    did not hear, since it slept or was cut off. After `Transport.rejoin` it may go on.
     """

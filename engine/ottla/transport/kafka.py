@@ -37,6 +37,7 @@ from ottla.transport.contract import (
 )
 from ottla.transport.errors import (
     DeliveryError,
+    FatalTransportError,
     ProducerFencedError,
     TransactionAbortedError,
     TransportError,
@@ -52,6 +53,9 @@ log = logging.getLogger("ottla.kafka")
 T = TypeVar("T")
 
 _STOP_TIMEOUT_S = 10.0
+_LOOK_S = 0.25
+_ENDED_WITHIN_S = 2.0
+"""So long after its session timeout a group may still have a member that is gone."""
 _PUSH_S = 0.01
 """How long a push may hold the producer's thread: about as long as a broker nearby takes to answer."""
 _RAISED_AMONG_REPORTS = "the producer has failed; its next call says why"
@@ -66,17 +70,18 @@ class KafkaTransport:
         self._settings = settings
         self._patience_s = settings.transaction_timeout_ms / 1000
         self._last_client_error = ""
-        callbacks: Settings = {"error_cb": self._client_error}
+        self._callbacks: Settings = {"error_cb": self._client_error}
         try:
-            self._admin = AdminClient({**settings.admin(), **callbacks}, logger=ClientLog())
+            self._admin = AdminClient({**settings.admin(), **self._callbacks}, logger=ClientLog())
             self._producer = self._make_producer()
-            self._consumer = Consumer({**settings.consumer(), **callbacks}, logger=ClientLog())
+            self._consumer = self._make_consumer()
         except KafkaException as failure:
             raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
         self._consumer_calls = CallThread("ottla-consumer")
         self._producer_calls = CallThread("ottla-producer")
         self._loop: asyncio.AbstractEventLoop
         self._listener: GroupListener | None = None
+        self._topics: Sequence[str] = ()
         self._assigned: set[TopicPartition] = set()
         self._reading: set[TopicPartition] = set()
         # What is to be read or paused from the next poll on: consumer calls of two threads would block each other.
@@ -91,7 +96,10 @@ class KafkaTransport:
         self._stopped = False
 
     def _make_producer(self) -> Producer:
-        return Producer({**self._settings.producer(), "error_cb": self._client_error}, logger=ClientLog())
+        return Producer({**self._settings.producer(), **self._callbacks}, logger=ClientLog())
+
+    def _make_consumer(self) -> Consumer:
+        return Consumer({**self._settings.consumer(), **self._callbacks}, logger=ClientLog())
 
     @property
     def worker_id(self) -> str:
@@ -195,10 +203,29 @@ class KafkaTransport:
     # -- reading
 
     async def subscribe(self, topics: Sequence[str], listener: GroupListener) -> None:
-        self._listener = listener
+        self._listener, self._topics = listener, topics
         self._consumer.subscribe(
             list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
+
+    async def rejoin(self) -> None:
+        listener, self._listener = self._listener, None
+        await self._consumer_calls.run(self._consumer.close)
+        self._consumer = self._make_consumer()
+        self._assigned.clear()
+        self._reading.clear()
+        self._changes.clear()
+        self._failure = None
+        deadline = time.monotonic() + self._settings.session_timeout_ms / 1000 + _ENDED_WITHIN_S
+        while self.worker_id in await self.members():
+            if time.monotonic() > deadline:
+                raise FatalTransportError(
+                    f"another worker with the worker id {self.worker_id} is running: two cannot share one id, nor the "
+                    "state directory that it is kept in"
+                )
+            await asyncio.sleep(_LOOK_S)
+        if listener is not None:
+            await self.subscribe(self._topics, listener)
 
     async def membership(self) -> Membership:
         found: Membership = await self._consumer_calls.run(self._consumer.consumer_group_metadata)
@@ -537,7 +564,10 @@ class KafkaTransport:
         self._deliveries = Deliveries()
 
     async def renew(self) -> None:
-        await self._producer_calls.run(self._renew)
+        if self._settings.exactly_once:
+            await self._producer_calls.run(self._renew)
+        else:
+            await self.abort()
 
     def _renew(self) -> None:
         self._producer = self._make_producer()

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from ottla.transport.contract import Message, Polled, TopicPartition
 from ottla.transport.errors import (
     FatalTransportError,
+    MemberFencedError,
     ProducerFencedError,
     RecordRefusedError,
     TransactionAbortedError,
@@ -32,6 +33,10 @@ _PRODUCER_FENCED = {
     KafkaError.INVALID_TXN_STATE,
 }
 _FENCED = {*_PRODUCER_FENCED, KafkaError.FENCED_INSTANCE_ID}
+_REPLACED = (
+    "another worker with the same worker id is running, or the group gave this one up since it was silent for its "
+    "session timeout"
+)
 
 
 def sort_messages(taken: Sequence[confluent_kafka.Message]) -> Polled:
@@ -64,13 +69,11 @@ def sort_messages(taken: Sequence[confluent_kafka.Message]) -> Polled:
 
 def transport_error(error: KafkaError, doing: str) -> TransportError:
     """The error of a client call as one sentence, of the kind that says whether the worker may go on."""
+    if error.code() in _PRODUCER_FENCED:
+        return ProducerFencedError(f"{doing} failed: {_REPLACED}")
     # A consumer tells a fatal error as _FATAL, with what it is in words alone.
-    if error.code() in _FENCED or (error.code() == KafkaError._FATAL and "fenced" in error.str()):
-        fenced = ProducerFencedError if error.code() in _PRODUCER_FENCED else FatalTransportError
-        return fenced(
-            f"{doing} failed: another worker with the same worker id is running, or the group gave this one up "
-            "since it was silent for its session timeout; two cannot share one id, else start it again"
-        )
+    if error.code() == KafkaError.FENCED_INSTANCE_ID or (error.code() == KafkaError._FATAL and "fenced" in error.str()):
+        return MemberFencedError(f"{doing} failed: {_REPLACED}")
     kind = FatalTransportError if error.fatal() or error.code() == KafkaError._FATAL else TransportError
     return kind(f"{doing} failed: {error.str()}")
 

@@ -33,6 +33,7 @@ from ottla.transport.contract import (
 )
 from ottla.transport.errors import (
     FatalTransportError,
+    MemberFencedError,
     ProducerFencedError,
     RecordRefusedError,
     TransactionAbortedError,
@@ -274,6 +275,16 @@ class MemoryTransport:
             self._group.rebalance()
         self._broker.wake()
 
+    async def rejoin(self) -> None:
+        if self._group.members.get(self._worker_id, self) is not self:
+            raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
+        self._positions.clear()
+        self._paused.clear()
+        self._told_ends.clear()
+        self._generation = 0
+        if self._listener is not None:
+            await self.subscribe(self._topics, self._listener)
+
     async def membership(self) -> Membership:
         return self._membership(self._generation)
 
@@ -411,7 +422,7 @@ class MemoryTransport:
             group.members[self._worker_id] = self
             group.rebalance()
         elif member is not self:
-            raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
+            raise MemberFencedError(f"another worker with the worker id {self._worker_id} is running")
         if group.rebalancing and group.rejoin(self._worker_id):
             self._broker.wake()
         if self._generation != group.generation and not group.rebalancing:

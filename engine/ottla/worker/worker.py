@@ -33,6 +33,7 @@ from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.transport.errors import (
     DeliveryError,
+    MemberFencedError,
     ProducerFencedError,
     RecordRefusedError,
     TransactionAbortedError,
@@ -216,7 +217,7 @@ class Worker:
                         await self._go_back(error)
                     except StateRefused as refused:
                         await self._narrow(refused)
-                    except ProducerFencedError as error:
+                    except (ProducerFencedError, MemberFencedError) as error:
                         await self._come_back(error)
         except TimeoutError:
             if self._patience is None or not self._patience.expired():
@@ -371,23 +372,36 @@ class Worker:
         await self._abort()
         await self._workload.begin_anew()
 
-    async def _come_back(self, error: ProducerFencedError) -> None:
+    async def _come_back(self, error: ProducerFencedError | MemberFencedError) -> None:
         """Begins anew with nothing, after others took this worker for gone: it slept, or was cut off.
 
-        Raises `FatalTransportError` if there is another worker with its id.
+        Raises `FatalTransportError` if there is another worker with its id, and the error if this does not help.
         """
+        self._failed_commits += 1
+        if self._failed_commits > _FAILED_COMMITS:
+            raise error
         log.warning("joining the group again: %s", error)
         await self._takeover.cancel()
         await self._end_commit()
         await self._drop(self._workload.tasks)
         self._granted = None
-        until = time.monotonic() + _REPLACED_WITHIN_S
-        while time.monotonic() < until:
-            self._member.take(await self._transport.poll(self._pace.poll_messages, _BUSY_WAIT_S))
+        if isinstance(error, MemberFencedError) or await self._is_replaced():
+            self._member.cut_off()
+            await self._transport.rejoin()
         await self._transport.renew()
         self._outbox.aborted()
         self._processing.forget()
         await self._member.begin_anew()
+
+    async def _is_replaced(self) -> bool:
+        """Whether the group has another member in this one's place."""
+        until = time.monotonic() + _REPLACED_WITHIN_S
+        try:
+            while time.monotonic() < until:
+                self._member.take(await self._transport.poll(self._pace.poll_messages, _BUSY_WAIT_S))
+        except MemberFencedError:
+            return True
+        return False
 
     async def _abort(self) -> None:
         await self._end_commit()
@@ -401,7 +415,7 @@ class Worker:
         is about to see to; a producer that is fenced says so again."""
         try:
             await self._commits.wait()
-        except (TransactionAbortedError, DeliveryError, ProducerFencedError) as error:
+        except (TransactionAbortedError, DeliveryError, ProducerFencedError, MemberFencedError) as error:
             log.info("a commit failed meanwhile: %s", error)
 
     # -- tasks come and go

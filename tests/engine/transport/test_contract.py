@@ -18,7 +18,12 @@ from ottla.transport.contract import (
     TopicSpec,
     Transport,
 )
-from ottla.transport.errors import FatalTransportError, TransactionAbortedError, TransportError
+from ottla.transport.errors import (
+    FatalTransportError,
+    MemberFencedError,
+    TransactionAbortedError,
+    TransportError,
+)
 
 DEADLINE_S = 30.0
 # A cluster deletes records that are older than its retention, and refuses those from the future.
@@ -441,6 +446,28 @@ def test_a_worker_that_comes_back_at_once_is_in_the_generation_there_is(play: Ca
         with pytest.raises(FatalTransportError, match="worker id"):
             await until(first, lambda: False)
         assert await again.members() == {"w0"}
+
+    play(scenario)
+
+
+def test_a_member_joins_again_when_the_one_in_its_place_is_gone(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        member, listener = await bench.member("w0")
+        in_its_place, _ = await bench.member("w0")
+        with pytest.raises(MemberFencedError, match="worker id"):
+            await until(member, lambda: False)
+        await in_its_place.stop()
+        before = len(listener.memberships)
+        await member.rejoin()
+        await until(member, lambda: len(listener.memberships) > before)
+        await member.renew()
+        source = TopicPartition(bench.source, 0)
+        await bench.fill(outside, [1])
+        member.start_reading({source: 0})
+        assert await values(member, 1) == [1]
+        await member.commit({source: 1}, listener.memberships[-1])
+        assert await member.committed([source]) == {source: 1}
 
     play(scenario)
 

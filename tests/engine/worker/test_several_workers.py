@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 import ottla
+from ottla.transport.contract import Polled
+from ottla.transport.errors import MemberFencedError
 from ottla.worker import worker as worker_module
 from ottla.worker.worker import Worker
 
@@ -124,6 +126,46 @@ def test_a_worker_that_its_group_gave_up_commits_nothing_more_and_comes_back(
             await running
 
     play(scenario)
+
+
+def test_a_worker_that_was_fenced_while_it_slept_begins_anew(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(counting_app(), "w0") as worker:
+            await eventually(lambda: shared_by(cluster, "w0"))
+            await count_all(cluster, eventually)
+            fence(worker, times=1)
+            await eventually(lambda: sample(worker, "ottla_tasks") == 0)
+            await eventually(lambda: sample(worker, "ottla_tasks") == PARTITIONS)
+            await count_all(cluster, eventually)
+
+    play(scenario)
+
+
+def test_a_worker_that_is_fenced_again_and_again_ends(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        worker = cluster.worker(counting_app(), "w0")
+        run = asyncio.create_task(worker.run())
+        await eventually(lambda: shared_by(cluster, "w0"))
+        fence(worker, times=100)
+        with pytest.raises(MemberFencedError, match="fenced"):
+            await run
+
+    play(scenario)
+
+
+def fence(worker: Worker, times: int) -> None:
+    """Its next polls are those of a member in whose place is another."""
+    transport = worker._transport
+    poll = transport.poll
+
+    async def fenced(max_messages: int, timeout_s: float) -> Polled:
+        nonlocal times
+        if times > 0:
+            times -= 1
+            raise MemberFencedError("fenced")
+        return await poll(max_messages, timeout_s)
+
+    transport.poll = fenced  # type: ignore[method-assign]
 
 
 def test_a_standby_takes_over_without_restoring(play: Play, eventually: Eventually) -> None:
