@@ -12,13 +12,10 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import chain, repeat
-from threading import Lock
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ottla.transport import kafka_admin
@@ -38,29 +35,20 @@ from ottla.transport.contract import (
 from ottla.transport.errors import (
     DeliveryError,
     FatalTransportError,
-    ProducerFencedError,
-    TransactionAbortedError,
     TransportError,
 )
-from ottla.transport.kafka_deliveries import Deliveries, Run
 from ottla.transport.kafka_log import ClientLog
-from ottla.transport.kafka_messages import aborted, explained, kafka_error, sort_messages, transport_error
+from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
+from ottla.transport.kafka_producer import KafkaProducer
 from ottla.transport.kafka_reader import KafkaFollower, read_ranges
 from ottla.transport.kafka_settings import KafkaSettings, Settings
 
 log = logging.getLogger("ottla.kafka")
 
-T = TypeVar("T")
-
 _STOP_TIMEOUT_S = 10.0
 _LOOK_S = 0.25
 _ENDED_WITHIN_S = 2.0
 """So long after its session timeout a group may still have a member that is gone."""
-_PUSH_S = 0.01
-"""How long a push may hold the producer's thread: about as long as a broker nearby takes to answer."""
-_RAISED_AMONG_REPORTS = "the producer has failed; its next call says why"
-"""confluent-kafka raises a fatal error from within a call for delivery reports, and then makes the other callbacks
-with the exception set, which Python takes for an error of its own."""
 
 
 class KafkaTransport:
@@ -73,12 +61,12 @@ class KafkaTransport:
         self._callbacks: Settings = {"error_cb": self._client_error}
         try:
             self._admin = AdminClient({**settings.admin(), **self._callbacks}, logger=ClientLog())
-            self._producer = self._make_producer()
             self._consumer = self._make_consumer()
+            self._producer_calls = CallThread("ottla-producer")
+            self._producer = KafkaProducer(settings, self._callbacks, self._producer_calls)
         except KafkaException as failure:
             raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
         self._consumer_calls = CallThread("ottla-consumer")
-        self._producer_calls = CallThread("ottla-producer")
         self._loop: asyncio.AbstractEventLoop
         self._listener: GroupListener | None = None
         self._topics: Sequence[str] = ()
@@ -87,16 +75,7 @@ class KafkaTransport:
         # What is to be read or paused from the next poll on: consumer calls of two threads would block each other.
         self._changes: list[Callable[[], None]] = []
         self._failure: BaseException | None = None
-        self._in_transaction = False
-        self._deliveries = Deliveries()
-        # One thread at a time takes the delivery reports.
-        self._serving = Lock()
-        self._producing = asyncio.Lock()
-        self._pushing = False
         self._stopped = False
-
-    def _make_producer(self) -> Producer:
-        return Producer({**self._settings.producer(), **self._callbacks}, logger=ClientLog())
 
     def _make_consumer(self) -> Consumer:
         return Consumer({**self._settings.consumer(), **self._callbacks}, logger=ClientLog())
@@ -118,8 +97,7 @@ class KafkaTransport:
         except KafkaException as failure:
             self._admin.poll(0)
             raise TransportError(f"no Kafka broker answers at {settings.bootstrap}{self._reason()}") from failure
-        if settings.exactly_once:
-            self._patiently(self._producer.init_transactions, "starting the transactional producer")
+        self._producer.start()
 
     def _client_error(self, error: KafkaError) -> None:
         self._last_client_error = error.str()
@@ -135,23 +113,13 @@ class KafkaTransport:
         self._stopped, self._listener = True, None
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._producer_calls.run(self._close_producer)
+                await self._producer_calls.run(self._producer.close, _STOP_TIMEOUT_S / 2)
                 await self._consumer_calls.run(self._leave if leave else self._close_consumer)
                 await self._consumer_calls.stop()
                 await self._producer_calls.stop()
         except TimeoutError:
             # A call that waits for the broker cannot be taken back; the process does not wait for it.
             log.warning("the broker did not answer within %g s; its clients are left as they are", _STOP_TIMEOUT_S)
-
-    def _close_producer(self) -> None:
-        try:
-            if self._in_transaction:
-                self._producer.abort_transaction(_STOP_TIMEOUT_S / 2)
-            self._producer.purge()
-            self._producer.flush(_STOP_TIMEOUT_S / 2)
-        except KafkaException as failure:
-            # An open transaction is aborted by the next producer of this id as well, or by its timeout.
-            log.warning("closing the producer: %s", kafka_error(failure).str())
 
     def _close_consumer(self) -> None:
         """Closes the consumer, which as a static member is expected back."""
@@ -236,15 +204,12 @@ class KafkaTransport:
 
     async def fence(self, worker_id: str) -> None:
         if self._settings.exactly_once:
-            await self._producer_calls.run(self._fence, replace(self._settings, worker_id=worker_id))
-
-    def _fence(self, settings: KafkaSettings) -> None:
-        """The newer producer of a transactional id makes the coordinator abort what the older one has open."""
-        producer = Producer(settings.producer(), logger=ClientLog())
-        self._patiently(producer.init_transactions, f"fencing worker {settings.worker_id}")
+            settings = replace(self._settings, worker_id=worker_id)
+            other = KafkaProducer(settings, {}, self._producer_calls)
+            await self._producer_calls.run(other.start, f"fencing worker {worker_id}")
 
     async def poll(self, max_messages: int, timeout_s: float) -> Polled:
-        self._serve_producer(0)  # what it raises must not cost messages that were taken
+        self._producer.serve(0)  # what it raises must not cost messages that were taken
         changes, self._changes = self._changes, []
         taken = await self._consumer_calls.run(self._take, max_messages, timeout_s, changes)
         if self._failure is not None:
@@ -352,192 +317,34 @@ class KafkaTransport:
     # -- writing
 
     async def produce(self, records: Sequence[OutputRecord]) -> None:
-        if not records:
-            return
-        async with self._producing:
-            await self._produce(records)
-
-    async def _produce(self, records: Sequence[OutputRecord]) -> None:
-        self._begin()
-        produce: Any = self._producer.produce
-        # A transaction fails as a whole when one of its records does. So reports cost their time only at least once,
-        # and for the last record in each addressed partition, whose offset is the commit's.
-        run = self._deliveries.run
-        delivered = None if self._settings.exactly_once else run.report
-        last = {(record.topic, record.partition): record for record in records if record.partition is not None}
-        for record in records:
-            partition, report = record.partition, delivered
-            if partition is None:
-                partition = -1
-            elif last[record.topic, partition] is record:
-                report = run.report_offset
-            try:
-                produce(
-                    record.topic, record.value, record.key, partition, report, None, record.timestamp_ms, record.headers
-                )
-            except BufferError:
-                await self._produce_when_there_is_room(record, partition, report)
-            except KafkaException as failure:
-                raise await self._not_taken(record, kafka_error(failure)) from failure
-        run.given += len(records)
-        self._serve_producer(0)
+        await self._producer.produce(records)
 
     async def produce_changes(
         self, where: TopicPartition, changes: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int
     ) -> None:
-        if changes:
-            async with self._producing:
-                await self._produce_changes(where, changes, timestamp_ms)
-
-    async def _produce_changes(
-        self, where: TopicPartition, changes: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int
-    ) -> None:
-        """Most records of an app with state go this way: as many as there are events."""
-        self._begin()
-        produce: Any = self._producer.produce
-        topic, partition = where
-        run = self._deliveries.run
-        delivered = None if self._settings.exactly_once else run.report
-        reports = chain(repeat(delivered, len(changes) - 1), [run.report_offset])
-        for (key, value), report in zip(changes, reports, strict=True):
-            try:
-                produce(topic, value, key, partition, report, None, timestamp_ms)
-            except BufferError:
-                record = OutputRecord(topic, key, value, timestamp_ms)
-                await self._produce_when_there_is_room(record, partition, report)
-            except KafkaException as failure:
-                record = OutputRecord(topic, key, value, timestamp_ms)
-                raise await self._not_taken(record, kafka_error(failure)) from failure
-        run.given += len(changes)
-        self._serve_producer(0)
-
-    async def _produce_when_there_is_room(self, record: OutputRecord, partition: int, report: Any) -> None:
-        produce: Any = self._producer.produce
-        deadline = time.monotonic() + self._patience_s
-        while time.monotonic() < deadline:
-            await self._producer_calls.run(self._serve_producer, 0.1)
-            try:
-                produce(
-                    record.topic, record.value, record.key, partition, report, None, record.timestamp_ms, record.headers
-                )
-                return
-            except BufferError:
-                continue
-            except KafkaException as failure:
-                raise await self._not_taken(record, kafka_error(failure)) from failure
-        raise TransactionAbortedError(f"the broker has taken no records for {self._patience_s:g} s")
-
-    async def _not_taken(self, record: OutputRecord, error: KafkaError) -> TransportError:
-        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            size = len(record.value or b"") + len(record.key or b"")
-            return TransportError(
-                f"a record of {size} bytes for topic {record.topic!r} is larger than message.max.bytes allows"
-            )
-        if error.code() != KafkaError._STATE or error.fatal():
-            return transport_error(error, f"writing to topic {record.topic!r}")
-        # The transaction has failed meanwhile, and an attempt to commit it is how the client says why.
-        try:
-            await self._producer_calls.run(self._patiently, self._producer.commit_transaction, "the transaction")
-        except TransportError as why:
-            return why
-        return TransactionAbortedError(f"the transaction failed: {error.str()}")
-
-    def _serve_producer(self, timeout_s: float) -> None:
-        """Takes delivery reports, unless another thread does. Raises the producer's fatal error, if it has one."""
-        if not self._serving.acquire(blocking=False):
-            return
-        try:
-            self._producer.poll(timeout_s)
-        except KafkaException as failure:
-            raise transport_error(kafka_error(failure), "writing to the broker") from failure
-        except SystemError:
-            log.debug(_RAISED_AMONG_REPORTS)
-        finally:
-            self._serving.release()
+        await self._producer.produce_changes(where, changes, timestamp_ms)
 
     def push(self) -> None:
-        if not self._settings.exactly_once and not self._pushing:
-            self._pushing = True
-            self._producer_calls.submit(self._push)
-
-    def _push(self) -> None:
-        """It is while it is flushed that the producer does not wait for more to send at once (`linger.ms`)."""
-        try:
-            self._flush(_PUSH_S)
-        except TransportError as failure:
-            self._failure = failure
-        finally:
-            self._pushing = False
-
-    def _begin(self) -> None:
-        if self._settings.exactly_once and not self._in_transaction:
-            try:
-                self._producer.begin_transaction()
-            except KafkaException as failure:
-                raise transport_error(kafka_error(failure), "beginning a transaction") from failure
-            self._in_transaction = True
+        self._producer.push()
 
     # -- committing
 
     async def flush(self) -> None:
-        if self._settings.exactly_once:
-            await self._producer_calls.run(self._flush, self._patience_s)
-            return
-        # Not in the middle of what is being produced, of which some would be counted nowhere.
-        async with self._producing:
-            run = self._deliveries.cut()
-        await self._producer_calls.run(self._settle_deliveries, run)
+        await self._producer.flush()
 
     async def commit(
         self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
     ) -> dict[TopicPartition, int]:
         positions = _kafka_partitions(offsets, offsets)
         if self._settings.exactly_once:
-            if not positions and not self._in_transaction:
-                return {}
-            self._begin()
             if positions and membership is None:
                 membership = await self.membership()
-            await self._producer_calls.run(self._commit_transaction, positions, membership)
-            self._in_transaction = False
+            await self._producer.commit(positions, membership)
         else:
-            await self.flush()
+            await self._producer.flush()
             if positions:
                 await self._consumer_calls.run(self._commit_offsets, positions)
-        return self._deliveries.take_written()
-
-    def _commit_transaction(
-        self, positions: list[confluent_kafka.TopicPartition], membership: Membership | None
-    ) -> None:
-        producer = self._producer
-        # The records first: once the group has taken the offsets, and the worker could be cut off and the offsets still
-        # be committed, all that goes with them is in the logs, where whoever comes next waits for the outcome. It is
-        # flush that brings the deliveries' reports; commit_transaction would only wait for them.
-        self._flush(self._patience_s)
-        if positions:
-            self._patiently(partial(producer.send_offsets_to_transaction, positions, membership), "adding the offsets")
-        self._patiently(producer.commit_transaction, "committing the transaction")
-
-    def _settle_deliveries(self, run: Run) -> None:
-        """Waits for the reports on a run, whatever else is produced meanwhile. Raises `DeliveryError`."""
-        deadline = time.monotonic() + self._patience_s
-        # A producer that has failed may have reported on nothing (`_RAISED_AMONG_REPORTS`), and has nothing left.
-        while not run.is_delivered and len(self._producer) and time.monotonic() < deadline:
-            self._flush(_PUSH_S)
-        self._deliveries.check()
-        if not run.is_delivered:
-            waiting = run.given - run.reported
-            raise DeliveryError(f"{waiting} records were not delivered within {self._patience_s:g} s")
-
-    def _flush(self, timeout_s: float) -> None:
-        """Sends at once what there is, and waits until all records are delivered or given up, or the time is over."""
-        try:
-            with self._serving:
-                self._producer.flush(timeout_s)
-        except KafkaException as failure:
-            raise transport_error(kafka_error(failure), "delivering records") from failure
-        except SystemError:
-            log.debug(_RAISED_AMONG_REPORTS)
+        return self._producer.take_written()
 
     def _commit_offsets(self, positions: list[confluent_kafka.TopicPartition]) -> None:
         try:
@@ -549,49 +356,10 @@ class KafkaTransport:
             raise DeliveryError(f"committing offsets failed: {error.str()}") from failure
 
     async def abort(self) -> None:
-        if self._settings.exactly_once:
-            if self._in_transaction:
-                try:
-                    await self._producer_calls.run(
-                        self._patiently, self._producer.abort_transaction, "aborting the transaction"
-                    )
-                except ProducerFencedError as fenced:
-                    log.info("what was open is aborted already: %s", fenced)
-            self._in_transaction = False
-        else:
-            self._producer.purge(in_flight=False)
-            await self._producer_calls.run(self._flush, self._patience_s)
-        self._deliveries = Deliveries()
+        await self._producer.abort()
 
     async def renew(self) -> None:
-        if self._settings.exactly_once:
-            await self._producer_calls.run(self._renew)
-        else:
-            await self.abort()
-
-    def _renew(self) -> None:
-        self._producer = self._make_producer()
-        self._in_transaction = False
-        self._deliveries = Deliveries()
-        self._patiently(self._producer.init_transactions, "starting a new transactional producer")
-
-    def _patiently(self, call: Callable[[float], T], doing: str) -> T:
-        """Repeats a transactional call while its errors are such that the same call may succeed, within a bound.
-
-        A commit whose outcome is not known when the time is over raises the plain `TransportError`: the worker must
-        stop and ask the broker anew, since neither committing again nor aborting would be right.
-        """
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return call(max(deadline - time.monotonic(), 0.1))
-            except KafkaException as failure:
-                error = kafka_error(failure)
-                if error.txn_requires_abort():
-                    raise aborted(error, self._deliveries.failure or f"{doing} failed: {explained(error)}") from failure
-                if not error.retriable() or time.monotonic() >= deadline:
-                    raise transport_error(error, doing) from failure
-                time.sleep(0.02)
+        await self._producer.renew()
 
 
 def _kafka_partitions(
