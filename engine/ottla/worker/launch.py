@@ -25,6 +25,7 @@ from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.worker.embedded import serving
+from ottla.worker.garbage import collected_seldom
 from ottla.worker.identity import worker_place
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.worker import Worker, WorkerSummary
@@ -57,6 +58,7 @@ def run_worker(
     `TransportError` when the state directory or an embedded broker cannot be used.
     """
     with (
+        collected_seldom(),
         _listening(config, served) as listener,
         serving(config.broker) as bootstrap,
         worker_place(config.state_dir, config.app_id) as place,
