@@ -52,6 +52,7 @@ from ottla.errors import (
 from ottla.event import Event, Taken
 from ottla.relations import Change, View
 from ottla.serdes import Codec, Serde
+from ottla.state.changelog import StateProgress
 from ottla.state.versioned import Version
 from ottla.stream import Stream
 from ottla.tables import GlobalTable, SetTable, Table, TableSet, VersionedTable
@@ -106,6 +107,7 @@ __all__ = [
     "SessionWindow",
     "SetTable",
     "SlidingWindow",
+    "StateProgress",
     "Stream",
     "Table",
     "TableSet",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from croniter import croniter
 
 from ottla.errors import ConfigError, DuplicateName, TopologyError
+from ottla.state.changelog import StateProgress
 from ottla.time import Duration, duration_ms
 from ottla.transport.contract import TopicPartition
 
@@ -26,6 +27,13 @@ JobFunction = Callable[..., Awaitable[Any] | Any]
 
 PartitionsFunction = Callable[[frozenset[TopicPartition]], Any]
 """A function, async or not, of the partitions that tasks read."""
+
+WorkerState = Literal["starting", "joining", "restoring", "running", "stopping"]
+"""What a worker is about: see `on_state`."""
+
+RestoreFunction = Callable[[StateProgress], Any]
+StateFunction = Callable[[WorkerState, WorkerState], Any]
+"""Functions, async or not, of what `on_restore` and `on_state` tell."""
 
 Missed = Literal["run", "skip"]
 
@@ -92,6 +100,8 @@ class Jobs:
     on_stop: list[Callable[[], Any]] = field(default_factory=list)
     on_assigned: list[PartitionsFunction] = field(default_factory=list)
     on_revoked: list[PartitionsFunction] = field(default_factory=list)
+    on_restore: list[RestoreFunction] = field(default_factory=list)
+    on_state: list[StateFunction] = field(default_factory=list)
     channel_agents: list[ChannelAgent[Any, Any]] = field(default_factory=list)
 
     def add_channel_agent(self, agent: ChannelAgent[Any, Any], concurrency: int) -> None:
@@ -106,7 +116,8 @@ class Jobs:
         return [*self.timers.values(), *self.cron.values()]
 
     def __bool__(self) -> bool:
-        return bool(self.timers or self.cron or self.background or self.on_start or self.on_stop or self.on_assigned)
+        told = self.on_assigned or self.on_revoked or self.on_restore or self.on_state
+        return bool(self.timers or self.cron or self.background or self.on_start or self.on_stop or told)
 
     def claim(self, name: str) -> str:
         """The name, if no job has it yet. Raises `DuplicateName`."""
@@ -218,6 +229,24 @@ class DeclaresJobs:
         end of a worker it sends nothing any more.
         """
         self.jobs.on_revoked.append(function)
+        return function
+
+    def on_restore(self, function: RestoreFunction) -> RestoreFunction:
+        """Declares the function below as one that a worker calls as it reads state from changelogs: for tasks that it
+        takes over, and for the copies that it keeps.
+
+        It is given a `StateProgress`. Nothing waits for it; calls come one after another.
+        """
+        self.jobs.on_restore.append(function)
+        return function
+
+    def on_state(self, function: StateFunction) -> StateFunction:
+        """Declares the function below as one that a worker calls when its state has changed, with the new and the old
+        one: "starting", "joining" the group, "restoring" state of tasks that it takes over, "running", "stopping".
+
+        Nothing waits for it; calls come one after another.
+        """
+        self.jobs.on_state.append(function)
         return function
 
     def _lead_if(self, on_leader: bool) -> None:

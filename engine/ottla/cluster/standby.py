@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import cast
 
-from ottla.state.changelog import missing_range
+from ottla.state.changelog import Told, missing_range
 from ottla.state.store import KeyValueStore
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import Follower, Polled, TopicPartition, Transport
@@ -24,11 +24,16 @@ TaskStores = dict[TopicPartition, KeyValueStore]
 
 
 class Standbys:
-    """The copies that a worker keeps. `open_stores` opens those of a task, each by its changelog partition."""
+    """The copies that a worker keeps. `open_stores` opens those of a task, each by its changelog partition; `told`
+    hears how far they are."""
 
-    def __init__(self, transport: Transport, open_stores: Callable[[TaskId], TaskStores]) -> None:
+    def __init__(
+        self, transport: Transport, open_stores: Callable[[TaskId], TaskStores], told: Told = lambda *_: None
+    ) -> None:
         self._transport = transport
         self._open_stores = open_stores
+        self._told = told
+        self._ends: dict[TopicPartition, int] = {}
         self._copies: dict[TaskId, TaskStores] = {}
         self._behind: dict[TaskId, set[TopicPartition]] = {}
         self._follower: Follower | None = None
@@ -61,7 +66,11 @@ class Standbys:
         ranges = await self._transport.offset_ranges(stores)
         if self._follower is None:
             self._follower = self._transport.follower()
-        self._follower.add({where: missing_range(store, ranges[where]).start for where, store in stores.items()})
+        starts = {where: missing_range(store, ranges[where]).start for where, store in stores.items()}
+        for where, start in starts.items():
+            self._ends[where] = ranges[where].end
+            self._told(where, "begun", start, ranges[where].end)
+        self._follower.add(starts)
         if self._following is None:
             self._following = asyncio.create_task(self._follow(self._follower))
         log.info("keeping copies of the state of %s", " ".join(map(str, sorted(self._copies))))
@@ -72,6 +81,9 @@ class Standbys:
         self._behind.pop(task, None)
         if stores and self._follower is not None:
             self._follower.remove(list(stores))
+        for where, store in stores.items():
+            if (end := self._ends.pop(where, None)) is not None:
+                self._told(where, "ended", store.offset or 0, end)
         return stores
 
     def check(self) -> None:
@@ -104,6 +116,7 @@ class Standbys:
                     # A changelog record has a key: it is one of a store's.
                     changes = [(cast(bytes, each.key()), each.value()) for each in messages]
                     store.write_batch(changes, messages[-1].offset() + 1)
+                    self._told(where, "advanced", messages[-1].offset() + 1, self._ends[where])
                 if (end := polled.ends.get(where)) is not None:
                     self._behind[task].discard(where)
                     if end > (store.offset or 0):  # what is left are control records

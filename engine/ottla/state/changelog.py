@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, cast
+
+from msgspec import Struct
 
 from ottla.state.store import KeyValueStore
 from ottla.transport.contract import OffsetRange, TopicPartition, Transport
@@ -18,8 +20,34 @@ class RestoreProgress(Protocol):
         """Restoring ended, or was given up."""
 
 
+Phase = Literal["begun", "advanced", "ended"]
+
+
+class StateProgress(Struct, frozen=True):
+    """How far a worker is with reading one part of a store's state from its changelog.
+
+    It is restored for a task, which then begins, or kept up on a `standby`. `offset` is what the part is at, and `end`
+    where its changelog ended when that began. It is told when reading has "begun", has "advanced" by a batch, and has
+    "ended": where that was before the end, it was given up, and what was read stays.
+    """
+
+    store: str
+    partition: int
+    phase: Phase
+    offset: int
+    end: int
+    standby: bool = False
+
+
+Told = Callable[[TopicPartition, Phase, int, int], None]
+"""Hears of a changelog partition how far reading it is: its phase, the offset it is at, and its end."""
+
+
 async def restore(
-    transport: Transport, stores: Mapping[TopicPartition, KeyValueStore], progress: RestoreProgress | None = None
+    transport: Transport,
+    stores: Mapping[TopicPartition, KeyValueStore],
+    progress: RestoreProgress | None = None,
+    told: Told = lambda *_: None,
 ) -> int:
     """Brings each store to the end of its changelog partition, all at once, and returns how many records that took.
 
@@ -28,7 +56,10 @@ async def restore(
     """
     ranges = await transport.offset_ranges(stores)
     missing = {where: missing_range(store, ranges[where]) for where, store in stores.items()}
+    ends = {where: lacking.end for where, lacking in missing.items()}
     restored = 0
+    for where, lacking in missing.items():
+        told(where, "begun", *lacking)
     if progress is not None:
         progress.started(sum(end - start for start, end in missing.values()))
     try:
@@ -40,12 +71,15 @@ async def restore(
                 store.write_batch([(cast(bytes, each.key()), each.value()) for each in messages], end)
                 restored += len(messages)
                 missing[where] = OffsetRange(end, missing[where].end)
+                told(where, "advanced", end, ends[where])
                 if progress is not None:
                     progress.advanced(end - begin)
         for where, (begin, end) in missing.items():
             if begin < end:  # what is left are control records
                 stores[where].write_batch([], end)
     finally:
+        for where, store in stores.items():
+            told(where, "ended", store.offset or 0, ends[where])
         if progress is not None:
             progress.finished()
     return restored

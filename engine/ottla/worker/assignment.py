@@ -125,6 +125,11 @@ class TaskMaker:
         self._budget = CacheBudget(config.state_cache_bytes)
 
     @property
+    def stores_by_changelog(self) -> Mapping[str, str]:
+        """The names of the stores, by the topics that they are restored from."""
+        return {spec.changelog: spec.name for part in self._topology.subtopologies for spec in part.logged_stores}
+
+    @property
     def starts(self) -> Mapping[str, Literal["latest"] | int]:
         """Where topics are read from that are not from their beginning."""
         return self._topology.starts

@@ -18,9 +18,10 @@ from functools import partial
 from typing import Any
 
 from ottla.errors import ProcessingFailed
-from ottla.jobs import Background, CronJob, Jobs, PartitionsFunction, Timer, call
+from ottla.jobs import Background, CronJob, Jobs, Timer, WorkerState, call
 from ottla.outlet import Collected, outlet
 from ottla.state.cache import StoreCache
+from ottla.state.changelog import StateProgress
 from ottla.transport.contract import TopicPartition
 from ottla.worker.outbox import Outbox
 
@@ -48,6 +49,7 @@ class Services:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._failure: ProcessingFailed | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._state: WorkerState = "starting"
 
     async def begin(self) -> None:
         """Runs what `on_start` registered, before the worker reads its first event."""
@@ -74,11 +76,23 @@ class Services:
 
     def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """The worker has begun with tasks that read these: tells it to whoever wants to know."""
-        self._tell(self._jobs.on_assigned, partitions)
+        if partitions:
+            self._tell("on_assigned", self._jobs.on_assigned, frozenset(partitions))
 
     def revoked(self, partitions: Collection[TopicPartition]) -> None:
         """The worker has let go of tasks that read these."""
-        self._tell(self._jobs.on_revoked, partitions)
+        if partitions:
+            self._tell("on_revoked", self._jobs.on_revoked, frozenset(partitions))
+
+    def restored(self, progress: StateProgress) -> None:
+        """State was read from a changelog, that far."""
+        self._tell("on_restore", self._jobs.on_restore, progress)
+
+    def entered(self, state: WorkerState) -> None:
+        """The worker is in that state now."""
+        if state != self._state:
+            before, self._state = self._state, state
+            self._tell("on_state", self._jobs.on_state, state, before)
 
     async def told(self) -> None:
         """Waits until all is told."""
@@ -101,23 +115,21 @@ class Services:
             except Exception:
                 log.exception("what on_stop calls failed; the worker stops without it")
 
-    def _tell(self, functions: Sequence[PartitionsFunction], partitions: Collection[TopicPartition]) -> None:
-        if functions and partitions:
-            self._telling = asyncio.create_task(self._tell_after(self._telling, functions, frozenset(partitions)))
+    def _tell(self, occasion: str, functions: Sequence[Callable[..., Any]], *what: Any) -> None:
+        if functions:
+            calls = [partial(function, *what) for function in functions]
+            self._telling = asyncio.create_task(self._tell_after(self._telling, occasion, calls))
 
     async def _tell_after(
-        self,
-        before: asyncio.Task[None] | None,
-        functions: Sequence[PartitionsFunction],
-        partitions: frozenset[TopicPartition],
+        self, before: asyncio.Task[None] | None, occasion: str, calls: Sequence[Callable[[], Any]]
     ) -> None:
         if before is not None:
             await before
-        for function in functions:
+        for function in calls:
             try:
-                await self._call(partial(function, partitions))
+                await self._call(function)
             except Exception:
-                log.exception("what on_assigned or on_revoked calls failed")
+                log.exception("what %s calls failed", occasion)
 
     async def _call(self, function: Callable[[], Any]) -> None:
         token = outlet.set(self._outbox)

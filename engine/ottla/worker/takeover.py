@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ottla.cluster.standby import Standbys, TaskStores
-from ottla.state.changelog import RestoreProgress, restore
+from ottla.state.changelog import RestoreProgress, Told, restore
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask, TaskMaker
@@ -39,6 +39,7 @@ class Takeover:
         metrics: WorkerMetrics,
         progress: RestoreProgress | None,
         now_ms: Callable[[], int],
+        told: Told,
     ) -> None:
         self._maker = maker
         self._transport = transport
@@ -46,6 +47,7 @@ class Takeover:
         self._metrics = metrics
         self._progress = progress
         self._now_ms = now_ms
+        self._told = told
         self._restoring: asyncio.Task[Restored] | None = None
 
     @property
@@ -102,7 +104,7 @@ class Takeover:
                 opened[task_id] = self._standbys.hand_over(task_id) or self._maker.open_stores(task_id)
             stores = {where: store for each in opened.values() for where, store in each.items()}
             if stores:
-                records = await restore(self._transport, stores, self._progress)
+                records = await restore(self._transport, stores, self._progress, self._told)
                 self._metrics.restored.inc(records)
                 self._metrics.restore_seconds.observe(time.perf_counter() - began)
             for task_id in task_ids:

@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ottla.agents.replies import Replies
 from ottla.cluster.member import Member
@@ -23,10 +24,10 @@ from ottla.cluster.records import control_topic
 from ottla.cluster.standby import Standbys
 from ottla.config import AppConfig
 from ottla.errors import Unavailable
-from ottla.jobs import Jobs
+from ottla.jobs import Jobs, WorkerState
 from ottla.outlet import Outlet
 from ottla.serdes.requests import Pending
-from ottla.state.changelog import RestoreProgress
+from ottla.state.changelog import Phase, RestoreProgress, StateProgress
 from ottla.state.store import Stores
 from ottla.task.refusals import Refusals, StateRefused
 from ottla.topology.topology import Plan, TaskId, Topology
@@ -120,8 +121,10 @@ class Worker:
             topology, config, stores, self._globals.tables, self._destinations.partition_counts, self._refusals
         )
         self._replies = Replies(transport, config.app_id)
-        self._standbys = Standbys(transport, self._maker.open_stores)
-        self._takeover = Takeover(self._maker, transport, self._standbys, self.metrics, progress, self._now_ms)
+        self._standbys = Standbys(transport, self._maker.open_stores, partial(self._restored, True))
+        self._takeover = Takeover(
+            self._maker, transport, self._standbys, self.metrics, progress, self._now_ms, partial(self._restored, False)
+        )
         self._outbox = Outbox(self._now_ms, self._replies)
         self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
@@ -180,6 +183,7 @@ class Worker:
             # offsets of topics that a group's members do not subscribe to.
             control = control_topic(self._config.app_id).name
             await self._transport.subscribe([control, *self._topology.input_topics], self)
+            self._services.entered("joining")
             if await self._work_until_stopped():
                 await self._finish()
         finally:
@@ -290,6 +294,20 @@ class Worker:
             self._lag_at = time.monotonic() + _LAG_INTERVAL_S
             await workload.measure_lag()
         await self._purge.purge(workload.committed, time.monotonic())
+        self._services.entered(self._state)
+
+    def _restored(self, standby: bool, where: TopicPartition, phase: Phase, offset: int, end: int) -> None:
+        """Tells how far state is that is read from a changelog."""
+        store = self._maker.stores_by_changelog[where.topic]
+        self._services.restored(StateProgress(store, where.partition, phase, offset, end, standby))
+
+    @property
+    def _state(self) -> WorkerState:
+        if self._stopping:
+            return "stopping"
+        if self._member.membership is None:
+            return "joining"
+        return "restoring" if self._takeover.under_way else "running"
 
     def _poll_timeout_s(self) -> float:
         workload = self._workload
@@ -483,6 +501,7 @@ class Worker:
 
     async def _finish(self) -> None:
         """The last commit. What cannot be committed any more is processed again by whoever comes next."""
+        self._services.entered("stopping")
         await self._stop_services()
         try:
             if not await self._processing.quiesce(_FINISH_TIMEOUT_S):
