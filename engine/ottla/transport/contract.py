@@ -262,6 +262,11 @@ class Transport(Protocol):
         the others of its id.
         """
 
+    async def batch_at_most(self, size: int) -> None:
+        """From now on no batch of several records has more bytes than this. To be called when nothing is produced that
+        is not committed or aborted.
+        """
+
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """The group's committed offset of each partition that has one, when no transaction is pending there."""
         ...

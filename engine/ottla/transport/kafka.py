@@ -358,6 +358,9 @@ class KafkaTransport:
     async def abort(self) -> None:
         await self._producer.abort()
 
+    async def batch_at_most(self, size: int) -> None:
+        await self._producer.batch_at_most(size)
+
     async def renew(self) -> None:
         await self._producer.renew()
 

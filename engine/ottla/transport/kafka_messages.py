@@ -117,8 +117,7 @@ def _without_events(taken: Sequence[confluent_kafka.Message], polled: Polled) ->
 
 _ADVICE = {
     KafkaError.MSG_SIZE_TOO_LARGE: (
-        "raise the topic's max.message.bytes, or set message.max.bytes and batch.size in broker_options to what it "
-        "takes"
+        "raise the topic's max.message.bytes, or set message.max.bytes in broker_options to what it takes"
     ),
     KafkaError.INVALID_TIMESTAMP: (
         "an event's time is further from the broker's clock than the topic takes, an hour after it unless "

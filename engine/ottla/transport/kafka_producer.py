@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain, repeat
 from threading import Lock
@@ -276,6 +277,12 @@ class KafkaProducer:
             await self._calls.run(self._renew)
         else:
             await self.abort()
+
+    async def batch_at_most(self, size: int) -> None:
+        if size < int(self._settings.producer()["batch.size"]):
+            log.info("batches have %d bytes at most from now on", size)
+            self._settings = replace(self._settings, options={**self._settings.options, "batch.size": size})
+            await self._calls.run(self._renew)
 
     def _renew(self) -> None:
         self._client = self._make_client()

@@ -365,6 +365,9 @@ class MemoryTransport:
     async def renew(self) -> None:
         await self.start()
 
+    async def batch_at_most(self, size: int) -> None:
+        """There are no batches."""
+
     async def committed(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return {where: self._group.offsets[where] for where in partitions if where in self._group.offsets}
 

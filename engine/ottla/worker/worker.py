@@ -381,7 +381,10 @@ class Worker:
         topics |= {spec.changelog for part in topology.subtopologies for spec in part.stores if spec.logged}
         topics.update(self._destinations.topics)
         try:
-            self._refusals.learn(await self._transport.limits(topics), self._now_ms())
+            limits = await self._transport.limits(topics)
+            # A batch of several records may have been too large, and none of them.
+            await self._transport.batch_at_most(min(each.max_bytes for each in limits.values()))
+            self._refusals.learn(limits, self._now_ms())
         except TransportError as error:
             log.warning("it cannot be told which event is at fault: %s", error)
 

@@ -50,7 +50,9 @@ def test_a_value_that_is_larger_than_its_topic_takes_is_told_with_what_to_do(
         finally:
             await transport.stop()
 
-    with pytest.raises(RecordRefusedError, match=r"raise the topic's max\.message\.bytes, or set message\.max\.bytes"):
+    with pytest.raises(
+        RecordRefusedError, match=r"raise the topic's max\.message\.bytes, or set message\.max\.bytes in broker"
+    ):
         asyncio.run(send())
 
 

@@ -259,6 +259,29 @@ def test_a_broker_that_refuses_a_time_keeps_no_event_from_being_processed(addres
     assert {letter.type for letter in read if letter is not None} == {"RecordRefused"}
 
 
+@pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
+def test_a_topic_that_takes_small_batches_is_written_in_small_batches(address: str, guarantee: str) -> None:
+    suffix = uuid.uuid4().hex[:8]
+    app = ottla.App(f"small-{suffix}", commit_interval=timedelta(milliseconds=50), processing_guarantee=guarantee)
+    numbers = app.topic(f"numbers-{suffix}", value=int, partitions=2)
+    texts = app.topic(f"texts-{suffix}", value=str, partitions=2, config={"max.message.bytes": "20000"})
+    app.stream(numbers).map(lambda number: f"{number:0100}" + "x" * (number % 500 == 7) * 30_000).to(texts)
+    now_ms = int(time.time() * 1000)
+    records = [OutputRecord(numbers.name, b"%d" % (each % 10), b"%d" % each, now_ms) for each in range(2_000)]
+    asyncio.run(_write(address, numbers.name, records))
+    run_to_end(app, f"kafka://{address}")
+    found = asyncio.run(_read(address, texts.name, app.config.dead_letter_topic))
+    values = {int(message.value() or b"") for message in found[texts.name]}
+    too_large = {7, 507, 1007, 1507}
+    assert values == set(range(2_000)) - too_large
+    read = [read_letter(message) for message in found[app.config.dead_letter_topic]]
+    assert {(int(each.value or b""), each.type) for each in read if each is not None} == {
+        (number, "RecordTooLarge") for number in too_large
+    }
+    if guarantee == "exactly_once":
+        assert len(found[texts.name]) == len(values)
+
+
 @asynccontextmanager
 async def _connected(address: str) -> AsyncIterator[Transport]:
     transport = KafkaTransport(KafkaSettings(address, f"test-{uuid.uuid4().hex}", "w0"))
