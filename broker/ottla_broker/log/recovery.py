@@ -9,6 +9,7 @@ to date from the batches.
 
 import dataclasses
 import itertools
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +35,8 @@ from ottla_broker.log.segment import (
 )
 from ottla_broker.log.snapshots import Snapshots
 from ottla_broker.log.transactions import OpenTransactions, TransactionIndex
+
+logger = logging.getLogger(__name__)
 
 _TEMPORARY_SUFFIXES: Final = (DELETED_EXTENSION, CLEANED_EXTENSION, ".tmp")
 _OFFSET_DIGITS: Final = 20
@@ -149,8 +152,25 @@ def _check_segments(
     for number in range(first, len(segments)):
         segment, beyond = segments[number], segments[number + 1 :]
         end_offset = beyond[0].base_offset if beyond else segment.offset_limit
+        size = segment.size
         cut = segment.recover(end_offset, config.index_interval_bytes, epochs, gaps=config.compact)
+        if cut and not config.preallocate:
+            logger.warning(
+                "%s: %d bytes after offset %d are damaged or incomplete and are dropped",
+                segment.directory.name,
+                size - segment.size,
+                segment.next_offset - 1,
+            )
         if beyond and segment.next_offset != end_offset and (cut or not config.compact):
+            logger.error(
+                "%s: offsets %d to %d are missing or damaged, and a log ends where that begins: %d bytes from offset %d "
+                "on are dropped",
+                segment.directory.name,
+                segment.next_offset,
+                end_offset - 1,
+                sum(later.size for later in beyond),
+                end_offset,
+            )
             for later in reversed(beyond):
                 later.remove()
             del segments[number + 1 :]

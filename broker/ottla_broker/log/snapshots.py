@@ -65,7 +65,8 @@ class Snapshots:
         renamed = []
         for offset in self._offsets.intersection(offsets):
             path = self.path(offset)
-            renamed.append(path.with_name(path.name + DELETED_EXTENSION))
-            self._disk.rename(path, renamed[-1])
+            if self._disk.exists(path):  # else somebody was quicker: the segments are to go all the same
+                renamed.append(path.with_name(path.name + DELETED_EXTENSION))
+                self._disk.rename(path, renamed[-1])
             self._offsets.remove(offset)
         return renamed

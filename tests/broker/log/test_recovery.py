@@ -1,6 +1,8 @@
 """What is left after a crash: the longest valid prefix, at every byte."""
 
+import dataclasses
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,7 +97,9 @@ def test_a_stale_batch_behind_the_last_one_is_cut_off(damaged: Damaged) -> None:
     assert damaged.recovered_size(damaged.contents + first) == len(damaged.contents)
 
 
-def test_damage_in_an_unflushed_segment_removes_the_later_ones(bench, read_all: ReadAll) -> None:
+def test_damage_in_an_unflushed_segment_removes_the_later_ones(
+    bench, read_all: ReadAll, caplog: pytest.LogCaptureFixture
+) -> None:
     bench.config = LogConfig(segment_bytes=1000)
     log = bench.open()
     bench.fill(log, 60)
@@ -108,9 +112,29 @@ def test_damage_in_an_unflushed_segment_removes_the_later_ones(bench, read_all: 
     log = bench.open(clean=False, recovery_point=bases[1])
     assert bases[2] < log.log_end_offset < bases[3]
     assert [segment.base_offset for segment in log.segments] == bases[:3]
+    cut, dropped = (record.getMessage() for record in caplog.records)
+    assert re.fullmatch(rf".*: \d+ bytes after offset {log.log_end_offset - 1} are damaged or incomplete .*", cut)
+    assert f"offsets {log.log_end_offset} to {bases[3] - 1} are missing or damaged" in dropped
     assert [batch.base_offset for batch in read_all(log)] == list(range(log.log_end_offset))
     bench.fill(log, 60)
     assert [batch.base_offset for batch in read_all(log)] == list(range(log.log_end_offset))
+
+
+def test_retention_goes_on_where_somebody_has_removed_files(bench) -> None:
+    bench.config = LogConfig(segment_bytes=1000)
+    log = bench.open()
+    bench.fill(log, 60)
+    log.flush()
+    gone = log.segments[2].base_offset
+    for name in bench.disk.list(bench.directory):
+        if name.startswith(f"{gone:020d}"):
+            bench.disk.remove(bench.directory / name)
+    log.config = dataclasses.replace(bench.config, retention_bytes=1)
+    left = log.enforce_retention(bench.now_ms)
+    assert len(list(log.segments)) == 1
+    assert sorted(left) == sorted(
+        bench.directory / name for name in bench.disk.list(bench.directory) if name.endswith(".deleted")
+    )
 
 
 def test_segments_below_the_recovery_point_are_trusted(bench, monkeypatch) -> None:
