@@ -163,8 +163,8 @@ def _check_segments(
             )
         if beyond and segment.next_offset != end_offset and (cut or not config.compact):
             logger.error(
-                "%s: offsets %d to %d are missing or damaged, and a log ends where that begins: %d bytes from offset %d "
-                "on are dropped",
+                "%s: offsets %d to %d are missing or damaged, and a log ends where that begins: %d bytes from offset "
+                "%d on are dropped",
                 segment.directory.name,
                 segment.next_offset,
                 end_offset - 1,
