@@ -4,7 +4,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
@@ -30,7 +30,7 @@ from ottla_apps.bench.engine.peers import peers_python
 from ottla_apps.bench.goals import Comparison, compare
 from ottla_apps.bench.processes import BrokerProcess
 from ottla_apps.bench.report import Report, Row, show
-from ottla_apps.bench.rounds import Measure, Turn, alternate
+from ottla_apps.bench.rounds import Measure, Results, Turn, alternate
 from ottla_apps.cli.errors import CommandError
 from ottla_wire.errors import KafkaError
 
@@ -140,7 +140,7 @@ def engine(
         with stopped_in_order(), temporary_directory() as directory, BrokerProcess(directory / "data") as process:
             topics.load(process.address, events, console.print)
             measured = {name: engine_rows.row(name, process.address, events, seconds, beside) for name in chosen}
-            report("engine", measured, rounds, output)
+            report("engine", measured, rounds, output, engine_rows.held)
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
         typer.echo(f"ottla bench: {error}", err=True)
         raise typer.Exit(1) from None
@@ -156,14 +156,25 @@ def flights(output: FormatOption = Format.TABLE, rounds: RoundsOption = 3) -> No
     report("flights", {"flights": {"ottla": flights_bench.measure}}, rounds, output)
 
 
-def report(name: str, jobs: dict[str, dict[str, Measure]], rounds: int, output: Format) -> None:
-    """Measures every job's contenders in turn, showing which one is at work, and prints the report."""
-    rows = []
+def report(
+    name: str,
+    jobs: dict[str, dict[str, Measure]],
+    rounds: int,
+    output: Format,
+    held: Callable[[str, Results], Iterable[Comparison]] = lambda _job, _taken: (),
+) -> None:
+    """Measures every job's contenders in turn, showing which one is at work, and prints the report.
+
+    `held` says of what was measured in a job how it stands beside its goals.
+    """
+    rows: list[Row] = []
+    comparisons: list[Comparison] = []
     with console.status("") as status:
         for job, contenders in jobs.items():
             taken = alternate(contenders, rounds, partial(_announce, status, job))
             rows += [Row(job, contender, dict(figures)) for contender, figures in taken.items()]
-    show(Report(name, rows, rounds), as_json=output is Format.JSON)
+            comparisons += held(job, taken)
+    show(Report(name, rows, rounds, comparisons), as_json=output is Format.JSON)
 
 
 def _announce(status: Status, job: str, turn: Turn) -> None:

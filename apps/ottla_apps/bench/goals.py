@@ -1,11 +1,15 @@
 """What a figure of ours is to be beside a peer's, and whether it is. Pure.
 
-A goal is a factor of the peer's figure: "at least 1 times the megabytes a second", "at most 0.2 times the memory". A
-report says so with every figure that has a goal, so that nobody has to look for the ones that fall short.
+A goal is a factor of the peer's figure: "at least 1 times the megabytes a second", "at most 0.2 times the memory". What
+is to be reached whoever else does is a peer, too, whose figures are fixed (`TARGET`). A report says so with every
+figure that has a goal, so that nobody has to look for the ones that fall short.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+TARGET = "target"
+"""The peer that nobody has to install."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,12 @@ def at_most(factor: float = 1.0) -> Goal:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of ours beside a peer's: `ratio` is ours divided by theirs, `goal` what it is to be."""
+    """One figure of ours beside a peer's: `ratio` is ours divided by `theirs`, `goal` what it is to be."""
 
     job: str
     figure: str
     peer: str
+    theirs: float
     ratio: float
     goal: str
     holds: bool
@@ -49,4 +54,4 @@ def compare(
     for figure, goal in goals.items():
         if figure in ours and theirs.get(figure):
             ratio = ours[figure] / theirs[figure]
-            yield Comparison(job, figure, peer, ratio, str(goal), goal.holds(ratio))
+            yield Comparison(job, figure, peer, theirs[figure], ratio, str(goal), goal.holds(ratio))

@@ -72,7 +72,8 @@ def summary(comparisons: Sequence[Comparison]) -> Iterator[str]:
         missed = [comparison for comparison in comparisons if not comparison.holds]
         yield f"{len(comparisons) - len(missed)} of {len(comparisons)} figures are what they are to be"
         for each in missed:
-            yield f"{SHORT}: {each.job}: {each.figure} is {each.ratio:.2f} times {each.peer}'s, to be {each.goal}"
+            beside = f"{each.peer}'s {_rounded(each.theirs)}"
+            yield f"{SHORT}: {each.job}: {each.figure} is {each.ratio:.2f} times {beside}, to be {each.goal}"
 
 
 def _lines(figures: list[str], rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[list[str]]:

@@ -44,3 +44,23 @@ def test_a_program_without_a_figure_is_quoted() -> None:
 def test_the_last_figure_counts() -> None:
     done = subprocess.CompletedProcess(["jobs"], 0, stdout='{"events": 1}\nnoise\n{"events": 2}\n', stderr="")
     assert figures_of(["jobs"], done) == {"events": 2}
+
+
+def test_a_row_is_held_to_its_target_and_to_the_peers() -> None:
+    ours, peer = {"events_per_s": 150_000.0, "events": 1.0}, {"events_per_s": 30_000.0, "events": 1.0}
+    target, beside = rows.held("windowed", {OURS[0]: ours, OURS[1]: peer, "quixstreams": peer})
+    assert (target.peer, target.theirs, target.ratio, target.holds) == ("target", 200_000, 0.75, False)
+    assert (beside.peer, beside.ratio, beside.holds) == ("quixstreams", 5.0, True)
+
+
+def test_latency_is_held_to_its_target_at_least_once() -> None:
+    name = next(each for each in rows.names() if each.startswith("latency"))
+    (found,) = rows.held(name, {OURS[0]: {"p99_ms": 50.0}, OURS[1]: {"p99_ms": 8.0}})
+    assert (found.figure, found.goal, found.holds) == ("p99_ms", "at most 1", True)
+
+
+def test_a_row_without_a_target_is_held_to_the_peers_alone() -> None:
+    figures = {"events_per_s": 1.0}
+    assert [each.peer for each in rows.held("table", dict.fromkeys([*OURS, "faust-streaming"], figures))] == [
+        "faust-streaming"
+    ]

@@ -16,8 +16,8 @@ COMPARED = list(compare("small", OURS, "kafka", THEIRS, GOALS))
 def test_figures_with_a_goal_are_compared_where_both_have_them() -> None:
     slower, quicker = COMPARED
 
-    assert slower == Comparison("small", "produces_per_s", "kafka", 0.9, "at least 1", holds=False)
-    assert quicker == Comparison("small", "start_s", "kafka", 0.1, "at most 0.2", holds=True)
+    assert slower == Comparison("small", "produces_per_s", "kafka", 1000.0, 0.9, "at least 1", holds=False)
+    assert quicker == Comparison("small", "start_s", "kafka", 5.0, 0.1, "at most 0.2", holds=True)
 
 
 def test_a_goal_that_is_just_met_is_met() -> None:
@@ -41,7 +41,7 @@ def test_a_table_marks_what_falls_short_and_lists_it(capsys: pytest.CaptureFixtu
         "small\tkafka\t1,000\t5\t10",
         "small\t/ kafka\t0.90 short\t0.10\t",
         "1 of 2 figures are what they are to be",
-        "short: small: produces_per_s is 0.90 times kafka's, to be at least 1",
+        "short: small: produces_per_s is 0.90 times kafka's 1,000, to be at least 1",
     ]
 
 

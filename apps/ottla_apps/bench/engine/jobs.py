@@ -16,6 +16,7 @@ from ottla_apps.bench.rounds import Measure, Measurement
 CONTENDERS = Path(__file__).parent / "contenders"
 JOBS = {"agent": PAYMENTS, "table": PAYMENTS, "produce": PAYMENTS, "windowed": WIDE_PAYMENTS, "join": PAYMENTS}
 """By job, the topic that it reads."""
+EXACTLY_ONCE, AT_LEAST_ONCE = "ottla exactly once", "ottla at least once"
 ENDING_S = 90.0
 """How long a contender may take for starting and joining its group, besides the time it is measured for."""
 
@@ -31,8 +32,8 @@ def contenders(job: str, address: str, count: int, seconds: float, peers: Peers 
     """Everyone who does this job, the peers if they are there."""
     own = [sys.executable, str(CONTENDERS / "ottla_jobs.py")]
     programs = {
-        "ottla exactly once": [*own, "exactly_once"],
-        "ottla at least once": [*own, "at_least_once"],
+        EXACTLY_ONCE: [*own, "exactly_once"],
+        AT_LEAST_ONCE: [*own, "at_least_once"],
     }
     if peers is not None:
         programs |= _programs_of(job, peers)
