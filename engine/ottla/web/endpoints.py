@@ -46,6 +46,7 @@ class Endpoints:
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
             Route("/metrics", self._metrics),
+            Route("/status", self._status),
             Route("/pause", self._pause, methods=["POST"]),
             Route("/resume", self._pause, methods=["POST"]),
             Route("/tables", self._tables),
@@ -80,6 +81,19 @@ class Endpoints:
 
     async def _metrics(self, request: Request) -> Response:  # noqa: ARG002
         return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _status(self, request: Request) -> Response:  # noqa: ARG002
+        insight = self._at_work().insight
+        return _json(
+            {
+                "app": self._app.id,
+                "worker": insight.worker_id,
+                "not_ready": insight.not_ready,
+                "tasks": insight.tasks(),
+                "workers": insight.workers(),
+                "tables": {table.name: insight.parts(table.spec.name) for table in self._app.declared_tables},
+            }
+        )
 
     async def _pause(self, request: Request) -> Response:
         change = self._app.pause if request.url.path == "/pause" else self._app.resume

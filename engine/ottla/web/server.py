@@ -3,6 +3,7 @@
 /                             the app: topology, workers, tasks, tables
 /health/live  /health/ready   for supervisors and load balancers
 /metrics                      for Prometheus
+/status                       tasks with their lag, workers with their addresses, who has which part of which table
 /pause  /resume               the app, on all its workers, or a part of it: ?step=NAME
 /tables  /tables/NAME  ...    queries (`endpoints.py`)
 what the app declares with @app.page

@@ -36,6 +36,14 @@ class WorkerStatus(Struct):
     standby: list[str]
 
 
+class PartStatus(Struct):
+    """A part of a table: the worker that runs its task, if one does now, and those that keep copies."""
+
+    part: int
+    worker: str | None
+    standby: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Whereabouts:
     """Where a part of a table can be read: the address of the worker that runs its task, and those of copies."""
@@ -112,6 +120,21 @@ class Insight:
         ]
 
     # -- tables
+
+    def parts(self, store: str) -> list[PartStatus]:
+        """Who has each part of a table; nothing for a global table, which every worker has."""
+        found, assignment = self._holder(store), self._member.view.assignment
+        if found is None:
+            return []
+        tasks = [task_id for task_id in self._plan.tasks if task_id.subtopology == found.index]
+        return [
+            PartStatus(
+                task_id.partition,
+                None if (grant := assignment.active.get(str(task_id))) is None else grant.worker,
+                list(assignment.standby.get(str(task_id), ())),
+            )
+            for task_id in tasks
+        ]
 
     def inputs_of(self, store: str) -> Sequence[str]:
         """The topics whose events write the table that this store is of; empty for a global table."""

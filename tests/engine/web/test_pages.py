@@ -76,6 +76,25 @@ def test_the_first_page_shows_the_app(play: Play, app: Callable[..., ottla.App])
     play(scenario)
 
 
+def test_the_status_says_who_has_what(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
+            await site.ready(first, second)
+            status = await site.json(first, "/status")
+            while len(status["workers"]) < 2 or len(status["tasks"]) != 2:
+                await asyncio.sleep(0.01)
+                status = await site.json(first, "/status")
+            assert (status["app"], status["worker"], status["not_ready"]) == ("counting", "w0", None)
+            addresses = {each["worker"]: each["address"] for each in status["workers"]}
+            assert addresses == {"w0": first, "w1": second}
+            parts = status["tables"]["counts"]
+            assert [each["part"] for each in parts] == [0, 1, 2, 3]
+            own = {f"0_{each['part']}" for each in parts if each["worker"] == "w0"}
+            assert own == {each["task"] for each in status["tasks"]}
+
+    play(scenario)
+
+
 def test_an_app_is_paused_and_resumed_on_any_of_its_workers(play: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
