@@ -44,9 +44,10 @@ READABLE_BYTES = 100
 """More than a marker has, so that its bytes alone do not wake a reader."""
 
 
-def settings(directory):
+def settings(directory, **others):
     return BrokerConfig.of(
         {
+            **others,
             "listeners": "127.0.0.1:0",
             "log.dirs": str(directory),
             "num.partitions": str(len(OUTPUTS)),
