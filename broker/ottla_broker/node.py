@@ -208,9 +208,9 @@ class Node:
         tried_before = key in self._logs.unmade
         try:
             log = self._logs.create(partition.topic, partition.topic_id, partition.index, config)
-        except OSError as error:
+        except (OSError, LogError):
             if not tried_before:
-                logger.error("%s-%d cannot be made and will be tried again: %s", *key, error.strerror)
+                logger.error("%s-%d cannot be made and will be tried again: %s", *key, self._logs.unmade[key])
             return
         if tried_before:
             logger.info("%s-%d has been made", *key)
@@ -222,12 +222,8 @@ class Node:
             await asyncio.sleep(_MISSING_RETRY_S)
             for topic, index in list(self._logs.unmade):
                 partition = self._image.partition(topic, index)
-                if partition is None:
-                    continue
-                try:
+                if partition is not None:
                     self._create_log(partition)
-                except LogError as error:
-                    self._logs.unmade[topic, index] = str(error)  # what `reasons_not_ready` has to tell
 
     def _reconcile(self) -> None:
         """Bring the logs on disk in line with the metadata: a crash may have come between the two."""

@@ -29,7 +29,7 @@ from ottla_broker.log.compaction import BYTES_PER_KEY, CompactionPlan, Compactio
 from ottla_broker.log.config import LogConfig, LogManagerConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
-from ottla_broker.log.errors import CorruptFile
+from ottla_broker.log.errors import CorruptFile, LogError
 from ottla_broker.log.pace import Pace
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.log.traffic import Traffic
@@ -115,6 +115,9 @@ class LogManager:
             except OSError as error:
                 self.unmade[topic, index] = f"{path} cannot be made: {error.strerror}"
                 raise
+            except LogError as error:
+                self.unmade[topic, index] = str(error)
+                raise
             self.unmade.pop((topic, index), None)
             self._logs[topic, index] = log
         return log
@@ -177,7 +180,13 @@ class LogManager:
             return
         self.retired.add(log.measure())
         self._flushes.pop(log, None)
-        self._removals.append((self._clock() + log.config.file_delete_delay_ms, log.delete()))
+        due_ms = self._clock() + log.config.file_delete_delay_ms
+        try:
+            self._removals.append((due_ms, log.delete()))
+        except FileNotFoundError:
+            logger.error("%s is deleted; somebody had removed its directory", log)
+        except OSError as error:
+            logger.error("%s is deleted, but %s stays until the next start: %s", log, log.directory, error.strerror)
 
     async def flush(self, log: PartitionLog) -> None:
         """Return when all that has been appended to `log` so far is on the device. Callers at a time share one flush.

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import shutil
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,45 @@ def test_a_topic_that_was_never_made_can_be_deleted(with_client: Any, failing: A
         assert await client.node.broker.controller.delete_topics([topic]) == [None]
         assert client.node.reasons_not_ready() == []
         full.undo()
+
+    with_client(scenario)
+
+
+def test_a_topic_whose_directory_somebody_has_removed_can_be_deleted_and_made_again(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", partitions=2)
+        await client.create("other")
+        broker = client.node.broker
+        shutil.rmtree(broker.partition("t", 0).directory)
+        both = [broker.image.topics[name] for name in ("t", "other")]
+        assert await broker.controller.delete_topics(both) == [None, None]
+        assert [broker.logs.get("t", 0), broker.logs.get("t", 1), broker.logs.get("other", 0)] == [None] * 3
+        await client.create("t")
+        assert (await client.produce("t", b"v")).base_offset == 0
+
+    with_client(scenario)
+
+
+def test_what_a_failing_disk_keeps_of_a_deleted_topic_is_not_taken_for_a_new_one_s(
+    with_client: Any, failing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_module, "_MISSING_RETRY_S", 0.01)
+
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"old")
+        broker = client.node.broker
+        directory = broker.partition("t", 0).directory
+        broken = failing(LocalDisk, "rename", errno.EIO, "t-0")
+        assert await broker.controller.delete_topics([broker.image.topics["t"]]) == [None]
+        broken.undo()
+        await client.create("t")
+        (reason,) = client.node.reasons_not_ready()
+        assert f"{directory} belongs to the topic id" in reason
+        assert (await client.produce("t", b"new")).error_code == ErrorCode.KAFKA_STORAGE_ERROR
+        shutil.rmtree(directory)
+        await until(lambda: not client.node.reasons_not_ready())
+        assert (await client.produce("t", b"new")).base_offset == 0
 
     with_client(scenario)
 
