@@ -2,8 +2,8 @@
 
 import asyncio
 import errno
-import shutil
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
