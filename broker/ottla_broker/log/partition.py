@@ -582,8 +582,8 @@ class PartitionLog:
     def delete(self) -> Path:
         """Take the partition out of service: rename its directory as Kafka does, and let go of the files.
 
-        Returns the new path, to be removed with `Disk.remove_tree` after file.delete.delay.ms. Raises OSError if it cannot
-        be renamed, and is out of service all the same.
+        Returns the new path, to be removed with `Disk.remove_tree` after file.delete.delay.ms. Raises OSError if it
+        cannot be renamed, and is out of service all the same.
         """
         suffix = f"-{self.index}.{uuid.uuid4().hex}{DELETE_SUFFIX}"
         target = self.directory.with_name(self.topic[: _LONGEST_NAME - len(suffix)] + suffix)
