@@ -139,7 +139,7 @@ class AgentDecorator(Generic[V]):
             over_stream
             and values is not None
             and not whole
-            and not names_in(written).isdisjoint({"take", "take_events"})
+            and not names_in(written).isdisjoint({"take", "take_events", "take_with_timestamp"})
         )
         take_store = f"{name}-take" if takes else None
 

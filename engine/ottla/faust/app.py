@@ -35,7 +35,6 @@ class App(Lacking, Signals):
     _called = "app"
 
     def __init__(self, id: str, **options: Any) -> None:  # noqa: A002 - Faust's name
-        super().__init__()
         self.conf = settings(id, options)
         _by_id[self.conf.app_id] = self
         self.declared = ottla.App(self.conf.app_id, **self.conf.for_ottla())

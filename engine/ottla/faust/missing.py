@@ -119,7 +119,6 @@ STREAM: Mapping[str, str] = {
     "noack": _ACK,
     "noack_take": _ACK,
     "outer_join": _DECLARED,
-    "take_with_timestamp": "use take_events(), whose events have their times",
     "throw": "an agent fails by raising itself",
     **dict.fromkeys(
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from ottla.faust.events import TP
 from ottla.jobs import call
@@ -14,13 +14,25 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Signal:
-    """Functions that are called with the app: `@app.on_worker_init.connect`."""
+    """Functions that are called with the app: `@app.on_worker_init.connect`, with brackets or without."""
 
-    def __init__(self) -> None:
-        self.functions: list[Callable[..., Any]] = []
+    def __init__(self, of_all: Signal | None = None) -> None:
+        self._of_all = of_all
+        self._own: list[Callable[..., Any]] = []
 
-    def connect(self, function: F) -> F:
-        self.functions.append(function)
+    @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """Those of all apps, and its own."""
+        return [*(() if self._of_all is None else self._of_all.functions), *self._own]
+
+    @overload
+    def connect(self, function: F) -> F: ...
+    @overload
+    def connect(self) -> Callable[[F], F]: ...
+    def connect(self, function: Any = None) -> Any:
+        if function is None:
+            return self.connect
+        self._own.append(function)
         return function
 
     async def send(self, *arguments: Any) -> None:
@@ -29,18 +41,33 @@ class Signal:
             await call(partial(function, *arguments))
 
 
+class _OfEach:
+    """A signal that every app has for itself; that of the class, `faust.App.on_configured`, is of all apps."""
+
+    def __init__(self) -> None:
+        self._of_all = Signal()
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, app: Any, owner: type) -> Signal:
+        if app is None:
+            return self._of_all
+        signal: Signal = vars(app).setdefault(f"_{self._name}", Signal(self._of_all))
+        return signal
+
+
 class Signals:
     """The part of an app by which its signals are connected to."""
 
-    def __init__(self) -> None:
-        self.on_before_configured = Signal()
-        self.on_configured = Signal()
-        self.on_after_configured = Signal()
-        self.on_worker_init = Signal()
-        self.on_before_shutdown = Signal()
-        self.on_partitions_assigned = Signal()
-        self.on_partitions_revoked = Signal()
-        self.on_rebalance_complete = Signal()
+    on_before_configured = _OfEach()
+    on_configured = _OfEach()
+    on_after_configured = _OfEach()
+    on_worker_init = _OfEach()
+    on_before_shutdown = _OfEach()
+    on_partitions_assigned = _OfEach()
+    on_partitions_revoked = _OfEach()
+    on_rebalance_complete = _OfEach()
 
     def emit_configured(self) -> None:
         """Calls those of the configuration, when everything is declared."""

@@ -77,6 +77,16 @@ class Stream(Lacking, Generic[T]):
         async for values in self._running.take(max_, within):
             yield [Event(self.app, event) for event in values.events]
 
+    async def take_with_timestamp(self, max_: int, within: Any, timestamp_field_name: str) -> AsyncIterator[list[Any]]:
+        """Lists of values, of which dicts have their event's time, in seconds, in a field."""
+        async for events in self.take_events(max_, within):
+            yield [
+                {**event.value, timestamp_field_name: event.message.timestamp}
+                if isinstance(event.value, dict)
+                else event.value
+                for event in events
+            ]
+
     @property
     def current_event(self) -> Event | None:
         event: Event | None = self.app.current_event()
@@ -112,7 +122,7 @@ class Noted(Lacking):
     def items(self, *_: Any, **__: Any) -> Any:
         raise Iterated
 
-    events = enumerate = take = take_events = items
+    events = enumerate = take = take_events = take_with_timestamp = items
 
     def __and__(self, other: Any) -> Any:
         return self.combine(other)

@@ -7,11 +7,15 @@ and begins anew with the answer at hand.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from ottla.errors import Unavailable
+
+T = TypeVar("T")
 
 _deferred: ContextVar[bool] = ContextVar("ottla.serdes.deferred", default=False)
 
@@ -42,3 +46,16 @@ def wait_for(what: str, fetch: Callable[[], None]) -> None:
     if _deferred.get():
         raise Pending(what, fetch)
     fetch()
+
+
+async def with_answers(use: Callable[[], T]) -> T:
+    """What the function returns, which uses codecs. What they need is asked for by a thread; then it is called anew.
+
+    Raises `Unavailable` when there is no answer.
+    """
+    while True:
+        try:
+            with deferring_requests():
+                return use()
+        except Pending as pending:
+            await asyncio.to_thread(pending.fetch)

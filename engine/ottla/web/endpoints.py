@@ -15,8 +15,9 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ottla.app import App
-from ottla.errors import ConfigError, NotInTask, TopologyError
+from ottla.errors import ConfigError, NotInTask, TopologyError, Unavailable
 from ottla.outlet import Outlet, outlet
+from ottla.serdes.requests import with_answers
 from ottla.state.store import Part
 from ottla.tables import Table
 from ottla.task.processor import current
@@ -61,6 +62,7 @@ class Endpoints:
             TopologyError: _refusal(404),
             PartUnavailable: _refusal(503),
             NotInTask: _refusal(500),
+            Unavailable: _refusal(503),
         }
         return Starlette(routes=[*own, *routes], exception_handlers=handlers)
 
@@ -147,12 +149,13 @@ class Endpoints:
     async def _part_value(self, request: Request) -> Response:
         table, part = self._part(request)
         key = table.key_codec.decode(_bound(request, "at") or b"")
-        return _json({"value": table.lookup(part, key)})
+        return _json({"value": await with_answers(lambda: table.lookup(part, key))})
 
     async def _part_range(self, request: Request) -> Response:
         table, part = self._part(request)
         start, end = _bound(request, "from"), _bound(request, "to")
-        found = self._at_work().local_range(table, part, start, end, _limit(request.query_params))
+        queries, limit = self._at_work(), _limit(request.query_params)
+        found = await with_answers(lambda: queries.local_range(table, part, start, end, limit))
         return _json({"items": [{"key": each.key, "value": each.value, "at": encode_bound(each.at)} for each in found]})
 
     def _part(self, request: Request) -> tuple[Table[Any, Any], Part]:

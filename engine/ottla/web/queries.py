@@ -23,6 +23,7 @@ import httpx
 import msgspec
 
 from ottla.errors import ConfigError, OttlaError
+from ottla.serdes.requests import with_answers
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part
 from ottla.tables import Table
@@ -119,7 +120,7 @@ class Queries:
     async def get(self, table: Table[Any, Any], key: Any, *, stale: bool) -> Any:
         partition = self.partition_of(table, key)
         if (part := self._insight.committed(table.spec, partition, stale=stale)) is not None:
-            return table.lookup(part, key)
+            return await with_answers(lambda: table.lookup(part, key))
         at = encode_bound(table.key_codec.encode(key))
         reply = await self._ask(table, partition, "value", {"at": at}, stale=stale)
         value: Any = _Value
@@ -169,7 +170,7 @@ class Queries:
         stale: bool,
     ) -> list[Entry]:
         if (part := self._insight.committed(table.spec, partition, stale=stale)) is not None:
-            return self.local_range(table, part, start, end, limit)
+            return await with_answers(lambda: self.local_range(table, part, start, end, limit))
         bounds = {name: encode_bound(bound) for name, bound in (("from", start), ("to", end)) if bound is not None}
         reply = await self._ask(table, partition, "range", {**bounds, "limit": str(limit)}, stale=stale)
         items: Any = _Items

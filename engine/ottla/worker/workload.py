@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from ottla.pausing import Pauses
-from ottla.serdes.requests import Pending, deferring_requests
+from ottla.serdes.requests import with_answers
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import Polled, TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask, TaskMaker
@@ -129,7 +130,7 @@ class Workload:
         """Gives each task what a poll brought for it. Raises `Unavailable` if it cannot be decoded now."""
         for where in polled.messages.keys() | polled.ends.keys():
             if (owner := self.owners.get(where)) is not None:
-                await _give(owner, where, polled)
+                await with_answers(partial(owner.take, where, polled))
 
     def hold_back(self) -> None:
         """Pauses inputs of which much is buffered, because another input of their task or a slow agent holds them."""
@@ -154,15 +155,6 @@ class Workload:
 def _inputs(tasks: Iterable[AssignedTask]) -> list[TopicPartition]:
     """What the tasks read, but for the leader's, which has no events."""
     return [where for task in tasks if LEADER_STORE not in task.caches for where in task.inputs]
-
-
-async def _give(owner: AssignedTask, where: TopicPartition, polled: Polled) -> None:
-    while True:
-        try:
-            with deferring_requests():
-                return owner.take(where, polled)
-        except Pending as pending:
-            await asyncio.to_thread(pending.fetch)
 
 
 async def _cancel(task: asyncio.Task[Any] | None) -> None:

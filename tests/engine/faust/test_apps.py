@@ -383,3 +383,33 @@ def test_agents_and_timers_are_functions_with_some_of_their_arguments(app: faust
             driver.send("in", value=number)
         driver.advance(1)
         assert sorted(map(str, values(driver, "out"))) == ["15", "beat"]
+
+
+def test_signals_of_the_class_are_those_of_every_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(faust.App.on_configured, "_own", [])
+
+    @faust.App.on_configured.connect()
+    def configured(app: faust.App, conf: Any) -> None:
+        seen.append(f"{app.conf.id} {conf.store}")
+
+    apps = [faust.App(name) for name in ("first", "second")]
+    apps[1].on_configured.connect(lambda _, conf: seen.append(f"own {conf.id}"))
+    for each in apps:
+        each.finalize()
+    assert seen == ["first memory", "second memory", "own second"]
+
+
+def test_lists_have_the_times_of_their_values(app: faust.App) -> None:
+    seen: list[list[Any]] = []
+
+    @app.agent(app.topic("in", value_type=None))
+    async def take(stream: faust.Stream[Any]) -> None:
+        async for values in stream.take_with_timestamp(2, 10.0, "at"):
+            seen.append(values)  # noqa: PERF401
+
+    with app.ottla.test() as driver:
+        driver.send("in", value={"a": 1}, timestamp=1_500)
+        driver.send("in", value="plain", timestamp=2_000)
+        driver.run()
+    assert seen == [[{"a": 1, "at": 1.5}, "plain"]]

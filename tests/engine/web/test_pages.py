@@ -113,10 +113,17 @@ def test_an_app_is_paused_and_resumed_on_any_of_its_workers(play: Play, app: Cal
 
 def test_a_worker_says_why_it_is_not_ready(play: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
-        async with site.worker(app()) as address:
+        declared, prepared = app(), asyncio.Event()
+
+        @declared.on_start
+        async def prepare() -> None:
+            await prepared.wait()
+
+        async with site.worker(declared) as address:
             answer = await site.get(address, "/health/ready")
             assert answer.status_code == 503
             assert answer.text.endswith("\n")
+            prepared.set()
             await site.ready(address)
 
     play(scenario)

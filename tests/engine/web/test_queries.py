@@ -1,14 +1,17 @@
 """Tables read over HTTP, wherever their parts are: keys, ranges, prefixes, copies, and what is refused."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 import ottla
+from ottla import serdes
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 WORDS = [f"{letter}{number}" for letter in "abcd" for number in range(2)]
@@ -194,3 +197,50 @@ def test_tables_of_all_kinds_are_read_wherever_they_are(play_anywhere: Play) -> 
                         assert [item["key"] for item in page.json()["items"]] == ["a0", "a1"]
 
     play_anywhere(scenario)
+
+
+def test_a_table_whose_values_need_a_schema_registry_is_read_without_holding_the_worker_up(play: Play) -> None:
+    class Order(msgspec.Struct):
+        item: str
+
+    threads: list[str] = []
+    away = iter([True, False])
+
+    def app_of(registry: serdes.SchemaRegistry) -> ottla.App:
+        app = ottla.App("ordering", commit_interval=timedelta(milliseconds=5))
+        latest = app.Table("latest", key=str, value=registry.avro(Order))
+
+        @app.agent(app.topic("orders", key=str, value=str, partitions=1))
+        async def keep(items: ottla.Stream[str]) -> None:
+            async for key, item in items.items():
+                latest[key] = Order(item)
+
+        return app
+
+    async def scenario(site: Any) -> None:
+        registry = serdes.SchemaRegistry("mock://")
+        fetch = registry._client.get_schema
+
+        def slowly(schema_id: int) -> Any:
+            threads.append(threading.current_thread().name)
+            if next(away, False):
+                raise ConnectionError("nobody answers")
+            return fetch(schema_id)
+
+        registry._client.get_schema = slowly  # type: ignore[method-assign]
+        async with site.worker(app_of(registry)) as address:
+            await site.ready(address)
+            site.send("orders", ("ann", "tea"))
+            while (answer := await site.get(address, "/tables/latest/keys/ann")).status_code == 404:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert (answer.status_code, answer.json()["error"]) == (
+                503,
+                "the schema registry at mock:// cannot be reached for schema 1: nobody answers",
+            )
+            assert await site.json(address, "/tables/latest/keys/ann") == {"key": "ann", "value": {"item": "tea"}}
+            found = await site.json(address, "/tables/latest")
+            assert found["items"] == [{"key": "ann", "value": {"item": "tea"}}]
+        assert threading.current_thread().name not in threads
+
+    play(scenario)
+    assert len(threads) == 2
