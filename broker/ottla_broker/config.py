@@ -65,6 +65,12 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Setting(INT, "Connections that are open at the same time; further ones are closed.", dynamic=True, minimum=1),
     ] = INT_MAX
+    max_connection_creation_rate: Annotated[
+        int,
+        Setting(
+            INT, "Connections that may come in a second; those beyond it wait to be served.", dynamic=True, minimum=1
+        ),
+    ] = INT_MAX
     max_connections_per_ip: Annotated[
         int,
         Setting(INT, "Connections that one address may have open at the same time.", dynamic=True, minimum=0),

@@ -68,7 +68,6 @@ REASONS: Mapping[str, str] = {
     "allow.everyone.if.no.acl.found": "everybody may do everything",
     "quota.": "there are no quotas",
     "client.quota.callback.class": "there are no quotas",
-    "max.connection.creation.rate": "there are no quotas; max.connections.per.ip bounds what one address may have",
     "create.topic.policy.class.name": "plugins are not loaded",
     "alter.config.policy.class.name": "plugins are not loaded",
     "config.providers": "plugins are not loaded",

@@ -20,6 +20,7 @@ from typing import TypeAlias, cast
 from ottla_broker import dispatch
 from ottla_broker.broker import Broker
 from ottla_broker.connection import Connection, Exchange, Stage
+from ottla_broker.connection_rate import ConnectionRate
 from ottla_broker.errors import CannotStart, ClosesConnection
 from ottla_broker.listeners import Address, Listener
 from ottla_broker.request_timings import RequestTimings, Timing
@@ -57,6 +58,7 @@ class Server:
         self._stops = False
         self._room = _descriptors() - _DESCRIPTORS_FOR_FILES
         self._by_host: Counter[str] = Counter()
+        self._rate = ConnectionRate()
         self._listening: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -119,6 +121,10 @@ class Server:
         self.admitted += 1
         self._by_host[host] += 1
         return None
+
+    def delay_ms(self, now_ms: int) -> int:
+        """How long a connection that has been admitted waits before it is served."""
+        return self._rate.delay_ms(now_ms, self.broker.config.max_connection_creation_rate)
 
     def forget(self, protocol: "ClientProtocol") -> None:
         """A connection is gone."""
@@ -185,6 +191,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
         ):
             if size >= 0:
                 sock.setsockopt(socket.SOL_SOCKET, option, size)
+        if delay_ms := self._server.delay_ms(self.connection.last_active_ms):
+            self.connection.throttle(delay_ms)
+            self._loop.call_soon(self._regulate)  # nothing can be read or paused yet
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the transport's contract
         self.connection.close()

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from ottla_broker import dispatch
+from ottla_broker.connection_rate import ConnectionRate
 from ottla_wire.api_keys import ApiKey
 from ottla_wire.headers import RequestHeader, decode_response_header
 from ottla_wire.messages.metadata import MetadataRequest, MetadataResponse
@@ -83,3 +84,32 @@ def test_07_other_clients_are_served_meanwhile(start_node: Any, throttle: Any) -
                 each.close()
 
     asyncio.run(main())
+
+
+def test_connections_beyond_the_rate_are_served_at_the_rate(start_node: Any) -> None:
+    async def main() -> None:
+        async with start_node(max_connection_creation_rate=20) as node:
+            loop = asyncio.get_running_loop()
+            begun, served = loop.time(), []
+
+            async def connect() -> None:
+                reader, writer = await asyncio.open_connection(*node.address)
+                writer.write(frame(1))
+                await receive(reader)
+                served.append(loop.time() - begun)
+                writer.write(frame(2))  # once served, it is like any other
+                await receive(reader)
+                writer.close()
+
+            await asyncio.gather(*(connect() for _ in range(28)))
+            assert served[-1] > 0.35  # a second's worth at once, and then one each 50 ms
+
+    asyncio.run(main())
+
+
+def test_a_rate_is_kept_whatever_the_pauses() -> None:
+    rate = ConnectionRate()
+    assert [rate.delay_ms(0, 2) for _ in range(5)] == [0, 0, 500, 1_000, 1_500]
+    assert [rate.delay_ms(10_000, 2) for _ in range(3)] == [0, 0, 500]
+    assert rate.delay_ms(10_000, 2_147_483_647) == 501
+    assert rate.delay_ms(20_000, 2_147_483_647) == 0
