@@ -82,11 +82,13 @@ class Cogrouped(Generic[A]):
         *,
         initial: Any,
         type: Any = None,  # noqa: A002 - as in reduce
+        changelog: bool = True,
     ) -> AggregatedTable[Any, Any]:
         """A table of one aggregate per key, which begins with `initial`, or what that returns if it is callable.
 
         Each event of any of the streams changes it, and the result is as that of `Stream.aggregate`. `type` is what a
         restart decodes aggregates as; without it, that which the functions are annotated to return or `initial` has.
+        `changelog=False` is as for `App.Table`.
         """
         return keep_aggregates(
             self.first.graph,
@@ -97,6 +99,7 @@ class Cogrouped(Generic[A]):
             definition=self.definition,
             functions=self.functions(initial),
             of_changes=False,
+            changelog=changelog,
         )
 
     @property
@@ -151,6 +154,7 @@ class WindowedCogroup(Generic[A]):
         merge: Callable[[Any, Any], Any] | None = None,
         emit: Emit = "close",
         type: Any = None,  # noqa: A002 - as in reduce
+        changelog: bool = True,
     ) -> Stream[Windowed[Any, Any]]:
         """One aggregate per key and window, handed on as `WindowedStream.aggregate` does. Stream time is that of all
         the streams together.
@@ -170,6 +174,7 @@ class WindowedCogroup(Generic[A]):
             cogrouped.compiled(name, initial, type, merge),
             definition=cogrouped.definition,
             functions=cogrouped.functions(initial, merge),
+            changelog=changelog,
         )
 
 

@@ -143,15 +143,18 @@ class Stream(Generic[V]):
         )
         return Stream(self.graph, step, topic.key_codec, self.value_codec).through(topic)
 
-    def aggregate(self, name: str, **aggregations: Aggregation) -> AggregatedTable[Any, Any]:
+    def aggregate(self, name: str, *, changelog: bool = True, **aggregations: Aggregation) -> AggregatedTable[Any, Any]:
         """Aggregates all events of a key, without a window: `aggregate("totals", orders=count(), sum=sum("amount"))`.
 
         The result is a table, whose values have a field per aggregation. Every event changes it, and is emitted by its
         `to_stream()`, at the newest time of the key's events. An event without a key or a value is dropped. It can be
-        read in agents, joined, filtered and queried. `name` names it, its state and its changelog.
+        read in agents, joined, filtered and queried. `name` names it, its state and its changelog; `changelog=False` is
+        as for `App.Table`.
         """
         self.check_placed(f"aggregate({name!r})")
-        return aggregated_table(self.graph, self.step, name, self.key_codec, aggregations, of_changes=False)
+        return aggregated_table(
+            self.graph, self.step, name, self.key_codec, aggregations, of_changes=False, changelog=changelog
+        )
 
     def cogroup(self, function: Callable[[Any, V], Any]) -> Cogrouped[Any]:
         """Aggregates this stream and others into one value per key: `orders.cogroup(add_order).cogroup(visits,

@@ -155,7 +155,8 @@ def window_of(step: Step) -> Any:
 
 
 def joined_by_bar(earlier: str, later: str) -> str:
-    return f"{earlier}|{later}"
+    """Kafka Streams merges the initial aggregate, too, which here is none."""
+    return f"{earlier}|{later}" if earlier else later
 
 
 def result_text(result: Any) -> str:

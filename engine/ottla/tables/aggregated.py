@@ -68,7 +68,14 @@ def step_of(table: str) -> str:
 
 
 def aggregated_table(
-    graph: Graph, step: str, name: str, key: Codec[Any], aggregations: Mapping[str, Aggregation], *, of_changes: bool
+    graph: Graph,
+    step: str,
+    name: str,
+    key: Codec[Any],
+    aggregations: Mapping[str, Aggregation],
+    *,
+    of_changes: bool,
+    changelog: bool,
 ) -> AggregatedTable[Any, Any]:
     """Declares a table of aggregates of what a step hands on: events, or changes of rows."""
     compiled = compile_aggregations(name, aggregations)
@@ -87,6 +94,7 @@ def aggregated_table(
         definition=describe_aggregations(aggregations),
         functions=[function for each in aggregations.values() for function in each.functions],
         of_changes=of_changes,
+        changelog=changelog,
     )
 
 
@@ -100,10 +108,12 @@ def keep_aggregates(
     definition: str,
     functions: Sequence[Callable[..., Any]],
     of_changes: bool,
+    changelog: bool,
 ) -> AggregatedTable[Any, Any]:
     """Declares a table of aggregates of what steps hand on, computed as compiled: what that is, `definition` says."""
     table: AggregatedTable[Any, Any] = AggregatedTable(graph.app_id, name, key, compiled, definition)
     table.graph = graph
+    table.logged = changelog
     graph.table(table)
     graph.add(
         step_of(name),
@@ -183,14 +193,16 @@ class GroupedTable:
     def __repr__(self) -> str:
         return f"<groups {self._step}>"
 
-    def aggregate(self, name: str, **aggregations: Aggregation) -> AggregatedTable[Any, Any]:
+    def aggregate(self, name: str, *, changelog: bool = True, **aggregations: Aggregation) -> AggregatedTable[Any, Any]:
         """Aggregates the rows of each group: `aggregate("stock", pieces=sum("quantity"))`.
 
         A row that changes is taken out as it was and put in as it is, so that the aggregate is always that of the rows
         there are; a group that has lost all its rows keeps the aggregate of none. `name` names the table, its state and
-        its changelog.
+        its changelog; `changelog=False` is as for `App.Table`.
         """
-        return aggregated_table(self._graph, self._step, name, self._key_codec, aggregations, of_changes=True)
+        return aggregated_table(
+            self._graph, self._step, name, self._key_codec, aggregations, of_changes=True, changelog=changelog
+        )
 
 
 class GroupChanges(ChangeStep):

@@ -39,7 +39,13 @@ class WindowedStream(Generic[V]):
         self._window = window
 
     def aggregate(
-        self, name: str, *, emit: Emit = "close", late: Late[V] | None = None, **aggregations: Aggregation
+        self,
+        name: str,
+        *,
+        emit: Emit = "close",
+        late: Late[V] | None = None,
+        changelog: bool = True,
+        **aggregations: Aggregation,
     ) -> Stream[Windowed[Any, Any]]:
         """Aggregates per key and window: `aggregate("hourly", flights=count(), worst=maximum("delay"))`.
 
@@ -47,7 +53,7 @@ class WindowedStream(Generic[V]):
         `emit="close"` there is one result per key and window, when the window closes; with `emit="update"` there is
         one for each event. Events that are too late for every window they belong to are counted, and go to `late` if it
         is given: a topic, or a function that is called with the `Event`. `name` names the state and its changelog: keep
-        it when the code around it changes.
+        it when the code around it changes. `changelog=False` is as for `App.Table`.
         """
         return aggregate_windows(
             self._stream,
@@ -59,6 +65,7 @@ class WindowedStream(Generic[V]):
             definition=describe_aggregations(aggregations),
             functions=[function for each in aggregations.values() for function in each.functions],
             late=late,
+            changelog=changelog,
         )
 
 
@@ -73,6 +80,7 @@ def aggregate_windows(
     definition: str,
     functions: Sequence[Callable[..., Any]],
     late: Late[Any] | None = None,
+    changelog: bool,
 ) -> Stream[Windowed[Any, Any]]:
     """Adds the step that aggregates by windows what steps hand on under the stream's keys; `definition` says what is
     computed."""
@@ -95,7 +103,7 @@ def aggregate_windows(
         "aggregate",
         lambda context, _: _processor(context, aggregate, window, late),
         parents=steps,
-        stores=(replace(spec, format=stored),),
+        stores=(replace(spec, format=stored, logged=changelog),),
         functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
         sink=late if isinstance(late, Topic) else None,
         detail=f"{window}, emit on {emit}",

@@ -255,7 +255,7 @@ final class Streams {
                     .aggregate(() -> "");
             case "sliding" -> both.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(size, grace)).aggregate(() -> "");
             default -> both.windowedBy(SessionWindows.ofInactivityGapAndGrace(size, grace))
-                    .aggregate(() -> "", (key, one, other) -> one + "|" + other);
+                    .aggregate(() -> "", (key, one, other) -> one.isEmpty() ? other : one + "|" + other);
         };
         return byWindow(aggregates);
     }

@@ -117,3 +117,23 @@ def test_windows_may_do_without_too(app: ottla.App) -> None:
 def test_a_table_that_is_read_from_a_topic_may_not(app: ottla.App) -> None:
     with pytest.raises(ottla.ConfigError, match="has a source and changelog=False"):
         app.Table("prices", source=app.topic("prices", value=int), changelog=False)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda stream: stream.aggregate("kept", changelog=False, n=ottla.count()),
+        lambda stream: stream.cogroup(max).aggregate("kept", initial=0, changelog=False),
+        lambda stream: stream.window(ottla.tumbling(10)).aggregate("kept", changelog=False, n=ottla.count()),
+        lambda stream: stream.cogroup(max).window(ottla.tumbling(10)).aggregate("kept", initial=0, changelog=False),
+        lambda stream: (
+            stream.to_table("rows").group_by(str, name="by").aggregate("kept", changelog=False, n=ottla.count())
+        ),
+    ],
+    ids=["aggregate", "cogroup", "window", "windowed cogroup", "groups"],
+)
+def test_aggregates_may_do_without_too(app: ottla.App, declare: Any) -> None:
+    declare(app.stream(app.topic("in", value=int)))
+    stores = {spec.name: spec for part in app.topology.subtopologies for spec in part.stores}
+    assert not stores["kept"].logged
+    assert "shop-kept-changelog" not in {topic.name for topic in app.topology.plan({"in": 1}).internal_topics}
