@@ -13,7 +13,7 @@ from ottla_wire.errors import InvalidRecord
 SMALLEST_RECORD = 7
 
 # What a timestamp can be: an int64.
-_EARLIEST, _LATEST = -(2**63), 2**63 - 1
+EARLIEST, LATEST = -(2**63), 2**63 - 1
 
 Header = tuple[str, bytes | None]
 
@@ -97,18 +97,18 @@ def decode_records(
     position, size, last_delta = 0, len(data), -1
     try:
         for _ in range(count):
-            length, position = _read_varint(data, position)
+            length, position = read_varint(data, position)
             end = position + length
             if length < SMALLEST_RECORD - 1 or end > size:
                 raise InvalidRecord(f"a record claims {length} bytes, {size - position} remain")
-            timestamp_delta, position = _read_varint(data, position + 1)
-            offset_delta, position = _read_varint(data, position)
+            timestamp_delta, position = read_varint(data, position + 1)
+            offset_delta, position = read_varint(data, position)
             if offset_delta <= last_delta:
                 raise InvalidRecord(f"a record has the offset delta {offset_delta} after {last_delta}")
             last_delta = offset_delta
             key, position = _read_bytes(data, position, end)
             value, position = _read_bytes(data, position, end)
-            header_count, position = _read_varint(data, position)
+            header_count, position = read_varint(data, position)
             headers: tuple[Header, ...] = ()
             if header_count:
                 headers, position = _read_headers(data, position, end, header_count)
@@ -117,7 +117,7 @@ def decode_records(
                     f"a record claims to end at byte {end} of the batch's records, but ends at {position}"
                 )
             timestamp = base_timestamp + timestamp_delta if append_timestamp is None else append_timestamp
-            if not _EARLIEST <= timestamp <= _LATEST:
+            if not EARLIEST <= timestamp <= LATEST:
                 raise InvalidRecord(f"a record has the timestamp {timestamp}, which is none")
             yield Record(base_offset + offset_delta, timestamp, key, value, headers)
     except (IndexError, UnicodeDecodeError) as error:
@@ -126,7 +126,8 @@ def decode_records(
         raise InvalidRecord(f"{size - position} bytes remain after the {count} records of a batch")
 
 
-def _read_varint(data: bytes, position: int) -> tuple[int, int]:
+def read_varint(data: bytes, position: int) -> tuple[int, int]:
+    """The signed varint at `position`, and where it ends. Raises IndexError for one that is cut short."""
     byte = data[position]
     position += 1
     if byte < 128:
@@ -145,7 +146,7 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def _read_bytes(data: bytes, position: int, limit: int) -> tuple[bytes | None, int]:
-    length, position = _read_varint(data, position)
+    length, position = read_varint(data, position)
     if length < 0:
         return None, position
     end = position + length

@@ -28,6 +28,7 @@ from ottla_wire.chunks import FileRegion
 from ottla_wire.compression import MAX_DECOMPRESSED, Compression, compress, decompress
 from ottla_wire.errors import CorruptRecord, InvalidRecord
 from ottla_wire.record_codec import SMALLEST_RECORD, Header, NewRecord, Record, decode_records, encode_records
+from ottla_wire.record_scan import are_plain
 
 __all__ = [
     "HEADER_SIZE",
@@ -234,10 +235,18 @@ class RecordBatch:
 
     def records(self, max_size: int = MAX_DECOMPRESSED) -> Iterator[Record]:
         """Unpack the records, to no more than `max_size` bytes. Raises InvalidRecord where they are malformed."""
-        body = self.buffer[HEADER_SIZE:]
-        data = decompress(self.compression, body, max_size) if self.compression else bytes(body)
         append_timestamp = self.max_timestamp if self.attributes & _LOG_APPEND_TIME else None
+        data = self._decompressed(max_size)
         return decode_records(data, self.record_count, self.base_offset, self.base_timestamp, append_timestamp)
+
+    def has_plain_records(self) -> bool:
+        """Whether every record surely has a key, and its offset follows the one before. False says nothing: `records`
+        tells. Raises as `records` does where they cannot be unpacked."""
+        return are_plain(self._decompressed(MAX_DECOMPRESSED), self.record_count, self.base_timestamp)
+
+    def _decompressed(self, max_size: int) -> bytes:
+        body = self.buffer[HEADER_SIZE:]
+        return decompress(self.compression, body, max_size) if self.compression else bytes(body)
 
 
 def iter_batches(buffer: bytes | bytearray | memoryview) -> Iterator[RecordBatch]:

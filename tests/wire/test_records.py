@@ -23,7 +23,7 @@ from ottla_wire.control_records import (
     read_end_txn_marker,
 )
 from ottla_wire.errors import CorruptRecord, ErrorCode, InvalidRecord, KafkaError
-from ottla_wire.record_codec import _read_varint, encode_varint
+from ottla_wire.record_codec import encode_varint, read_varint
 from ottla_wire.records import (
     HEADER_SIZE,
     NewRecord,
@@ -374,7 +374,7 @@ def test_a_timestamp_beyond_all_that_can_be_written_is_refused() -> None:
 def test_a_varint_is_the_number_whatever_its_size(number: int) -> None:
     encoded = encode_varint(number)
     assert len(encoded) <= 10
-    assert _read_varint(encoded, 0) == (number, len(encoded))
+    assert read_varint(encoded, 0) == (number, len(encoded))
 
 
 def test_offsets_within_a_batch_rise() -> None:

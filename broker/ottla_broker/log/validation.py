@@ -131,6 +131,8 @@ def _too_large(batch: RecordBatch, config: LogConfig) -> KafkaError:
 
 def _check_records(batch: RecordBatch) -> None:
     """What compaction relies on: a key, and offsets one after the other."""
+    if batch.has_plain_records():
+        return
     without_key: list[int] = []
     for index, record in enumerate(batch.records()):
         if record.offset != batch.base_offset + index:
