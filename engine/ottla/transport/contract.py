@@ -60,6 +60,15 @@ class OffsetRange(NamedTuple):
     end: int
 
 
+class TopicState(NamedTuple):
+    """A topic as it is now. Its `id` is that of no other topic, nor of one that was made anew under its name (KIP-516);
+    None where the broker gives none.
+    """
+
+    partitions: int
+    id: str | None
+
+
 class TopicLimits(NamedTuple):
     """What a topic refuses of records: times that are further before or after its broker's clock, where it is compacted
     those without a key, and those that make a batch of more than `max_bytes`, after compression.
@@ -170,6 +179,10 @@ class Transport(Protocol):
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         """The partition count of each topic that exists."""
+        ...
+
+    async def topic_states(self, topics: Iterable[str]) -> dict[str, TopicState]:
+        """Each topic that exists, as it is now."""
         ...
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:

@@ -31,6 +31,7 @@ from ottla.transport.contract import (
     TopicLimits,
     TopicPartition,
     TopicSpec,
+    TopicState,
 )
 from ottla.transport.errors import (
     DeliveryError,
@@ -150,6 +151,9 @@ class KafkaTransport:
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         return await self._producer_calls.run(kafka_admin.partition_counts, self._admin, list(topics))
+
+    async def topic_states(self, topics: Iterable[str]) -> dict[str, TopicState]:
+        return await self._producer_calls.run(kafka_admin.topic_states, self._admin, list(topics))
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         await self._producer_calls.run(kafka_admin.create_topics, self._admin, list(specs))

@@ -13,16 +13,24 @@ from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import confluent_kafka
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    Uuid,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from ottla.transport.contract import OffsetRange, TopicLimits, TopicPartition, TopicSpec, limits_of
+from ottla.transport.contract import OffsetRange, TopicLimits, TopicPartition, TopicSpec, TopicState, limits_of
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka_messages import kafka_error, transport_error
 
 _TIMEOUT_S = 30.0
 _RETRY_EVERY_S = 0.1
+_NO_ID = str(Uuid(0, 0))
 _PASSING = {
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
@@ -76,19 +84,29 @@ def topics(admin: AdminClient) -> dict[str, int]:
 
 
 @_patient
-def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
-    """The partition count of each topic that exists."""
+def topic_states(admin: AdminClient, topics: list[str]) -> dict[str, TopicState]:
+    """The topics that exist, as they are now. A broker before Kafka 2.8 gives topics no ids."""
     if not topics:
         return {}
-    counts = {}
+    states = {}
     for topic, future in admin.describe_topics(TopicCollection(topics), request_timeout=_TIMEOUT_S).items():
         try:
-            counts[topic] = len(future.result().partitions)
+            described = future.result()
+            states[topic] = TopicState(len(described.partitions), _id_of(described.topic_id))
         except KafkaException as failure:
             error = kafka_error(failure)
             if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise transport_error(error, f"describing topic {topic!r}") from failure
-    return counts
+    return states
+
+
+def _id_of(topic_id: Uuid | None) -> str | None:
+    return None if topic_id is None or str(topic_id) == _NO_ID else str(topic_id)
+
+
+def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
+    """The partition count of each topic that exists."""
+    return {topic: state.partitions for topic, state in topic_states(admin, topics).items()}
 
 
 @_patient

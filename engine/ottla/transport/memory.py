@@ -29,6 +29,7 @@ from ottla.transport.contract import (
     TopicLimits,
     TopicPartition,
     TopicSpec,
+    TopicState,
     limits_of,
 )
 from ottla.transport.errors import (
@@ -120,8 +121,10 @@ class MemoryBroker:
     def __init__(self, topics: Mapping[str, int] | None = None) -> None:
         self.topics: dict[str, list[_Partition]] = {}
         self.configs: dict[str, Mapping[str, str]] = {}
+        self.topic_ids: dict[str, str] = {}
         self.groups: defaultdict[str, _Group] = defaultdict(_Group)
         self.producer_epochs: defaultdict[str, int] = defaultdict(int)
+        self._topics_made = 0
         self._failures: list[tuple[str, Exception]] = []
         self._changed = asyncio.Event()
         for name, partitions in (topics or {}).items():
@@ -131,6 +134,11 @@ class MemoryBroker:
         if spec.name not in self.topics:
             self.topics[spec.name] = [_Partition() for _ in range(spec.partitions or 1)]
             self.configs[spec.name] = spec.config
+            self._topics_made += 1
+            self.topic_ids[spec.name] = str(self._topics_made)
+
+    def delete_topic(self, topic: str) -> None:
+        del self.topics[topic], self.configs[topic], self.topic_ids[topic]
 
     def add_partitions(self, topic: str, count: int) -> None:
         """Lets the topic grow to `count` partitions."""
@@ -261,6 +269,14 @@ class MemoryTransport:
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}
+
+    async def topic_states(self, topics: Iterable[str]) -> dict[str, TopicState]:
+        broker = self._broker
+        return {
+            topic: TopicState(len(broker.topics[topic]), broker.topic_ids[topic])
+            for topic in topics
+            if topic in broker.topics
+        }
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         for spec in specs:

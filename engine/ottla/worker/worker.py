@@ -45,7 +45,6 @@ from ottla.worker.commits import Commits
 from ottla.worker.destinations import Destinations
 from ottla.worker.endings import Endings
 from ottla.worker.global_tables import GlobalTables
-from ottla.worker.growth import Growth
 from ottla.worker.insight import Insight
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
@@ -55,6 +54,7 @@ from ottla.worker.provisioning import prepare_codecs, provision_topics
 from ottla.worker.purging import Purge
 from ottla.worker.services import Services
 from ottla.worker.takeover import Takeover
+from ottla.worker.topic_watch import TopicWatch
 from ottla.worker.upgrades import check_stores
 from ottla.worker.watchdog import Watchdog
 from ottla.worker.workload import Workload
@@ -137,7 +137,7 @@ class Worker:
             self._workload, self._commits, self._outbox, transport, self.metrics, self._pace, self._now_ms
         )
         self._member: Member
-        self._growth: Growth | None = None
+        self._topic_watch: TopicWatch | None = None
         self._watchdog = Watchdog()
         # The tasks that this worker was given and has acted on, each with the number of the assignment that gave it.
         self._granted: dict[TaskId, int] | None = None
@@ -167,7 +167,7 @@ class Worker:
             plan = await provision_topics(self._topology, self._transport)
             await check_stores(self._topology, self._transport, now_ms=self._now_ms())
             self._member = self._make_member(plan)
-            self._growth = Growth(self._topology, plan, self._transport)
+            self._topic_watch = TopicWatch(self._topology, plan, self._transport)
             self.insight = Insight(
                 self._topology,
                 plan,
@@ -187,8 +187,8 @@ class Worker:
             if await self._work_until_stopped():
                 await self._finish()
         finally:
-            if self._growth is not None:
-                await self._growth.stop()
+            if self._topic_watch is not None:
+                await self._topic_watch.stop()
             await self._takeover.cancel()
             await self._commits.cancel()
             await self._drop(self._workload.tasks)
@@ -265,7 +265,7 @@ class Worker:
         polled = await self._transport.poll(self._pace.poll_messages, self._poll_timeout_s())
         self._services.check()
         self._globals.check()
-        if self._growth is not None and self._growth.check() and self._endings is None:
+        if self._topic_watch is not None and self._topic_watch.check() and self._endings is None:
             self.outdated = True
             self.stop()
         self._watchdog.look(workload.tasks.values())

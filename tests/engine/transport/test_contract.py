@@ -170,6 +170,17 @@ def test_topics_are_created_once_and_described(play: Callable[[Scenario], None])
     play(scenario)
 
 
+def test_a_topic_has_its_partition_count_and_an_id_of_its_own(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=3)
+        states = await outside.topic_states([bench.source, bench.sink, "no-such-topic"])
+        assert {topic: state.partitions for topic, state in states.items()} == {bench.source: 3, bench.sink: 1}
+        assert len({state.id for state in states.values()} - {None}) == 2
+        assert await outside.topic_states([bench.source]) == {bench.source: states[bench.source]}
+
+    play(scenario)
+
+
 def test_messages_arrive_as_they_were_written(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics()

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 import ottla
+from ottla.transport.contract import TopicSpec, TopicState
 from ottla.transport.memory import MemoryTransport
-from ottla.worker import growth, watchdog
+from ottla.worker import topic_watch, watchdog
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
 Eventually = Callable[[Callable[[], bool]], Coroutine[Any, Any, None]]
@@ -96,7 +97,7 @@ def test_a_function_that_never_returns_is_named_with_its_event_and_the_event_com
 def test_a_topic_that_grows_under_a_running_worker_ends_it(
     play_anywhere: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growth, "_INTERVAL_S", 0.01)
+    monkeypatch.setattr(topic_watch, "_INTERVAL_S", 0.01)
 
     async def scenario(cluster: Any) -> None:
         worker = cluster.worker(doubling_app(at_once, partitions=2))
@@ -112,23 +113,75 @@ def test_a_topic_that_grows_under_a_running_worker_ends_it(
     play_anywhere(scenario)
 
 
+@pytest.mark.parametrize(
+    ("topic", "sentence"),
+    [
+        ("numbers", "topic 'numbers' does not exist any more, and nothing can be read: create it anew and start the"),
+        ("doubled", "topic 'doubled' does not exist any more, and nothing can be written to it: create it anew"),
+        ("doubling-last-changelog", "in which 'doubling' keeps its state, does not exist any more: 'ottla app reset'"),
+    ],
+)
 def test_a_topic_that_is_deleted_under_a_running_worker_ends_it(
-    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, topic: str, sentence: str
 ) -> None:
-    monkeypatch.setattr(growth, "_INTERVAL_S", 0.01)
-    counted = MemoryTransport.partition_counts
+    monkeypatch.setattr(topic_watch, "_INTERVAL_S", 0.01)
+    states = MemoryTransport.topic_states
 
-    async def without_numbers(transport: MemoryTransport, topics: Iterable[str]) -> dict[str, int]:
-        return await counted(transport, [topic for topic in topics if topic != "numbers"])
+    async def without_topic(transport: MemoryTransport, topics: Iterable[str]) -> dict[str, TopicState]:
+        return await states(transport, [name for name in topics if name != topic])
 
     async def scenario(cluster: Any) -> None:
         run = asyncio.create_task(cluster.worker(doubling_app(at_once)).run())
-        await eventually(lambda: "doubling-last-changelog" in cluster.broker.topics)
-        monkeypatch.setattr(MemoryTransport, "partition_counts", without_numbers)
-        with pytest.raises(ottla.TopologyError, match=r"topic 'numbers' does not exist any more.*create it anew"):
+        await eventually(lambda: bool(cluster.warm("doubling", "w0")))
+        monkeypatch.setattr(MemoryTransport, "topic_states", without_topic)
+        with pytest.raises(ottla.TopologyError, match=sentence):
             await run
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("topic", "sentence"),
+    [
+        (
+            "numbers",
+            "topic 'numbers' was deleted and made anew, and the offsets that are committed are",
+        ),
+        ("doubling-last-changelog", "was deleted and made anew, and the state of 'doubling' is not in it: 'ottla app"),
+    ],
+)
+def test_a_topic_that_is_made_anew_under_a_running_worker_ends_it(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, topic: str, sentence: str
+) -> None:
+    monkeypatch.setattr(topic_watch, "_INTERVAL_S", 0.01)
+
+    async def scenario(cluster: Any) -> None:
+        run = asyncio.create_task(cluster.worker(doubling_app(at_once)).run())
+        await eventually(lambda: bool(cluster.warm("doubling", "w0")))
+        cluster.broker.delete_topic(topic)
+        cluster.broker.create_topic(TopicSpec(topic, 1))
+        with pytest.raises(ottla.TopologyError, match=sentence):
+            await run
+
+    play(scenario)
+
+
+def test_an_output_that_is_made_anew_is_written_on(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(topic_watch, "_INTERVAL_S", 0.01)
+
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(at_once)):
+            await eventually(lambda: bool(cluster.warm("doubling", "w0")))
+            cluster.broker.delete_topic("doubled")
+            cluster.broker.create_topic(TopicSpec("doubled", 1))
+            await eventually(lambda: "'doubled' was deleted and made anew" in caplog.text)
+            cluster.send("numbers", ("a", "1"))
+            await eventually(lambda: cluster.values("doubled") == ["2"])
+
+    with caplog.at_level(logging.WARNING, "ottla.worker"):
+        play(scenario)
 
 
 def test_state_that_was_made_for_another_partition_count_is_refused(play_anywhere: Play) -> None:

@@ -19,7 +19,7 @@ from ottla.state.memory import MemoryStores
 from ottla.topology.patterns import resolved
 from ottla.transport.contract import TopicSpec
 from ottla.transport.memory import MemoryTransport
-from ottla.worker import growth
+from ottla.worker import topic_watch
 from ottla.worker.launch import run_worker
 from ottla.worker.worker import Worker
 
@@ -37,7 +37,7 @@ def logging_app() -> ottla.App:
 def test_it_ends_to_begin_anew_when_a_topic_appears_and_keeps_its_place(
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growth, "_INTERVAL_S", 0.01)
+    monkeypatch.setattr(topic_watch, "_INTERVAL_S", 0.01)
     app = logging_app()
 
     async def scenario(cluster: Any) -> None:
@@ -80,7 +80,7 @@ def values_of(broker: str, topic: str) -> Iterator[str]:
 def test_over_kafka_it_goes_on_in_one_process(
     ottla_broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(growth, "_INTERVAL_S", 0.1)
+    monkeypatch.setattr(topic_watch, "_INTERVAL_S", 0.1)
     app = logging_app()
     config = replace(app.config, broker=ottla_broker, state_dir=tmp_path, store="memory")
     bootstrap = ottla_broker.removeprefix("kafka://")
