@@ -1,7 +1,8 @@
 """The transport over Apache Kafka, Redpanda or an Ottla broker, by confluent-kafka (librdkafka).
 
-Two threads besides librdkafka's own (`calls.py`): one makes all consumer calls, the other the producer and admin
-calls that wait. The event loop never waits for the network, and hands records to the producer itself.
+Three threads besides librdkafka's own (`calls.py`): one makes all consumer calls, one the producer and admin calls that
+wait, and one looks at the topics, which may take as long as a broker is away. The event loop never waits for the
+network, and hands records to the producer itself.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class KafkaTransport:
         except KafkaException as failure:
             raise TransportError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
         self._consumer_calls = CallThread("ottla-consumer")
+        self._looks = CallThread("ottla-looks")
         self._loop: asyncio.AbstractEventLoop
         self._listener: GroupListener | None = None
         self._topics: Sequence[str] = ()
@@ -118,6 +120,7 @@ class KafkaTransport:
                 await self._consumer_calls.run(self._leave if leave else self._close_consumer)
                 await self._consumer_calls.stop()
                 await self._producer_calls.stop()
+                await self._looks.stop()
         except TimeoutError:
             # A call that waits for the broker cannot be taken back; the process does not wait for it.
             log.warning("the broker did not answer within %g s; its clients are left as they are", _STOP_TIMEOUT_S)
@@ -147,13 +150,13 @@ class KafkaTransport:
     # -- topics
 
     async def topics(self) -> dict[str, int]:
-        return await self._producer_calls.run(kafka_admin.topics, self._admin)
+        return await self._looks.run(kafka_admin.topics, self._admin)
 
     async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
         return await self._producer_calls.run(kafka_admin.partition_counts, self._admin, list(topics))
 
     async def topic_states(self, topics: Iterable[str]) -> dict[str, TopicState]:
-        return await self._producer_calls.run(kafka_admin.topic_states, self._admin, list(topics))
+        return await self._looks.run(kafka_admin.topic_states, self._admin, list(topics))
 
     async def create_topics(self, specs: Iterable[TopicSpec]) -> None:
         await self._producer_calls.run(kafka_admin.create_topics, self._admin, list(specs))

@@ -115,7 +115,11 @@ def _without_events(taken: Sequence[confluent_kafka.Message], polled: Polled) ->
     return messages
 
 
+_DELETED = "if the topic was deleted, create it anew or take it out of the app"
 _ADVICE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _DELETED,
+    KafkaError._UNKNOWN_PARTITION: _DELETED,
+    KafkaError._UNKNOWN_TOPIC: _DELETED,
     KafkaError.MSG_SIZE_TOO_LARGE: (
         "raise the topic's max.message.bytes, or set message.max.bytes in broker_options to what it takes"
     ),
