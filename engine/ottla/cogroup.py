@@ -19,6 +19,7 @@ from ottla.hints import returned_type
 from ottla.tables.aggregated import AggregatedTable, keep_aggregates
 from ottla.task.batch import Batch
 from ottla.task.processor import Processor
+from ottla.time import Duration
 from ottla.windows.definitions import AnyWindow, Emit, SlidingWindow, Windowed
 from ottla.windows.stream import aggregate_windows
 
@@ -152,7 +153,7 @@ class WindowedCogroup(Generic[A]):
         *,
         initial: Any,
         merge: Callable[[Any, Any], Any] | None = None,
-        emit: Emit = "close",
+        emit: Emit | Duration = "close",
         type: Any = None,  # noqa: A002 - as in reduce
         changelog: bool = True,
     ) -> Stream[Windowed[Any, Any]]:

@@ -94,7 +94,8 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 )
             case "count":
                 windows = of.window(window_of(step))
-                counts = windows.aggregate(name, emit=step["emit"], count=ottla.count())
+                emit = step["within"] * MS if "within" in step else step["emit"]
+                counts = windows.aggregate(name, emit=emit, count=ottla.count())
                 made[name] = counts.map(count_text, type=str)
             case "to":
                 of.to(text_topic(app, step["topic"]))
@@ -315,6 +316,20 @@ class TestWindows:
         steps = counted(window, emit, size=9, advance=4, grace=grace)
         if window != "hopping":
             script = without_pauses(script, 8)
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(
+        script=records(["left"], values=st.just("v"), times=EVEN),
+        window=st.sampled_from(["hopping", "sliding"]),
+        within=st.sampled_from([0, 5, 12]),
+    )
+    def test_counts_that_are_told_now_and_then(
+        self, streams: Program, script: list[Record], window: str, within: int
+    ) -> None:
+        [stream, counts, sink] = counted(window, "update", size=9, advance=4, grace=6)
+        script = script if window == "hopping" else without_pauses(script, 8)
+        steps = [stream, {**counts, "within": within}, sink]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
 

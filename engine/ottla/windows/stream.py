@@ -14,10 +14,12 @@ from ottla.state.format import format_of
 from ottla.state.store import StoreSpec
 from ottla.task.operators import Handle, Sink
 from ottla.task.processor import Processor, TaskContext
+from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
 from ottla.windows.count_windows import CountingAggregation, counting_spec
 from ottla.windows.definitions import AnyWindow, CountWindow, Emit, SessionWindow, SlidingWindow, Windowed
 from ottla.windows.fixed_windows import FixedAggregation, fixed_spec
+from ottla.windows.limited import told_every
 from ottla.windows.processor import Aggregate
 from ottla.windows.session_windows import SessionAggregation, session_spec
 from ottla.windows.sliding_windows import SlidingAggregation, sliding_spec
@@ -42,7 +44,7 @@ class WindowedStream(Generic[V]):
         self,
         name: str,
         *,
-        emit: Emit = "close",
+        emit: Emit | Duration = "close",
         late: Late[V] | None = None,
         changelog: bool = True,
         **aggregations: Aggregation,
@@ -51,9 +53,10 @@ class WindowedStream(Generic[V]):
 
         Each result is a `Windowed` whose value has a field per aggregation; the event's key stays the key. With
         `emit="close"` there is one result per key and window, when the window closes; with `emit="update"` there is
-        one for each event. Events that are too late for every window they belong to are counted, and go to `late` if it
-        is given: a topic, or a function that is called with the `Event`. `name` names the state and its changelog: keep
-        it when the code around it changes. `changelog=False` is as for `App.Table`.
+        one for each event; with a duration the last of those of a key and window is told so much stream time after the
+        first, and then the next ones wait. Events that are too late for every window they belong to are counted, and go
+        to `late` if it is given: a topic, or a function that is called with the `Event`. `name` names the state and its
+        changelog: keep it when the code around it changes. `changelog=False` is as for `App.Table`.
         """
         return aggregate_windows(
             self._stream,
@@ -74,7 +77,7 @@ def aggregate_windows(
     steps: tuple[str, ...],
     window: AnyWindow,
     name: str,
-    emit: Emit,
+    emit: Emit | Duration,
     compiled: Compiled,
     *,
     definition: str,
@@ -84,8 +87,10 @@ def aggregate_windows(
 ) -> Stream[Windowed[Any, Any]]:
     """Adds the step that aggregates by windows what steps hand on under the stream's keys; `definition` says what is
     computed."""
-    if emit not in ("close", "update"):
-        raise TopologyError(f'aggregate({name!r}): emit={emit!r} is unknown; it is "close" or "update"')
+    every_ms = None if isinstance(emit, str) else duration_ms(emit, f"aggregate({name!r}): emit")
+    on: Emit = emit if isinstance(emit, str) else "update"
+    if on not in ("close", "update"):
+        raise TopologyError(f'aggregate({name!r}): emit={emit!r} is unknown; it is "close", "update" or a duration')
     if isinstance(window, SessionWindow) and compiled.merge is None:
         raise TopologyError(
             f"aggregate({name!r}): two sessions can become one, so what has an initial value needs merge=, a function "
@@ -93,7 +98,7 @@ def aggregate_windows(
         )
     if isinstance(window, CountWindow) and late is not None:
         raise TopologyError(f"aggregate({name!r}): a counting window has no late events; leave late= out")
-    aggregate = Aggregate(name, compiled, emit)
+    aggregate = Aggregate(name, compiled, on)
     spec = _spec(window)(stream.graph.app_id, name, stream.key_codec, compiled)
     # What the state means: the window as it lies in time, but for how long it stays open, and what is computed.
     meaning = f"{str(window).partition(' grace ')[0]}, {definition}"
@@ -106,10 +111,11 @@ def aggregate_windows(
         stores=(replace(spec, format=stored, logged=changelog),),
         functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
         sink=late if isinstance(late, Topic) else None,
-        detail=f"{window}, emit on {emit}",
+        detail=f"{window}, emit on {on}",
     )
     results: Any = Windowed[stream.key_codec.type, compiled.result_type | None]  # type: ignore[name-defined]
-    return stream.behind(name, state_codec_for(results))
+    made = stream.behind(name, state_codec_for(results))
+    return made if every_ms is None else told_every(made, name, every_ms)
 
 
 def _spec(window: AnyWindow) -> Callable[[str, str, Codec[Any], Compiled], StoreSpec]:

@@ -24,6 +24,7 @@ import org.apache.kafka.streams.kstream.Aggregator;
 import org.apache.kafka.streams.kstream.CogroupedKStream;
 import org.apache.kafka.streams.kstream.EmitStrategy;
 import org.apache.kafka.streams.kstream.GlobalKTable;
+import org.apache.kafka.streams.kstream.Grouped;
 import org.apache.kafka.streams.kstream.JoinWindows;
 import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KGroupedStream;
@@ -146,7 +147,8 @@ final class Streams {
             case "stream_table_join" -> streams.put(name, joinTable(step, streams.get(of), tables.get(with(step))));
             case "table_join" -> tables.put(name, joinTables(step, tables.get(of), tables.get(with(step))));
             case "foreign_key_join" -> tables.put(name, joinForeign(step, tables.get(of), tables.get(with(step))));
-            case "count" -> streams.put(name, count(step, streams.get(of).groupByKey()));
+            case "count" -> streams.put(name, count(
+                    step, streams.get(of).groupByKey(Grouped.with(Serdes.String(), Serdes.String()))));
             case "to" -> {
                 String topic = step.get("topic").asText();
                 outputs.add(topic);
@@ -263,7 +265,7 @@ final class Streams {
     /** Counts by key and window, as the values KEY@START-END=COUNT under the events' own keys. */
     private static KStream<String, String> count(JsonNode step, KGroupedStream<String, String> grouped) {
         EmitStrategy emit =
-                step.get("emit").asText().equals("close") ? EmitStrategy.onWindowClose() : EmitStrategy.onWindowUpdate();
+                step.path("emit").asText().equals("close") ? EmitStrategy.onWindowClose() : EmitStrategy.onWindowUpdate();
         Duration grace = duration(step, "grace");
         KTable<Windowed<String>, Long> counts = switch (step.get("window").asText()) {
             case "hopping" -> grouped.windowedBy(
@@ -277,7 +279,11 @@ final class Streams {
                     .emitStrategy(emit)
                     .count();
         };
-        return byWindow(counts);
+        return byWindow(
+                step.has("within")
+                        ? counts.suppress(Suppressed.untilTimeLimit(
+                                duration(step, "within"), Suppressed.BufferConfig.maxBytes(Long.MAX_VALUE)))
+                        : counts);
     }
 
     private static <V> KStream<String, String> byWindow(KTable<Windowed<String>, V> results) {

@@ -254,5 +254,5 @@ def test_an_aggregation_can_follow_an_aggregation(app: ottla.App) -> None:
 
 def test_an_unknown_emit_is_refused(app: ottla.App) -> None:
     stream = app.stream(app.topic("sales", value=int)).window(tumbling(10))
-    with pytest.raises(ottla.TopologyError, match='it is "close" or "update"'):
+    with pytest.raises(ottla.TopologyError, match='it is "close", "update" or a duration'):
         stream.aggregate("sum", n=ottla.count(), emit="never")  # type: ignore[arg-type]
