@@ -5,9 +5,10 @@ that it writes, goes back to its last commit, and for a while the steps hold eve
 what it was made of.
 
 State is encoded once, at the commit, when many events may have written it. If that fails, the task goes back and takes
-half as many events until its next commit, and half of those if that fails again; what is left at last is one event,
-which is rejected without being processed. Then the task takes twice as many with every commit. So nothing is looked at
-event by event as long as all goes well, and the state is that of the event before.
+an eighth of those events until its next commit, and so on; the eighth that fails is divided in its turn, until it is
+one event, which is rejected without being processed. Behind those that failed the task takes eight times as many with
+every commit again. So nothing is looked at event by event as long as all goes well, and the state is that of the event
+before.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _HELD_MS = 60_000
 
 _CLOCKS_DIFFER_MS = 300_000
 
+
+_PARTS = 8
+"""Going back costs several commits, so that more parts than two are faster, which take more commits."""
 
 _ENOUGH_EVENTS = 10_000
 
@@ -60,8 +64,10 @@ class Refusals:
         self._limits: Mapping[str, TopicLimits] = {}
         self._until_ms = 0
         self._slack_ms = 0
-        # How many events a task may take until its next commit, and the event that each is found not to get past.
+        # How many events a task may take until its next commit, how many more there are among which one is at fault,
+        # and the event that it is found not to get past.
         self._most: dict[TaskId, int] = {}
+        self._suspects: dict[TaskId, int] = {}
         self._faults: dict[TaskId, StateRefused] = {}
 
     # -- state
@@ -75,7 +81,8 @@ class Refusals:
         again = known is not None and (known.where, known.offset) == (refused.where, refused.offset)
         if refused.events == 0 or (refused.events == 1 and again):
             raise refused.error
-        self._most[refused.task] = max(refused.events // 2, 1)
+        self._most[refused.task] = max(refused.events // _PARTS, 1)
+        self._suspects[refused.task] = refused.events
         if refused.events == 1:
             self._faults[refused.task] = refused
 
@@ -92,12 +99,17 @@ class Refusals:
         found = self._faults.get(task)
         return found if found is not None and (found.where, found.offset) == (where, offset) else None
 
-    def committed(self, task: TaskId) -> None:
-        """What the task did is written."""
+    def committed(self, task: TaskId, events: int) -> None:
+        """What the task did with so many events is written."""
         self._faults.pop(task, None)
-        most = self._most.pop(task, None)
-        if most is not None and most < _ENOUGH_EVENTS:
-            self._most[task] = 2 * most
+        if task not in self._most:
+            return
+        self._suspects[task] -= events
+        if self._suspects[task] > 0:
+            return
+        self._most[task] *= _PARTS
+        if self._most[task] > _ENOUGH_EVENTS:
+            del self._most[task], self._suspects[task]
 
     # -- records
 

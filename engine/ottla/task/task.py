@@ -232,7 +232,7 @@ class Task:
                 inputs = (TopicPartition(topic, self.id.partition) for topic in self._inputs)
                 store.committed(sum(read.get(where, 0) for where in inputs))
         if self._in_flight:
-            self._context.refusals.committed(self.id)
+            self._context.refusals.committed(self.id, self._in_flight)
             self._in_flight = 0
 
     async def close(self) -> None:
