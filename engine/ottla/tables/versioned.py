@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 
 from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
+from ottla.state.store import Part
 from ottla.state.versioned import LAST_TIME, Version, VersionedCache, versioned_spec
 from ottla.tables.table import Table, changelog_topic
 from ottla.task.processor import TaskContext
@@ -98,6 +99,12 @@ class VersionedTable(Table[K, V]):
     def delete(self, key: K, *, timestamp: int | None = None) -> bool:
         """Deletes the key from `timestamp` on, or from the time of the event at hand. Returns what `put` does."""
         return self.put(key, None, timestamp=timestamp)
+
+    def lookup_at(self, part: Part, key: K, as_of: int) -> V | None:
+        """The value in one part that was valid at a time, in milliseconds since the epoch."""
+        assert isinstance(part, VersionedCache), "the spec of a versioned table makes such a cache"
+        found = part.find(key, as_of)
+        return None if found is None else found[1]
 
     def part_in(self, context: TaskContext) -> VersionedCache:
         store = self._store(context)

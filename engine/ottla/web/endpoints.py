@@ -23,7 +23,16 @@ from ottla.tables import Table
 from ottla.task.processor import current
 from ottla.web.index import index_page
 from ottla.web.pages import Page, Routed
-from ottla.web.queries import MAX_LIMIT, PartUnavailable, Queries, TableQuery, decode_bound, encode_bound
+from ottla.web.queries import (
+    MAX_LIMIT,
+    PartUnavailable,
+    Queries,
+    TableQuery,
+    check_past,
+    decode_bound,
+    encode_bound,
+    value_at,
+)
 from ottla.web.text import from_text
 
 _FORWARDED = "ottla-forwarded"
@@ -127,7 +136,7 @@ class Endpoints:
     async def _value(self, request: Request) -> Response:
         queries, table = self._at_work(), self._table(request)
         key = _key(table, request.path_params["key"])
-        value = await TableQuery(queries, table).get(key, stale=_stale(request))
+        value = await TableQuery(queries, table).get(key, as_of=_as_of(request), stale=_stale(request))
         if value is None:
             return _json({"error": f"table {table.name!r} has no such key"}, 404)
         return _json({"key": key, "value": value})
@@ -149,7 +158,9 @@ class Endpoints:
     async def _part_value(self, request: Request) -> Response:
         table, part = self._part(request)
         key = table.key_codec.decode(_bound(request, "at") or b"")
-        return _json({"value": await with_answers(lambda: table.lookup(part, key))})
+        as_of = _as_of(request)
+        check_past(table, as_of)
+        return _json({"value": await with_answers(lambda: value_at(table, part, key, as_of))})
 
     async def _part_range(self, request: Request) -> Response:
         table, part = self._part(request)
@@ -258,6 +269,13 @@ def _key(table: Table[Any, Any], text: str) -> Any:
 
 def _stale(request: Request) -> bool:
     return request.query_params.get("stale", "").lower() in ("1", "true", "yes")
+
+
+def _as_of(request: Request) -> int | None:
+    text = request.query_params.get("as_of")
+    if text is not None and not text.isdecimal():
+        raise ConfigError(f"as_of={text!r} must be a time in milliseconds since the epoch")
+    return None if text is None else int(text)
 
 
 def _limit(parameters: Mapping[str, str]) -> int:

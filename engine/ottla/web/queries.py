@@ -5,7 +5,7 @@ read until it has arrived, unless `stale` reads are asked for, which copies answ
 
 Between workers, of one part, which is never forwarded further:
 
-    GET /tables/NAME/parts/NUMBER/value?at=KEY                  {"value": ...}
+    GET /tables/NAME/parts/NUMBER/value?at=KEY&as_of=MS         {"value": ...}
     GET /tables/NAME/parts/NUMBER/range?from=KEY&to=KEY&limit=N  {"items": [{"key": ..., "value": ..., "at": KEY}, ...]}
 
 `KEY` is base64 of the encoded key. A worker that does not have the part answers 421.
@@ -26,7 +26,7 @@ from ottla.errors import ConfigError, OttlaError
 from ottla.serdes.requests import with_answers
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part
-from ottla.tables import Table
+from ottla.tables import Table, VersionedTable
 from ottla.transport.partitioner import partition_for_key
 from ottla.web.auth import authorization
 from ottla.worker.insight import Insight
@@ -69,9 +69,12 @@ class TableQuery(Generic[K, V]):
         self._queries = queries
         self._table = table
 
-    async def get(self, key: K, *, stale: bool = False) -> V | None:
-        """The value of a key, or None. The key must be that of the events which write it: it decides where to look."""
-        value: V | None = await self._queries.get(self._table, key, stale=stale)
+    async def get(self, key: K, *, as_of: int | None = None, stale: bool = False) -> V | None:
+        """The value of a key, or None. The key must be that of the events which write it: it decides where to look.
+
+        With `as_of`, milliseconds since the epoch, it is what a versioned table had then.
+        """
+        value: V | None = await self._queries.get(self._table, key, as_of=as_of, stale=stale)
         return value
 
     async def range(
@@ -90,6 +93,20 @@ class TableQuery(Generic[K, V]):
         """
         first, last = _bounds(self._table, start, end, prefix)
         return await self._queries.range(self._table, first, last, limit, cursor, stale=stale)
+
+
+def check_past(table: Table[Any, Any], as_of: int | None) -> None:
+    """Raises `ConfigError` if a table is asked for a past that it does not know."""
+    if as_of is not None and not isinstance(table, VersionedTable):
+        raise ConfigError(f"table {table.name!r} does not know its past: as_of= is for tables with versioned=")
+
+
+def value_at(table: Table[Any, Any], part: Part, key: Any, as_of: int | None) -> Any:
+    """The value of a key in one part, now or at a time."""
+    if as_of is None:
+        return table.lookup(part, key)
+    assert isinstance(table, VersionedTable), "checked before it is asked"
+    return table.lookup_at(part, key, as_of)
 
 
 class Queries:
@@ -117,12 +134,15 @@ class Queries:
             codec = table.key_codec
         return partition_for_key(codec.encode(key), self._insight.partitions(table.spec.name))
 
-    async def get(self, table: Table[Any, Any], key: Any, *, stale: bool) -> Any:
+    async def get(self, table: Table[Any, Any], key: Any, *, as_of: int | None, stale: bool) -> Any:
+        check_past(table, as_of)
         partition = self.partition_of(table, key)
         if (part := self._insight.committed(table.spec, partition, stale=stale)) is not None:
-            return await with_answers(lambda: table.lookup(part, key))
-        at = encode_bound(table.key_codec.encode(key))
-        reply = await self._ask(table, partition, "value", {"at": at}, stale=stale)
+            return await with_answers(lambda: value_at(table, part, key, as_of))
+        asked = {"at": encode_bound(table.key_codec.encode(key))}
+        if as_of is not None:
+            asked["as_of"] = str(as_of)
+        reply = await self._ask(table, partition, "value", asked, stale=stale)
         value: Any = _Value
         return msgspec.json.decode(reply, type=value[table.found_type]).value
 

@@ -59,8 +59,8 @@ class Site:
                 await running
         listener.close()
 
-    def send(self, topic: str, *pairs: tuple[str, str]) -> None:
-        self.broker.append([OutputRecord(topic, key.encode(), value.encode(), 1_000) for key, value in pairs])
+    def send(self, topic: str, *pairs: tuple[str, str], at_ms: int = 1_000) -> None:
+        self.broker.append([OutputRecord(topic, key.encode(), value.encode(), at_ms) for key, value in pairs])
 
     async def get(self, address: str, path: str, **parameters: str) -> httpx.Response:
         return await self.http.get(f"http://{address}{path}", params=parameters)

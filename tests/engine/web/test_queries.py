@@ -244,3 +244,25 @@ def test_a_table_whose_values_need_a_schema_registry_is_read_without_holding_the
 
     play(scenario)
     assert len(threads) == 2
+
+
+def test_versions_are_read_as_of_a_time_wherever_they_are(play_anywhere: Play) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(shop(), "w0") as first, site.worker(shop(), "w1") as second:
+            await site.ready(first, second)
+            for time, word in ((1_000, "one"), (2_000, "two")):
+                site.send("words", *[(key, word) for key in WORDS[:3]], at_ms=time)
+            for key in WORDS[:3]:
+                while await value_of(site, first, "versions", key) != "two":  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                for address in (first, second):
+                    asked = f"/tables/versions/keys/{key}"
+                    for as_of, value in ((1_000, "one"), (1_999, "one"), (2_000, "two"), (9_000, "two")):
+                        assert (await site.json(address, asked, as_of=str(as_of)))["value"] == value
+                    assert (await site.get(address, asked, as_of="999")).status_code == 404
+            refused = await site.get(first, f"/tables/lately/keys/{WORDS[0]}", as_of="1")
+            assert (refused.status_code, "does not know its past" in refused.json()["error"]) == (400, True)
+            refused = await site.get(first, f"/tables/versions/keys/{WORDS[0]}", as_of="noon")
+            assert "must be a time in milliseconds" in refused.json()["error"]
+
+    play_anywhere(scenario)
