@@ -18,6 +18,7 @@ from ottla.faust.events import Event, HeadersArg, headers_of, milliseconds
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
+from ottla.faust.tables import of_faust
 from ottla.faust.topics import Topic
 from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
@@ -160,7 +161,7 @@ class App(Lacking, Signals):
             default=default,
             partitions=partitions,
         )
-        return table if window is None else window.on(table)
+        return of_faust(table if window is None else window.on(table))
 
     def SetTable(  # noqa: N802
         self,
@@ -175,7 +176,7 @@ class App(Lacking, Signals):
         _only_for_table(name, options)
         key = None if key_type is None else codec_of(key_type, "json")
         value = Any if value_type is None else codec_of(value_type, "json")
-        return self.declared.SetTable(name, key=key, value=value, partitions=partitions)
+        return of_faust(self.declared.SetTable(name, key=key, value=value, partitions=partitions))
 
     def timer(
         self,

@@ -171,6 +171,48 @@ TOPIC: Mapping[str, str] = {
     ),
 }
 
+_HOOK = "what an agent reads and writes it can tell itself; what was written is in the changelog, which is a topic"
+
+TABLE: Mapping[str, str] = {
+    "as_ansitable": "print(dict(table)), or run ottla table show",
+    "combine": _DECLARED,
+    "inner_join": _DECLARED,
+    "join": _DECLARED,
+    "left_join": _DECLARED,
+    "on_changelog_event": _HOOK,
+    "on_clear": _HOOK,
+    "on_key_del": _HOOK,
+    "on_key_get": _HOOK,
+    "on_key_set": _HOOK,
+    "on_recover": "a worker begins with what it has restored: app.on_partitions_assigned",
+    "on_window_close": "windows on streams tell what they held: app.ottla.stream(topic).window(...).aggregate(...)",
+    "outer_join": _DECLARED,
+    **dict.fromkeys(
+        (
+            "WindowWrapper",
+            "apply_changelog_batch",
+            "call_recover_callbacks",
+            "changelog_topic",
+            "changelog_topic_name",
+            "clone",
+            "contribute_to_stream",
+            "data",
+            "info",
+            "need_active_standby_for",
+            "on_rebalance",
+            "on_recovery_completed",
+            "partition_for_key",
+            "persisted_offset",
+            "raw_update",
+            "remove_from_stream",
+            "reset_state",
+            "send_changelog",
+            "using_window",
+        ),
+        _INSIDE,
+    ),
+}
+
 TABLE_OPTIONS: Mapping[str, str] = {
     "extra_topic_configs": "changelogs are compacted, and altered as other topics are: ottla topic alter",
     "is_global": _GLOBAL,

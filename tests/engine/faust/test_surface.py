@@ -47,8 +47,14 @@ throw
 RECORD = "asdict derive dumps from_data is_valid loads to_representation validate validate_or_raise validation_errors"
 EVENT = "ack app forward headers key message send value"
 TABLE = """
-clear get items keys pop popitem setdefault update values hopping tumbling relative_to relative_to_now
-relative_to_field
+WindowWrapper apply_changelog_batch as_ansitable call_recover_callbacks changelog_topic changelog_topic_name clear clone
+combine contribute_to_stream data get hopping info inner_join items join keys left_join need_active_standby_for
+on_changelog_event on_clear on_key_del on_key_get on_key_set on_rebalance on_recover on_recovery_completed
+on_window_close outer_join partition_for_key persisted_offset pop popitem raw_update remove_from_stream reset_state
+send_changelog setdefault tumbling update using_window values
+"""
+WINDOWS = """
+clear get items keys on_key_set on_window_close pop relative_to relative_to_field relative_to_now update values
 """
 TYPES = """
 AgentManagerT AgentT AppT ChannelT CodecArg CodecT CollectionT ConsumerCallback ConsumerMessage ConsumerT
@@ -82,7 +88,9 @@ THINGS: dict[str, tuple[Callable[[], Any], str]] = {
     "topic": (lambda: faust.App("shop").topic("orders"), TOPIC),
     "record": (lambda: Order(1), RECORD),
     "event": (lambda: faust.Event, EVENT),
-    "table": (lambda: faust.App("shop").Table("counts", default=int).tumbling(60), TABLE),
+    "table": (lambda: faust.App("shop").Table("counts", default=int), TABLE),
+    "set table": (lambda: faust.App("shop").SetTable("seen"), "get items keys on_key_set as_ansitable values"),
+    "windows": (lambda: faust.App("shop").Table("counts", default=int).tumbling(60), WINDOWS),
 }
 
 
@@ -97,7 +105,7 @@ def test_every_name_is_there_or_refused(thing: str) -> None:
             assert "is not part of Ottla's Faust facade: " in str(refusal)  # noqa: PT017 - of many names
 
 
-@pytest.mark.parametrize("thing", ["module", "types", "app", "agent", "stream", "topic"])
+@pytest.mark.parametrize("thing", ["module", "types", "app", "agent", "stream", "topic", "table"])
 def test_a_slip_of_the_pen_is_just_that(thing: str) -> None:
     make, _ = THINGS[thing]
     with pytest.raises(AttributeError, match="nonsense"):
