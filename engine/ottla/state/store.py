@@ -7,8 +7,10 @@ never see a store: they see its `StoreCache`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+import msgspec
 
 from ottla.state.format import StoreFormat
 
@@ -39,6 +41,11 @@ class StoreSpec:
     cache: Callable[..., Any] | None = None
     format: StoreFormat = field(default_factory=StoreFormat)
     logged: bool = True
+
+    def local(self) -> StoreSpec:
+        """The same store without a changelog: one that cannot be taken for the other, since their offsets differ."""
+        told_apart = msgspec.structs.replace(self.format, kind=f"{self.format.kind} without a changelog")
+        return replace(self, logged=False, format=told_apart)
 
 
 class Part(Protocol):

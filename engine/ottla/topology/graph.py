@@ -343,7 +343,7 @@ class Graph:
 
 
 def _kept(table: Table[Any, Any]) -> StoreSpec:
-    return table.spec if table.declared.logged else replace(table.spec, logged=False)
+    return table.spec if table.declared.logged else table.spec.local()
 
 
 def _declared(kind: str, name: str, known: dict[str, T]) -> T:

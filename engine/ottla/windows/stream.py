@@ -103,12 +103,13 @@ def aggregate_windows(
     # What the state means: the window as it lies in time, but for how long it stays open, and what is computed.
     meaning = f"{str(window).partition(' grace ')[0]}, {definition}"
     stored = format_of("aggregate", stream.key_codec, state_codec_for(compiled.state_type), meaning)
+    kept = replace(spec, format=stored)
     stream.graph.add(
         name,
         "aggregate",
         lambda context, _: _processor(context, aggregate, window, late),
         parents=steps,
-        stores=(replace(spec, format=stored, logged=changelog),),
+        stores=(kept if changelog else kept.local(),),
         functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
         sink=late if isinstance(late, Topic) else None,
         detail=f"{window}, emit on {on}",

@@ -137,3 +137,13 @@ def test_aggregates_may_do_without_too(app: ottla.App, declare: Any) -> None:
     stores = {spec.name: spec for part in app.topology.subtopologies for spec in part.stores}
     assert not stores["kept"].logged
     assert "shop-kept-changelog" not in {topic.name for topic in app.topology.plan({"in": 1}).internal_topics}
+
+
+@pytest.mark.parametrize("changelog", [True, False])
+def test_an_upgrade_to_or_from_a_changelog_is_refused(changelog: bool) -> None:
+    apps = [ottla.App("shop"), ottla.App("shop")]
+    for app, kept in zip(apps, (changelog, not changelog), strict=True):
+        app.stream(app.topic("in", value=int)).aggregate("kept", changelog=kept, n=ottla.count())
+    before, after = apps
+    with before.test() as driver, pytest.raises(ottla.IncompatibleState, match="without a changelog"):
+        after.test(after=driver)
