@@ -22,6 +22,7 @@ from ottla_broker.laborious import LaboriousProduces
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.manager import LogManager
 from ottla_broker.log.partition import Appended, Origin, PartitionLog
+from ottla_broker.topic_listings import TopicListings
 from ottla_broker.waits import Waits
 from ottla_wire.errors import ErrorCode, KafkaError
 
@@ -65,6 +66,7 @@ class Broker:
         self.waits = Waits()
         self.laborious = LaboriousProduces()
         self.fetch_sessions = FetchSessions(config.max_incremental_fetch_session_cache_slots)
+        self.topic_listings = TopicListings()
         self.random = random.Random()
         self.errors: ErrorCounts | None = None  # counted where somebody asks for metrics
         self._alone = (config.node_id,)

@@ -10,7 +10,7 @@ two cannot disagree. `load_handlers` imports every module of the `handlers` pack
 
 A handler may
 
-- return the response, or None where the protocol wants none (a produce with acks=0);
+- return the response, its body that is encoded already, or None where the protocol wants none (a produce with acks=0);
 - raise `ClosesConnection`, where closing the connection is the only answer that the protocol has;
 - raise `KafkaError` where the whole request fails and its response has a top-level `error_code`: `answer` builds that
   response (errors of single topics, partitions or groups belong into the response that the handler returns);
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request", bound=Message)
 G = TypeVar("G", bound="Gatherer")
-Handler = Callable[["Broker", "RequestContext", Any], Awaitable[Message | None]]
+Handler = Callable[["Broker", "RequestContext", Any], Awaitable[Message | bytes | None]]
 Shortcut = Callable[["Broker", bytearray | memoryview, int, int], "list[Part] | asyncio.Future[None] | None"]
 
 KEY_AND_VERSION = struct.Struct(">hh")
@@ -138,8 +138,8 @@ GATHERERS: dict[int, Callable[["Broker"], Gatherer]] = {}
 def handles(
     request: type[Request], versions: str, *, advertised_from: int | None = None
 ) -> Callable[
-    [Callable[["Broker", RequestContext, Request], Awaitable[Message | None]]],
-    Callable[["Broker", RequestContext, Request], Awaitable[Message | None]],
+    [Callable[["Broker", RequestContext, Request], Awaitable[Message | bytes | None]]],
+    Callable[["Broker", RequestContext, Request], Awaitable[Message | bytes | None]],
 ]:
     """Register the decorated coroutine function for `request` in `versions` ("3-13").
 
@@ -149,8 +149,8 @@ def handles(
     served = VersionRange.parse(versions)
 
     def register(
-        handler: Callable[["Broker", RequestContext, Request], Awaitable[Message | None]],
-    ) -> Callable[["Broker", RequestContext, Request], Awaitable[Message | None]]:
+        handler: Callable[["Broker", RequestContext, Request], Awaitable[Message | bytes | None]],
+    ) -> Callable[["Broker", RequestContext, Request], Awaitable[Message | bytes | None]]:
         key = request.api_key
         if key in APIS:
             raise ValueError(f"{request.__name__} has a handler already: {APIS[key].handler}")
@@ -236,6 +236,8 @@ async def respond(broker: "Broker", connection: "Connection", frame: bytearray |
         response = api.failure(error)
     if response is None:
         return []
+    if isinstance(response, bytes):
+        return _frame_around(encode_response_header(header.api_key, version, header.correlation_id), response)
     if broker.errors is not None:
         broker.errors.note(response)
     return _frame(version, header.correlation_id, response)
@@ -256,14 +258,17 @@ def _unknown_api_versions(api: Api) -> Message:
 def _frame(version: int, correlation_id: int, response: Message) -> list[Part]:
     header = encode_response_header(response.api_key, version, correlation_id)
     if response.api_key != ApiKey.FETCH:
-        body = response.encode(version)
-        return [b"".join(((len(header) + len(body)).to_bytes(4, "big"), header, body))]
+        return _frame_around(header, response.encode(version))
     # A fetch response has regions of log files in it.
     chunks = Chunks()
     chunks.append(b"")
     response.encode_into(version, chunks)
     chunks.parts[0] = (len(header) + chunks.size).to_bytes(4, "big") + header
     return list(chunks)
+
+
+def _frame_around(header: bytes, body: bytes) -> list[Part]:
+    return [b"".join(((len(header) + len(body)).to_bytes(4, "big"), header, body))]
 
 
 def load_handlers() -> None:

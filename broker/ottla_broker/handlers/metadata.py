@@ -27,15 +27,19 @@ _FIRST_WITH_IDS = 12
 
 
 @handles(MetadataRequest, "0-13")
-async def metadata(broker: Broker, context: RequestContext, request: MetadataRequest) -> MetadataResponse:
+async def metadata(broker: Broker, context: RequestContext, request: MetadataRequest) -> MetadataResponse | bytes:
     if context.version < _FIRST_WITH_IDS and any(
         asked.name is None or asked.topic_id != _NO_ID for asked in request.topics or ()
     ):
         return _refusal(request)
-    image = broker.image
+    image, response = broker.image, _response(broker, context, request)
     if request.topics is None or (context.version == 0 and not request.topics):
         live = frozenset(image.live_brokers)
-        topics = [_describe(topic, live) for topic in image.topics.values()]
+        if not request.include_topic_authorized_operations:
+            body = broker.topic_listings.body(response, context.version, image, live, _describe)
+            if body is not None:
+                return body
+        response.topics = [_describe(topic, live) for topic in image.topics.values()]
     else:
         if request.allow_auto_topic_creation and broker.config.auto_create_topics_enable:
             await broker.controller.ensure_topics(
@@ -43,11 +47,16 @@ async def metadata(broker: Broker, context: RequestContext, request: MetadataReq
             )
         live = frozenset(image.live_brokers)
         distinct = {(asked.topic_id, asked.name): asked for asked in request.topics}
-        topics = [_find(image, asked, live) for asked in distinct.values()]
+        response.topics = [_find(image, asked, live) for asked in distinct.values()]
     if request.include_topic_authorized_operations:
-        for topic in topics:
+        for topic in response.topics:
             if topic.error_code != ErrorCode.UNKNOWN_TOPIC_ID:
                 topic.topic_authorized_operations = TOPIC_OPERATIONS
+    return response
+
+
+def _response(broker: Broker, context: RequestContext, request: MetadataRequest) -> MetadataResponse:
+    """The response without topics."""
     response = MetadataResponse(
         brokers=[
             MetadataResponseBroker(node_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
@@ -55,7 +64,7 @@ async def metadata(broker: Broker, context: RequestContext, request: MetadataReq
         ],
         cluster_id=broker.cluster_id,
         controller_id=broker.node_id,
-        topics=topics,
+        topics=[],
     )
     if request.include_cluster_authorized_operations:
         response.cluster_authorized_operations = CLUSTER_OPERATIONS

@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from ottla_broker import dispatch
 from ottla_wire.errors import ErrorCode
+from ottla_wire.headers import RequestHeader
+from ottla_wire.messages.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
+from ottla_wire.messages.delete_topics import DeleteTopicsRequest
 from ottla_wire.messages.describe_cluster import DescribeClusterRequest
 from ottla_wire.messages.describe_topic_partitions import Cursor, DescribeTopicPartitionsRequest, TopicRequest
 from ottla_wire.messages.metadata import MetadataRequest, MetadataRequestTopic
@@ -41,6 +45,40 @@ def test_09_all_topics_and_none(with_client: Any, version: int, topics: Any, cou
         await client.create("a")
         await client.create("b")
         assert len((await client.ask(MetadataRequest(topics=topics), version)).topics) == count
+
+    with_client(scenario)
+
+
+@pytest.mark.parametrize("version", range(14))
+def test_a_list_of_all_topics_has_the_bytes_of_its_message(
+    with_client: Any, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answered(client: Any, request: MetadataRequest) -> bytes:
+        frame = bytearray(RequestHeader(3, version, 5, "test").encode() + request.encode(version))
+        return b"".join(await dispatch.respond(client.node.broker, client.connection, frame))
+
+    async def listed(client: Any) -> Any:
+        request = MetadataRequest(topics=[] if version == 0 else None)
+        found = await answered(client, request)
+        with monkeypatch.context() as patch:
+            patch.setattr(client.node.broker.topic_listings, "body", lambda *_: None)
+            assert found == await answered(client, request)
+        return await client.ask(request, version)
+
+    async def scenario(client: Any) -> None:
+        assert not (await listed(client)).topics
+        for name in ("a", "b" * 200, "c"):
+            await client.create(name, partitions=3)
+        for _ in range(2):
+            assert sorted(topic.name for topic in (await listed(client)).topics) == ["a", "b" * 200, "c"]
+        await client.ask(DeleteTopicsRequest(topic_names=["c"], timeout_ms=1000), 5)
+        grown = CreatePartitionsTopic(name="a", count=5, assignments=None)
+        await client.ask(CreatePartitionsRequest(topics=[grown], timeout_ms=1000, validate_only=False), 2)
+        assert {topic.name: len(topic.partitions) for topic in (await listed(client)).topics} == {"a": 5, "b" * 200: 3}
+        await client.change("a", 1, leader=-1)
+        topics = {topic.name: topic for topic in (await listed(client)).topics}
+        errors = [partition.error_code for partition in topics["a"].partitions]
+        assert errors == [0, ErrorCode.LEADER_NOT_AVAILABLE, 0, 0, 0]
 
     with_client(scenario)
 
