@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import uvloop
@@ -28,6 +29,13 @@ The loop gives it away with each system call, so that every request pays this se
 a compaction took nine tenths of the broker's throughput.
 """
 
+THREADS = 32
+"""How many threads may wait for the disk at the same time, made when they are needed.
+
+Python's own few (cores and four) would all wait for flushes where the disk is slow and many partitions want theirs, and
+a cold read would come after those.
+"""
+
 
 def run(config: BrokerConfig, config_file: Path | None = None) -> None:
     """Run a broker until SIGTERM or SIGINT. `config_file` is where settings came from. Raises CannotStart."""
@@ -36,6 +44,7 @@ def run(config: BrokerConfig, config_file: Path | None = None) -> None:
         logger.info("settings from %s", config_file)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="ottla"))
         runner.run(_serve(config))
 
 

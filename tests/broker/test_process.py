@@ -1,9 +1,11 @@
 """`ottla broker` as a process: what it prints, how it stops, what it says when it cannot start."""
 
+import asyncio
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,26 @@ def test_a_thread_that_computes_hands_the_interpreter_over_soon(monkeypatch: pyt
         sys.setswitchinterval(before)
     assert intervals == [pytest.approx(process.SWITCH_INTERVAL_S)]
     assert process.SWITCH_INTERVAL_S < 0.001
+
+
+def test_a_read_needs_not_wait_for_the_flushes_of_many_partitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    flushes = 24
+
+    async def serve(_config: BrokerConfig) -> None:
+        flushed = threading.Event()
+        flushing = [asyncio.ensure_future(asyncio.to_thread(flushed.wait)) for _ in range(flushes)]
+        try:
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: "read"), TIMEOUT_S) == "read"
+        finally:
+            flushed.set()
+        await asyncio.gather(*flushing)
+
+    interval = sys.getswitchinterval()
+    monkeypatch.setattr(process, "_serve", serve)
+    try:
+        process.run(BrokerConfig.of({}))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_data_directory_in_use_is_refused(start_broker: Any) -> None:
