@@ -124,14 +124,14 @@ class Ordeal:
     def strike(self) -> None:
         """Kills the broker, a worker, or both at once, and starts them again: at once, as a rule."""
         fate = self._draw.random()
-        if fate < 0.15:
+        if fate < 0.10:
             self._kill_broker()
-        elif fate < 0.22:
+        elif fate < 0.15:
             index = self._draw.randrange(WORKERS)
             self._kill_worker(index)
             self._kill_broker()
             self._start_worker(index)
-        elif fate < 0.28 and not self._away:
+        elif fate < 0.22 and not self._away:
             index = self._draw.randrange(WORKERS)
             self._kill_worker(index)
             self._away[index] = time.monotonic() + AWAY_S
