@@ -37,8 +37,10 @@ class Process:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        # Whatever ends the tests ends it, too.
+        command = ["setpriv", "--pdeathsig", "KILL", *self._command]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, cwd=HERE, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=HERE, stdout=log, stderr=log)
         self._started()
 
     def supervise(self) -> None:
