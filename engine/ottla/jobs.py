@@ -35,6 +35,10 @@ RestoreFunction = Callable[[StateProgress], Any]
 StateFunction = Callable[[WorkerState, WorkerState], Any]
 """Functions, async or not, of what `on_restore` and `on_state` tell."""
 
+CrashDecision = Literal["restart", "stop"]
+CrashFunction = Callable[[Exception], CrashDecision]
+"""What becomes of a worker that cannot go on, and a function that decides it."""
+
 Missed = Literal["run", "skip"]
 
 
@@ -102,6 +106,7 @@ class Jobs:
     on_revoked: list[PartitionsFunction] = field(default_factory=list)
     on_restore: list[RestoreFunction] = field(default_factory=list)
     on_state: list[StateFunction] = field(default_factory=list)
+    on_crash: CrashFunction | None = None
     channel_agents: list[ChannelAgent[Any, Any]] = field(default_factory=list)
 
     def add_channel_agent(self, agent: ChannelAgent[Any, Any], concurrency: int) -> None:
@@ -247,6 +252,18 @@ class DeclaresJobs:
         Nothing waits for it; calls come one after another.
         """
         self.jobs.on_state.append(function)
+        return function
+
+    def on_crash(self, function: CrashFunction) -> CrashFunction:
+        """Declares the function below as the one that decides what becomes of a worker that cannot go on.
+
+        It is given the error that ended it and returns "restart", for another worker to begin in the same process, or
+        "stop", which is what happens without it: the process ends with the error. Restarts follow one another more
+        and more slowly, up to 30 s apart, as long as none lasts a minute. Raises `DuplicateName` if there is one.
+        """
+        if self.jobs.on_crash is not None:
+            raise DuplicateName("there are two functions for on_crash; one decides")
+        self.jobs.on_crash = function
         return function
 
     def _lead_if(self, on_leader: bool) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,8 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from ottla.config import AppConfig
-from ottla.errors import OttlaError
-from ottla.jobs import Jobs
+from ottla.errors import OttlaError, ProcessingFailed
+from ottla.jobs import CrashDecision, Jobs
 from ottla.state.changelog import RestoreProgress
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Stores
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ottla.worker")
 
+_LASTING_S = 60.0
+_FIRST_WAIT_S = 0.1
+_LONGEST_WAIT_S = 30.0
 _SAME_SIGNAL_S = 1.0
 """Ctrl-C may come twice: from the terminal, and from the program that started this one."""
 
@@ -74,8 +78,10 @@ def run_worker(
             options=config.broker_options,
         )
         metrics = metrics if metrics is not None else WorkerMetrics(config.app_id)
+        crashes = Crashes(None if jobs is None else jobs.on_crash)
         while True:
-            # Anew each time that patterns match other topics than before.
+            # Anew when patterns match other topics than before, and when the app says so after a crash.
+            crashes.began()
             stores = _open_stores(config, place.directory)
             try:
                 worker = Worker(
@@ -91,10 +97,54 @@ def run_worker(
                 )
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     summary = runner.run(_run(worker, served, listener))
+                if not worker.outdated:
+                    return summary
+            except StoppedAtOnce:
+                raise
+            except Exception as error:
+                crashes.decide(error)
             finally:
                 stores.close()
-            if not worker.outdated:
-                return summary
+            crashes.wait()
+
+
+class StoppedAtOnce(OttlaError):  # noqa: N818
+    """A second signal came before the worker had stopped."""
+
+
+class Crashes:
+    """What becomes of a worker that ended with an error, as the app's `on_crash` says, if it has one."""
+
+    def __init__(self, handler: Callable[[Exception], CrashDecision] | None) -> None:
+        self._handler = handler
+        self._began = 0.0
+        self._in_a_row = 0
+        self._wait_s = 0.0
+
+    def began(self) -> None:
+        """A worker begins."""
+        self._began, self._wait_s = time.monotonic(), 0.0
+
+    def decide(self, error: Exception) -> None:
+        """Raises the error, unless another worker is to begin in its place. Raises `ProcessingFailed` for a handler
+        that raises, or that decides nothing known."""
+        if self._handler is None:
+            raise error
+        try:
+            decision = self._handler(error)
+        except Exception as failure:
+            raise ProcessingFailed(f"on_crash raised {type(failure).__name__} ({failure}) over: {error}") from error
+        if decision == "stop":
+            raise error
+        if decision != "restart":
+            raise ProcessingFailed(f'on_crash returned {decision!r}, where "restart" or "stop" is expected') from error
+        self._in_a_row = 1 if time.monotonic() - self._began > _LASTING_S else self._in_a_row + 1
+        self._wait_s = min(_FIRST_WAIT_S * 2 ** (self._in_a_row - 1), _LONGEST_WAIT_S)
+        log.error("the worker ended, and begins anew in %g s: %s", self._wait_s, error)
+
+    def wait(self) -> None:
+        """Waits before the next worker begins: longer each time that the one before did not last."""
+        time.sleep(self._wait_s)
 
 
 def read_now(topology: Topology, settings: KafkaSettings) -> Topology:
@@ -155,7 +205,7 @@ async def _run_until_signalled(worker: Worker) -> WorkerSummary:
     except asyncio.CancelledError:
         if not cut_short:
             raise
-        raise OttlaError("stopped at once by a second signal; what was not committed is processed again") from None
+        raise StoppedAtOnce("stopped at once by a second signal; what was not committed is processed again") from None
 
 
 def _open_stores(config: AppConfig, directory: Path) -> Stores:

@@ -3,11 +3,16 @@
 import asyncio
 import os
 import signal
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import ottla
+from ottla.jobs import CrashDecision
 from ottla.worker import launch
 from ottla.worker.worker import WorkerSummary
 
@@ -58,3 +63,70 @@ def test_a_second_signal_ends_it_at_once_and_says_so(monkeypatch: pytest.MonkeyP
             await run
 
     asyncio.run(scenario())
+
+
+class Failing:
+    """An app whose agent fails on its first events, so that its workers end."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+        self.app = ottla.App(f"failing-{uuid.uuid4().hex[:8]}", on_error="fail")
+        self.numbers = self.app.topic(f"{self.app.id}-numbers", value=int, partitions=1)
+        self.seen: list[int] = []
+
+        @self.app.agent(self.numbers)
+        async def take(numbers: ottla.Stream[int]) -> None:
+            async for number in numbers:
+                if self.failures:
+                    self.failures -= 1
+                    raise ValueError("not yet")
+                self.seen.append(number)
+
+    def run(self, broker: str, directory: Path) -> None:
+        async def send() -> None:
+            async with self.app.client():
+                await self.numbers.send(key="k", value=1)
+
+        self.app.config = replace(self.app.config, broker=broker, state_dir=directory, store="memory")
+        launch.run_worker(self.app.topology, self.app.config, until_end=True, jobs=self.app.jobs)
+        asyncio.run(send())
+        launch.run_worker(self.app.topology, self.app.config, until_end=True, jobs=self.app.jobs)
+
+
+def test_a_worker_that_crashed_begins_anew_where_the_app_says_so(ottla_broker: str, tmp_path: Path) -> None:
+    failing = Failing(2)
+    errors: list[str] = []
+
+    @failing.app.on_crash
+    def decide(error: Exception) -> CrashDecision:
+        errors.append(type(error).__name__)
+        return "restart"
+
+    failing.run(ottla_broker, tmp_path)
+    assert (failing.seen, errors) == ([1], ["ProcessingFailed", "ProcessingFailed"])
+
+
+def test_a_worker_that_crashed_ends_where_the_app_says_nothing_else(ottla_broker: str, tmp_path: Path) -> None:
+    with pytest.raises(ottla.ProcessingFailed, match="not yet"):
+        Failing(1).run(ottla_broker, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("decide", "message"), [(lambda _: "stop", "not yet"), (lambda _: "wait", "'wait'"), (lambda _: 1 // 0, "on_crash")]
+)
+def test_other_decisions_end_it(decide: Any, message: str) -> None:
+    with pytest.raises(ottla.ProcessingFailed, match=message):
+        launch.Crashes(decide).decide(ottla.ProcessingFailed("not yet"))
+
+
+def test_restarts_follow_more_and_more_slowly_unless_one_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    now = [0.0]
+    monkeypatch.setattr(launch, "time", SimpleNamespace(sleep=waits.append, monotonic=lambda: now[0]))
+    crashes = launch.Crashes(lambda _: "restart")
+    for lasted in (0, 0, 0, 61, 0):
+        crashes.began()
+        now[0] += lasted
+        crashes.decide(ValueError("again"))
+        crashes.wait()
+    assert waits == [0.1, 0.2, 0.4, 0.1, 0.2]
