@@ -460,8 +460,9 @@ class CoordinatorRuntime(Generic[C, K]):
         self._alarm = None
         steady_ms = self._broker.steady_clock()
         late_ms = steady_ms - self._alarm_ms
-        if late_ms > STANDSTILL_MS:
-            # Nobody could be heard. Whoever was silent on our account only must not lose its session.
+        if late_ms > STANDSTILL_MS and self._alarm_ms != self._hearing_until_ms:
+            # Nobody could be heard. Whoever was silent on our account only must not lose its session. But once they
+            # have had their chance, deadlines come, or a broker that is overloaded would have none any more.
             logger.warning("%s: this process stood still for %d ms; deadlines wait a moment", self._topic, late_ms)
             self._hearing_until_ms = steady_ms + HEARING_MS
             self._set_alarm()

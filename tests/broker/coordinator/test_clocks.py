@@ -102,6 +102,16 @@ def test_who_could_not_be_heard_because_the_broker_stood_still_keeps_its_session
     world(scenario)
 
 
+def test_one_standstill_after_the_other_does_not_put_deadlines_off_for_ever(world):
+    async def scenario(loop, member):
+        for _ in range(2):
+            loop.now_s += 3 * SESSION_S
+            await asyncio.sleep(0.5)
+        assert not member.heartbeat()
+
+    world(scenario)
+
+
 def test_who_is_silent_after_a_standstill_too_loses_its_session(world):
     async def scenario(loop, member):
         loop.now_s += 3 * SESSION_S
