@@ -386,6 +386,26 @@ def test_an_aborted_transaction_is_never_seen_and_is_read_again(play: Callable[[
     play(scenario)
 
 
+def test_at_least_once_records_are_produced_while_a_commit_is_under_way(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        transport, _ = await bench.member(exactly_once=False)
+        source = TopicPartition(bench.source, 0)
+        await transport.produce([bench.record(number, bench.sink) for number in range(100)])
+        committing = asyncio.create_task(transport.commit({source: 1}))
+        for number in range(100, 200):
+            await transport.produce([bench.record(number, bench.sink)])
+            transport.push()
+            await asyncio.sleep(0)
+        written = await committing
+        assert written[TopicPartition(bench.sink, 0)] >= 100
+        assert written | await transport.commit({source: 2}) == {TopicPartition(bench.sink, 0): 200}
+        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"%d" % n for n in range(200)]
+        assert await transport.committed([source]) == {source: 2}
+
+    play(scenario)
+
+
 def test_what_a_dead_worker_left_open_is_dropped_by_its_successor(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics()

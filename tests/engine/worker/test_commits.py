@@ -58,11 +58,13 @@ class SlowCommits(MemoryTransport):
 
 
 class Scene:
-    """A counting app's worker whose commits are slow; `seen` are the words that its agent saw."""
+    """A counting app's worker whose commits are slow; `seen` are the words that its agent saw, of which it is at "slow"
+    until it may go on."""
 
     def __init__(self, cluster: Any, mode: Any) -> None:
         self.cluster = cluster
         self.seen: list[str] = []
+        self.may_go_on = asyncio.Event()
         self.stores = MemoryStores()
         app = ottla.App("counting", commit_interval=timedelta(milliseconds=5), processing_guarantee=mode)
         source = app.topic("words", key=str, value=str, partitions=1)
@@ -73,6 +75,8 @@ class Scene:
         async def count(words: ottla.Stream[str]) -> AsyncIterator[int]:
             async for word in words:
                 self.seen.append(word)
+                if word == "slow":
+                    await self.may_go_on.wait()
                 counts[word] += 1
                 yield counts[word]
 
@@ -210,6 +214,34 @@ def test_a_worker_that_stops_waits_for_the_commit_under_way_and_then_commits_the
         assert scene.offset == 2
         assert cluster.values("counted") == ["1", "1"]
         assert scene.stores.offset("0_0", "counts") is not None
+
+    play(scenario)
+
+
+@MODES
+def test_a_commit_that_ends_while_a_task_is_at_a_batch_is_in_its_store_after_that(
+    play: Play, eventually: Eventually, mode: Any
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        scene = Scene(cluster, mode)
+        async with scene.running():
+            await eventually(scene.is_introduced)
+            scene.send("a")
+            await eventually(lambda: scene.transport.waiting == 1)
+            before = scene.stores.offset("0_0", "counts")
+            scene.send("slow", "a")
+            await eventually(lambda: scene.seen == ["a", "slow"])
+            scene.transport.let_through(100)
+            await eventually(lambda: scene.offset == 1)
+            polled = scene.transport.polls
+            await eventually(lambda: scene.transport.polls >= polled + 3)
+            assert scene.stores.offset("0_0", "counts") == before
+            scene.may_go_on.set()
+            await eventually(lambda: scene.offset == 3)
+            assert scene.changelog == {"a": 2, "slow": 1}
+        assert cluster.values("counted") == ["1", "1", "2"]
+        end = len(cluster.broker.topics["counting-counts-changelog"][0].entries)
+        assert scene.stores.offset("0_0", "counts") == end - (mode == "exactly_once")
 
     play(scenario)
 
