@@ -93,7 +93,7 @@ class MemoryStores:
     def __init__(self) -> None:
         self._stores: dict[tuple[str, str], MemoryStore] = {}
 
-    def open(self, task: str, name: str) -> KeyValueStore:
+    def open(self, task: str, name: str, *, restorable: bool = True) -> KeyValueStore:  # noqa: ARG002 - as in Stores
         return self._stores.setdefault((task, name), MemoryStore())
 
     def offset(self, task: str, name: str) -> int | None:

@@ -9,7 +9,8 @@ anew for each one that is created.
     0 o NAME     -> its changelog offset             (numbers are 4 bytes)
 
 A commit is kept in memory (`unwritten.py`), until those of all stores together take `unwritten_bytes` or are so many
-changes that reading them from the changelog again would take long. Then each store is written.
+changes that reading them from the changelog again would take long. Then each store is written. One without a changelog
+is written with every commit.
 
 **Why a crash leaves every store exact for its own offset.** The changes of a store, of any number of commits, and the
 offset of the last one are written in one `WriteBatch`, which RocksDB applies atomically. The write-ahead log is on but
@@ -49,7 +50,7 @@ _UNWRITTEN_CHANGES = 500_000
 class RocksStore:
     """A `KeyValueStore` under one prefix of the worker's database."""
 
-    def __init__(self, stores: RocksStores, name: str, number: int) -> None:
+    def __init__(self, stores: RocksStores, name: str, number: int, *, restorable: bool) -> None:
         self._stores = stores
         self._database = stores.database
         self._name = name
@@ -57,6 +58,7 @@ class RocksStore:
         self._behind = _prefix(number + 1)
         self._offset_key = _OFFSETS + name.encode()
         self._offset = self._written_offset = stores.stored_offset(name)
+        self._restorable = restorable
         self._unwritten = Unwritten()
 
     @property
@@ -77,6 +79,8 @@ class RocksStore:
         if offset is not None:
             self._offset = offset
         self._stores.added(len(changes), self._unwritten.add(changes, dropped))
+        if not self._restorable:
+            self.write()
 
     def write(self) -> None:
         """What is committed to disk, with its offset, whole or not at all."""
@@ -165,7 +169,7 @@ class RocksStores:
             ) from error
         self._numbers = dict(self._stored_numbers())
 
-    def open(self, task: str, name: str) -> KeyValueStore:
+    def open(self, task: str, name: str, *, restorable: bool = True) -> KeyValueStore:
         full_name = f"{task}/{name}"
         if full_name in self._opened:
             raise StateError(f"store {name!r} of task {task} is open already")
@@ -173,7 +177,7 @@ class RocksStores:
             number = max(self._numbers.values(), default=0) + 1
             self.database.put(_NUMBERS + full_name.encode(), _prefix(number))
             self._numbers[full_name] = number
-        store = self._opened[full_name] = RocksStore(self, full_name, self._numbers[full_name])
+        store = self._opened[full_name] = RocksStore(self, full_name, self._numbers[full_name], restorable=restorable)
         return store
 
     def offset(self, task: str, name: str) -> int | None:

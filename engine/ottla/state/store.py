@@ -92,8 +92,11 @@ class KeyValueStore(Protocol):
 class Stores(Protocol):
     """Where a worker's stores live: memory, or one directory."""
 
-    def open(self, task: str, name: str) -> KeyValueStore:
-        """The store `name` of the task, with what it held when it was closed. A store is opened once at a time."""
+    def open(self, task: str, name: str, *, restorable: bool = True) -> KeyValueStore:
+        """The store `name` of the task, with what it held when it was closed. A store is opened once at a time.
+
+        One that is not `restorable` loses nothing when the process is killed: what is missing would come from nowhere.
+        """
         ...
 
     def offset(self, task: str, name: str) -> int | None:

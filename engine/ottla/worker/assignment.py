@@ -176,7 +176,7 @@ class TaskMaker:
         opened = {}
         for spec in part.local_stores:
             store = opened[TopicPartition(spec.changelog, task_id.partition)] = self._stores.open(
-                str(task_id), spec.name
+                str(task_id), spec.name, restorable=False
             )
             clear_unless_at(store, position, f"{spec.name!r} of task {task_id}")
         return opened
