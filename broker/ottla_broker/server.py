@@ -231,7 +231,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         connection, writer, frames = self.connection, self._writer, self._reader.frames
         if self._is_gathered:
             self._turn.end()
-        elif len(frames) == 1 and connection.is_free and self._gather(frames[0]):
+        elif len(frames) == 1 and self._turn.last is not self and connection.is_free and self._gather(frames[0]):
             frames.clear()
         if frames:
             now_ms = int(self._loop.time() * 1000)

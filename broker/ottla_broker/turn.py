@@ -25,17 +25,15 @@ class Turn:
         self._gatherers = {api_key: make(broker) for api_key, make in GATHERERS.items()}
         self._call_soon = call_soon
         self._gathered = 0
-        self._last: Peer | None = None
+        self.last: Peer | None = None  # whose request was looked at last
 
     def take(self, frame: bytearray | memoryview, peer: Peer) -> bool:
         """Whether a request is answered at the end of the turn. Nothing else of its connection may be under way, and
         before another of its requests is served the turn must be ended.
 
-        Who has sent the last request too seems to be alone, and is to be answered at once.
+        Not for the peer that is `last`: it seems to be alone, and alone a request is answered sooner at once.
         """
-        if peer is self._last:
-            return False
-        self._last = peer
+        self.last = peer
         if len(frame) < KEY_AND_VERSION.size:
             return False
         api_key, version = KEY_AND_VERSION.unpack_from(frame)
