@@ -68,7 +68,7 @@ async def restore(
                 store, begin = stores[where], missing[where].start
                 end = messages[-1].offset() + 1
                 # A changelog record has a key: it is one of a store's.
-                store.write_batch([(cast(bytes, each.key()), each.value()) for each in messages], end)
+                store.restore([(cast(bytes, each.key()), each.value()) for each in messages], end)
                 restored += len(messages)
                 missing[where] = OffsetRange(end, missing[where].end)
                 told(where, "advanced", end, ends[where])
@@ -76,7 +76,7 @@ async def restore(
                     progress.advanced(end - begin)
         for where, (begin, end) in missing.items():
             if begin < end:  # what is left are control records
-                stores[where].write_batch([], end)
+                stores[where].restore([], end)
     finally:
         for where, store in stores.items():
             told(where, "ended", store.offset or 0, ends[where])

@@ -54,6 +54,9 @@ class GlobalPartition:
             prefixed.append((self._offset_key, offset.to_bytes(8, "big")))
         self._store.write_batch(prefixed, None, [(_KEYS + start, _KEYS + end) for start, end in dropped])
 
+    def restore(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int) -> None:
+        self.write_batch(changes, offset)
+
     def clear(self) -> None:
         self._store.clear()
 

@@ -63,6 +63,9 @@ class MemoryStore:
         if offset is not None:
             self._offset = offset
 
+    def restore(self, changes: Sequence[Change], offset: int) -> None:
+        self.write_batch(changes, offset)
+
     def clear(self) -> None:
         self._values = {}
         self._keys, self._added = [], []

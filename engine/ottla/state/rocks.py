@@ -21,7 +21,7 @@ be rolled back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,25 +82,34 @@ class RocksStore:
         if not self._restorable:
             self.write()
 
+    def restore(self, changes: Sequence[Change], offset: int) -> None:
+        # What is read from a changelog is mostly the last change of its key already: to put it off would save nothing.
+        self.write()
+        self._write(changes, offset)
+        self._offset = offset
+
     def write(self) -> None:
         """What is committed to disk, with its offset, whole or not at all."""
         unwritten = self._unwritten
-        if not unwritten.count and not unwritten.dropped and self._offset == self._written_offset:
-            return
+        if unwritten.count or unwritten.dropped or self._offset != self._written_offset:
+            self._write(unwritten.items(), self._offset, unwritten.dropped)
+            self._stores.took(unwritten)
+            unwritten.clear()
+
+    def _write(self, changes: Iterable[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         batch = WriteBatch(raw_mode=True)
         put, delete, prefix = batch.put, batch.delete, self._prefix
-        for start, end in unwritten.dropped:
+        for start, end in dropped:
             batch.delete_range(prefix + start, prefix + end)
-        for key, value in unwritten.items():
+        for key, value in changes:
             if value is None:
                 delete(prefix + key)
             else:
                 put(prefix + key, value)
-        if self._offset is not None:
-            put(self._offset_key, self._offset.to_bytes(8, "big"))
+        if offset is not None:
+            put(self._offset_key, offset.to_bytes(8, "big"))
         self._database.write(batch)
-        self._written_offset = self._offset
-        self._forget()
+        self._written_offset = offset
 
     def reckon(self) -> int:
         """What it has not written takes so many bytes in memory."""
@@ -112,15 +121,12 @@ class RocksStore:
         batch.delete_range(self._prefix, self._behind)
         self._database.write(batch)
         self._offset = self._written_offset = None
-        self._forget()
+        self._stores.took(self._unwritten)
+        self._unwritten.clear()
 
     def close(self) -> None:
         self.write()
         self._stores.released(self._name)
-
-    def _forget(self) -> None:
-        self._stores.took(self._unwritten)
-        self._unwritten.clear()
 
     def _stored(self, start: bytes | None, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
         options = ReadOptions()

@@ -83,6 +83,9 @@ class KeyValueStore(Protocol):
         Without an offset the one there is stays.
         """
 
+    def restore(self, changes: Sequence[Change], offset: int) -> None:
+        """As `write_batch`, for many changes that are read from the changelog."""
+
     def clear(self) -> None:
         """Forgets all entries and the offset."""
 

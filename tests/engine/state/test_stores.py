@@ -114,6 +114,14 @@ def test_a_closed_store_opens_again_with_what_it_held(stores: Stores) -> None:
     store.close()
 
 
+def test_what_is_restored_comes_after_what_was_there(store: KeyValueStore) -> None:
+    store.write_batch([(b"a", b"1"), (b"b", b"2")], 2)
+    store.restore([(b"b", None), (b"c", b"3")], 5)
+    assert (list(store.range()), store.offset) == ([(b"a", b"1"), (b"c", b"3")], 5)
+    store.write_batch([(b"c", b"4")], 6)
+    assert (store.get(b"c"), store.offset) == (b"4", 6)
+
+
 def test_ranges_of_a_batch_are_deleted_before_its_changes(store: KeyValueStore) -> None:
     store.write_batch([(key, b"old") for key in (b"a", b"b", b"ba", b"c")], 1)
     running = store.range()
@@ -208,6 +216,16 @@ def test_a_killed_process_leaves_each_store_as_it_was_at_its_offset(tmp_path: Pa
         assert dict(store.range()) == expected
         store.close()
     stores.close()
+
+
+def test_a_store_keeps_what_was_restored_and_what_came_then(tmp_path: Path) -> None:
+    def fill(store: KeyValueStore) -> None:
+        store.write_batch([(b"a", b"1")], 1)
+        store.restore([(b"b", b"2"), (b"a", b"0")], 3)
+        store.write_batch([(b"b", b"3")], 4)
+
+    reopened(tmp_path, fill)
+    assert reopened(tmp_path, lambda store: (store.offset, list(store.range()))) == (4, [(b"a", b"0"), (b"b", b"3")])
 
 
 def test_changes_that_are_not_written_are_in_the_offset_that_others_are_told(tmp_path: Path) -> None:
