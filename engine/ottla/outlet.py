@@ -7,7 +7,7 @@ Inside a task, what is sent joins the task's outputs. Outside, whoever runs the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,8 +25,13 @@ class Outlet(Protocol):
         """The time of a record that is sent without one."""
         ...
 
+    def check(self, records: Iterable[OutputRecord]) -> None:
+        """Raises `RecordTooLarge` or `RecordRefused` for one that cannot be written, as far as is known."""
+
     async def send(self, records: Sequence[OutputRecord]) -> None:
-        """Takes the records, in order. Waits for room; raises `TransportError` when they cannot be delivered."""
+        """Takes the records, in order. Waits for room; raises what `check` does, and `TransportError` when they cannot
+        be delivered.
+        """
 
     async def request(self, records: Sequence[OutputRecord]) -> None:
         """As `send`, for records whose answer is waited for: they must not wait for the end of the code that sends."""
@@ -61,7 +66,11 @@ class Collected:
     def now_ms(self) -> int:
         return self._onward.now_ms()
 
+    def check(self, records: Iterable[OutputRecord]) -> None:
+        self._onward.check(records)
+
     async def send(self, records: Sequence[OutputRecord]) -> None:
+        self.check(records)
         self.records += records
 
     async def request(self, records: Sequence[OutputRecord]) -> None:

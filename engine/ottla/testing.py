@@ -15,7 +15,7 @@ order and committed at once, as a worker would that just polled it. There are no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from ottla.agents.agent import Agent
 from ottla.agents.replies import Replies
 from ottla.cluster.records import control_topic
 from ottla.cluster.view import ClusterView
+from ottla.config import AppConfig
 from ottla.errors import OttlaError, ProcessingFailed, Unavailable
 from ottla.event import Event
 from ottla.jobs import Driven, PartitionsFunction, call
@@ -38,7 +39,7 @@ from ottla.state.global_store import GlobalStore
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Part
 from ottla.tables import GlobalTable, Table
-from ottla.task.processor import TaskCounts
+from ottla.task.processor import TaskCounts, check_size
 from ottla.task.refusals import Refusals, StateRefused
 from ottla.task.task import Task
 from ottla.time import Duration, checked_timestamp, duration_ms
@@ -92,7 +93,7 @@ class Driver:
         self._create_topics()
         self._make_plan()
         self._jobs = Driven(app.jobs, now_ms)
-        self._outlet = _Onward(self, self._broker, app.id, self._settle)
+        self._outlet = _Onward(self, self._broker, app.config, self._settle)
         self._start()
         self._channel_agents = self._runner.run(self._begin_channel_agents())
         for function in app.jobs.on_start:
@@ -442,17 +443,23 @@ class _Onward:
     """An `Outlet` to a driver's broker. A request is processed at once, so that its answer is there."""
 
     def __init__(
-        self, driver: Driver, broker: MemoryBroker, app_id: str, settle: Callable[[], Awaitable[None]]
+        self, driver: Driver, broker: MemoryBroker, config: AppConfig, settle: Callable[[], Awaitable[None]]
     ) -> None:
         self._driver = driver
         self._broker = broker
         self._settle = settle
-        self._replies = Replies(MemoryTransport(broker, app_id, "test"), app_id)
+        self._max_record_bytes = config.max_record_bytes
+        self._replies = Replies(MemoryTransport(broker, config.app_id, "test"), config.app_id)
 
     def now_ms(self) -> int:
         return self._driver.now_ms
 
+    def check(self, records: Iterable[OutputRecord]) -> None:
+        for record in records:
+            check_size(record, self._max_record_bytes)
+
     async def send(self, records: Sequence[OutputRecord]) -> None:
+        self.check(records)
         self._broker.append(records)
 
     async def request(self, records: Sequence[OutputRecord]) -> None:

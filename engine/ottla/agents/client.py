@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from typing import Self
 from ottla.agents.replies import Replies
 from ottla.config import AppConfig
 from ottla.outlet import outlet
+from ottla.task.processor import check_size
 from ottla.transport.contract import OutputRecord, Transport
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka import KafkaTransport
@@ -71,8 +72,13 @@ class Client:
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
 
+    def check(self, records: Iterable[OutputRecord]) -> None:
+        for record in records:
+            check_size(record, self._config.max_record_bytes)
+
     async def send(self, records: Sequence[OutputRecord]) -> None:
         """Returns when the records are written. What is sent at the same time is written together."""
+        self.check(records)
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((records, written))
         if self._writing is None or self._writing.done():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ottla.agents.replies import Replies
+from ottla.errors import EncodeError
 from ottla.transport.contract import OutputRecord
+
+log = logging.getLogger("ottla.worker")
 
 _MOST_RECORDS = 10_000
 
@@ -28,11 +32,16 @@ class Outbox:
                          ^─────────────aborted()──────────┘
 
     An aborted commit takes nothing away: its records wait again, in their order, for the next one. `send` waits while
-    so many records are uncommitted that a broker which is away would fill the memory.
+    so many records are uncommitted that a broker which is away would fill the memory. `check_record` raises for a
+    record that cannot be written: whoever sends it is told. If that is known only when the broker has refused it, its
+    bundle is dropped, and logged.
     """
 
-    def __init__(self, now_ms: Callable[[], int], replies: Replies) -> None:
+    def __init__(
+        self, now_ms: Callable[[], int], replies: Replies, check_record: Callable[[OutputRecord], None]
+    ) -> None:
         self._now_ms = now_ms
+        self._check_record = check_record
         self._replies = replies
         self._waiting: deque[_Bundle] = deque()
         self._in_flight: list[_Bundle] = []
@@ -43,7 +52,12 @@ class Outbox:
     def now_ms(self) -> int:
         return self._now_ms()
 
+    def check(self, records: Iterable[OutputRecord]) -> None:
+        for record in records:
+            self._check_record(record)
+
     async def send(self, records: Sequence[OutputRecord]) -> None:
+        self.check(records)
         await self._room.wait()
         self.put(records)
 
@@ -69,6 +83,12 @@ class Outbox:
         taken: list[OutputRecord] = []
         while self._waiting:
             bundle = self._waiting.popleft()
+            try:
+                self.check(bundle.records)
+            except EncodeError as error:
+                log.error("what was sent outside of agents and steps is dropped: %s", error)
+                self._uncommitted -= len(bundle.records)
+                continue
             if bundle.still_ours is None or bundle.still_ours():
                 self._in_flight.append(bundle)
                 taken += bundle.records

@@ -29,9 +29,10 @@ from ottla.outlet import Outlet
 from ottla.serdes.requests import Pending
 from ottla.state.changelog import Phase, RestoreProgress, StateProgress
 from ottla.state.store import Stores
+from ottla.task.processor import check_size
 from ottla.task.refusals import Refusals, StateRefused
 from ottla.topology.topology import Plan, TaskId, Topology
-from ottla.transport.contract import TopicPartition, Transport
+from ottla.transport.contract import OutputRecord, TopicPartition, Transport
 from ottla.transport.errors import (
     DeliveryError,
     MemberFencedError,
@@ -125,7 +126,7 @@ class Worker:
         self._takeover = Takeover(
             self._maker, transport, self._standbys, self.metrics, progress, self._now_ms, partial(self._restored, False)
         )
-        self._outbox = Outbox(self._now_ms, self._replies)
+        self._outbox = Outbox(self._now_ms, self._replies, self._check_record)
         self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
         self._purge = Purge(topology, transport)
@@ -319,6 +320,10 @@ class Worker:
             return _BUSY_WAIT_S
         idle_s = TICK_S if self._has_jobs or workload.is_timed else _IDLE_POLL_S
         return min(self._commits.due_in_s, idle_s) if self._commits.is_pending else idle_s
+
+    def _check_record(self, record: OutputRecord) -> None:
+        check_size(record, self._config.max_record_bytes)
+        self._refusals.check(record, self._now_ms())
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ottla.errors import RecordRefused
 from ottla.transport.contract import OutputRecord
 from ottla.worker import outbox as outbox_module
 from ottla.worker.outbox import Outbox
@@ -22,7 +23,7 @@ def values(taken: list[OutputRecord]) -> list[int]:
 @pytest.fixture
 def play() -> Callable[[Callable[[Outbox], Coroutine[Any, Any, None]]], None]:
     async def run(scenario: Callable[[Outbox], Coroutine[Any, Any, None]]) -> None:
-        await scenario(Outbox(lambda: 7, replies=None))  # type: ignore[arg-type]
+        await scenario(Outbox(lambda: 7, replies=None, check_record=lambda _: None))  # type: ignore[arg-type]
 
     return lambda scenario: asyncio.run(run(scenario))
 
@@ -72,3 +73,28 @@ def test_senders_wait_while_too_much_is_uncommitted(play: Any, monkeypatch: pyte
         assert values(box.take()) == [4]
 
     play(scenario)
+
+
+def test_who_sends_what_cannot_be_written_is_told_and_what_turns_out_so_later_is_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = {b"1"}
+
+    def check(record: OutputRecord) -> None:
+        if record.value in refused:
+            raise RecordRefused(f"{record.value!r} is refused")
+
+    async def scenario() -> None:
+        box = Outbox(lambda: 7, None, check)  # type: ignore[arg-type]
+        with pytest.raises(RecordRefused, match="b'1' is refused"):
+            await box.send(records(0, 1))
+        await box.send(records(2, 3))
+        await box.send(records(4))
+        assert values(box.take()) == [2, 3, 4]
+        # Given a broker that has refused one of them, what was sent together is dropped together
+        refused.add(b"3")
+        box.aborted()
+        assert values(box.take()) == [4]
+
+    asyncio.run(scenario())
+    assert caplog.messages == ["what was sent outside of agents and steps is dropped: b'3' is refused"]

@@ -205,6 +205,31 @@ def test_what_is_larger_than_its_topic_takes_is_a_dead_letter_and_so_is_state(
     play(scenario)
 
 
+def test_a_timer_that_sends_what_is_refused_is_logged_and_the_others_go_on(
+    play: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = ottla.App("copies", commit_interval=timedelta(milliseconds=5), broker_options={"message.max.bytes": 1_000})
+    out = app.topic("copied", value=str, partitions=1, config=SOON)
+    app.stream(out)
+    sent = iter(range(10**9))
+
+    @app.timer(timedelta(milliseconds=10))
+    async def send() -> None:
+        number = next(sent)
+        ahead_ms = 30 * HOUR_MS if number == 1 else 0
+        await out.send(value="x" * 2_000 if number == 3 else str(number), timestamp=int(time.time() * 1000) + ahead_ms)
+
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(app):
+            while "6" not in cluster.values("copied"):  # noqa: ASYNC110 - what is waited for is no event of ours
+                await asyncio.sleep(0.005)
+        assert cluster.values("copied")[:5] == ["0", "2", "4", "5", "6"]
+
+    play(scenario)
+    assert any("outside of agents and steps is dropped: topic 'copied' refuses" in each for each in caplog.messages)
+    assert any(each.startswith("send failed; what it sent is dropped") for each in caplog.messages)
+
+
 def test_what_a_topic_refuses_is_learnt_anew_after_a_while() -> None:
     refusals = Refusals()
     refusals.learn({"out": TopicLimits(HOUR_MS, HOUR_MS, needs_key=False, max_bytes=1_000)}, 1_000_000_000)

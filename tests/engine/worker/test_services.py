@@ -203,7 +203,7 @@ def test_what_a_run_sent_counts_only_while_its_worker_leads() -> None:
         await beats.send(value="happy new year")
 
     async def scenario() -> None:
-        box = Outbox(lambda: 0, replies=None)  # type: ignore[arg-type]
+        box = Outbox(lambda: 0, replies=None, check_record=lambda _: None)  # type: ignore[arg-type]
         now_s = JANUARY_2020_S - 1
         services = Services(app.jobs, box, lambda: now_s, fail=False)
 
