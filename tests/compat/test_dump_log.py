@@ -12,6 +12,7 @@ import pytest
 
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.disk import LocalDisk, Rewrites
+from ottla_broker.log.pace import Pace
 from ottla_broker.log.partition import Origin, PartitionLog
 from ottla_wire.control_records import build_end_txn_marker
 from ottla_wire.records import Compression, NewRecord, build_batch
@@ -121,7 +122,7 @@ def test_43_a_compacted_segment_is_read(tmp_path: Path) -> None:
     log.flush()
     plan = log.plan_compaction(max_keys=100, now_ms=NOW_MS)
     assert plan is not None
-    log.finish_compaction(plan.run())
+    log.finish_compaction(plan.run(Pace()))
     path = log.segments[0].path(".log")
     stop(log)
     printed = dump([path], "--deep-iteration", "--print-data-log")
