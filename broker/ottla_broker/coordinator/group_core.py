@@ -49,6 +49,12 @@ CLASSIC_TIMERS = frozenset({GroupTimerKind.SESSION, GroupTimerKind.JOIN, GroupTi
 EXPIRED_PER_BATCH = 1_000
 """How many tombstones one look for expired offsets writes at a time."""
 
+FORGOTTEN_PER_BATCH = 1_000
+"""The same when a topic is deleted: a batch of some 100 KB."""
+
+FORGETTING_RETRY_MS = 1_000
+"""When to write again what the log refused of that."""
+
 
 class GroupCore:
     """One partition's groups. `timers` is shared with the other partitions of this node."""
@@ -56,6 +62,7 @@ class GroupCore:
     def __init__(self, partition: int, config: BrokerConfig, timers: Timers[GroupTimer], image: ClusterImage) -> None:
         self.partition = partition
         self.groups: dict[str, Group] = {}
+        self._image = image
         self.store = OffsetStore()
         self._config = config
         self._timers = timers
@@ -122,6 +129,8 @@ class GroupCore:
         """One of our deadlines has passed."""
         if timer.kind is GroupTimerKind.RETENTION:
             return self._expire_offsets(now_ms)
+        if timer.kind is GroupTimerKind.DELETED_TOPIC:
+            return self._forget_late(timer, now_ms)
         group = self.groups.get(timer.group_id)
         if isinstance(group, ConsumerGroup):
             return self.consumers.expire(group, timer, now_ms)
@@ -233,10 +242,33 @@ class GroupCore:
         decision.answer(ticket, self._offsets.delete(group, request, decision))
         return decision
 
+    def deleted_topics(self) -> set[str]:
+        """The topics that there are offsets in and that are gone: a crash came before the offsets could be deleted."""
+        found = {name for group_id in self.store.groups() for name, _ in self.store.partitions(group_id)}
+        return found - self._image.topics.keys()
+
     def forget_topic(self, topic: str) -> Decision:
-        """A topic was deleted, and with it go the offsets in it."""
+        """A topic was deleted, and with it go the offsets in it, so many at a time: to be repeated until none are left.
+
+        What the log refuses is tried again by itself.
+        """
         decision = Decision()
-        self._offsets.delete_topic(topic, decision)
+        self._offsets.delete_topic(topic, FORGOTTEN_PER_BATCH, decision)
+
+        def otherwise(failed_ms: int) -> Decision:
+            timer = GroupTimer(self.partition, GroupTimerKind.DELETED_TOPIC, topic=topic)
+            self._timers.set(timer, failed_ms + FORGETTING_RETRY_MS)
+            return Decision()
+
+        decision.otherwise = otherwise
+        return decision
+
+    def _forget_late(self, timer: GroupTimer, now_ms: int) -> Decision:
+        if timer.topic in self._image.topics:  # made again: whose offsets these are cannot be told any more
+            return Decision()
+        decision = self.forget_topic(timer.topic)
+        if decision.records:
+            self._timers.set(timer, now_ms)
         return decision
 
     def _expire_offsets(self, now_ms: int) -> Decision:

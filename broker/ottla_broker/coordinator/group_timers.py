@@ -23,6 +23,8 @@ class GroupTimerKind(Enum):
     """The next target assignment of a consumer group may be computed."""
     RETENTION = "retention"
     """Offsets are looked through for expired ones."""
+    DELETED_TOPIC = "deleted topic"
+    """Offsets in a topic that is gone could not be deleted, or not all of them yet."""
 
 
 class GroupTimer(NamedTuple):
@@ -32,3 +34,4 @@ class GroupTimer(NamedTuple):
     kind: GroupTimerKind
     group_id: str = ""
     member_id: str = ""
+    topic: str = ""

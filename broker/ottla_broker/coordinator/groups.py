@@ -58,6 +58,7 @@ class GroupCoordinator:
             RecordCodec(RECORD_TYPES, group_records.offset_value_version),
             lambda partition, timers: GroupCore(partition, broker.config, timers, broker.image),
             after=self._match_regexes,
+            loaded=self._forget_deleted,
         )
 
     def start(self) -> None:
@@ -183,7 +184,17 @@ class GroupCoordinator:
     def forget_topic(self, topic: str) -> None:
         """A topic was deleted: no group has offsets in it any more."""
         for core in self._runtime.active_cores():
-            self._runtime.carry_out(core, core.forget_topic(topic))
+            self._forget(core, topic)
+
+    def _forget_deleted(self, core: GroupCore) -> None:
+        for topic in core.deleted_topics():
+            logger.info("%s was deleted: its offsets go too", topic)
+            self._forget(core, topic)
+
+    def _forget(self, core: GroupCore, topic: str) -> None:
+        """Write as many batches of tombstones as it takes, none of them larger than the log takes."""
+        while (decision := core.forget_topic(topic)).records and self._runtime.carry_out(core, decision):
+            continue
 
     def append_marker(self, partition: int, marker: bytes | bytearray, producer_id: int, committed: bool) -> None:
         """End a producer's transaction in a partition of `__consumer_offsets`. Raises as `Broker.append`."""

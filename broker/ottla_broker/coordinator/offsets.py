@@ -210,12 +210,14 @@ class Offsets:
         for topic, index in self._store.partitions(group_id):
             decision.append(OffsetCommitKey(group=group_id, topic=topic, partition=index), None)
 
-    def delete_topic(self, topic: str, decision: Decision) -> None:
-        """Tombstones for all groups' offsets of a topic that is gone: another of that name starts afresh."""
+    def delete_topic(self, topic: str, limit: int, decision: Decision) -> None:
+        """Tombstones for offsets of a topic that is gone, `limit` at most: another one of that name starts afresh."""
         for group_id in self._store.groups():
             for name, index in self._store.partitions(group_id):
                 if name == topic:
                     decision.append(OffsetCommitKey(group=group_id, topic=name, partition=index), None)
+                    if len(decision.records) == limit:
+                        return
 
     def expire(self, group: ClassicGroup | ConsumerGroup, now_ms: int, decision: Decision) -> bool:
         """Tombstones for the offsets whose retention is over; whether the group then has none left (KIP-211)."""

@@ -143,7 +143,8 @@ class CoordinatorRuntime(Generic[C, K]):
     """Runs the cores of one coordinator topic on this node.
 
     `after` is called with a core whenever something has been replayed into it, for work that its state asks for, and
-    with the offset in its log below which nothing waits for a flush.
+    with the offset in its log below which nothing waits for a flush. `loaded` is called with a core that has just
+    been loaded.
     """
 
     def __init__(
@@ -153,12 +154,14 @@ class CoordinatorRuntime(Generic[C, K]):
         codec: RecordCodec,
         new_core: Callable[[int, Timers[K]], C],
         after: Callable[[C, int], None] = lambda _core, _settled_offset: None,
+        loaded: Callable[[C], None] = lambda _core: None,
     ) -> None:
         self._broker = broker
         self._topic = topic
         self._codec = codec
         self._new_core = new_core
         self._after = after
+        self._loaded = loaded
         self._timers: Timers[K] = Timers()
         self._shards: dict[int, _Shard[C]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -260,9 +263,9 @@ class CoordinatorRuntime(Generic[C, K]):
         """The cores that have been loaded."""
         return [shard.core for shard in self._shards.values() if shard.status is _Status.ACTIVE]
 
-    def carry_out(self, core: C, decision: Decision) -> None:
-        """Carry out a decision that no request asked for."""
-        self._carry_out(self._shards[core.partition], decision, self.now())
+    def carry_out(self, core: C, decision: Decision) -> bool:
+        """Carry out a decision that no request asked for; False if the log refused it."""
+        return self._carry_out(self._shards[core.partition], decision, self.now())
 
     def append_marker(self, partition: int, marker: bytes | bytearray, producer_id: int, committed: bool) -> None:
         """Write the end of a producer's transaction into a partition of this topic. Raises as `Broker.append`."""
@@ -300,10 +303,10 @@ class CoordinatorRuntime(Generic[C, K]):
         if shard.status is _Status.FAILED:
             raise KafkaError(ErrorCode.NOT_COORDINATOR, f"{self._topic}-{shard.core.partition} could not be loaded")
 
-    def _carry_out(self, shard: _Shard[C], decision: Decision, now_ms: int) -> None:
+    def _carry_out(self, shard: _Shard[C], decision: Decision, now_ms: int) -> bool:
         if not decision.records:
             self._settle(shard, decision)
-            return
+            return True
         try:
             appended = self._append(shard, decision, now_ms)
         except KafkaError as error:
@@ -311,7 +314,7 @@ class CoordinatorRuntime(Generic[C, K]):
             self._refuse(decision, error)
             if decision.otherwise is not None:
                 self._carry_out(shard, decision.otherwise(now_ms), now_ms)
-            return
+            return False
         producer_id = NO_PRODUCER_ID if decision.producer is None else decision.producer.id
         for offset, record in enumerate(decision.records, appended.base_offset):
             shard.core.replay(record, offset, producer_id)
@@ -320,6 +323,7 @@ class CoordinatorRuntime(Generic[C, K]):
             self.spawn(self._settle_when_flushed(shard, decision, appended.base_offset))
         else:
             self._settle(shard, decision)
+        return True
 
     async def _settle_when_flushed(self, shard: _Shard[C], decision: Decision, offset: int) -> None:
         """The topic's settings ask for a flush: nothing that follows from the records may happen before."""
@@ -437,6 +441,7 @@ class CoordinatorRuntime(Generic[C, K]):
     def _activate(self, shard: _Shard[C]) -> None:
         shard.status = _Status.ACTIVE
         shard.core.loaded(self.now())
+        self._loaded(shard.core)
         self._after(shard.core, shard.settled_offset)
         self._set_alarm()
 

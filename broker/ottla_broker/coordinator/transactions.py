@@ -170,7 +170,7 @@ class TransactionCoordinator:
 
     def _unflushed(self, transaction: Transaction) -> "list[PartitionLog]":
         """Partitions whose settings ask for a flush. Were a marker lost after COMPLETE, nobody would send it again."""
-        now_ms = self._runtime.now()
+        now_ms = self._broker.clock()
         logs = (self._broker.logs.get(*partition) for partition in transaction.partitions)
         return [log for log in logs if log is not None and log.flush_is_due(now_ms)]
 

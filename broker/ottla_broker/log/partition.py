@@ -503,8 +503,8 @@ class PartitionLog:
         """Whether flush.ms or flush.messages asks for a flush."""
         if self._unflushed_since_ms is None:
             return False
-        in_time = 0 <= now_ms - self._unflushed_since_ms < self.config.flush_ms  # not if the clock was set back
-        return not in_time or self.log_end_offset - self.recovery_point >= self.config.flush_messages
+        waited = abs(now_ms - self._unflushed_since_ms) >= self.config.flush_ms  # or the clock was set back
+        return waited or self.log_end_offset - self.recovery_point >= self.config.flush_messages
 
     @property
     def closed_segments_are_unflushed(self) -> bool:

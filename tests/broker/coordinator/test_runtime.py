@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from ottla_broker.coordinator import matching, runtime
+from ottla_broker.coordinator import group_core, matching, runtime
 from ottla_broker.coordinator.decision import Producer
 from ottla_broker.coordinator.groups import GroupCoordinator
 from ottla_broker.coordinator.transactions import TransactionCoordinator
@@ -314,6 +314,57 @@ def test_a_topic_that_is_made_again_has_no_offsets(run):
         await broker.controller.delete_topics([broker.image.topics["data"]])
         await broker.controller.ensure_topics(["data"])
         assert fetched(broker.groups) == -1
+
+    run(scenario)
+
+
+def test_offsets_of_a_deleted_topic_that_a_crash_left_there_go_when_they_are_loaded(run, monkeypatch):
+    async def scenario(broker):
+        await broker.groups.commit(offset_commit(5), 9)
+        monkeypatch.setattr(broker.groups, "forget_topic", lambda _topic: None)  # the crash came before that
+        await broker.controller.delete_topics([broker.image.topics["data"]])
+        for expected_end in (2, 2):  # the second start finds them deleted
+            fresh = GroupCoordinator(broker)
+            fresh.start()
+            await loaded(fresh)
+            assert fetched(fresh) == -1
+            assert broker.partition("__consumer_offsets", 0).log_end_offset == expected_end
+            await fresh.stop()
+
+    run(scenario)
+
+
+def test_more_offsets_of_a_deleted_topic_than_fit_into_a_batch_go_at_once(run, monkeypatch):
+    async def scenario(broker):
+        monkeypatch.setattr(group_core, "FORGOTTEN_PER_BATCH", 10)
+        for number in range(35):
+            request = offset_commit(5)
+            request.group_id = f"group{number}"
+            await broker.groups.commit(request, 9)
+        assert len(list(broker.groups.committed())) == 35
+        await broker.controller.delete_topics([broker.image.topics["data"]])
+        assert list(broker.groups.committed()) == []
+        assert broker.partition("__consumer_offsets", 0).log_end_offset == 70
+
+    run(scenario)
+
+
+def test_offsets_of_a_deleted_topic_that_the_log_refused_to_delete_go_later(run, monkeypatch):
+    async def scenario(broker):
+        await broker.groups.commit(offset_commit(5), 9)
+        append = broker.append
+
+        def full(log, *arguments, **options):
+            if log.topic == "__consumer_offsets":
+                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "no space left")
+            return append(log, *arguments, **options)
+
+        monkeypatch.setattr(group_core, "FORGETTING_RETRY_MS", 10)
+        with monkeypatch.context() as patch:
+            patch.setattr(broker, "append", full)
+            await broker.controller.delete_topics([broker.image.topics["data"]])
+            assert fetched(broker.groups) == 5
+        await until(lambda: fetched(broker.groups) == -1)
 
     run(scenario)
 
