@@ -4,9 +4,11 @@ Exactly once: each result once. At least once: nothing is missing. On Ottla's br
 says how many kills, and `OTTLA_SEED` makes the draws of a run again.
 """
 
+import gc
 import logging
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +24,11 @@ FEW = 20
 
 
 @pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """Of brokers that are away kafka-python has much to say."""
+def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Of brokers that are away kafka-python has much to say, and what it leaves open goes before the next test."""
     caplog.set_level(logging.CRITICAL, "kafka")
+    yield
+    gc.collect()
 
 
 @pytest.fixture
