@@ -114,6 +114,7 @@ class KafkaTransport:
         if self._stopped:
             return
         self._stopped, self._listener = True, None
+        self._producer.give_up()
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await self._producer_calls.run(self._producer.close, _STOP_TIMEOUT_S / 2)

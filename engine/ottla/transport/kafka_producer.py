@@ -65,12 +65,15 @@ class KafkaProducer:
         if self._settings.exactly_once:
             self._patiently(self._client.init_transactions, doing)
 
+    def give_up(self) -> None:
+        """What is not delivered yet never will be, and nothing waits for it any more."""
+        self._client.purge(blocking=False)
+
     def close(self, timeout_s: float) -> None:
         """Aborts what is open. Blocks, for twice the time at most."""
         try:
             if self._in_transaction:
                 self._client.abort_transaction(timeout_s)
-            self._client.purge()
             self._client.flush(timeout_s)
         except KafkaException as failure:
             # An open transaction is aborted by the next producer of this id as well, or by its timeout.
