@@ -192,14 +192,21 @@ class KafkaTransport:
         self._reading.clear()
         self._changes.clear()
         self._failure = None
-        deadline = time.monotonic() + self._settings.session_timeout_ms / 1000 + _ENDED_WITHIN_S
+        patience_s = self._settings.session_timeout_ms / 1000 + _ENDED_WITHIN_S
+        asked_at = time.monotonic()
+        deadline = asked_at + patience_s
         while self.worker_id in await self.members():
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            if now - asked_at > 2 * _LOOK_S:
+                # The broker was away, it seems: since it is back all sessions have begun anew.
+                deadline = now + patience_s
+            if now > deadline:
                 raise FatalTransportError(
                     f"another worker with the worker id {self.worker_id} is running: two cannot share one id, nor the "
                     "state directory that it is kept in"
                 )
             await asyncio.sleep(_LOOK_S)
+            asked_at = time.monotonic()
         if listener is not None:
             await self.subscribe(self._topics, listener)
 
