@@ -38,7 +38,7 @@ class Pane:
         self._cache = cache
         self._prefix = prefix
         self._encode = encode
-        # None under a key: it is known not to exist.
+        # None under a key: it is known not to exist; so is what is not in a whole pane.
         self._entries: dict[Any, Any] = {}
         # Keys written since the last `changes`, and those handed out by it, each with its encoded form.
         self._changed: dict[Any, bytes] = {}
@@ -57,12 +57,14 @@ class Pane:
         """Deletes all entries, and returns them in the order of their encoded keys. The pane is not used any more."""
         entries = self._entries
         if not self._whole:
-            entries |= {key: value for key, value in self._cache.stored_under(self._prefix) if key not in entries}
+            stored = self._cache.stored_under(self._prefix)
+            entries |= {key: value for key, value in stored if key not in entries and not self._is_deleted(key)}
         encode = self._encode
         encoded = {key: encode(key) for key, value in entries.items() if value is not None}
         taken = [(key, entries[key]) for key in sorted(encoded, key=encoded.__getitem__)]
-        entries.update(dict.fromkeys(encoded))
         self._changed |= encoded
+        entries.clear()
+        self._whole, self.get = True, entries.get
         self._taken = True
         return taken
 
@@ -105,10 +107,13 @@ class Pane:
     def changes(self, encode_value: Callable[[Any], bytes]) -> list[Change]:
         """What was written since the last call, as `StoreCache.changes`."""
         prefix, entries = self._prefix, self._entries
-        changes = [
-            (prefix + encoded, None if (value := entries[key]) is None else encode_value(value))
-            for key, encoded in self._changed.items()
-        ]
+        if entries:
+            changes = [
+                (prefix + encoded, None if (value := entries.get(key)) is None else encode_value(value))
+                for key, encoded in self._changed.items()
+            ]
+        else:
+            changes = [(prefix + encoded, None) for encoded in self._changed.values()]
         self._in_flight, self._changed = self._changed, {}
         return changes
 
@@ -139,8 +144,14 @@ class Pane:
     def _look_up(self, key: Any) -> Any:
         value = self._entries.get(key, _UNKNOWN)
         if value is _UNKNOWN:
-            value = self._entries[key] = self._cache.load(self._prefix + self._encode(key))
+            deleted = self._is_deleted(key)
+            value = None if deleted else self._cache.load(self._prefix + self._encode(key))
+            self._entries[key] = value
         return value
+
+    def _is_deleted(self, key: Any) -> bool:
+        """Whether a key without an entry was taken, which the store need not know yet."""
+        return key in self._changed or key in self._in_flight
 
 
 class PaneCache(StoreCache):
