@@ -228,11 +228,17 @@ class ClientProtocol(asyncio.BufferedProtocol):
 
     def _serve(self) -> None:
         """Start the requests that have arrived, as far as the connection's limits allow, and send what is ready."""
-        connection, writer, frames = self.connection, self._writer, self._reader.frames
+        connection, writer, frames, turn = self.connection, self._writer, self._reader.frames, self._turn
         if self._is_gathered:
-            self._turn.end()
-        elif len(frames) == 1 and self._turn.last is not self and connection.is_free and self._gather(frames[0]):
-            frames.clear()
+            turn.end()
+        elif (
+            len(frames) == 1
+            and turn.last is not self
+            and bytes(frames[0][:2]) in turn.api_keys
+            and connection.is_free
+            and turn.take(frames[0], self)
+        ):
+            self._wait_for_turn(frames.popleft())
         if frames:
             now_ms = int(self._loop.time() * 1000)
             while frames and connection.takes_requests:
@@ -244,10 +250,9 @@ class ClientProtocol(asyncio.BufferedProtocol):
         if connection.throttle_ms or connection.takes_requests is self._paused:
             self._regulate()
 
-    def _gather(self, frame: bytearray | memoryview) -> bool:
-        """Leave a request to the end of the turn, if it is of those that are answered then."""
-        self._is_gathered = self._turn.take(frame, self)
-        return self._is_gathered
+    def _wait_for_turn(self, frame: bytearray | memoryview) -> None:  # noqa: ARG002 - for who takes the time
+        """A request is answered at the end of the turn."""
+        self._is_gathered = True
 
     def answer(self, response: bytes) -> None:
         """A request that was gathered has its response."""
@@ -390,10 +395,10 @@ class TimedProtocol(ClientProtocol):
         self._begun: dict[Exchange, tuple[Timing, float]] = {}
         self._gathered: tuple[Timing, float] | None = None
 
-    def _gather(self, frame: bytearray | memoryview) -> bool:
+    def _wait_for_turn(self, frame: bytearray | memoryview) -> None:
         assert self._server.timings is not None
         self._gathered = self._server.timings.of(frame), time.perf_counter()
-        return super()._gather(frame)
+        super()._wait_for_turn(frame)
 
     def answer(self, response: bytes) -> None:
         assert self._gathered is not None

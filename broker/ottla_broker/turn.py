@@ -5,6 +5,7 @@ done, one right after the other: to wake a process that sleeps on another core c
 that comes from one process is woken once in a turn, not once for each response.
 """
 
+import struct
 from collections.abc import Callable
 
 from ottla_broker.broker import Broker
@@ -23,6 +24,8 @@ class Turn:
 
     def __init__(self, broker: Broker, call_soon: Callable[[Callable[[], None]], object]) -> None:
         self._gatherers = {api_key: make(broker) for api_key, make in GATHERERS.items()}
+        # What the frames begin with that may be taken, so that nothing else has to be offered.
+        self.api_keys = frozenset(api_key.to_bytes(2, "big") for api_key in GATHERERS)
         self._call_soon = call_soon
         self._gathered = 0
         self.last: Peer | None = None  # whose request was looked at last
@@ -34,9 +37,10 @@ class Turn:
         Not for the peer that is `last`: it seems to be alone, and alone a request is answered sooner at once.
         """
         self.last = peer
-        if len(frame) < KEY_AND_VERSION.size:
-            return False
-        api_key, version = KEY_AND_VERSION.unpack_from(frame)
+        try:
+            api_key, version = KEY_AND_VERSION.unpack_from(frame)
+        except struct.error:
+            return False  # who serves it will say what it is
         gatherer = self._gatherers.get(api_key)
         if gatherer is None:
             return False
