@@ -116,7 +116,9 @@ class Standbys:
                     # A changelog record has a key: it is one of a store's.
                     changes = [(cast(bytes, each.key()), each.value()) for each in messages]
                     store.write_batch(changes, messages[-1].offset() + 1)
-                    self._told(where, "advanced", messages[-1].offset() + 1, self._ends[where])
+                    # One that is made again has not begun before it is known where its changelog ends.
+                    if (known_end := self._ends.get(where)) is not None:
+                        self._told(where, "advanced", messages[-1].offset() + 1, known_end)
                 if (end := polled.ends.get(where)) is not None:
                     self._behind[task].discard(where)
                     if end > (store.offset or 0):  # what is left are control records
