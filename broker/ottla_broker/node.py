@@ -28,6 +28,7 @@ from ottla_broker.coordinator.transactions import TransactionCoordinator
 from ottla_broker.dispatch import load_handlers
 from ottla_broker.error_counts import ErrorCounts
 from ottla_broker.listeners import Address, Listener
+from ottla_broker.log.checkpoints import NO_TOPIC_ID
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.errors import LogError
 from ottla_broker.log.manager import LogManager
@@ -231,6 +232,9 @@ class Node:
             if log.topic == CLUSTER_METADATA:
                 continue
             topic = self._image.topics.get(log.topic)
+            if topic is not None and log.topic_id == NO_TOPIC_ID:
+                logger.warning("%s-%d has lost its topic id in a crash and gets it back", log.topic, log.index)
+                self._logs.identify(log, topic.id)
             if topic is None or log.topic_id != topic.id or log.index >= len(topic.partitions):
                 logger.info("deleting %s-%d, which belongs to no topic any more", log.topic, log.index)
                 self._logs.delete(log.topic, log.index)

@@ -70,6 +70,25 @@ def test_a_partition_whose_directory_is_missing_is_made_again(start_node: Any, n
     run(main)
 
 
+@pytest.mark.parametrize("kept", [0, 9, 30])
+def test_a_partition_whose_topic_id_a_power_cut_has_taken_keeps_its_records(
+    start_node: Any, node_directory: Path, kept: int
+) -> None:
+    async def main() -> None:
+        async with start_node() as node:
+            await node.broker.controller.ensure_topics(["t"])
+            log = node.broker.partition("t", 0)
+            node.broker.append(log, build_batch([NewRecord(b"k", b"v", 1_000)]))
+        file = node_directory / "t-0" / "partition.metadata"
+        whole = file.read_bytes()
+        file.write_bytes(whole[:kept])
+        async with start_node() as node:
+            assert node.broker.partition("t", 0).log_end_offset == 1
+        assert file.read_bytes() == whole
+
+    uvloop.run(main())
+
+
 def test_directories_that_belong_to_no_topic_are_deleted(start_node: Any, node_directory: Path) -> None:
     async def main() -> None:
         async with start_node() as node:

@@ -35,6 +35,7 @@ LEADER_EPOCHS: Final = "leader-epoch-checkpoint"
 PARTITION_METADATA: Final = "partition.metadata"
 
 _VERSION: Final = 0
+NO_TOPIC_ID: Final = uuid.UUID(int=0)
 
 TopicPartition = tuple[str, int]
 
@@ -106,20 +107,24 @@ def decode_uuid(text: str) -> uuid.UUID:
         raise ValueError(str(error)) from None
 
 
-def write_topic_id(disk: Disk, directory: Path, topic_id: uuid.UUID) -> None:
-    """Write a partition's partition.metadata; its durability comes with the partition's first flush."""
-    text = f"version: {_VERSION}\ntopic_id: {encode_uuid(topic_id)}"
-    write_whole(disk, directory / PARTITION_METADATA, text.encode(), sync=False)
+def write_topic_id(disk: Disk, directory: Path, topic_id: uuid.UUID, *, sync: bool = False) -> None:
+    """Write a partition's partition.metadata; without `sync` its durability comes with the partition's first flush."""
+    write_whole(disk, directory / PARTITION_METADATA, _metadata(topic_id), sync=sync)
+
+
+def _metadata(topic_id: uuid.UUID) -> bytes:
+    return f"version: {_VERSION}\ntopic_id: {encode_uuid(topic_id)}".encode()
 
 
 def read_topic_id(disk: Disk, directory: Path) -> uuid.UUID | None:
-    """The topic id in a partition's partition.metadata, None if the file is missing or a power cut has emptied it."""
+    """The topic id in a partition's partition.metadata, None if a power cut has left part of it or nothing."""
     path = directory / PARTITION_METADATA
     try:
         data = read_whole(disk, path)
     except FileNotFoundError:
         return None
-    if not data:
+    head = _metadata(NO_TOPIC_ID)[: -len(encode_uuid(NO_TOPIC_ID))]
+    if head.startswith(data) or (data.startswith(head) and len(data) < len(_metadata(NO_TOPIC_ID))):
         return None
     fields = _properties(data, ":")
     try:

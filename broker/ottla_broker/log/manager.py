@@ -24,6 +24,7 @@ from ottla_broker.log.checkpoints import (
     LOG_START_OFFSETS,
     RECOVERY_POINTS,
     TopicPartition,
+    write_topic_id,
 )
 from ottla_broker.log.compaction import BYTES_PER_KEY, CompactionPlan, CompactionResult
 from ottla_broker.log.config import LogConfig, LogManagerConfig
@@ -121,6 +122,11 @@ class LogManager:
             self.unmade.pop((topic, index), None)
             self._logs[topic, index] = log
         return log
+
+    def identify(self, log: PartitionLog, topic_id: uuid.UUID) -> None:
+        """Give a log its topic id where a power cut has taken that from the disk. Raises OSError if the disk fails."""
+        write_topic_id(self._disk, log.directory, topic_id, sync=True)
+        log.topic_id = topic_id
 
     def _forget(self, topic: str, index: int) -> None:
         """What the checkpoints say of a deleted partition must never be taken for a new one's of the same name."""

@@ -39,7 +39,6 @@ from ottla_wire.records import FileRegion, RecordBatch
 
 __all__ = ["Appended", "Origin", "PartitionLog", "Slice", "TimestampedOffset"]
 
-_NO_TOPIC_ID: Final = uuid.UUID(int=0)
 _LONGEST_NAME: Final = 255
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -127,7 +126,7 @@ class PartitionLog:
         )
         end = recovered.segments[-1].next_offset
         recovery_point = end if clean_shutdown else min(recovery_point, end)
-        identity = stored_id or topic_id or _NO_TOPIC_ID
+        identity = stored_id or topic_id or checkpoints.NO_TOPIC_ID
         log = cls(
             directory, topic, index, identity, config, disk, recovered, recovery_point, producer_expiration_ms, now_ms
         )

@@ -62,13 +62,16 @@ def test_partition_metadata_has_the_topic_id_in_kafkas_base64(disk: MemoryDisk) 
     assert checkpoints.read_topic_id(disk, DATA) == TOPIC_ID
 
 
-def test_partition_metadata_that_a_power_cut_emptied_counts_as_missing(disk: MemoryDisk) -> None:
+def test_partition_metadata_that_a_power_cut_emptied_or_cut_counts_as_missing(disk: MemoryDisk) -> None:
     assert checkpoints.read_topic_id(disk, DATA) is None
-    write_whole(disk, DATA / "partition.metadata", b"")
-    assert checkpoints.read_topic_id(disk, DATA) is None
+    checkpoints.write_topic_id(disk, DATA, TOPIC_ID)
+    contents = read_whole(disk, DATA / "partition.metadata")
+    for length in range(len(contents)):
+        write_whole(disk, DATA / "partition.metadata", contents[:length])
+        assert checkpoints.read_topic_id(disk, DATA) is None
 
 
-@pytest.mark.parametrize("contents", [b"version: 1\ntopic_id: AAECAwQFBgcICQoLDA0ODw", b"version: 0\n", b"nonsense"])
+@pytest.mark.parametrize("contents", [b"version: 1\ntopic_id: AAECAwQFBgcICQoLDA0ODw", b"version: 0\n\n", b"nonsense"])
 def test_damaged_partition_metadata_is_refused(disk: MemoryDisk, contents: bytes) -> None:
     write_whole(disk, DATA / "partition.metadata", contents)
     with pytest.raises(CorruptFile):
