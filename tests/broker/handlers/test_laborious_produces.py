@@ -1,11 +1,14 @@
 """Produced batches with very many records, where the topic has each of them read: done beside everything else."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
 import pytest
 
+from ottla_broker import laborious
+from ottla_broker.log.validation import vet
 from ottla_wire.errors import ErrorCode
 from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from ottla_wire.records import Compression, NewRecord, build_batch, iter_batches
@@ -82,13 +85,22 @@ def test_one_that_is_refused_holds_up_nobody(with_client: Any) -> None:
     with_client(scenario)
 
 
-def test_a_topic_that_is_deleted_meanwhile_takes_nothing(with_client: Any) -> None:
+def test_a_topic_that_is_deleted_meanwhile_takes_nothing(with_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    deleted = threading.Event()
+
+    def vet_late(*given: Any) -> Any:
+        assert deleted.wait(10)
+        return vet(*given)
+
+    monkeypatch.setattr(laborious, "vet", vet_late)
+
     async def scenario(client: Any) -> None:
         await client.create("t", cleanup_policy="compact")
         producing = [asyncio.create_task(produce(client, many())) for _ in range(2)]
         await asyncio.sleep(0)
         broker = client.node.broker
         await broker.controller.delete_topics([broker.image.topics["t"]])
+        deleted.set()
         for answer in await asyncio.gather(*producing):
             assert answer.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
