@@ -78,8 +78,10 @@ class World:
                     raise
                 await asyncio.sleep(RETRY_S)
 
-    async def transaction(self, producer, number, commit):
-        """One transaction: a record in each output and an offset, with the same number; the next producer."""
+    async def transaction(self, producer, number, commit, *, flush=False):
+        """One transaction: a record in each output, if need be flushed, and an offset, with the same number; the next
+        producer.
+        """
         for partition in (*OUTPUTS, (CONSUMER_OFFSETS, 0)):
             await self.retrying(
                 lambda partition=partition: self.broker.transactions.add_partitions(
@@ -88,7 +90,9 @@ class World:
             )
             if partition in OUTPUTS:
                 self.produce(partition, number, producer)
-        await self.broker.groups.commit_in_transaction(self._offsets(producer, number))
+                if flush:
+                    await self.broker.logs.flush(self.broker.partition(*partition))
+        await self.retrying(lambda: self.broker.groups.commit_in_transaction(self._offsets(producer, number)))
         return await self.broker.transactions.end(ID, producer, commit=commit, client_version=self.version)
 
     def produce(self, partition, number, producer=None):
@@ -133,15 +137,14 @@ class World:
 
     async def committed(self, partition):
         """The numbers that a committed reader gets, from the beginning to where it would have to wait."""
-        numbers, offset = [], 0
+        log, numbers, offset = self.broker.partition(*partition), [], 0
         while True:
-            found = await self.fetch(partition, offset, 0)
-            assert found.error_code == 0
-            if not isinstance(found.records, FileRegion):
+            found = log.read(offset, 1 << 20, committed_only=True)
+            if found.region is None:
                 return numbers
-            aborted = sorted((entry.first_offset, entry.producer_id) for entry in found.aborted_transactions)
+            aborted = sorted((entry.first_offset, entry.producer_id) for entry in found.aborted)
             ignored = set()
-            for batch in iter_batches(self.broker.partition(*partition).read_bytes(found.records)):
+            for batch in iter_batches(log.read_bytes(found.region)):
                 while aborted and aborted[0][0] <= batch.last_offset:
                     ignored.add(aborted.pop(0)[1])
                 if batch.is_control:
