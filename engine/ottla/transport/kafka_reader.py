@@ -37,7 +37,8 @@ async def read_ranges(
             if not taken:
                 first = min(ends)
                 raise TransportError(
-                    f"reading {first.topic}[{first.partition}] stalled: nothing came for {patience_s:g} s"
+                    f"reading {first.topic}[{first.partition}] stalled: nothing came for {patience_s:g} s; "
+                    "if a transaction hangs there, `ottla transaction find-hanging` shows it, and `abort` ends it"
                 )
             polled = sort_messages(taken)
             batches, finished = {}, []

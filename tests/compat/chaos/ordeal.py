@@ -28,6 +28,7 @@ from .expected import (
     sensor_of,
     time_of,
 )
+from .hanging import abort_hanging
 from .processes import wait_until
 from .readings import INPUTS, OUTPUTS, PARTITIONS, SESSION_TIMEOUT_MS, Crew
 
@@ -35,6 +36,7 @@ WORKERS = 3
 READINGS_AT_ONCE, PAUSE_S = 20, 0.05
 SETTLED_WITHIN_S = 150
 READ_WITHIN_S = 60
+_LOOK_S = 5.0
 QUIET: dict[str, str | int] = {"log_level": 0}  # of brokers that are away there would be much to say
 AWAY_S = SESSION_TIMEOUT_MS / 1000 + 2
 
@@ -47,6 +49,8 @@ class Ordeal:
     ) -> None:
         self.broker, self.address = broker, address
         self.kills: Counter[str] = Counter()
+        self.hanging = 0
+        """How many partitions a transaction hung in, which only Apache Kafka may do."""
         self._new_worker = new_worker
         self.workers = [new_worker(index) for index in range(WORKERS)]
         self._away: dict[int, float] = {}
@@ -175,8 +179,15 @@ class Ordeal:
         for index in self._away:
             self.workers[index].start()
         self._away.clear()
+        look_at = 0.0
 
         def settled() -> bool:
+            nonlocal look_at
+            if time.monotonic() > look_at:
+                if hanging := abort_hanging(self.address):
+                    print(f"aborted, since its coordinator had left it open: {', '.join(map(str, hanging))}")
+                    self.hanging += len(hanging)
+                look_at = time.monotonic() + _LOOK_S
             for worker in self.workers:
                 worker.supervise()
             return self._lag(["readings", "alarms", "crews"]) == 0
