@@ -18,24 +18,39 @@ OPEN_FOR_S = 15.0
 _TIMEOUT_S = 10.0
 
 
-def abort_hanging(address: str) -> list[Partition]:
-    """Aborts those that are open in a partition while their coordinator knows of none there. Returns where.
+class HangingTransactions:
+    """Those that are open in a partition while their coordinator knows of none there, look after look."""
 
-    A broker that does not answer just now is to be asked again: nothing is aborted then.
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        with WireClient([(host, int(port))], _TIMEOUT_S) as wire:
-            partitions = [
-                Partition(topic.name, partition.partition_index)
-                for topic in wire.metadata(None).topics
-                if topic.name is not None
-                for partition in topic.partitions
-                if partition.leader_id >= 0
-            ]
-            hanging = find_hanging(wire, partitions, round(time.time() * 1000), round(OPEN_FOR_S * 1000))
-            for producer in hanging:
-                abort(wire, producer)
-            return [producer.partition for producer in hanging]
-    except CommandError:
-        return []
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._address = host, int(port)
+        # Since when each was seen, by where it is open, its producer and its first offset. One look alone may have
+        # asked the partition before a transaction's end and the coordinator after it.
+        self._since: dict[tuple[Partition, int, int], float] = {}
+
+    def abort(self) -> list[Partition]:
+        """Aborts those that were seen for so long. Returns where. A broker that does not answer is to be asked again."""
+        try:
+            with WireClient([self._address], _TIMEOUT_S) as wire:
+                return self._abort(wire)
+        except CommandError:
+            return []
+
+    def _abort(self, wire: WireClient) -> list[Partition]:
+        partitions = [
+            Partition(topic.name, partition.partition_index)
+            for topic in wire.metadata(None).topics
+            if topic.name is not None
+            for partition in topic.partitions
+            if partition.leader_id >= 0
+        ]
+        found = {
+            (producer.partition, producer.producer_id, producer.transaction_start_offset): producer
+            for producer in find_hanging(wire, partitions, round(time.time() * 1000), 0)
+        }
+        now = time.monotonic()
+        self._since = {place: self._since.get(place, now) for place in found}
+        hanging = [producer for place, producer in found.items() if now - self._since[place] >= OPEN_FOR_S]
+        for producer in hanging:
+            abort(wire, producer)
+        return [producer.partition for producer in hanging]

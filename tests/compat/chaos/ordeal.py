@@ -28,7 +28,7 @@ from .expected import (
     sensor_of,
     time_of,
 )
-from .hanging import abort_hanging
+from .hanging import HangingTransactions
 from .processes import wait_until
 from .readings import INPUTS, OUTPUTS, PARTITIONS, SESSION_TIMEOUT_MS, Crew
 
@@ -179,12 +179,12 @@ class Ordeal:
         for index in self._away:
             self.workers[index].start()
         self._away.clear()
-        look_at = 0.0
+        transactions, look_at = HangingTransactions(self.address), 0.0
 
         def settled() -> bool:
             nonlocal look_at
             if time.monotonic() > look_at:
-                if hanging := abort_hanging(self.address):
+                if hanging := transactions.abort():
                     print(f"aborted, since its coordinator had left it open: {', '.join(map(str, hanging))}")
                     self.hanging += len(hanging)
                 look_at = time.monotonic() + _LOOK_S
