@@ -29,7 +29,7 @@ class HangingTransactions:
         self._since: dict[tuple[Partition, int, int], float] = {}
 
     def abort(self) -> list[Partition]:
-        """Aborts those that were seen for so long. Returns where. A broker that does not answer is to be asked again."""
+        """Aborts those that were seen for so long, and returns where. A broker that does not answer is asked again."""
         try:
             with WireClient([self._address], _TIMEOUT_S) as wire:
                 return self._abort(wire)
