@@ -1,5 +1,6 @@
 """Brokers for the contract suite: memory and `ottla broker`, and a cluster where `OTTLA_KAFKA_BOOTSTRAP` names one."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.embedded import serving
+
+from .bench import DEADLINE_S, Scenario, bench_of
 
 KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 
@@ -54,3 +57,14 @@ def unique() -> Callable[[str], str]:
     """Makes names that no earlier test used, since a cluster outlives a test."""
     run = uuid.uuid4().hex[:8]
     return lambda name: f"{name}-{run}"
+
+
+@pytest.fixture
+def play(make_transport: Callable[..., Transport], unique: Callable[[str], str]) -> Callable[[Scenario], None]:
+    """Runs a scenario on an event loop of its own, within a bound."""
+
+    async def bounded(scenario: Scenario) -> None:
+        async with asyncio.timeout(2 * DEADLINE_S), bench_of(make_transport, unique) as bench:
+            await scenario(bench)
+
+    return lambda scenario: asyncio.run(bounded(scenario))

@@ -1,154 +1,23 @@
 """One suite for every transport: what a worker may rely on, whichever broker it meets."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from ottla.transport.contract import (
-    Membership,
     Message,
     OffsetRange,
     OutputRecord,
-    Polled,
     TopicPartition,
     TopicSpec,
-    Transport,
 )
 from ottla.transport.errors import (
     FatalTransportError,
-    MemberFencedError,
-    TransactionAbortedError,
     TransportError,
 )
 
-DEADLINE_S = 30.0
-# A cluster deletes records that are older than its retention, and refuses those from the future.
-NOW_MS = int(time.time() * 1000) - 60_000
-
-
-class Listener:
-    """Notes what it is told, and the membership at that time."""
-
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
-        self.partitions: list[TopicPartition] = []
-        self.memberships: list[Membership] = []
-        self.losses = 0
-
-    async def joined(self, partitions: Sequence[TopicPartition]) -> None:
-        self.partitions = sorted(partitions)
-        self.memberships.append(await self.transport.membership())
-
-    async def lost(self) -> None:
-        self.losses += 1
-
-
-class Bench:
-    """An app id, a topic, and transports that are stopped at the end."""
-
-    def __init__(self, make: Callable[..., Transport], unique: Callable[[str], str]) -> None:
-        self.app_id = unique("app")
-        self.source = unique("source")
-        self.sink = unique("sink")
-        self._make = make
-        self._running: list[Transport] = []
-
-    async def start(self, worker_id: str = "w0", *, exactly_once: bool = True) -> Transport:
-        transport = self._make(self.app_id, worker_id, exactly_once=exactly_once)
-        await transport.start()
-        self._running.append(transport)
-        return transport
-
-    async def reader(self, worker_id: str = "w0", **options: Any) -> tuple[Transport, Listener]:
-        transport = await self.start(worker_id, **options)
-        """A transport that is a member of the group and reads the partitions of the source from their starts on."""
-        transport, listener = await self.member(worker_id, **options)
-        counts = await transport.partition_counts([self.source])
-        transport.start_reading({TopicPartition(self.source, number): 0 for number in range(counts[self.source])})
-        return transport, listener
-
-    async def member(self, worker_id: str = "w0", **options: Any) -> tuple[Transport, Listener]:
-        transport = await self.start(worker_id, **options)
-        listener = Listener(transport)
-        await transport.subscribe([self.source], listener)
-        await until(transport, lambda: bool(listener.memberships))
-        return transport, listener
-
-    async def topics(self, source_partitions: int = 1) -> Transport:
-        """Makes the topics; returns a transport of another app to fill and read them with."""
-        outside = self._make(self.app_id + "-outside", "outside")
-        await outside.start()
-        self._running.append(outside)
-        await outside.create_topics([TopicSpec(self.source, source_partitions), TopicSpec(self.sink, 1)])
-        return outside
-
-    def record(self, number: int, topic: str = "", partition: int | None = 0) -> OutputRecord:
-        return OutputRecord(topic or self.source, b"k%d" % number, b"%d" % number, NOW_MS + number, None, partition)
-
-    async def fill(self, outside: Transport, numbers: Sequence[int], partition: int = 0) -> int:
-        await outside.produce([self.record(number, partition=partition) for number in numbers])
-        return (await outside.commit({}))[TopicPartition(self.source, partition)]
-
-    async def stop(self) -> None:
-        for transport in reversed(self._running):
-            await transport.stop()
-
-
-@asynccontextmanager
-async def bench_of(make: Callable[..., Transport], unique: Callable[[str], str]) -> AsyncIterator[Bench]:
-    bench = Bench(make, unique)
-    try:
-        yield bench
-    finally:
-        await bench.stop()
-
-
-Scenario = Callable[[Bench], Coroutine[Any, Any, None]]
-
-
-@pytest.fixture
-def play(make_transport: Callable[..., Transport], unique: Callable[[str], str]) -> Callable[[Scenario], None]:
-    """Runs a scenario on an event loop of its own, within a bound."""
-
-    async def bounded(scenario: Scenario) -> None:
-        async with asyncio.timeout(2 * DEADLINE_S), bench_of(make_transport, unique) as bench:
-            await scenario(bench)
-
-    return lambda scenario: asyncio.run(bounded(scenario))
-
-
-async def values(transport: Transport, count: int) -> list[int]:
-    """The values of the next `count` messages."""
-    found: list[int] = []
-    async with asyncio.timeout(DEADLINE_S):
-        while len(found) < count:
-            found += ints(await transport.poll(100, 0.2))
-    return found
-
-
-def ints(polled: Polled) -> list[int]:
-    return [int(message.value() or b"") for messages in polled.messages.values() for message in messages]
-
-
-async def until(transport: Transport, happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not happened():
-            await transport.poll(100, 0.1)
-
-
-async def write(transport: Transport, *records: OutputRecord) -> None:
-    await transport.produce(records)
-    await transport.commit({})
-
-
-async def read_all(transport: Transport, topic: str, partition: int = 0) -> list[Message]:
-    where = TopicPartition(topic, partition)
-    ranges = await transport.offset_ranges([where])
-    return [message async for batch in transport.read(ranges) for message in batch[where]]
+from .bench import DEADLINE_S, NOW_MS, Bench, Scenario, ints, read_all, values, write
 
 
 def test_topics_are_created_once_and_described(play: Callable[[Scenario], None]) -> None:
@@ -417,122 +286,6 @@ def test_what_a_dead_worker_left_open_is_dropped_by_its_successor(play: Callable
         assert [message.value() for message in await read_all(outside, bench.sink)] == [b"2"]
         with pytest.raises(FatalTransportError, match="worker id"):
             await dead.commit({})
-
-    play(scenario)
-
-
-async def regrouped(*members: tuple[Transport, Listener], generations: Sequence[int]) -> None:
-    """Polls all of them until each has seen more generations than before."""
-    async with asyncio.timeout(DEADLINE_S):
-        while any(len(each.memberships) <= seen for (_, each), seen in zip(members, generations, strict=True)):
-            await asyncio.gather(*(transport.poll(10, 0.05) for transport, _ in members))
-
-
-def test_a_group_has_its_members_and_each_generation_is_told(play: Callable[[Scenario], None]) -> None:
-    async def scenario(bench: Bench) -> None:
-        await bench.topics(source_partitions=2)
-        first, old = await bench.member("w0")
-        assert await first.members() == {"w0"}
-        second = await bench.start("w1")
-        new = Listener(second)
-        await second.subscribe([bench.source], new)
-        await regrouped((first, old), (second, new), generations=(1, 0))
-        assert await first.members() == {"w0", "w1"}
-        assert len(set(old.memberships)) == len(old.memberships)
-
-    play(scenario)
-
-
-def test_a_commit_names_the_membership_and_is_refused_when_that_is_over(play: Callable[[Scenario], None]) -> None:
-    async def scenario(bench: Bench) -> None:
-        outside = await bench.topics()
-        source = TopicPartition(bench.source, 0)
-        first, old = await bench.member("w0")
-        begun = old.memberships[-1]
-        await first.produce([bench.record(1, bench.sink)])
-        await first.commit({source: 1}, begun)
-        second = await bench.start("w1")
-        new = Listener(second)
-        await second.subscribe([bench.source], new)
-        await regrouped((first, old), (second, new), generations=(1, 0))
-        await first.produce([bench.record(2, bench.sink)])
-        with pytest.raises(TransactionAbortedError):
-            await first.commit({source: 2}, begun)
-        await first.abort()
-        await first.produce([bench.record(3, bench.sink)])
-        await first.commit({source: 3}, await first.membership())
-        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"1", b"3"]
-        assert await first.committed([source]) == {source: 3}
-
-    play(scenario)
-
-
-def test_a_worker_that_comes_back_at_once_is_in_the_generation_there_is(play: Callable[[Scenario], None]) -> None:
-    async def scenario(bench: Bench) -> None:
-        await bench.topics()
-        first, old = await bench.member("w0")
-        again, new = await bench.member("w0")
-        assert new.memberships[-1] != old.memberships[-1]
-        assert new.partitions == old.partitions
-        with pytest.raises(FatalTransportError, match="worker id"):
-            await until(first, lambda: False)
-        assert await again.members() == {"w0"}
-
-    play(scenario)
-
-
-def test_a_member_joins_again_when_the_one_in_its_place_is_gone(play: Callable[[Scenario], None]) -> None:
-    async def scenario(bench: Bench) -> None:
-        outside = await bench.topics()
-        member, listener = await bench.member("w0")
-        in_its_place, _ = await bench.member("w0")
-        with pytest.raises(MemberFencedError, match="worker id"):
-            await until(member, lambda: False)
-        await in_its_place.stop()
-        before = len(listener.memberships)
-        await member.rejoin()
-        await until(member, lambda: len(listener.memberships) > before)
-        await member.renew()
-        source = TopicPartition(bench.source, 0)
-        await bench.fill(outside, [1])
-        member.start_reading({source: 0})
-        assert await values(member, 1) == [1]
-        await member.commit({source: 1}, listener.memberships[-1])
-        assert await member.committed([source]) == {source: 1}
-
-    play(scenario)
-
-
-def test_what_a_fenced_worker_has_open_is_aborted(play: Callable[[Scenario], None]) -> None:
-    async def scenario(bench: Bench) -> None:
-        outside = await bench.topics()
-        cut_off = await bench.start("w0")
-        await cut_off.produce([bench.record(1, bench.sink)])
-        await cut_off.flush()
-        other = await bench.start("w1")
-        await other.fence("w0")
-        # The transaction's timeout, as long as the scenario may be, is not waited for.
-        await other.produce([bench.record(2, bench.sink)])
-        await other.commit({})
-        assert [message.value() for message in await read_all(outside, bench.sink)] == [b"2"]
-        with pytest.raises(FatalTransportError, match="worker id"):
-            await cut_off.commit({})
-
-    play(scenario)
-
-
-def test_a_stopped_worker_has_left_the_group(play: Callable[[Scenario], None]) -> None:
-    async def scenario(bench: Bench) -> None:
-        await bench.topics()
-        first, old = await bench.member("w0")
-        second = await bench.start("w1")
-        new = Listener(second)
-        await second.subscribe([bench.source], new)
-        await regrouped((first, old), (second, new), generations=(1, 0))
-        await first.stop()
-        # Nor is its session's timeout, which is as long, waited for.
-        await until(second, lambda: new.partitions == [TopicPartition(bench.source, 0)])
-        assert await second.members() == {"w1"}
 
     play(scenario)
 
