@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from .programs import FAMILIES, Family, Program
@@ -82,6 +82,12 @@ def without_pauses(script: list[Record], most: int) -> list[Record]:
         newest = max((earlier.timestamp for earlier in kept), default=0)
         kept.append(each._replace(timestamp=min(each.timestamp, newest + most)))
     return kept
+
+
+def deletes_at_its_own_time(script: list[Record]) -> bool:
+    """Whether a value is deleted at the very time that it has: a versioned table of Kafka Streams then forgets that."""
+    values = {(each.topic, each.key, each.timestamp) for each in script if each.value is not None}
+    return any(each.value is None and (each.topic, each.key, each.timestamp) in values for each in script)
 
 
 def matched(emitted: Emitted) -> Emitted:
@@ -182,6 +188,7 @@ class TestTables:
     @EXAMPLES
     @given(script=scripts(), how=HOW, kinds=st.lists(KINDS, min_size=2, max_size=2))
     def test_joins_of_tables(self, streams: Program, script: list[Record], how: str, kinds: list[str]) -> None:
+        assume("versioned_table" not in kinds or not deletes_at_its_own_time(script))
         tables = [{**table, "step": kind} for table, kind in zip(TABLES, kinds, strict=True)]
         steps = [*tables, {"step": "table_join", "name": "j", "of": "l", "with": "r", "how": how}, *told("j")]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
