@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from ottla.aggregations import Aggregation, Compiled, compile_aggregations, reduce
 from ottla.errors import TopologyError
 from ottla.hints import returned_type
+from ottla.state.logging import Changelog
 from ottla.tables.aggregated import AggregatedTable, keep_aggregates
 from ottla.task.batch import Batch
 from ottla.task.processor import Processor
@@ -83,13 +84,13 @@ class Cogrouped(Generic[A]):
         *,
         initial: Any,
         type: Any = None,  # noqa: A002 - as in reduce
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> AggregatedTable[Any, Any]:
         """A table of one aggregate per key, which begins with `initial`, or what that returns if it is callable.
 
         Each event of any of the streams changes it, and the result is as that of `Stream.aggregate`. `type` is what a
         restart decodes aggregates as; without it, that which the functions are annotated to return or `initial` has.
-        `changelog=False` is as for `App.Table`.
+        `changelog` is as for `App.Table`.
         """
         return keep_aggregates(
             self.first.graph,
@@ -155,7 +156,7 @@ class WindowedCogroup(Generic[A]):
         merge: Callable[[Any, Any], Any] | None = None,
         emit: Emit | Duration = "close",
         type: Any = None,  # noqa: A002 - as in reduce
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> Stream[Windowed[Any, Any]]:
         """One aggregate per key and window, handed on as `WindowedStream.aggregate` does. Stream time is that of all
         the streams together.

@@ -20,6 +20,7 @@ from ottla.joins.stream_stream import When, check_no_window, join_streams, join_
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.relations import View
 from ottla.serdes import Codec, codec_for, state_key_codec_for
+from ottla.state.logging import Changelog, Configured
 from ottla.tables import AggregatedTable, Table, aggregated_table
 from ottla.task.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.task.routing import ChoosePartition, ChooseTopic, RoutedSink
@@ -143,13 +144,15 @@ class Stream(Generic[V]):
         )
         return Stream(self.graph, step, topic.key_codec, self.value_codec).through(topic)
 
-    def aggregate(self, name: str, *, changelog: bool = True, **aggregations: Aggregation) -> AggregatedTable[Any, Any]:
+    def aggregate(
+        self, name: str, *, changelog: Changelog = True, **aggregations: Aggregation
+    ) -> AggregatedTable[Any, Any]:
         """Aggregates all events of a key, without a window: `aggregate("totals", orders=count(), sum=sum("amount"))`.
 
         The result is a table, whose values have a field per aggregation. Every event changes it, and is emitted by its
         `to_stream()`, at the newest time of the key's events. An event without a key or a value is dropped. It can be
-        read in agents, joined, filtered and queried. `name` names it, its state and its changelog; `changelog=False` is
-        as for `App.Table`.
+        read in agents, joined, filtered and queried. `name` names it, its state and its changelog; `changelog` is as
+        for `App.Table`.
         """
         self.check_placed(f"aggregate({name!r})")
         return aggregated_table(
@@ -435,14 +438,15 @@ class Stream(Generic[V]):
         commit."""
         self._called("call", function, events)
 
-    def to_table(self, name: str) -> Table[Any, V]:
+    def to_table(self, name: str, *, changelog: Configured = True) -> Table[Any, V]:
         """A table of the newest value of each key, a null value deletes it. It is kept under the name.
 
         For queries, and to be joined: with streams, and as what changes with other tables. It can be read in agents and
-        not written.
+        not written. `changelog` are configs of its changelog, as for `App.Table`.
         """
         self.check_placed(f"to_table({name!r})")
-        table = self.graph.derived_table(name, self.key_codec, self.known_values(f"to_table({name!r})"))
+        values = self.known_values(f"to_table({name!r})")
+        table = self.graph.derived_table(name, self.key_codec, values, changelog)
         self.graph.keep(table, self.step)
         return table
 

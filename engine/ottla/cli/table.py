@@ -114,7 +114,7 @@ async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit
     from ottla.transport.contract import TopicPartition
     from ottla.transport.kafka import KafkaTransport
 
-    if not table.logged:
+    if table.changelog is False:
         raise ConfigError(f"table {table.name!r} has no changelog to read: ask a worker, with --web HOST:PORT")
     changelog = table.spec.changelog
     lines: list[str] = []

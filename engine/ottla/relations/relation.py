@@ -26,6 +26,7 @@ from ottla.relations.views import (
     mapped_reader,
 )
 from ottla.serdes import Codec
+from ottla.state.logging import Configured
 from ottla.state.store import StoreSpec
 from ottla.task.processor import TaskContext
 from ottla.time import Duration, duration_ms
@@ -235,10 +236,13 @@ class Relation(Generic[K, V]):
             (*self.specs(), spec),
         )
 
-    def to_table(self, name: str) -> Table[K, V]:
-        """A table that is kept under this name, with a changelog: for queries, and where look-ups should be cheap."""
+    def to_table(self, name: str, *, changelog: Configured = True) -> Table[K, V]:
+        """A table that is kept under this name, with a changelog: for queries, and where look-ups should be cheap.
+
+        `changelog` are configs of that, as for `App.Table`.
+        """
         graph, step = self.changing()
-        table = graph.derived_table(name, self.key_codec, self.known_values(f"to_table({name!r})"))
+        table = graph.derived_table(name, self.key_codec, self.known_values(f"to_table({name!r})"), changelog)
         graph.keep(table, step, of_changes=True)
         return table
 

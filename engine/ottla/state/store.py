@@ -6,7 +6,7 @@ never see a store: they see its `StoreCache`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -29,7 +29,8 @@ class StoreSpec:
     of `StoreCache.range`. `cache` makes the kind of `StoreCache` that tasks see, where it is not just that.
     One that is not `logged` has no such topic: its offset is the sum of the input offsets that its task had committed
     with what it holds, and where that is another, it is cleared. `format` says what it holds, to be compared with what
-    an earlier version of the app left there.
+    an earlier version of the app left there. `changelog_config` are configs of the changelog's topic, beside the app's
+    own.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StoreSpec:
     cache: Callable[..., Any] | None = None
     format: StoreFormat = field(default_factory=StoreFormat)
     logged: bool = True
+    changelog_config: Mapping[str, str] = field(default_factory=dict)
 
     def local(self) -> StoreSpec:
         """The same store without a changelog: one that cannot be taken for the other, since their offsets differ."""

@@ -18,6 +18,7 @@ from ottla.relations.views import Reader
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.aggregates import AggregateCache, aggregate_spec
 from ottla.state.format import format_of
+from ottla.state.logging import Changelog, checked_changelog
 from ottla.state.store import StoreSpec
 from ottla.tables.table import Table, changelog_topic
 from ottla.task.batch import Batch, Rows
@@ -75,7 +76,7 @@ def aggregated_table(
     aggregations: Mapping[str, Aggregation],
     *,
     of_changes: bool,
-    changelog: bool,
+    changelog: Changelog,
 ) -> AggregatedTable[Any, Any]:
     """Declares a table of aggregates of what a step hands on: events, or changes of rows."""
     compiled = compile_aggregations(name, aggregations)
@@ -108,12 +109,12 @@ def keep_aggregates(
     definition: str,
     functions: Sequence[Callable[..., Any]],
     of_changes: bool,
-    changelog: bool,
+    changelog: Changelog,
 ) -> AggregatedTable[Any, Any]:
     """Declares a table of aggregates of what steps hand on, computed as compiled: what that is, `definition` says."""
     table: AggregatedTable[Any, Any] = AggregatedTable(graph.app_id, name, key, compiled, definition)
     table.graph = graph
-    table.logged = changelog
+    table.changelog = checked_changelog(f"aggregate({name!r})", changelog)
     graph.table(table)
     graph.add(
         step_of(name),
@@ -193,12 +194,14 @@ class GroupedTable:
     def __repr__(self) -> str:
         return f"<groups {self._step}>"
 
-    def aggregate(self, name: str, *, changelog: bool = True, **aggregations: Aggregation) -> AggregatedTable[Any, Any]:
+    def aggregate(
+        self, name: str, *, changelog: Changelog = True, **aggregations: Aggregation
+    ) -> AggregatedTable[Any, Any]:
         """Aggregates the rows of each group: `aggregate("stock", pieces=sum("quantity"))`.
 
         A row that changes is taken out as it was and put in as it is, so that the aggregate is always that of the rows
         there are; a group that has lost all its rows keeps the aggregate of none. `name` names the table, its state and
-        its changelog; `changelog=False` is as for `App.Table`.
+        its changelog; `changelog` is as for `App.Table`.
         """
         return aggregated_table(
             self._graph, self._step, name, self._key_codec, aggregations, of_changes=True, changelog=changelog

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, TopologyError
 from ottla.serdes import Codec, Part, codec_for, state_codec_for, state_key_codec_for
+from ottla.state.logging import Changelog, Configured, checked_changelog
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
 from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
@@ -32,6 +33,7 @@ class DeclaresTables:
         source: Topic[K, V],
         default: Callable[[], V] | None = None,
         versioned: Duration,
+        changelog: Configured = True,
     ) -> VersionedTable[K, V]: ...
     @overload
     def Table(
@@ -43,13 +45,22 @@ class DeclaresTables:
         default: Callable[[], V] | None = None,
         partitions: int | None = None,
         versioned: Duration,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> VersionedTable[K, V]: ...
     @overload
-    def Table(self, name: str, *, source: Topic[K, V], ttl: Duration | None = None) -> Table[K, V]: ...
+    def Table(
+        self, name: str, *, source: Topic[K, V], ttl: Duration | None = None, changelog: Configured = True
+    ) -> Table[K, V]: ...
     @overload
     def Table(
-        self, name: str, *, key: type[K], value: type[V], source: Topic[K, V], ttl: Duration | None = None
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        source: Topic[K, V],
+        ttl: Duration | None = None,
+        changelog: Configured = True,
     ) -> Table[K, V]: ...
     @overload
     def Table(
@@ -61,7 +72,7 @@ class DeclaresTables:
         default: Callable[[], V] | None = None,
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> Table[K, V]: ...
     @overload
     def Table(
@@ -72,7 +83,7 @@ class DeclaresTables:
         default: Callable[[], V] | None = None,
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> Table[Any, V]: ...
     @overload
     def Table(
@@ -83,7 +94,7 @@ class DeclaresTables:
         default: Callable[[], V],
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> Table[K, V]: ...
     @overload
     def Table(
@@ -93,7 +104,7 @@ class DeclaresTables:
         default: Callable[[], V],
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> Table[Any, V]: ...
     @overload
     def Table(
@@ -105,7 +116,7 @@ class DeclaresTables:
         default: Any = None,
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> Table[Any, Any]: ...
     def Table(  # noqa: N802 - Faust's name
         self,
@@ -118,7 +129,7 @@ class DeclaresTables:
         partitions: int | None = None,
         ttl: Duration | None = None,
         versioned: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> Table[Any, Any]:
         """Declares a table: written by agents and backed by a changelog, or read from the topic `source`.
 
@@ -129,10 +140,12 @@ class DeclaresTables:
         event that wrote it last: it is neither read nor iterated any more, and is deleted in time.
         With `versioned` the table also knows what its values were, for that long (`VersionedTable`).
         With `changelog=False` the state is only where it is written: no topic keeps it, and a worker that takes a part
-        over from another begins with an empty one, as does one that does not find it as it was at the last commit.
+        over from another begins with an empty one, as does one that does not find it as it was at the last commit. With
+        `changelog={"segment.bytes": "1048576"}` the topic is created with these configs, by Kafka's names; one that is
+        there already stays as it is.
         """
         if source is not None:
-            if not changelog:
+            if changelog is False:
                 raise ConfigError(
                     f"table {name!r} has a source and changelog=False: what was read of the topic would be missing "
                     "wherever it was not read"
@@ -168,7 +181,7 @@ class DeclaresTables:
                 partitions=partitions,
                 ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
             )
-        table.logged = changelog
+        table.changelog = checked_changelog(f"table {name!r}", changelog)
         self._graph.table(table)
         return table
 
@@ -193,7 +206,7 @@ class DeclaresTables:
         value: type[V],
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> SetTable[K, V]: ...
     @overload
     def SetTable(
@@ -204,7 +217,7 @@ class DeclaresTables:
         value: Any = None,
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> SetTable[Any, Any]: ...
     def SetTable(  # noqa: N802 - Faust's name
         self,
@@ -214,7 +227,7 @@ class DeclaresTables:
         value: Any = None,
         partitions: int | None = None,
         ttl: Duration | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
     ) -> SetTable[Any, Any]:
         """Declares a table whose values are sets of elements of type `value`: `members["red"].add("Ann")`.
 
@@ -230,7 +243,7 @@ class DeclaresTables:
             partitions=partitions,
             ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
         )
-        table.logged = changelog
+        table.changelog = checked_changelog(f"table {name!r}", changelog)
         self._graph.table(table)
         return table
 

@@ -18,6 +18,7 @@ from ottla.serdes import Codec, state_codec_for
 from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
 from ottla.state.format import format_of
+from ottla.state.logging import Changelog
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
 from ottla.state.window_slots import Slot, WindowCache, window_spec
@@ -78,8 +79,8 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         self.source = source
         self.partitions = partitions
         self.ttl_ms = ttl_ms
-        self.logged = True
-        """Whether a changelog keeps what is written to it."""
+        self.changelog: Changelog = True
+        """Whether a changelog keeps what is written to it, and how its topic is configured."""
         self._has_windows = False
         self.graph: Graph | None = None
         """The graph that has a step which keeps the table, unless agents write it. Set when it is declared."""

@@ -14,6 +14,7 @@ from ottla.agents.answers import replies_topic
 from ottla.deadletters import ErrorPolicy, StepPolicy
 from ottla.errors import DuplicateName, TopologyError
 from ottla.serdes import Codec
+from ottla.state.logging import Changelog, checked_changelog, logged_as
 from ottla.state.store import StoreSpec
 from ottla.tables import GlobalTable, Table, TableSource
 from ottla.tables.written import WrittenChanges
@@ -155,9 +156,12 @@ class Graph:
         if table.source is not None:
             self.keep(table, self.source(table.source))
 
-    def derived_table(self, name: str, key_codec: Codec[Any], value_codec: Codec[Any]) -> Table[Any, Any]:
+    def derived_table(
+        self, name: str, key_codec: Codec[Any], value_codec: Codec[Any], changelog: Changelog = True
+    ) -> Table[Any, Any]:
         """Adds a table that a step of the graph is to make: `keep` says which."""
         table: Table[Any, Any] = Table(self.app_id, name, key_codec, value_codec)
+        table.changelog = checked_changelog(f"table {name!r}", changelog)
         self.table(table)
         return table
 
@@ -343,7 +347,7 @@ class Graph:
 
 
 def _kept(table: Table[Any, Any]) -> StoreSpec:
-    return table.spec if table.declared.logged else table.spec.local()
+    return logged_as(table.spec, table.declared.changelog)
 
 
 def _declared(kind: str, name: str, known: dict[str, T]) -> T:

@@ -153,7 +153,9 @@ class Topology:
             if not count:
                 continue  # Its pattern matches no topic yet.
             tasks += [TaskId(part.index, partition) for partition in range(count)]
-            internal += [TopicSpec(spec.changelog, count, _COMPACTED) for spec in part.logged_stores]
+            internal += [
+                TopicSpec(spec.changelog, count, {**_COMPACTED, **spec.changelog_config}) for spec in part.logged_stores
+            ]
         if any(part.stores for part in self.subtopologies):
             internal.append(stores_topic(self.app_id))
         return Plan(tuple(tasks), (*internal, self.dead_letter))

@@ -11,6 +11,7 @@ from ottla.errors import TopologyError
 from ottla.event import Event
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.format import format_of
+from ottla.state.logging import Changelog, checked_changelog, logged_as
 from ottla.state.store import StoreSpec
 from ottla.task.operators import Handle, Sink
 from ottla.task.processor import Processor, TaskContext
@@ -46,7 +47,7 @@ class WindowedStream(Generic[V]):
         *,
         emit: Emit | Duration = "close",
         late: Late[V] | None = None,
-        changelog: bool = True,
+        changelog: Changelog = True,
         **aggregations: Aggregation,
     ) -> Stream[Windowed[Any, Any]]:
         """Aggregates per key and window: `aggregate("hourly", flights=count(), worst=maximum("delay"))`.
@@ -56,7 +57,7 @@ class WindowedStream(Generic[V]):
         one for each event; with a duration the last of those of a key and window is told so much stream time after the
         first, and then the next ones wait. Events that are too late for every window they belong to are counted, and go
         to `late` if it is given: a topic, or a function that is called with the `Event`. `name` names the state and its
-        changelog: keep it when the code around it changes. `changelog=False` is as for `App.Table`.
+        changelog: keep it when the code around it changes. `changelog` is as for `App.Table`.
         """
         return aggregate_windows(
             self._stream,
@@ -83,7 +84,7 @@ def aggregate_windows(
     definition: str,
     functions: Sequence[Callable[..., Any]],
     late: Late[Any] | None = None,
-    changelog: bool,
+    changelog: Changelog,
 ) -> Stream[Windowed[Any, Any]]:
     """Adds the step that aggregates by windows what steps hand on under the stream's keys; `definition` says what is
     computed."""
@@ -109,7 +110,7 @@ def aggregate_windows(
         "aggregate",
         lambda context, _: _processor(context, aggregate, window, late),
         parents=steps,
-        stores=(kept if changelog else kept.local(),),
+        stores=(logged_as(kept, checked_changelog(f"aggregate({name!r})", changelog)),),
         functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
         sink=late if isinstance(late, Topic) else None,
         detail=f"{window}, emit on {on}",
