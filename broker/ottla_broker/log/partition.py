@@ -11,18 +11,17 @@ cache, as in Kafka.
 The high watermark is moved by whoever replicates (on one node: right after the append), see `update_high_watermark`.
 """
 
-import errno
-import threading
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ottla_broker.log import checkpoints, flushing
+from ottla_broker.log import checkpoints
 from ottla_broker.log.compaction import CompactionPlan, CompactionResult, compactable_segments
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
+from ottla_broker.log.durability import NO_ROOM, Durability
 from ottla_broker.log.epochs import EpochEntry
 from ottla_broker.log.errors import LogError
 from ottla_broker.log.producers import CLIENT, REPLICATION, Origin, Producers, Stage
@@ -40,7 +39,6 @@ from ottla_wire.records import FileRegion, RecordBatch
 __all__ = ["Appended", "Origin", "PartitionLog", "Slice", "TimestampedOffset"]
 
 _LONGEST_NAME: Final = 255
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class PartitionLog:
@@ -65,7 +63,6 @@ class PartitionLog:
         self.topic_id = topic_id
         self.config = config
         self.log_start_offset = recovered.log_start_offset
-        self.recovery_point = recovery_point
         self.high_watermark = recovered.log_start_offset
         self.first_dirty_offset = recovered.log_start_offset
         self._disk = disk
@@ -76,13 +73,16 @@ class PartitionLog:
         self._snapshots = recovered.snapshots
         self._producer_expiration_ms = producer_expiration_ms
         self._first_unstable = self._transactions.first_unstable(self.high_watermark)
-        self._unflushed_since_ms = now_ms if self.log_end_offset > recovery_point else None
-        self._unsynced_names: set[str] = set()  # of files that were made since the last flush
-        self._flushing = threading.Lock()
+        self._durability = Durability(
+            disk,
+            directory,
+            f"{topic}-{index}",
+            self._epochs,
+            recovery_point,
+            now_ms if self.log_end_offset > recovery_point else None,
+        )
         self._opened_at = self.log_end_offset
         self.traffic = Traffic()
-        self._failure: str | None = None
-        self._epochs_file = directory / checkpoints.LEADER_EPOCHS
 
     @classmethod
     def open(
@@ -131,9 +131,9 @@ class PartitionLog:
             directory, topic, index, identity, config, disk, recovered, recovery_point, producer_expiration_ms, now_ms
         )
         if stored_id is None and topic_id is not None:
-            log._unsynced_names.add(checkpoints.PARTITION_METADATA)
+            log._durability.made(checkpoints.PARTITION_METADATA)
         if recovered.segments[-1].size == 0:
-            log._unsynced_names.add(recovered.segments[-1].path(LOG_SUFFIX).name)
+            log._durability.made(recovered.segments[-1].path(LOG_SUFFIX).name)
         return log
 
     def __repr__(self) -> str:
@@ -174,7 +174,12 @@ class PartitionLog:
     @property
     def failure(self) -> str | None:
         """Why the log takes no more appends, if so: its device has failed, or it is closed."""
-        return self._failure
+        return self._durability.failure
+
+    @property
+    def recovery_point(self) -> int:
+        """The offset up to which the log is on the device."""
+        return self._durability.recovery_point
 
     @property
     def producers(self) -> Producers:
@@ -209,8 +214,8 @@ class PartitionLog:
         INVALID_TXN_STATE, TRANSACTION_COORDINATOR_FENCED; KAFKA_STORAGE_ERROR if the disk is full or failing. Nothing
         has changed then.
         """
-        if self._failure is not None:
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
+        if self._durability.failure is not None:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._durability.failure)
         batches = read_batches(writable(data), self.config, origin, now_ms, vetted=vetted_for is self.config)
         if origin is CLIENT and batches[0].producer_id >= 0:
             duplicate = self._find_duplicate(batches[0])
@@ -229,8 +234,8 @@ class PartitionLog:
         Raises as `append` does; and KafkaError DUPLICATE_SEQUENCE_NUMBER if a batch is here already, because only an
         append of its own can tell where.
         """
-        if self._failure is not None:
-            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
+        if self._durability.failure is not None:
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._durability.failure)
         config = self.config
         batches = [read_produced(writable(data), config, now_ms) for data in sent]
         for batch in batches:
@@ -253,8 +258,8 @@ class PartitionLog:
         self._epochs.note(batches)
         if stage is not None:
             self._commit(stage)
-        if self._unflushed_since_ms is None:
-            self._unflushed_since_ms = now_ms
+        if self._durability.unflushed_since_ms is None:
+            self._durability.unflushed_since_ms = now_ms
 
     def _find_duplicate(self, batch: RecordBatch) -> Appended | None:
         found = self._producers.find(batch)
@@ -265,7 +270,7 @@ class PartitionLog:
     def _appended(self, base_offset: int, last_offset: int, now_ms: int, duplicate: bool = False) -> Appended:
         config = self.config
         append_time_ms = now_ms if config.message_timestamp_type == "LogAppendTime" else -1
-        flush_due = self._segments.active.next_offset - self.recovery_point >= config.flush_messages
+        flush_due = self._segments.active.next_offset - self._durability.recovery_point >= config.flush_messages
         return Appended(base_offset, last_offset, append_time_ms, self.log_start_offset, duplicate, flush_due)
 
     def _write(self, data: Data, batches: list[RecordBatch], now_ms: int) -> None:
@@ -293,9 +298,9 @@ class PartitionLog:
             self._roll(self.log_end_offset, now_ms)
 
     def _roll(self, base_offset: int, now_ms: int) -> Segment:
-        self._unsynced_names.add(self._snapshots.write(base_offset, self._producers))
+        self._durability.made(self._snapshots.write(base_offset, self._producers))
         segment = Segment.create(self._disk, self.directory, base_offset, self.config, now_ms)
-        self._unsynced_names.add(segment.path(LOG_SUFFIX).name)
+        self._durability.made(segment.path(LOG_SUFFIX).name)
         self._segments.active.close_indexes()
         self._segments.active.trim()
         self._segments.append(segment)
@@ -395,7 +400,7 @@ class PartitionLog:
             try:
                 self.roll(now_ms)
             except OSError as error:
-                if count == 1 or error.errno not in _NO_ROOM:
+                if count == 1 or error.errno not in NO_ROOM:
                     raise
                 count -= 1  # what the others leave makes room for a new segment the next time
         if count == 0:
@@ -424,7 +429,7 @@ class PartitionLog:
             return []
         if offset < self._segments[0].base_offset:
             fresh = Segment.create(self._disk, self.directory, offset, self.config, now_ms)
-            self._unsynced_names.add(fresh.path(LOG_SUFFIX).name)
+            self._durability.made(fresh.path(LOG_SUFFIX).name)
             files = self._drop_segments(0, len(self._segments))
             self._segments = Segments([fresh])
         else:
@@ -432,7 +437,7 @@ class PartitionLog:
             self._segments.active.truncate(offset, self.config.index_interval_bytes)
         self._disk.sync_directory(self.directory)
         self.log_start_offset = min(self.log_start_offset, self.log_end_offset)
-        self.recovery_point = min(self.recovery_point, self.log_end_offset)
+        self._durability.recovery_point = min(self.recovery_point, self.log_end_offset)
         self.first_dirty_offset = min(self.first_dirty_offset, self.log_end_offset)
         self._epochs.truncate_end(self.log_end_offset)
         self._producers, self._transactions = load_producers(
@@ -454,7 +459,7 @@ class PartitionLog:
 
         Only what is settled and no longer written to is compacted.
         """
-        if not self.config.compact or self._failure is not None:
+        if not self.config.compact or self._durability.failure is not None:
             return None
         end_offset = min(self.last_stable_offset, self._segments.active.base_offset)
         segments = compactable_segments(self._segments, self.config, self.first_dirty_offset, end_offset, now_ms)
@@ -487,7 +492,8 @@ class PartitionLog:
             gone = [segment.base_offset for segment in old[1:]]
             files += self._segments.replace(old, new)
             files += self._snapshots.rename_deleted(gone)
-        self._unsynced_names.update(new.path(LOG_SUFFIX).name for _, new in result.replacements)
+        for _, new in result.replacements:
+            self._durability.made(new.path(LOG_SUFFIX).name)
         self.first_dirty_offset = result.end_offset
         return files
 
@@ -500,15 +506,12 @@ class PartitionLog:
 
     def flush_is_due(self, now_ms: int) -> bool:
         """Whether flush.ms or flush.messages asks for a flush."""
-        if self._unflushed_since_ms is None:
-            return False
-        waited = abs(now_ms - self._unflushed_since_ms) >= self.config.flush_ms  # or the clock was set back
-        return waited or self.log_end_offset - self.recovery_point >= self.config.flush_messages
+        return self._durability.is_due(self.log_end_offset, self.config, now_ms)
 
     @property
     def closed_segments_are_unflushed(self) -> bool:
         """Whether a start after a crash would have to check more than the active segment."""
-        return self._segments.active.base_offset > self.recovery_point and self._failure is None
+        return self._segments.active.base_offset > self.recovery_point and self.failure is None
 
     def flush(self, *, closed_only: bool = False) -> None:
         """Force to the device all that was appended before, and move the recovery point there; with `closed_only` all
@@ -518,37 +521,7 @@ class PartitionLog:
         if that fails: without room for the indexes everything is as before; after a failure of the device the log takes
         no more appends, because what the failed call has dropped cannot be known.
         """
-        with self._flushing:
-            if self._failure is not None:
-                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
-            since_ms = self._unflushed_since_ms
-            if not closed_only:
-                self._unflushed_since_ms = None
-            end, segments = self.log_end_offset, self._segments.copy()
-            try:
-                flushing.store_indexes(segments[:-1])
-                flushing.store_epochs(self._disk, self._epochs_file, self._epochs)
-            except OSError as error:
-                self._unflushed_since_ms = since_ms
-                raise self._flush_failed(error, for_good=error.errno not in _NO_ROOM) from error
-            names, self._unsynced_names = self._unsynced_names, set()
-            if closed_only:
-                active = segments.pop()
-                end, name = active.base_offset, active.path(LOG_SUFFIX).name
-                if name in names:
-                    names.remove(name)
-                    self._unsynced_names.add(name)
-            try:
-                flushing.sync(self._disk, self.directory, segments, names)
-            except OSError as error:
-                raise self._flush_failed(error, for_good=True) from error
-            self.recovery_point = max(self.recovery_point, end)
-
-    def _flush_failed(self, error: OSError, *, for_good: bool) -> KafkaError:
-        reason = f"Flushing {self.topic}-{self.index} failed: {error.strerror}"
-        if for_good and self._failure is None:  # else it was closed or deleted meanwhile
-            self._failure = reason
-        return KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, reason)
+        self._durability.flush(self._segments, closed_only=closed_only)
 
     def settle(self, rewrites: Rewrites) -> None:
         """Write what a clean stop leaves behind, except for what is there already. Nothing may be appended after.
@@ -556,26 +529,12 @@ class PartitionLog:
         It is durable when the caller has committed the rewrites, and says so by `close`. May run in a thread. Raises
         OSError if the disk fails, and KAFKA_STORAGE_ERROR if it has failed before.
         """
-        with self._flushing:
-            if self._failure is not None:
-                raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, self._failure)
-            active, end = self._segments.active, self.log_end_offset
-            if end > self.recovery_point or (active.size and not active.indexes_stored):
-                active.trim()
-                active.close_indexes()
-                if self._producers or self._snapshots:
-                    rewrites.add(self._snapshots.path(end), self._producers.encode())
-                for segment in self._segments:
-                    if not segment.indexes_stored:
-                        for path, contents in segment.index_contents():
-                            rewrites.add(path, contents)
-            if self._epochs.dirty:
-                rewrites.add(self._epochs_file, checkpoints.encode_epochs(list(self._epochs)))
+        self._durability.settle(rewrites, self._segments, self._producers, self._snapshots)
 
     def close(self, *, durable: bool) -> None:
         """Let go of the files. `durable` says that all is on the device, as it is after `settle` and the commit."""
         if durable:
-            self.recovery_point = self.log_end_offset
+            self._durability.recovery_point = self.log_end_offset
         self._release("was closed")
 
     def delete(self) -> Path:
@@ -593,6 +552,6 @@ class PartitionLog:
         return target
 
     def _release(self, reason: str) -> None:
-        self._failure = f"{self.topic}-{self.index} {reason}"
+        self._durability.failure = f"{self.topic}-{self.index} {reason}"
         for segment in self._segments:
             segment.close()

@@ -9,7 +9,10 @@ import msgspec
 import pytest
 
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.disk import read_whole
 from ottla_broker.log.partition import Origin, PartitionLog
+from ottla_broker.log.producers import Producers
+from ottla_broker.log.snapshots import Snapshots
 from ottla_wire.errors import ErrorCode, KafkaError
 from ottla_wire.records import Compression, NewRecord, RecordBatch, TimestampType, build_batch
 
@@ -387,6 +390,25 @@ def test_closed_segments_can_be_flushed_without_the_active_one(bench, one_batch:
     bench.append(log, one_batch())
     bench.disk.crash()
     assert bench.open(clean=False, recovery_point=closed).log_end_offset == closed
+
+
+def test_a_snapshot_that_is_made_while_a_flush_ends_is_synced_by_the_next(
+    bench, one_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = bench.open()
+    bench.append(log, one_batch(producer_id=7, producer_epoch=0, base_sequence=0))
+    write = Snapshots.write
+
+    def flushed_meanwhile(snapshots: Snapshots, offset: int, producers: Producers) -> str:
+        log.flush()
+        return write(snapshots, offset, producers)
+
+    monkeypatch.setattr(Snapshots, "write", flushed_meanwhile)
+    log.roll(bench.now_ms)
+    log.flush()
+    bench.disk.crash()
+    stored = read_whole(bench.disk, bench.directory / "00000000000000000001.snapshot")
+    assert Producers.decode(stored).get(7) is not None
 
 
 def test_preallocate_reserves_the_segment_and_gives_the_rest_back(bench) -> None:
