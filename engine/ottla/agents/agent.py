@@ -167,7 +167,7 @@ class AgentDecorator(Generic[V]):
             )
 
         def build(context: TaskContext, step: str) -> Processor:
-            return WholeBatches(lambda check: agent(context, step, check)) if whole else agent(context, step)
+            return WholeBatches(context, lambda check: agent(context, step, check)) if whole else agent(context, step)
 
         graph.add(
             name,

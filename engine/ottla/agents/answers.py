@@ -89,7 +89,14 @@ class Answers:
         """Answers with the error."""
         for request in self._requests.pop(row, ()):
             reason = describe_error(error).encode(errors="replace")
-            self._answer(request, row, None, [(REPLY_ERROR, reason)])
+            self._answer(request, self._batch, row, None, [(REPLY_ERROR, reason)])
+
+    def refused(self, batch: Batch, row: int, error: BaseException) -> None:
+        """Answers with the error with which an event failed before it came to the agent, if it is a request to it."""
+        origin = batch.origins[row]
+        reason = describe_error(error).encode(errors="replace")
+        for request in () if origin is None else self._requests_of(origin):
+            self._answer(request, batch, row, None, [(REPLY_ERROR, reason)])
 
     def done(self, rows: Sequence[int], values: Sequence[Any]) -> None:
         """All of the batch is processed, and these are the results."""
@@ -105,23 +112,19 @@ class Answers:
                     encoded = None if value is None else self._codec.encode(value)
                 except Exception as error:
                     failure = EncodeError(f"{value!r:.200} cannot be an answer ({self._codec.name}): {error}")
-                    self._answer(request, row, None, [(REPLY_ERROR, describe_error(failure).encode(errors="replace"))])
+                    reason = describe_error(failure).encode(errors="replace")
+                    self._answer(request, self._batch, row, None, [(REPLY_ERROR, reason)])
                 else:
-                    self._answer(request, row, encoded, [])
+                    self._answer(request, self._batch, row, encoded, [])
 
-    def _answer(self, request: _Request, row: int, value: bytes | None, headers: Headers) -> None:
+    def _answer(self, request: _Request, batch: Batch, row: int, value: bytes | None, headers: Headers) -> None:
         if request.id is not None:
             headers = [(REPLY_ID, request.id), *headers]
-        time = self._batch.timestamps[row]
+        origin, time = batch.origins[row], batch.timestamps[row]
         if not self._context.takes_time(request.topic, time):
             time = self._context.now_ms
-        self._context.outputs.append(
-            OutputRecord(request.topic, self._raw_key(row), value, time, headers, request.partition)
-        )
-
-    def _raw_key(self, row: int) -> bytes | None:
-        origin = self._batch.origins[row]
-        return None if origin is None else origin.key()
+        key = None if origin is None else origin.key()
+        self._context.outputs.append(OutputRecord(request.topic, key, value, time, headers, request.partition))
 
     def _requests_of(self, origin: Message) -> list[_Request]:
         messages = origin.messages if isinstance(origin, JoinedMessages) else (origin,)

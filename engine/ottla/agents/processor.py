@@ -13,7 +13,7 @@ from typing import Any
 
 from ottla.agents.answers import Answers
 from ottla.agents.instance import Attempts, Instance, Results
-from ottla.errors import TopologyError
+from ottla.errors import EncodeError, TopologyError
 from ottla.event import Taken
 from ottla.serdes import Codec
 from ottla.stream import Stream
@@ -54,11 +54,13 @@ class AgentProcessor(Processor):
             Instance(context, name, function, source, self._answers, self._begin_taking, check)
             for _ in range(concurrency)
         ]
+        self.answerer = self._answers
         self._take_store = None if take_store is None else context.stores[take_store]
         self._waiting: Waiting | None = None
 
     async def receive(self, batch: Batch) -> None:
-        await self._process(batch if self._waiting is None else self._waiting.take(batch))
+        for part in self._context.parts(batch):
+            await self._process(part if self._waiting is None else self._waiting.take(part))
 
     async def advance(self) -> None:
         await self._wake()
@@ -82,12 +84,17 @@ class AgentProcessor(Processor):
         self._answers.begin(batch)
         rows = range(len(batch))
         if len(self._instances) > 1:
-            await self._hand_on(batch, await self._share(batch, rows))
-            return
-        [instance] = self._instances
-        results = await instance.process(batch, rows)
-        # The instance may have begun to take lists: then those are what its results are of.
-        await self._hand_on(instance.batch, results)
+            results = await self._share(batch, rows)
+        else:
+            [instance] = self._instances
+            results = await instance.process(batch, rows)
+            # The instance may have begun to take lists: then those are what its results are of.
+            batch = instance.batch
+        if not _can_stay(self._context, self._name, batch, self._answers):
+            results = [], []
+            for instance in self._instances:
+                await instance.close()
+        await self._hand_on(batch, results)
 
     async def _share(self, batch: Batch, rows: range) -> Results:
         shares: list[list[int]] = [[] for _ in self._instances]
@@ -162,12 +169,16 @@ class FunctionProcessor(Processor):
         self._context = context
         self._name = name
         self._function = function
-        self._answers = Answers(context, name, codec, topics, each=each)
+        self.answerer = self._answers = Answers(context, name, codec, topics, each=each)
         self._attempts = Attempts(context, name)
         self._check = check
         self._add = self._add_yielded if yields else self._add_returned
 
     async def receive(self, batch: Batch) -> None:
+        for part in self._context.parts(batch):
+            await self._process(part)
+
+    async def _process(self, batch: Batch) -> None:
         context = self._context
         self.batch, self.row = batch, -1
         self._attempts.begin()
@@ -192,6 +203,8 @@ class FunctionProcessor(Processor):
                         self._answers.failed(row, error)
         finally:
             context.cursor = outer
+        if not _can_stay(context, self._name, batch, self._answers):
+            rows, values = [], []
         await context.settle(batch)
         self._answers.done(rows, values)
         if values:
@@ -226,17 +239,18 @@ class WholeBatches(Processor):
     headers; None in it is no result.
     """
 
-    def __init__(self, make: Callable[[Check], Processor]) -> None:
+    def __init__(self, context: TaskContext, make: Callable[[Check], Processor]) -> None:
         super().__init__()
+        self._context = context
         self._agent = make(_check_list)
+        self.answerer = self._agent.answerer
         self._agent.children.append(_Spread(self))
         self._batch = Batch([], [], [], [])
 
     async def receive(self, batch: Batch) -> None:
-        self._batch = batch
-        await self._agent.receive(
-            Batch([batch.keys[-1]], [Taken(batch)], [batch.timestamps[-1]], [joined_origin(batch.origins)])
-        )
+        for self._batch in self._context.parts(batch):
+            last, taken = self._batch.slice(len(self._batch) - 1, len(self._batch)), Taken[Any](self._batch)
+            await self._agent.receive(Batch(last.keys, [taken], last.timestamps, [joined_origin(self._batch.origins)]))
 
     async def end_of_input(self) -> None:
         await self._agent.end_of_input()
@@ -260,6 +274,19 @@ class _Spread(Processor):
 
     async def receive(self, batch: Batch) -> None:
         await self._whole.spread(batch.values)
+
+
+def _can_stay(context: TaskContext, step: str, batch: Batch, answers: Answers) -> bool:
+    """Whether what an agent did can be stored. If it is looked at closely and cannot, its event is rejected."""
+    if context.looks_closely and len(batch) == 1:
+        try:
+            context.check_written()
+        except EncodeError as error:
+            context.take_back_unstorable(step, error, batch, 0)
+            context.reject(step, error, batch, 0)
+            answers.failed(0, error)
+            return False
+    return True
 
 
 def _check_list(batch: Batch, row: int, result: Any) -> None:

@@ -74,7 +74,7 @@ class Source(Processor):
     def __init__(self, context: TaskContext, step: str, topic: Topic[Any, Any]) -> None:
         super().__init__()
         self._context = context
-        self._step = step
+        self.step = step
         self._topic = topic
         self._decode_key = topic.key_codec.decode
         self._decode_value = topic.value_codec.decode
@@ -145,7 +145,7 @@ class Source(Processor):
 
     def reject(self, batch: Batch, row: int, error: Exception) -> None:
         """Deals with a row that could not be decoded, in its turn."""
-        self._context.reject(self._step, error, batch, row, kind="deserialization")
+        self._context.reject(self.step, error, batch, row, kind="deserialization")
 
     async def receive(self, batch: Batch) -> None:
         await self.forward(batch)

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import astuple, dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ottla.deadletters import (
     ErrorPolicy,
@@ -27,8 +27,13 @@ from ottla.event import Event, event_at
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.task.batch import Batch
-from ottla.task.refusals import Refusals
-from ottla.transport.contract import Message, OutputRecord
+from ottla.task.origins import KeptMessage
+from ottla.task.refusals import Refusals, StateRefused
+from ottla.task.storable import check_entry
+from ottla.transport.contract import Message, OutputRecord, TopicPartition
+
+if TYPE_CHECKING:
+    from ottla.topology.topology import TaskId
 
 MAX_RECORD_BYTES = 1_000_000
 """What librdkafka sends at most in one record, as long as `message.max.bytes` is not set."""
@@ -83,6 +88,12 @@ class Follower(Protocol):
     async def tell(self, written: Sequence[Written]) -> None: ...
 
 
+class Answerer(Protocol):
+    """Is told of an event that will not come to it: a step before it failed."""
+
+    def refused(self, batch: Batch, row: int, error: BaseException) -> None: ...
+
+
 @dataclass(slots=True)
 class Place:
     """A cursor that stands still."""
@@ -104,10 +115,11 @@ class TaskContext:
     app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent, nor is
     one of which `refusals` says that its topic does not take it. `partition` is the task's, that of all its inputs.
     `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
-    `followers` are told what is written to tables, by their stores.
+    `followers` are told what is written to tables, by their stores, and `answerers` what a step before them rejected,
+    by the names of those steps.
     """
 
-    task: str
+    task: TaskId
     stores: Mapping[str, StoreCache]
     policy: ErrorPolicy
     dead_letter_topic: str
@@ -127,6 +139,7 @@ class TaskContext:
     partition_counts: PartitionCounts = field(kw_only=True)
     refusals: Refusals = field(default_factory=Refusals)
     followers: dict[str, Follower] = field(default_factory=dict)
+    answerers: dict[str, list[Answerer]] = field(default_factory=dict)
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:
@@ -140,11 +153,18 @@ class TaskContext:
         return self.policy.at(self.step_policies.get(step))
 
     def reject(
-        self, step: str, error: BaseException, batch: Batch, row: int, *, kind: FailureKind | None = None
+        self,
+        step: str,
+        error: BaseException,
+        batch: Batch,
+        row: int,
+        *,
+        kind: FailureKind | None = None,
+        before: str | None = None,
     ) -> None:
         """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`.
 
-        Without `kind` the event failed at being processed, or for an `EncodeError` at being written. One that failed
+        It goes no further than the step, or than `before` if it did not come that far. Without `kind` the event failed at being processed, or for an `EncodeError` at being written. One that failed
         because something was `Unavailable` is not at fault: that is raised on.
         """
         if isinstance(error, Unavailable):
@@ -156,6 +176,8 @@ class TaskContext:
             raise ProcessingFailed(
                 f"{step} failed on {describe_origin(batch, row)}: {describe_error(error)}"
             ) from error
+        for answerer in self.answerers.get(before or step, ()):
+            answerer.refused(batch, row, error)
         if decision == "skip":
             self.counts.skipped += 1
             return
@@ -208,6 +230,42 @@ class TaskContext:
     def takes_time(self, topic: str, timestamp_ms: int) -> bool:
         """Whether a topic takes records of this time, as far as is known."""
         return self.refusals.takes_time(topic, timestamp_ms, self.now_ms)
+
+    # -- looking closely, after state could not be written
+
+    @property
+    def looks_closely(self) -> bool:
+        """Whether what each event writes to tables is to be looked at before it stays."""
+        return self.refusals.looks_closely(self.task)
+
+    def parts(self, batch: Batch) -> Iterable[Batch]:
+        """The batch, or if it is to be looked at closely each of its events."""
+        return (batch.slice(row, row + 1) for row in range(len(batch))) if self.looks_closely else (batch,)
+
+    def check_written(self) -> None:
+        """Raises an `EncodeError` if what was written to tables, and can be taken back, cannot be stored."""
+        for _, store, key, _ in self.journal:
+            if store is not None:
+                check_entry(store, key, self.largest(store.spec.changelog))
+
+    def take_back_unstorable(self, step: str, error: EncodeError, batch: Batch, row: int) -> None:
+        """Undoes what the only event at hand did, of which `check_written` said that it cannot be stored.
+
+        Raises `StateRefused` where a value was changed in place: what it was is known only at the last commit.
+        """
+        written = {(store, key) for _, store, key, _ in self.journal if store is not None}
+        while self.journal:
+            self.take_back(self.journal[-1][0])
+        try:
+            for store, key in written:
+                check_entry(store, key, self.largest(store.spec.changelog))
+        except EncodeError:
+            origin = batch.origins[row]
+            # What an earlier commit holds cannot be rejected in its turn; then the next commit will fail.
+            if origin is None or isinstance(origin, KeptMessage):
+                return
+            where = TopicPartition(origin.topic(), origin.partition())
+            raise StateRefused(error, self.task, step, 1, where, origin.offset(), proven=True) from error
 
     async def settle(self, batch: Batch) -> None:
         """What was done for the batch stays: who follows a table that was written is told, in the order of the writes,
@@ -287,10 +345,11 @@ current: ContextVar[TaskContext] = ContextVar("ottla.task")
 
 
 class Processor:
-    """A step at work in one task."""
+    """A step at work in one task. `answerer` owes answers for the events that come to it."""
 
     def __init__(self) -> None:
         self.children: list[Processor] = []
+        self.answerer: Answerer | None = None
 
     async def receive(self, batch: Batch) -> None:
         """Takes a batch, never an empty one. Returns when its events are dealt with."""

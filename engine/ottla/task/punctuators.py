@@ -45,6 +45,8 @@ class Punctuator(Processor):
                     done = self._call(now_ms)
                     if inspect.isawaitable(done):
                         await done
+                    if context.refusals.has_refused(context.task):
+                        context.check_written()
                     break
                 except Exception as error:
                     context.take_back(0)

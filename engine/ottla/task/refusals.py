@@ -4,11 +4,14 @@ A broker refuses a commit as a whole: nobody says which record it was. So the wo
 that it writes, goes back to its last commit, and for a while the steps hold every record against them while it is known
 what it was made of.
 
-State is encoded once, at the commit, when many events may have written it. If that fails, the task goes back and takes
-an eighth of those events until its next commit, and so on; the eighth that fails is divided in its turn, until it is
-one event, which is rejected without being processed. Behind those that failed the task takes eight times as many with
-every commit again. So nothing is looked at event by event as long as all goes well, and the state is that of the event
-before.
+State is encoded once, at the commit, when many events may have written it. If that fails, the task goes back and looks
+closely for a while: agents are given event after event, and what each of them wrote to tables is encoded at once, so
+that the one at fault fails as if the agent had raised. What punctuators write is looked at from then on for good.
+
+What other steps keep (windows, aggregates) is not seen so. If it is that, the task takes an eighth of the events until
+its next commit, and so on; the eighth that fails is divided in its turn, until it is one event, which is rejected
+without being processed. Behind those that failed the task takes eight times as many with every commit again. So nothing
+is looked at event by event as long as all goes well, and the state is that of the event before.
 """
 
 from __future__ import annotations
@@ -42,11 +45,19 @@ class StateRefused(EncodeError):  # noqa: N818
     """State of a task cannot be written, as `error` says.
 
     `step` is one that writes it. The task has processed `events` since its last commit, the last of which is the one at
-    `offset` of `where`.
+    `offset` of `where`; it is `proven` if that one is known to be at fault.
     """
 
     def __init__(
-        self, error: EncodeError, task: TaskId, step: str, events: int, where: TopicPartition | None, offset: int
+        self,
+        error: EncodeError,
+        task: TaskId,
+        step: str,
+        events: int,
+        where: TopicPartition | None,
+        offset: int,
+        *,
+        proven: bool = False,
     ) -> None:
         super().__init__(str(error))
         self.error = error
@@ -55,6 +66,7 @@ class StateRefused(EncodeError):  # noqa: N818
         self.events = events
         self.where = where
         self.offset = offset
+        self.proven = proven
 
 
 class Refusals:
@@ -64,44 +76,62 @@ class Refusals:
         self._limits: Mapping[str, TopicLimits] = {}
         self._until_ms = 0
         self._slack_ms = 0
+        # For how many events more a task is looked at closely; none of those that were once is ever left out.
+        self._close: dict[TaskId, int] = {}
         # How many events a task may take until its next commit, how many more there are among which one is at fault,
-        # and the event that it is found not to get past.
+        # and the events that it is found not to get past.
         self._most: dict[TaskId, int] = {}
         self._suspects: dict[TaskId, int] = {}
-        self._faults: dict[TaskId, StateRefused] = {}
+        self._faults: dict[TaskId, dict[tuple[TopicPartition | None, int], StateRefused]] = {}
 
     # -- state
 
     def narrow(self, refused: StateRefused) -> None:
-        """The task takes fewer events from now on, or if it took but one, will reject that.
+        """The task is looked at closely from now on; or if it was, takes fewer events; or if it took but one, will
+        reject that.
 
         Raises the error if it is not the events that are at fault: there was none, or it was rejected.
         """
-        known = self._faults.get(refused.task)
-        again = known is not None and (known.where, known.offset) == (refused.where, refused.offset)
-        if refused.events == 0 or (refused.events == 1 and again):
+        task, at = refused.task, (refused.where, refused.offset)
+        faults = self._faults.setdefault(task, {})
+        if refused.proven:
+            faults[at] = refused
+        elif not self.looks_closely(task):
+            self._close[task] = _ENOUGH_EVENTS
+        elif refused.events == 0 or (refused.events == 1 and at in faults):
             raise refused.error
-        self._most[refused.task] = max(refused.events // _PARTS, 1)
-        self._suspects[refused.task] = refused.events
-        if refused.events == 1:
-            self._faults[refused.task] = refused
+        else:
+            self._most[task] = max(refused.events // _PARTS, 1)
+            self._suspects[task] = refused.events
+            if refused.events == 1:
+                faults[at] = refused
 
     def is_searching(self, task: TaskId) -> bool:
-        """Whether the task takes fewer events than it could."""
-        return task in self._most
+        """Whether an event at fault is being looked for."""
+        return task in self._most or self.looks_closely(task)
+
+    def looks_closely(self, task: TaskId) -> bool:
+        """Whether what each event of the task writes to tables is to be looked at."""
+        return self._close.get(task, 0) > 0
+
+    def has_refused(self, task: TaskId) -> bool:
+        """Whether state of the task could not be written before."""
+        return task in self._close
 
     def most_events(self, task: TaskId) -> int | None:
         """How many events the task may take until its next commit; None for any number."""
         return self._most.get(task)
 
-    def fault(self, task: TaskId, where: TopicPartition, offset: int) -> StateRefused | None:
-        """Why the event is to be rejected, if it is."""
+    def faults(self, task: TaskId, where: TopicPartition) -> Mapping[int, StateRefused]:
+        """The offsets of the events of the task that are to be rejected, and why."""
         found = self._faults.get(task)
-        return found if found is not None and (found.where, found.offset) == (where, offset) else None
+        return {offset: fault for (of, offset), fault in found.items() if of == where} if found else {}
 
     def committed(self, task: TaskId, events: int) -> None:
         """What the task did with so many events is written."""
         self._faults.pop(task, None)
+        if self.looks_closely(task):
+            self._close[task] = max(self._close[task] - events, 0)
         if task not in self._most:
             return
         self._suspects[task] -= events

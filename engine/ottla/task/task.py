@@ -18,19 +18,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 
 from ottla.deadletters import ErrorPolicy, describe_origin
-from ottla.errors import EncodeError, RecordTooLarge
+from ottla.errors import EncodeError
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.state.store import Change
 from ottla.task.batch import Batch
 from ottla.task.inputs import Input, Run, next_run
 from ottla.task.operators import Source
-from ottla.task.processor import MAX_RECORD_BYTES, PartitionCounts, Processor, TaskContext, TaskCounts, current
+from ottla.task.processor import (
+    MAX_RECORD_BYTES,
+    Answerer,
+    PartitionCounts,
+    Processor,
+    TaskContext,
+    TaskCounts,
+    current,
+)
 from ottla.task.punctuators import StreamTimePunctuator
 from ottla.task.refusals import Refusals, StateRefused
+from ottla.task.storable import storable_changes
 from ottla.topology.topology import Subtopology, TaskId
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
 
@@ -61,7 +69,7 @@ class Task:
         """The next offset to read of each input partition, for the next commit. Holds only inputs that were
         processed."""
         self._context = TaskContext(
-            str(task_id),
+            task_id,
             stores,
             policy,
             dead_letter_topic,
@@ -87,6 +95,7 @@ class Task:
                 self._processors[parent].children.append(processor)
             if isinstance(processor, Source) and step.source is not None:
                 inputs[step.source] = Input(step.source, processor, record_by_record=step.record_by_record)
+        self._context.answerers = self._answerers(subtopology)
         self._inputs = {topic: inputs[topic] for topic in subtopology.inputs_at(task_id.partition)}
         self._punctuators = [each for each in self._processors.values() if isinstance(each, StreamTimePunctuator)]
         self._stream_time_ms = -1
@@ -194,7 +203,7 @@ class Task:
         logged = {}
         for store in self._context.stores.values():
             try:
-                changes = self._changes(store)
+                changes = storable_changes(store, self._context.largest(store.spec.changelog))
             except EncodeError as error:
                 step = self._writers[store.spec.name]
                 raise StateRefused(error, self.id, step, self._uncommitted, *self._last) from error
@@ -202,25 +211,6 @@ class Task:
                 logged[TopicPartition(store.spec.changelog, self.id.partition)] = changes
         self._in_flight, self._uncommitted = self._uncommitted, 0
         return logged
-
-    def _changes(self, store: StoreCache) -> list[Change]:
-        try:
-            changes = store.changes()
-        except (TypeError, ValueError, OverflowError) as error:
-            raise EncodeError(f"{store.spec.name!r} holds a value that cannot be stored: {error}") from error
-        most = self._context.largest(store.spec.changelog)
-        if store.spec.logged and 2 * max(map(len, filter(None, chain.from_iterable(changes))), default=0) > most:
-            for key, value in changes:
-                if value is not None and len(key) + len(value) > most:
-                    raise self._too_large(store, key, value, most)
-        return changes
-
-    def _too_large(self, store: StoreCache, key: bytes, value: bytes, most: int) -> RecordTooLarge:
-        return RecordTooLarge(
-            f"{store.spec.name!r} holds a value that cannot be stored: under {store.spec.decode_key(key)!r} it has "
-            f"{len(value)} bytes, and {most} with the key is the most: raise message.max.bytes in broker_options, and "
-            f"max.message.bytes of the topic {store.spec.changelog!r}, or keep less under one key"
-        )
 
     def committed(self, offsets: Mapping[TopicPartition, int], read: Mapping[TopicPartition, int]) -> None:
         """The transaction with the last `changes` committed; `offsets` is what `Transport.commit` returned, `read` has
@@ -253,9 +243,8 @@ class Task:
             source.reject(batch, row, error)
         if run.failures:
             batch = batch.where([row not in run.failures for row in range(len(batch))])
-        if len(run.batch) == 1 and (fault := self._context.refusals.fault(self.id, where, last.offset())) is not None:
-            self._context.reject(fault.step, fault.error, run.batch, 0)
-            batch = run.batch.slice(1, 1)
+        if faults := self._context.refusals.faults(self.id, where):
+            batch = self._without(faults, batch, source.step)
         start = 0
         while start < len(batch):
             end = start + 1 if run.input.record_by_record else self._until_punctuation(batch, start)
@@ -267,6 +256,29 @@ class Task:
         self._uncommitted += len(run.batch)
         self._last = where, last.offset()
         self.positions[where] = last.offset() + 1
+
+    def _without(self, faults: Mapping[int, StateRefused], batch: Batch, source: str) -> Batch:
+        """The batch without the events that are at fault, which are rejected."""
+        kept = []
+        for row, origin in enumerate(batch.origins):
+            assert origin is not None, "a source's events have origins"
+            fault = faults.get(origin.offset())
+            kept.append(fault is None)
+            if fault is not None:
+                self._context.reject(fault.step, fault.error, batch, row, before=source)
+        return batch.where(kept)
+
+    def _answerers(self, subtopology: Subtopology) -> dict[str, list[Answerer]]:
+        """For each step whoever owes answers behind it."""
+        found: dict[str, list[Answerer]] = {}
+        # Steps follow their parents: from the last to the first, what is behind a step is known when it comes to it.
+        for step in reversed(subtopology.steps):
+            answerer = self._processors[step.name].answerer
+            behind = [*found.get(step.name, ()), *(() if answerer is None else (answerer,))]
+            for parent in step.parents:
+                known = found.setdefault(parent, [])
+                known += [each for each in behind if each not in known]
+        return found
 
     def _until_punctuation(self, batch: Batch, start: int) -> int:
         """The row behind the first event, from `start` on, with which stream time reaches a punctuator's."""

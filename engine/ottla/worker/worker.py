@@ -370,14 +370,15 @@ class Worker:
         await asyncio.sleep(_FIRST_BACKOFF_S * 2 ** min(self._failed_commits, _FAILED_COMMITS))
 
     async def _narrow(self, refused: StateRefused) -> None:
-        """Goes back to the last commit, to find the event after which a task's state cannot be written.
+        """Goes back to the last commit, to find what it is that writes state which cannot be stored.
 
-        Raises what is wrong with the state if it is no event that made it so.
+        Raises what is wrong with the state if it is neither an event nor a punctuator.
         """
         level = logging.DEBUG if self._refusals.is_searching(refused.task) else logging.WARNING
         self._refusals.narrow(refused)
         self.metrics.aborts.inc()
-        log.log(level, "going back to the last commit to find the event at fault among %d: %s", refused.events, refused)
+        among = f"the event at fault among {refused.events}" if refused.events else "what is at fault"
+        log.log(level, "going back to the last commit to find %s: %s", among, refused)
         await self._undo()
 
     async def _learn_limits(self) -> None:

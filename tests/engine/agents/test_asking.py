@@ -11,7 +11,9 @@ import pytest
 import ottla
 from ottla import Stream, Taken
 from ottla.agents.client import Client
+from ottla.outlet import outlet
 from ottla.state.memory import MemoryStores
+from ottla.transport.contract import OutputRecord
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.worker import Worker
 
@@ -260,3 +262,84 @@ def test_a_partition_that_the_topic_does_not_have_is_not_answered_to(app: ottla.
         ]
         driver.send("in", key="k", value=1, headers=headers)
         assert len(driver.read("out")) == 2
+
+
+def test_a_request_that_makes_state_too_large_is_answered_with_that(make_app: Callable[..., ottla.App]) -> None:
+    app = make_app(broker_options={"message.max.bytes": 1_000})
+    texts = app.Table("texts", key=str, value=str, default=str)
+
+    @app.agent(app.topic("in", key=str, value=int))
+    async def append(stream: Stream[int]) -> AsyncIterator[int]:
+        async for key, number in stream.items():
+            texts[key] += "x" * number
+            yield len(texts[key])
+
+    with app.test() as driver:
+        assert driver.ask(append, 1, key="k") == 1
+        for _ in range(2):
+            with pytest.raises(ottla.AgentFailed, match="'append' failed: RecordTooLarge: 'texts' holds a value that"):
+                driver.ask(append, 2_000, key="k")
+        assert driver.ask(append, 2, key="k") == 3
+
+
+def test_a_request_after_which_an_aggregate_is_too_large_is_answered_with_that(
+    make_app: Callable[..., ottla.App],
+) -> None:
+    app = make_app(broker_options={"message.max.bytes": 1_000})
+
+    @app.agent(app.topic("in", key=str, value=str))
+    async def echo(stream: Stream[str]) -> AsyncIterator[str]:
+        async for text in stream:
+            yield text
+
+    app.stream(echo).aggregate("all", found=ottla.collect())
+
+    with app.test() as driver:
+        assert driver.ask(echo, "a", key="k") == "a"
+        with pytest.raises(ottla.AgentFailed, match="'echo' failed: RecordTooLarge: 'all' holds a value that cannot"):
+            driver.ask(echo, "a" * 2_000, key="k")
+        assert driver.ask(echo, "b", key="k") == "b"
+
+
+@pytest.mark.parametrize("on_error", ["dead_letter", "skip"])
+def test_a_request_that_fails_before_it_comes_to_the_agent_is_answered_with_that(
+    make_app: Callable[..., ottla.App], on_error: str
+) -> None:
+    app = make_app(on_error=on_error)
+    requests = app.topic("in", key=str, value=int)
+
+    def halved(number: int) -> int:
+        if number % 2:
+            raise ValueError(f"{number} is odd")
+        return number // 2
+
+    @app.agent(app.stream(requests).map(halved))
+    async def half(stream: Stream[int]) -> AsyncIterator[int]:
+        async for number in stream:
+            yield number
+
+    @app.agent(requests)
+    async def number(stream: Stream[int]) -> AsyncIterator[int]:
+        async for number in stream:
+            yield number
+
+    def asked(to: str, value: Any) -> Any:
+        async def ask() -> Any:
+            out = outlet.get()
+            request = await (await out.replies()).expect()
+            headers = [
+                ("ottla.reply.agent", to.encode()),
+                ("ottla.reply.to", request.reply_to.topic.encode()),
+                ("ottla.reply.partition", b"%d" % request.reply_to.partition),
+                ("ottla.reply.id", request.id),
+            ]
+            await out.request([OutputRecord("in", b"k", value, 0, headers, None)])
+            return dict((await request.answer).headers() or ()).get("ottla.reply.error")
+
+        return driver.call(ask)
+
+    with app.test() as driver:
+        assert asked("half", b"8") is None
+        assert b"ValueError: 7 is odd" in asked("half", b"7")
+        assert b"DecodeError: the value is no" in asked("half", b"seven")
+        assert asked("number", b"7") is None, "another agent is none of its business"
