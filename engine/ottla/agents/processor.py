@@ -248,9 +248,12 @@ class WholeBatches(Processor):
         self._batch = Batch([], [], [], [])
 
     async def receive(self, batch: Batch) -> None:
-        for self._batch in self._context.parts(batch):
-            last, taken = self._batch.slice(len(self._batch) - 1, len(self._batch)), Taken[Any](self._batch)
-            await self._agent.receive(Batch(last.keys, [taken], last.timestamps, [joined_origin(self._batch.origins)]))
+        for part in self._context.parts(batch):
+            self._batch = part
+            taken: Taken[Any] = Taken(part)
+            await self._agent.receive(
+                Batch([part.keys[-1]], [taken], [part.timestamps[-1]], [joined_origin(part.origins)])
+            )
 
     async def end_of_input(self) -> None:
         await self._agent.end_of_input()

@@ -164,8 +164,9 @@ class TaskContext:
     ) -> None:
         """Does with a failed event what the policy says: dead letter, skip, or `ProcessingFailed`.
 
-        It goes no further than the step, or than `before` if it did not come that far. Without `kind` the event failed at being processed, or for an `EncodeError` at being written. One that failed
-        because something was `Unavailable` is not at fault: that is raised on.
+        It goes no further than the step, or than `before` if it did not come that far. Without `kind` the event failed
+        at being processed, or for an `EncodeError` at being written. One that failed because something was
+        `Unavailable` is not at fault: that is raised on.
         """
         if isinstance(error, Unavailable):
             raise error

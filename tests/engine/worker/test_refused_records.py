@@ -193,7 +193,7 @@ def test_what_is_larger_than_its_topic_takes_is_a_dead_letter_and_so_is_state(
         cluster.send("sizes", ("a", "10"), ("b", "1500"), ("c", "20"), ("d", "3000"), ("e", "30"))
         await cluster.run_to_end(app)
         assert {len(text) for text in cluster.values("texts")} == {10, 20, 30}
-        kept = {key: len(text) for key, text in cluster.latest("copies-texts-changelog").items()}
+        kept = {key: len(text) for key, text in cluster.latest("copies-texts-changelog").items() if text}
         assert kept == {"a": 10, "b": 1_500, "c": 20, "e": 30}
         found = {(each.step, each.key, each.value, each.reason) for each in letters(cluster)}
         too_large = ("topic.sizes.map.to.texts", b"b", b"1500")

@@ -187,7 +187,7 @@ def test_a_punctuator_that_makes_state_too_large_ends_the_worker_if_that_is_what
     async def scenario(cluster: Any) -> None:
         given_sizes(cluster, ("k", "1"))
         with pytest.raises(
-            ottla.ProcessingFailed, match="grow failed on .*'marks' holds a value that cannot be stored: under 'all'"
+            ottla.ProcessingFailed, match=r"grow failed on .*'marks' holds a value that cannot be stored: under 'all'"
         ):
             await cluster.worker(growing_app(texts_app(on_error="fail"))).run()
         assert cluster.values("texts-dead-letter") == []
