@@ -37,8 +37,8 @@ from ottla.state.cache import StoreCache, open_cache
 from ottla.state.format import StoreFormat
 from ottla.state.global_store import GlobalStore
 from ottla.state.memory import MemoryStores
-from ottla.state.store import Part
-from ottla.tables import GlobalTable, Table
+from ottla.state.store import Part, StoreSpec
+from ottla.tables import Table
 from ottla.task.processor import TaskCounts, check_size
 from ottla.task.refusals import Refusals, StateRefused
 from ottla.task.task import Task
@@ -95,6 +95,7 @@ class Driver:
         self._jobs = Driven(app.jobs, now_ms)
         self._outlet = _Onward(self, self._broker, app.config, self._settle)
         self._start()
+        app.held_parts = self._held
         self._channel_agents = self._runner.run(self._begin_channel_agents())
         for function in app.jobs.on_start:
             self.call(function)
@@ -118,6 +119,7 @@ class Driver:
                 self._runner.run(task.close())
             self._runner.run(self._end_channel_agents())
             self._runner.run(self._outlet.close())
+            self._app.held_parts = None
             self._tasks.clear()
 
     def _tell(self, functions: Sequence[PartitionsFunction]) -> None:
@@ -192,8 +194,12 @@ class Driver:
         """A table over all its partitions, to look at. A missing key has the table's default, if there is one."""
         self.run()
         found = self._app.declared_table(table) if isinstance(table, str) else table
-        parts: list[Part] = [caches[found.name] for caches in self._caches.values() if found.name in caches]
-        return _View(found, [self._globals[found.name]] if isinstance(found, GlobalTable) else parts)
+        return _View(found, self._held(found.spec))
+
+    def _held(self, spec: StoreSpec) -> list[Part]:
+        if spec.name in self._globals:
+            return [self._globals[spec.name]]
+        return [caches[spec.name] for caches in self._caches.values() if spec.name in caches]
 
     @property
     def counts(self) -> TaskCounts:

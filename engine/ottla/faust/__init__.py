@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
-from ottla.agents.channels import Channel
 from ottla.errors import ConfigError
 from ottla.faust import cli, codecs, fields, models, serializers, types, web
 from ottla.faust.agents import Agent
 from ottla.faust.app import App, current_event
+from ottla.faust.channels import Channel
 from ottla.faust.cli import AppCommand, Command
 from ottla.faust.codecs import Codec
 from ottla.faust.events import TP, Event, Message

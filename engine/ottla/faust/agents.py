@@ -11,8 +11,11 @@ from typing import Any
 import ottla
 from ottla.agents.agent import AgentDecorator
 from ottla.errors import TopologyError
-from ottla.faust.events import HeadersArg, headers_of, milliseconds
+from ottla.faust.channels import Channel
+from ottla.faust.codecs import CodecArg
+from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import AGENT, Lacking
+from ottla.faust.schema import Schema
 from ottla.faust.streams import Stream, steps_of
 from ottla.faust.testing import AgentTest
 from ottla.faust.topics import Topic
@@ -76,9 +79,9 @@ class Agent(Lacking):
 
     def make(self) -> None:
         """Declares the agent to Ottla. Called when everything else of the app is known."""
-        if isinstance(self.channel, ottla.Channel):
+        if isinstance(self.channel, Channel):
             declare = self.app.declared.agent(
-                self.channel, name=self.name, sink=self._sinks(), concurrency=self._concurrency
+                self.channel.declared, name=self.name, sink=self._sinks(), concurrency=self._concurrency
             )
             self._made = declare(self._adapted())
             return
@@ -113,18 +116,25 @@ class Agent(Lacking):
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        callback: Any = None,
         reply_to: Any = None,
         force: bool = False,  # noqa: ARG002 - see Topic.send
-    ) -> None:
+    ) -> Sent:
         """Sends an event to the agent's topic or channel."""
+        check_callback(callback)
         options: dict[str, Any] = {} if partition is None else {"partition": partition}
         if reply_to is not None:
             options["reply_to"] = (
                 reply_to.ready() if isinstance(reply_to, Agent) else self.app.as_topic(reply_to).one("")
             )
+        if isinstance(self.channel, Topic):
+            key, value = self.channel.encoded(key, value, Schema(), key_serializer, value_serializer)
         await self.ready().send(
             key=key, value=value, timestamp=milliseconds(timestamp), headers=headers_of(headers), **options
         )
+        return Sent()
 
     async def cast(self, value: Any = None, **options: Any) -> None:
         """Sends an event to the agent, and expects no answer."""
@@ -168,9 +178,10 @@ class Agent(Lacking):
         return [self._sink_of(sink) for sink in self._sink]
 
     def _sink_of(self, sink: Any) -> Any:
-        if isinstance(sink, Agent):
-            return sink.channel.one("sent to") if isinstance(sink.channel, Topic) else sink.channel
-        return sink.one("sent to") if isinstance(sink, Topic) else sink
+        to = sink.channel if isinstance(sink, Agent) else sink
+        if isinstance(to, Topic):
+            return to.one("sent to")
+        return to.declared if isinstance(to, Channel) else to
 
     def _adapted(self) -> Callable[..., Any]:
         """The function over Ottla's stream. It passes for the user's own, so that tables are found in its code."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import timedelta, tzinfo
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,16 +16,18 @@ from weakref import WeakValueDictionary
 import ottla
 from ottla.errors import ConfigError, TopologyError
 from ottla.faust.agents import Agent
+from ottla.faust.channels import Channel
 from ottla.faust.codecs import CodecArg, codec_of
-from ottla.faust.events import Event, HeadersArg, headers_of, milliseconds
+from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
-from ottla.faust.tables import of_faust
+from ottla.faust.tables import FaustTable, of_faust
 from ottla.faust.topics import Topic
 from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
 from ottla.task.processor import current
+from ottla.topology.topology import Topology
 from ottla.web.pages import Routed
 
 _by_id: WeakValueDictionary[str, App] = WeakValueDictionary()
@@ -35,13 +40,23 @@ class App(Lacking, Signals):
     _lacks = APP
     _called = "app"
 
+    rebalancing = False
+    """Workers keep what they have at work while others come and go."""
+    should_stop = False
+    """A worker that stops ends its tasks where they wait: no loop of theirs has to look."""
+
     def __init__(self, id: str, **options: Any) -> None:  # noqa: A002 - Faust's name
         self.conf = settings(id, options)
         _by_id[self.conf.app_id] = self
         self.declared = ottla.App(self.conf.app_id, **self.conf.for_ottla())
         self._agents: dict[str, Agent] = {}
         self._topics: dict[str, Topic] = {}
+        self.tables: dict[str, FaustTable] = {}
         self.commands: dict[str, Any] = {}
+        self.log = logging.getLogger("ottla.faust")
+        self.loop: Any = None
+        """What tests set; whoever runs the app has an event loop of its own."""
+        self.flow_control = _AlwaysFlows()
         self._finalized = False
 
     def __repr__(self) -> str:
@@ -101,9 +116,16 @@ class App(Lacking, Signals):
             self._topics[topics[0]] = topic
         return topic
 
-    def channel(self, *, maxsize: int | None = None, **_: Any) -> ottla.Channel[Any]:
+    def channel(
+        self,
+        *,
+        maxsize: int | None = None,
+        schema: Any = None,  # noqa: ARG002 - nothing is written
+        key_type: Any = None,  # noqa: ARG002
+        value_type: Any = None,  # noqa: ARG002
+    ) -> Channel:
         """A stream in memory. One without a bound has room for a thousand events."""
-        return self.declared.channel(maxsize=maxsize or 1_000)
+        return Channel(self, self.declared.channel(maxsize=maxsize or 1_000))
 
     def agent(
         self,
@@ -150,6 +172,7 @@ class App(Lacking, Signals):
         value_type: Any = None,
         partitions: int | None = None,
         window: Any = None,
+        help: str = "",  # noqa: A002 - Faust's name
         **options: Any,
     ) -> Any:
         """Declares a table."""
@@ -161,7 +184,9 @@ class App(Lacking, Signals):
             default=default,
             partitions=partitions,
         )
-        return of_faust(table if window is None else window.on(table))
+        found: Any = of_faust(table, self.declared, help)
+        self.tables[name] = found
+        return found if window is None else window.on(found)
 
     def SetTable(  # noqa: N802
         self,
@@ -170,13 +195,16 @@ class App(Lacking, Signals):
         key_type: Any = None,
         value_type: Any = None,
         partitions: int | None = None,
+        help: str = "",  # noqa: A002
         **options: Any,
     ) -> Any:
         """Declares a table of sets."""
         _only_for_table(name, options)
         key = None if key_type is None else codec_of(key_type, "json")
         value = Any if value_type is None else codec_of(value_type, "json")
-        return of_faust(self.declared.SetTable(name, key=key, value=value, partitions=partitions))
+        table: Any = self.declared.SetTable(name, key=key, value=value, partitions=partitions)
+        self.tables[name] = of_faust(table, self.declared, help)
+        return table
 
     def timer(
         self,
@@ -194,11 +222,13 @@ class App(Lacking, Signals):
         cron_format: str,
         *,
         timezone: tzinfo | None = None,
+        tz: tzinfo | None = None,
         on_leader: bool = False,
         traced: bool = True,  # noqa: ARG002 - no tracing
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Calls the function below at the times of a cron expression: on every worker, unless `on_leader`."""
-        zone = timezone or self.conf.timezone
+        """Calls the function below at the times of a cron expression: on every worker, unless `on_leader`. Faust's
+        guide says `tz` for `timezone`."""
+        zone = timezone or tz or self.conf.timezone
         return lambda fun: self.declared.crontab(cron_format, timezone=zone, on_leader=on_leader)(self._of_app(fun))
 
     def task(
@@ -285,6 +315,18 @@ class App(Lacking, Signals):
         return self.declared
 
     @property
+    def topology(self) -> Topology:
+        """What a worker runs. Topics that are missing are created, and may have any number of partitions."""
+        topology = self.ottla.topology
+        if not self.conf.topic_allow_declare:
+            return topology
+        count = self.conf.topic_partitions
+        lenient = (
+            replace(spec, partitions=None, partitions_if_missing=spec.partitions or count) for spec in topology.topics
+        )
+        return replace(topology, topics=tuple(lenient))
+
+    @property
     def agents(self) -> dict[str, Agent]:
         return self._agents
 
@@ -307,6 +349,10 @@ class App(Lacking, Signals):
         for agent in self._agents.values():
             agent.make()
 
+    async def sleep(self, n: float | timedelta) -> None:
+        """Waits for so many seconds, or until the worker stops."""
+        await asyncio.sleep(n.total_seconds() if isinstance(n, timedelta) else n)
+
     async def send(
         self,
         channel: Any,
@@ -315,14 +361,11 @@ class App(Lacking, Signals):
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = None,
-    ) -> None:
-        """Sends an event to a topic, agent or channel."""
-        options: dict[str, Any] = {} if partition is None else {"partition": partition}
-        if isinstance(channel, ottla.Channel):
-            await channel.send(key=key, value=value, timestamp=milliseconds(timestamp), headers=headers_of(headers))
-            return
-        sent_to = channel if isinstance(channel, Agent) else self.as_topic(channel)
-        await sent_to.send(key=key, value=value, timestamp=timestamp, headers=headers, **options)
+        **options: Any,
+    ) -> Sent:
+        """Sends an event to a topic, agent or channel. `options` are those of `Topic.send`; a channel has none."""
+        to = channel if isinstance(channel, Agent | Channel) else self.as_topic(channel)
+        return await to.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=headers, **options)
 
     def main(self) -> None:
         """Runs what the command line says: the last line of a script."""
@@ -350,12 +393,6 @@ class App(Lacking, Signals):
             raise TopologyError(f"{channel!r} must be a topic, or the name of one")
         return self._topics[channel] if channel in self._topics else self.topic(channel)
 
-    def destination(self, channel: Any) -> Any:
-        """What an event is sent to, in Ottla's words."""
-        if isinstance(channel, Agent):
-            return channel.ready()
-        return channel if isinstance(channel, ottla.Channel) else self.as_topic(channel).one("sent to")
-
     def _of_app(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         """The function with this app for the argument that some take."""
         if not inspect.signature(fun).parameters:
@@ -379,6 +416,13 @@ class App(Lacking, Signals):
         self.discover(*(modules or ()))
 
 
+class _AlwaysFlows:
+    """`app.flow_control`, of which Faust's tests say that it is to go on."""
+
+    def resume(self) -> None:
+        """Nothing was held back."""
+
+
 def current_event() -> Event | None:
     """The event that the agent is at whose code is running."""
     context = current.get(None)
@@ -390,10 +434,10 @@ def _only_for_table(name: str, options: dict[str, Any]) -> None:
     for option, value in options.items():
         if option in TABLE_OPTIONS and value:
             raise ConfigError(f"table {name!r}: {option}= is not part of Ottla's Faust facade: {TABLE_OPTIONS[option]}")
-    _only(f"table {name!r}", options, {"help", *TABLE_OPTIONS})
+    _only(f"table {name!r}", options, TABLE_OPTIONS)
 
 
-def _only(what: str, options: dict[str, Any], known: Sequence[str] | set[str]) -> None:
+def _only(what: str, options: dict[str, Any], known: Collection[str]) -> None:
     unknown = options.keys() - set(known)
     if unknown:
         raise ConfigError(f"{what}: {min(unknown)}= is not part of Ottla's Faust facade")

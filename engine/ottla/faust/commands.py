@@ -112,7 +112,7 @@ def _worker(app: App) -> click.Command:
             ottla_app = app.ottla
             conf = replace(app.conf, web_port=web_port or app.conf.web_port, web_bind=web_bind or app.conf.web_bind)
             config = replace(ottla_app.config, web=conf.web_listen if with_web else None)
-            run_worker(ottla_app.topology, config, until_end=until_end, jobs=ottla_app.jobs, served=ottla_app)
+            run_worker(app.topology, config, until_end=until_end, jobs=ottla_app.jobs, served=ottla_app)
         except (ConfigError, TopologyError) as error:
             _refuse(error, 2)
         except OttlaError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
 
 import ottla
+from ottla.errors import TopologyError
 from ottla.event import SAME
 from ottla.transport.contract import Headers
 
@@ -35,6 +36,15 @@ class Message(NamedTuple):
         return TP(self.topic, self.partition)
 
 
+class Sent:
+    """What sending gives. It may be awaited, as in Faust, and has nothing to tell: what was sent is written with the
+    commit."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
 class Event:
     """An event with its context."""
 
@@ -52,15 +62,39 @@ class Event:
         at = self._event
         return Message(at.topic, at.partition, at.offset, at.timestamp / 1000, self.headers, at.key, at.value)
 
-    async def send(self, channel: Any, key: Any = SAME, value: Any = SAME, *, headers: HeadersArg = SAME) -> None:
+    @property
+    def time_ms(self) -> int:
+        """Its time in milliseconds, as Ottla has it."""
+        return self._event.timestamp
+
+    async def __aenter__(self) -> Event:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """As `ack`."""
+
+    async def send(
+        self,
+        channel: Any,
+        key: Any = SAME,
+        value: Any = SAME,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = SAME,
+        **options: Any,
+    ) -> Sent:
         """Sends the event on to a topic, agent or channel, with its key, value, headers and time; what is given takes
-        their place."""
-        await self.app.destination(channel).send(
-            key=self.key if key is SAME else key,
-            value=self.value if value is SAME else value,
-            timestamp=self._event.timestamp,
-            headers=self._event.headers if headers is SAME else headers_of(headers),
+        their place. `options` are those of `App.send`."""
+        sent: Sent = await self.app.send(
+            channel,
+            self.key if key is SAME else key,
+            self.value if value is SAME else value,
+            partition,
+            self._event.timestamp / 1000 if timestamp is None else timestamp,
+            self._event.headers if headers is SAME else headers,
+            **options,
         )
+        return sent
 
     forward = send
 
@@ -70,6 +104,15 @@ class Event:
 
     def __repr__(self) -> str:
         return f"<Event: k={self.key!r} v={self.value!r}>"
+
+
+def check_callback(callback: Any) -> None:
+    """Raises `TopologyError` for a function that is to be called when an event was sent."""
+    if callback is not None:
+        raise TopologyError(
+            "send(callback=) is not part of Ottla's Faust facade: what is sent is written with the commit of the event "
+            "at hand, and nothing of the event counts before"
+        )
 
 
 def headers_of(headers: HeadersArg) -> Headers:

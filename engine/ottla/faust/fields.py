@@ -209,14 +209,14 @@ def converter(
 
 def _of_collection(origin: type, arguments: tuple[Any, ...], inner: Callable[[Any], Convert | None]) -> Convert | None:
     if issubclass(origin, Mapping):
-        key, value = (inner(each) for each in arguments)
+        key, value = (inner(each) for each in arguments or (Any, Any))
         if key is None and value is None:
             return None
         keep = _same
         return lambda data: {(key or keep)(name): (value or keep)(each) for name, each in data.items()}
     if issubclass(origin, tuple):
-        if len(arguments) == 2 and arguments[1] is Ellipsis:
-            every = inner(arguments[0]) or _same
+        if not arguments or arguments[1:] == (Ellipsis,):
+            every = (inner(arguments[0]) if arguments else None) or _same
             return lambda data: tuple(map(every, data))
         each_of = [inner(each) or _same for each in arguments]
         return lambda data: tuple(convert(each) for convert, each in zip(each_of, data, strict=True))

@@ -47,7 +47,6 @@ APP: Mapping[str, str] = {
     "on_started_init_extra_services": _SERVICE,
     "on_started_init_extra_tasks": "declare them with @app.task",
     "on_webserver_init": _WEB,
-    "rebalancing": _KEEPS,
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
     "sensors": _METRICS,
     "serializers": "register codecs with faust.codecs.register",
@@ -67,14 +66,12 @@ APP: Mapping[str, str] = {
             "client_only",
             "consumer",
             "consumer_generation_id",
-            "flow_control",
             "in_recovery",
             "on_started_init_web_server",
             "producer",
             "producer_only",
             "producer_transport",
             "rebalancing_count",
-            "tables",
             "topics",
             "transport",
             "unassigned",
@@ -122,7 +119,6 @@ STREAM: Mapping[str, str] = {
     "throw": "an agent fails by raising itself",
     **dict.fromkeys(
         (
-            "active_partitions",
             "clone",
             "concurrency_index",
             "contribute_to_stream",
@@ -171,10 +167,15 @@ TOPIC: Mapping[str, str] = {
     ),
 }
 
+CHANNEL: Mapping[str, str] = {
+    "stream": _READ,
+    "throw": "send to it what its agent is to fail on",
+    **{name: text for name, text in TOPIC.items() if text == _INSIDE},
+}
+
 _HOOK = "what an agent reads and writes it can tell itself; what was written is in the changelog, which is a topic"
 
 TABLE: Mapping[str, str] = {
-    "as_ansitable": "print(dict(table)), or run ottla table show",
     "combine": _DECLARED,
     "inner_join": _DECLARED,
     "join": _DECLARED,
@@ -232,6 +233,7 @@ TABLE_OPTIONS: Mapping[str, str] = {
 class Lacking:
     """What stands for a thing of Faust's. `_lacks` are the names that it has not, `_called` what to call it."""
 
+    __slots__ = ()
     _lacks: ClassVar[Mapping[str, str]]
     _called: ClassVar[str]
 

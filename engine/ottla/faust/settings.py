@@ -48,7 +48,6 @@ NOT_NEEDED: Mapping[str, str] = {
     "table_cleanup_interval": "windows expire with each commit",
     "table_key_index_size": "windows have an index in the store",
     "tabledir": "part of the state directory",
-    "topic_allow_declare": "topics with partitions= are created",
     "topic_disable_leader": "the leader's topic is made when something needs it",
     "topic_replication_factor": "the cluster's default",
     "web": "the web server is Ottla's own",
@@ -87,6 +86,7 @@ class Settings:
     broker_commit_interval: float = 0.1
     key_serializer: Any = "raw"
     value_serializer: Any = "json"
+    topic_allow_declare: bool = True
     topic_partitions: int = 8
     table_standby_replicas: int = 0
     timezone: tzinfo | None = None

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import ottla
 from ottla.errors import TopologyError
-from ottla.faust.events import Event
+from ottla.faust.events import TP, Event
 from ottla.faust.missing import STREAM, Lacking
 from ottla.topology.discovery import names_in
 
@@ -91,6 +91,12 @@ class Stream(Lacking, Generic[T]):
     def current_event(self) -> Event | None:
         event: Event | None = self.app.current_event()
         return event
+
+    @property
+    def active_partitions(self) -> set[TP]:
+        """The partition of the event at hand: an agent is at one at a time."""
+        event = self.current_event
+        return set() if event is None else {event.message.tp}
 
     def get_active_stream(self) -> Stream[T]:
         return self

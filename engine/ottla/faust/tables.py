@@ -1,33 +1,181 @@
-"""Tables of a Faust app: Ottla's own, which know what Faust's have and they have not."""
+"""Tables of a Faust app: Ottla's, which can be read outside agents, too, and draw themselves.
+
+What a table is to an agent it is in Ottla. Timers, tasks, signals, pages and tests read what this worker has of it, as
+it was last committed, and cannot write.
+"""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import StringIO
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import ottla.tables
+from ottla.errors import NotInTask
 from ottla.faust.missing import TABLE, Lacking
-from ottla.tables import Table
+from ottla.outlet import outlet
+from ottla.state.store import Part
+from ottla.state.window_slots import WindowCache
+from ottla.tables.window_views import WindowSet as OttlaWindowSet
+from ottla.tables.windowed import Clock, WindowedTable
+from ottla.task.processor import TaskContext, current
+from ottla.time import Duration, duration_ms
+from ottla.windows.definitions import Window
 
-T = TypeVar("T", bound=Table[Any, Any])
+if TYPE_CHECKING:
+    from ottla.faust.events import Event
+
+T = TypeVar("T")
 
 
-def of_faust(table: T) -> T:
-    """The table itself, of which names of Faust's that it has not are refused with what to do instead."""
-    table.__class__ = _refusing(type(table))
+class FaustTable(ottla.tables.Table[Any, Any], Lacking):
+    """What Faust's tables have in common."""
+
+    _lacks = TABLE
+    _called = "table"
+    app: ottla.App
+    help: str
+
+    def tumbling(self, size: Duration, expires: Duration | None = None, key_index: bool = False) -> Windowed:  # noqa: ARG002
+        """The table with windows side by side. Its keys can be gone through with or without `key_index`."""
+        return cast(Windowed, super().tumbling(size, expires))
+
+    def hopping(
+        self,
+        size: Duration,
+        step: Duration,
+        expires: Duration | None = None,
+        key_index: bool = False,  # noqa: ARG002 - they can be gone through without
+    ) -> Windowed:
+        """The table with windows of `size` that begin every `step`."""
+        return cast(Windowed, super().hopping(size, step, expires))
+
+    def _windowed(self, window: Window, expires: Duration | None) -> WindowedTable[Any, Any]:
+        self.__class__ = ottla.tables.Table  # type: ignore[assignment]  # Only such can have windows.
+        return of_faust(self._windowed(window, expires), self.app, self.help)
+
+    def _context(self) -> TaskContext:
+        if current.get(None) is None and self.app.held_parts is not None:
+            return cast(TaskContext, Outside(self.name, self.app.held_parts(self.spec)))
+        return super()._context()
+
+    def as_ansitable(
+        self,
+        *,
+        key: str = "Key",
+        value: str = "Value",
+        sort: bool = False,
+        sortkey: Callable[[tuple[Any, Any]], Any] = lambda item: item[0],
+        title: str = "{table.name}",
+    ) -> str:
+        """The table as a text: what this worker has of it."""
+        from rich.console import Console
+        from rich.table import Table
+
+        items = list(self.items())
+        drawn = Table(title=title.format(table=self))
+        for heading in (key, value):
+            drawn.add_column(heading)
+        for found, of_key in sorted(items, key=sortkey) if sort else items:
+            drawn.add_row(str(found), str(of_key))
+        text = StringIO()
+        Console(file=text, width=100).print(drawn)
+        return text.getvalue()
+
+
+class FaustSetTable(FaustTable, ottla.tables.SetTable[Any, Any]):
+    """A table of sets."""
+
+
+class Windowed(FaustTable, WindowedTable[Any, Any]):
+    """A table with windows."""
+
+    def __getitem__(self, key: Any) -> WindowSet:
+        self._part()
+        return WindowSet(self, key)
+
+    def seen_at(self, clock: Clock) -> Windowed:
+        return cast(Windowed, of_faust(super().seen_at(clock), self.app, self.help))
+
+    def part_in(self, context: TaskContext) -> WindowCache:
+        store: Any = self._store(context)
+        if isinstance(store, HeldParts):
+            return cast(WindowCache, store)
+        return super().part_in(context)
+
+
+class WindowSet(OttlaWindowSet[Any]):
+    """The values of one key in its windows: at the time of the event at hand, or of one that is given."""
+
+    __slots__ = ()
+
+    def value(self, event: Event | None = None) -> Any:
+        """The value in the newest window of the time that the table is relative to, or of the event."""
+        return super().value() if event is None else self.current(event)
+
+    def current(self, event: Event | None = None) -> Any:
+        """The value in the newest window of the event."""
+        return super().current() if event is None else self._at(event.time_ms)
+
+    def delta(self, d: Duration, event: Event | None = None) -> Any:
+        """The value in the newest window of so long before the event."""
+        return super().delta(d) if event is None else self._at(event.time_ms - duration_ms(d, "delta()"))
+
+    def _at(self, time_ms: int) -> Any:
+        return self._table.at(self._key, lambda _: self._table.newest(max(time_ms, 0)))
+
+
+class Outside:
+    """Stands for a running task where none is."""
+
+    cursor = called_for = None
+
+    def __init__(self, table: str, parts: Sequence[Part]) -> None:
+        self.stores = {table: HeldParts(parts)}
+        self.global_tables = self.stores
+        out = outlet.get(None)
+        self.now_ms = int(time.time() * 1000) if out is None else out.now_ms()
+
+    def now(self) -> None:
+        """No event is at hand."""
+
+
+class HeldParts:
+    """The parts of a table as one, to read."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        found = (part.get(key) for part in self._parts)
+        return next((value for value in found if value is not None), default)
+
+    def __contains__(self, key: Any) -> bool:
+        return any(key in part for part in self._parts)
+
+    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+        return chain.from_iterable(part.range(start, end) for part in self._parts)
+
+    def window(self, start: int) -> Iterator[tuple[Any, Any]]:
+        """The keys and values of one window."""
+        return chain.from_iterable(part.window(start) for part in cast("Iterable[WindowCache]", self._parts))
+
+    def put(self, key: Any, _: Any = None) -> None:
+        raise NotInTask(f"key {key!r}: tables are written by agents; send what is to be written to one")
+
+    delete = put
+
+
+def of_faust(table: T, app: ottla.App, help: str = "") -> T:  # noqa: A002 - Faust's name
+    """The table of Ottla's as one of Faust's."""
+    kinds: dict[Any, Any] = {
+        ottla.tables.Table: FaustTable,
+        ottla.tables.SetTable: FaustSetTable,
+        WindowedTable: Windowed,
+    }
+    table.__class__ = kinds[type(table)]
+    found = cast(FaustTable, table)
+    found.app, found.help = app, help
     return table
-
-
-@cache
-def _refusing(kind: type[Any]) -> type[Any]:
-    def tumbling(self: Any, *arguments: Any, **options: Any) -> Any:
-        self.__class__ = kind  # What has windows must be a plain table; it is used no more by itself.
-        return of_faust(self.tumbling(*arguments, **options))
-
-    def hopping(self: Any, *arguments: Any, **options: Any) -> Any:
-        self.__class__ = kind
-        return of_faust(self.hopping(*arguments, **options))
-
-    found: dict[str, Any] = {"_lacks": TABLE, "_called": "table", "__module__": kind.__module__}
-    if hasattr(kind, "tumbling"):
-        found |= {"tumbling": tumbling, "hopping": hopping}
-    return type(kind.__name__, (kind, Lacking), found)

@@ -8,9 +8,10 @@ from typing import Any
 
 import ottla
 from ottla.errors import TopologyError
-from ottla.faust.codecs import codec_of
-from ottla.faust.events import HeadersArg, headers_of, milliseconds
+from ottla.faust.codecs import CodecArg, codec_of
+from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import TOPIC, Lacking
+from ottla.faust.schema import Schema
 from ottla.topic import TopicPattern
 
 
@@ -59,18 +60,29 @@ class Topic(Lacking):
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = None,
-        key_serializer: Any = None,
-        value_serializer: Any = None,
+        schema: Schema | None = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        callback: Any = None,
         force: bool = False,  # noqa: ARG002 - a client sends at once, everything else with its commit
-    ) -> None:
+    ) -> Sent:
         """Sends an event. `timestamp` is in seconds. Serializers take the place of the topic's."""
-        if key_serializer is not None and key is not None:
-            key = codec_of(self.key_type, key_serializer).encode(key)
-        if value_serializer is not None and value is not None:
-            value = codec_of(self.value_type, value_serializer).encode(value)
+        check_callback(callback)
+        key, value = self.encoded(key, value, schema or Schema(), key_serializer, value_serializer)
         await self.one("sent to").send(
             key=key, value=value, partition=partition, timestamp=milliseconds(timestamp), headers=headers_of(headers)
         )
+        return Sent()
+
+    def encoded(
+        self, key: Any, value: Any, schema: Schema, key_serializer: CodecArg, value_serializer: CodecArg
+    ) -> tuple[Any, Any]:
+        """A key and a value as bytes where serializers are given, which take the place of the topic's."""
+        if (serializer := key_serializer or schema.key_serializer) is not None and key is not None:
+            key = codec_of(schema.key_type or self.key_type, serializer).encode(key)
+        if (serializer := value_serializer or schema.value_serializer) is not None and value is not None:
+            value = codec_of(schema.value_type or self.value_type, serializer).encode(value)
+        return key, value
 
     def send_soon(self, **event: Any) -> None:
         """As `send`, in an agent, without awaiting: it is sent with the event's commit in either case."""

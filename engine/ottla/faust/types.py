@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from ottla.agents.channels import Channel as ChannelT
 from ottla.faust.agents import Agent as AgentT
 from ottla.faust.app import App as AppT
+from ottla.faust.channels import Channel as ChannelT
 from ottla.faust.codecs import Codec as CodecT
 from ottla.faust.codecs import CodecArg
 from ottla.faust.events import TP, HeadersArg, Message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, TopologyError
@@ -13,6 +13,8 @@ from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
 
 if TYPE_CHECKING:
+    from ottla.state.store import Part as StorePart
+    from ottla.state.store import StoreSpec
     from ottla.topology.graph import Graph
 
 K = TypeVar("K")
@@ -24,6 +26,8 @@ class DeclaresTables:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
+        self.held_parts: Callable[[StoreSpec], Sequence[StorePart]] | None = None
+        """The parts of a table that the worker in this process has, as they were last committed; None without one."""
 
     @overload
     def Table(

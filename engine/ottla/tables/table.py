@@ -115,8 +115,8 @@ class Table(MutableMapping[K, V], Relation[K, V]):
             context = current.get()
             store = context.stores[self.name]
         except LookupError:
-            self._part()
-            raise
+            context = self._context()
+            store = self._store(context)
         self.check_writable()
         self._write(context, store, key, value)
 

@@ -51,11 +51,11 @@ class WindowedTable(Table[K, "WindowSet[V]"], Generic[K, V]):
 
     def relative_to_now(self) -> WindowedTable[K, V]:
         """The table, relative to the time on the clock."""
-        return WindowedTable(self._table, self.window, lambda context: context.now_ms)
+        return self.seen_at(lambda context: context.now_ms)
 
     def relative_to_stream(self) -> WindowedTable[K, V]:
         """The table, relative to the time of the event at hand."""
-        return WindowedTable(self._table, self.window, event_time)
+        return self.seen_at(event_time)
 
     def relative_to_field(self, field: Selector) -> WindowedTable[K, V]:
         """The table, relative to a time in the event at hand: a field of its value, or a function of that.
@@ -63,12 +63,16 @@ class WindowedTable(Table[K, "WindowSet[V]"], Generic[K, V]):
         The time is a `datetime`, or milliseconds since the epoch.
         """
         select = selected(field)
-        return WindowedTable(self._table, self.window, lambda context: _timestamp(select(_value(context))))
+        return self.seen_at(lambda context: _timestamp(select(_value(context))))
 
     def relative_to(self, time: datetime | int) -> WindowedTable[K, V]:
         """The table, relative to a fixed time: a `datetime`, or milliseconds since the epoch."""
         timestamp = _timestamp(time)
-        return WindowedTable(self._table, self.window, lambda _: timestamp)
+        return self.seen_at(lambda _: timestamp)
+
+    def seen_at(self, clock: Clock) -> WindowedTable[K, V]:
+        """The table, relative to what a clock says."""
+        return WindowedTable(self._table, self.window, clock)
 
     def __getitem__(self, key: K) -> WindowSet[V]:
         self._part()

@@ -102,11 +102,15 @@ def limits_of(config: Mapping[str, str | None]) -> TopicLimits:
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic the app needs. It is created when it is missing and `partitions` is given; otherwise it must exist."""
+    """A topic the app needs. It is created when it is missing and `partitions` is given; otherwise it must exist.
+
+    With `partitions_if_missing` it is created with so many, and taken with any number that it has.
+    """
 
     name: str
     partitions: int | None = None
     config: Mapping[str, str] = field(default_factory=dict)
+    partitions_if_missing: int | None = None
 
 
 @dataclass(slots=True)

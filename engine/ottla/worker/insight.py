@@ -154,6 +154,11 @@ class Insight:
         store = self._store(TaskId(found.index, partition), spec, stale=stale)
         return None if store is None else open_cache(spec, store)
 
+    def held(self, spec: StoreSpec) -> list[Part]:
+        """The parts of a table that this worker has, as they were last committed."""
+        parts = (self.committed(spec, number, stale=False) for number in range(self.partitions(spec.name)))
+        return [part for part in parts if part is not None]
+
     def context(self, store: str, partition: int) -> TaskContext | None:
         """What functions see tables through, with the committed state of a task; None if it is not here."""
         found = self._holder(store)

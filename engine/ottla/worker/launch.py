@@ -56,7 +56,7 @@ def run_worker(
 ) -> WorkerSummary:
     """Runs a worker in this thread until SIGTERM or SIGINT, or until the end of the input.
 
-    Where the config says `web`, it serves the app `served` over HTTP.
+    The app `served` can read what the worker holds; where the config says `web`, it is served over HTTP.
 
     A second signal ends it at once, without its last commit. Raises what `Worker.run` raises, and `StateError` or
     `TransportError` when the state directory or an embedded broker cannot be used.
@@ -173,12 +173,18 @@ def _listening(config: AppConfig, served: App | None) -> Iterator[Listener | Non
 
 
 async def _run(worker: Worker, served: App | None, listener: Listener | None) -> WorkerSummary:
-    if served is None or listener is None:
+    if served is None:
         return await _run_until_signalled(worker)
-    from ottla.web.server import WebServer
+    served.held_parts = lambda spec: [] if worker.insight is None else worker.insight.held(spec)
+    try:
+        if listener is None:
+            return await _run_until_signalled(worker)
+        from ottla.web.server import WebServer
 
-    async with WebServer(served, worker, listener):
-        return await _run_until_signalled(worker)
+        async with WebServer(served, worker, listener):
+            return await _run_until_signalled(worker)
+    finally:
+        served.held_parts = None
 
 
 async def _run_until_signalled(worker: Worker) -> WorkerSummary:

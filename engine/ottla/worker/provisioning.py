@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from ottla.cluster.records import control_topic
 from ottla.errors import TopologyError, Unavailable
@@ -60,14 +61,20 @@ async def provision_topics(topology: Topology, transport: Transport) -> Plan:
 async def _provide(specs: Iterable[TopicSpec], transport: Transport, mismatch: str) -> dict[str, int]:
     declared = {spec.name: spec for spec in specs}
     counts = await transport.partition_counts(declared)
-    missing = [spec for spec in declared.values() if spec.name not in counts]
-    for spec in missing:
-        if spec.partitions is None:
+    missing = []
+    for spec in declared.values():
+        if spec.name in counts:
+            continue
+        partitions = spec.partitions or spec.partitions_if_missing
+        if partitions is None:
             raise TopologyError(
                 f"topic {spec.name!r} does not exist; create it, or declare it with partitions=, "
                 "so that the app creates it"
             )
-        counts[spec.name] = spec.partitions
+        if spec.partitions is None:
+            log.info("topic %s does not exist; it is created with %d partitions", spec.name, partitions)
+        counts[spec.name] = partitions
+        missing.append(replace(spec, partitions=partitions))
     for name, spec in declared.items():
         if spec.partitions not in (None, counts[name]):
             raise TopologyError(

@@ -23,8 +23,9 @@ on_configured on_init_extra_service on_partitions_assigned on_partitions_revoked
 on_rebalance_complete on_rebalance_end on_rebalance_return on_rebalance_start on_started_init_extra_services
 on_started_init_extra_tasks on_started_init_web_server on_webserver_init on_worker_init page producer
 producer_only producer_transport rebalancing rebalancing_count router send sensors serializers service
-start_client stream table_route tables task timer topic topic_route topics trace traced tracer transport
-unassigned web web_server web_server_driver_version web_server_url worker_init worker_init_post_autodiscover
+should_stop sleep log loop start_client stream table_route tables task timer topic topic_route topics trace
+traced tracer transport unassigned web web_server web_server_driver_version web_server_url worker_init
+worker_init_post_autodiscover
 """
 AGENT = """
 actor_from_stream actor_tracebacks add_sink ask ask_nowait cancel cast channel channel_iterator clone
@@ -43,6 +44,11 @@ as_future_message clone clone_using_queue declare decode deliver derive derive_t
 maybe_declare on_decode_error on_key_decode_error on_stop_iteration on_value_decode_error pattern
 prepare_headers prepare_key prepare_value publish_message put queue send send_soon stream subscriber_count
 throw
+"""
+CHANNEL = """
+as_future_message clone declare decode deliver empty get maybe_declare on_decode_error
+on_key_decode_error on_stop_iteration on_value_decode_error prepare_headers prepare_key prepare_value publish_message
+put queue send stream subscriber_count throw
 """
 RECORD = "asdict derive dumps from_data is_valid loads to_representation validate validate_or_raise validation_errors"
 EVENT = "ack app forward headers key message send value"
@@ -86,6 +92,7 @@ THINGS: dict[str, tuple[Callable[[], Any], str]] = {
     "agent": (agent, AGENT),
     "stream": (lambda: faust.Stream(faust.App("shop"), None), STREAM),  # type: ignore[arg-type]
     "topic": (lambda: faust.App("shop").topic("orders"), TOPIC),
+    "channel": (lambda: faust.App("shop").channel(), CHANNEL),
     "record": (lambda: Order(1), RECORD),
     "event": (lambda: faust.Event, EVENT),
     "table": (lambda: faust.App("shop").Table("counts", default=int), TABLE),

@@ -1,0 +1,38 @@
+"""Channels of Faust apps."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import ottla.faust as faust
+from ottla import TopologyError
+
+
+def test_a_channel_is_written_and_read_by_hand() -> None:
+    async def scenario() -> list[Any]:
+        channel = faust.App("shop").channel(value_type=int, maxsize=5)
+        await channel.maybe_declare()
+        await channel.put(1)
+        await (await channel.send(key="k", value=2, timestamp=1.5, headers={"a": "b"}))
+        assert not channel.empty()
+        await channel.put(first := await channel.get())
+        found = []
+        async for event in channel:
+            found.append((event.key, event.value, event.headers))
+            if channel.empty():
+                break
+        return [first.value, *found]
+
+    assert asyncio.run(scenario()) == [1, ("k", 2, {"a": b"b"}), (None, 1, {})]
+
+
+def test_nobody_is_called_when_something_was_sent() -> None:
+    app = faust.App("shop")
+
+    async def scenario() -> None:
+        for to in (app.channel(), app.topic("t")):
+            with pytest.raises(TopologyError, match=r"send\(callback=\) is not part"):
+                await to.send(value=1, callback=print)
+
+    asyncio.run(scenario())
