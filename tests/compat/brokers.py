@@ -17,6 +17,8 @@ CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 
 # Settings that keep tests short; the same for both, so that only the brokers differ.
 SETTINGS = {
+    # Events of the past would be deleted as soon as a broker looks after its retention, every five minutes.
+    "log.retention.ms": "-1",
     "group.initial.rebalance.delay.ms": "0",
     "group.consumer.min.heartbeat.interval.ms": "300",
     "group.consumer.heartbeat.interval.ms": "300",

@@ -183,7 +183,7 @@ class Run:
         try:
             while len(found) < expected:
                 message = consumer.poll(0.5)
-                assert time.monotonic() < deadline, f"{found}\n{self._log.read_text()[-3000:]}"
+                assert time.monotonic() < deadline, self._standstill(consumer, found)
                 if message is not None and message.error() is None:
                     key = message.key()
                     name = key.decode() if self._case.keys and key is not None else None
@@ -191,6 +191,14 @@ class Run:
         finally:
             consumer.close()
         return sorted(found, key=lambda result: json.dumps(result, sort_keys=True))
+
+    def _standstill(self, consumer: confluent_kafka.Consumer, found: list[tuple[str | None, Any]]) -> str:
+        """What tells a broker that lost records from an app that does not read them."""
+        watermarks = {}
+        for topic in ("in", "out", *self._case.topics):
+            partitions = [confluent_kafka.TopicPartition(f"{self._run}-{topic}", number) for number in range(2)]
+            watermarks[topic] = [consumer.get_watermark_offsets(each, TIMEOUT_S, cached=False) for each in partitions]
+        return f"read {found}, low and high watermarks are {watermarks}\n{self._log.read_text()[-3000:]}"
 
 
 @pytest.mark.parametrize(
