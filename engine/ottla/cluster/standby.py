@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import cast
 
-from ottla.state.changelog import Told, missing_range
+from ottla.state.changelog import Told, missing_ranges
 from ottla.state.store import KeyValueStore
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import Follower, Polled, TopicPartition, Transport
@@ -63,14 +63,13 @@ class Standbys:
         self._copies |= added
         self._behind |= {task: set(stores) for task, stores in added.items()}
         stores = {where: store for each in added.values() for where, store in each.items()}
-        ranges = await self._transport.offset_ranges(stores)
+        missing = await missing_ranges(self._transport, stores)
         if self._follower is None:
             self._follower = self._transport.follower()
-        starts = {where: missing_range(store, ranges[where]).start for where, store in stores.items()}
-        for where, start in starts.items():
-            self._ends[where] = ranges[where].end
-            self._told(where, "begun", start, ranges[where].end)
-        self._follower.add(starts)
+        for where, (start, end) in missing.items():
+            self._ends[where] = end
+            self._told(where, "begun", start, end)
+        self._follower.add({where: lacking.start for where, lacking in missing.items()})
         if self._following is None:
             self._following = asyncio.create_task(self._follow(self._follower))
         log.info("keeping copies of the state of %s", " ".join(map(str, sorted(self._copies))))
@@ -115,7 +114,8 @@ class Standbys:
                 if messages := [each for each in polled.messages.get(where, ()) if each.offset() >= known]:
                     # A changelog record has a key: it is one of a store's.
                     changes = [(cast(bytes, each.key()), each.value()) for each in messages]
-                    store.write_batch(changes, messages[-1].offset() + 1)
+                    keep = store.restore if where in self._behind[task] else store.write_batch
+                    keep(changes, messages[-1].offset() + 1)
                     # One that is made again has not begun before it is known where its changelog ends.
                     if (known_end := self._ends.get(where)) is not None:
                         self._told(where, "advanced", messages[-1].offset() + 1, known_end)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
+from contextlib import aclosing
 from typing import Literal, Protocol, cast
 
 from msgspec import Struct
 
 from ottla.state.store import KeyValueStore
 from ottla.transport.contract import OffsetRange, TopicPartition, Transport
+from ottla.transport.errors import TransportError
+
+log = logging.getLogger("ottla.worker")
+
+_DELETE_RETENTION = "delete.retention.ms"
+_DEFAULT_RETENTION_MS = 86_400_000
 
 
 class RestoreProgress(Protocol):
@@ -51,11 +59,9 @@ async def restore(
 ) -> int:
     """Brings each store to the end of its changelog partition, all at once, and returns how many records that took.
 
-    A store whose offset is not in its changelog any more (records were deleted, the topic was made anew) is cleared and
-    restored whole: what it missed cannot be known. Interrupted, every store is exact for the offset it has.
+    A store that is outdated is restored whole. Interrupted, every store is exact for the offset it has.
     """
-    ranges = await transport.offset_ranges(stores)
-    missing = {where: missing_range(store, ranges[where]) for where, store in stores.items()}
+    missing = await missing_ranges(transport, stores)
     ends = {where: lacking.end for where, lacking in missing.items()}
     restored = 0
     for where, lacking in missing.items():
@@ -85,10 +91,56 @@ async def restore(
     return restored
 
 
-def missing_range(store: KeyValueStore, changelog: OffsetRange) -> OffsetRange:
-    """What the store lacks of its changelog. A store whose offset is not in there any more is cleared."""
-    offset = store.offset
-    if offset is not None and not changelog.start <= offset <= changelog.end:
-        store.clear()
-        offset = None
-    return OffsetRange(changelog.start if offset is None else offset, changelog.end)
+async def missing_ranges(
+    transport: Transport, stores: Mapping[TopicPartition, KeyValueStore]
+) -> dict[TopicPartition, OffsetRange]:
+    """What each store lacks of its changelog partition. Those that are outdated are cleared, and lack all of it."""
+    held = await transport.offset_ranges(stores)
+    for where in await _outdated(transport, stores, held):
+        log.info("what is here of %s[%d] is too old to be brought up to date, and is made anew", *where)
+        stores[where].clear()
+    return {
+        where: OffsetRange(held[where].start if store.offset is None else store.offset, held[where].end)
+        for where, store in stores.items()
+    }
+
+
+async def _outdated(
+    transport: Transport, stores: Mapping[TopicPartition, KeyValueStore], held: Mapping[TopicPartition, OffsetRange]
+) -> set[TopicPartition]:
+    """The stores of which it cannot be learnt what they lack: records that they have not read were deleted, the topic
+    was made anew, or a key that they hold may have been deleted so long ago that the deletion is gone, too.
+    """
+    behind = {
+        where: OffsetRange(store.offset, held[where].end)
+        for where, store in stores.items()
+        if store.offset is not None and store.offset != held[where].end
+    }
+    outdated = {where for where, (start, end) in behind.items() if not held[where].start <= start < end}
+    retention_ms = await _delete_retention_ms(transport, {where.topic for where in behind.keys() - outdated})
+    old = {
+        where: behind[where]
+        for where in behind.keys() - outdated
+        if (age_ms := stores[where].age_ms) is None or age_ms >= retention_ms[where.topic]
+    }
+    if old:
+        # A store that is old because nothing was written lacks at most control records.
+        async with aclosing(transport.read(old)) as reading:
+            async for batches in reading:
+                outdated |= batches.keys()
+                if old.keys() <= outdated:
+                    break
+    return outdated
+
+
+async def _delete_retention_ms(transport: Transport, topics: Collection[str]) -> dict[str, int]:
+    """For how long each topic keeps a deletion after compaction has removed what was deleted (KIP-534)."""
+    if not topics:
+        return {}
+    try:
+        configs = await transport.configs(topics)
+    except TransportError as error:
+        # As of a cluster that lets nobody but operators read configs.
+        log.info("Kafka's default of %s is assumed: %s", _DELETE_RETENTION, error)
+        configs = {}
+    return {topic: int(configs.get(topic, {}).get(_DELETE_RETENTION) or _DEFAULT_RETENTION_MS) for topic in topics}

@@ -11,12 +11,12 @@ offsets, as it does every other store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ottla.errors import DecodeError, Unavailable
-from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
-from ottla.transport.contract import Message, OffsetRange
+from ottla.state.store import Change, KeyRange, KeyValueStore, StoreSpec
+from ottla.transport.contract import Message
 
 _KEYS, _BEHIND_KEYS, _OFFSETS = b"k", b"l", b"o"
 _UNKNOWN: Final = object()
@@ -34,6 +34,10 @@ class GlobalPartition:
         stored = self._store.get(self._offset_key)
         return None if stored is None else int.from_bytes(stored, "big")
 
+    @property
+    def age_ms(self) -> int | None:
+        return self._store.age_ms
+
     def get(self, key: bytes) -> bytes | None:
         return self._store.get(_KEYS + key)
 
@@ -48,16 +52,21 @@ class GlobalPartition:
         offset: int | None,
         dropped: Sequence[KeyRange] = (),
     ) -> None:
+        ranges = [(_KEYS + start, _KEYS + end) for start, end in dropped]
+        self._store.write_batch(self._prefixed(changes, offset), None, ranges)
+
+    def restore(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> None:
+        self._store.restore(self._prefixed(changes, offset), None)
+
+    def _prefixed(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> list[Change]:
         # Who restores from a topic of any origin meets records without a key, which belong to no entry.
-        prefixed = [(_KEYS + key, value) for key, value in changes if key is not None]
+        prefixed: list[Change] = [(_KEYS + key, value) for key, value in changes if key is not None]
         if offset is not None:
             prefixed.append((self._offset_key, offset.to_bytes(8, "big")))
-        self._store.write_batch(prefixed, None, [(_KEYS + start, _KEYS + end) for start, end in dropped])
-
-    def restore(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int) -> None:
-        self.write_batch(changes, offset)
+        return prefixed
 
     def clear(self) -> None:
+        """Forgets what came from all partitions: a key's entry does not tell from which it is."""
         self._store.clear()
 
     def close(self) -> None:
@@ -80,16 +89,6 @@ class GlobalStore:
     def partition(self, number: int) -> GlobalPartition:
         """The part that is restored from one partition of the topic."""
         return GlobalPartition(self._store, number)
-
-    def check_offsets(self, ranges: Mapping[int, OffsetRange]) -> None:
-        """Empties the store if a partition lacks what lies between its offset and now (records were deleted, the topic
-        was made anew): what was missed cannot be known. `ranges` are what the partitions hold, by number."""
-        for number, held in ranges.items():
-            offset = self.partition(number).offset
-            if offset is not None and not held.start <= offset <= held.end:
-                self._store.clear()
-                self._decoded.clear()
-                return
 
     def apply(self, partition: int, messages: Sequence[Message]) -> None:
         """Takes what came after: the newest record of a key is its value, a null value deletes it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ottla.state.store import Change, KeyRange, KeyValueStore
 
@@ -11,7 +12,8 @@ from ottla.state.store import Change, KeyRange, KeyValueStore
 class MemoryStore:
     """A `KeyValueStore` over a dict, and the keys in order, which new ones join when a range is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._values: dict[bytes, bytes] = {}
         # Every key is in one of the two lists; those that were deleted stay there until they are many.
         self._keys: list[bytes] = []
@@ -19,10 +21,15 @@ class MemoryStore:
         self._deleted: set[bytes] = set()
         self._ranges = 0
         self._offset: int | None = None
+        self._written_s: float | None = None
 
     @property
     def offset(self) -> int | None:
         return self._offset
+
+    @property
+    def age_ms(self) -> int | None:
+        return None if self._written_s is None else int(1000 * (self._clock() - self._written_s))
 
     def get(self, key: bytes) -> bytes | None:
         return self._values.get(key)
@@ -62,15 +69,19 @@ class MemoryStore:
             values[key] = value
         if offset is not None:
             self._offset = offset
+        self._written_s = self._clock()
 
-    def restore(self, changes: Sequence[Change], offset: int) -> None:
+    def restore(self, changes: Sequence[Change], offset: int | None) -> None:
+        written_s = self._written_s
         self.write_batch(changes, offset)
+        if written_s is not None:
+            self._written_s = written_s
 
     def clear(self) -> None:
         self._values = {}
         self._keys, self._added = [], []
         self._deleted.clear()
-        self._offset = None
+        self._offset = self._written_s = None
 
     def close(self) -> None:
         """Nothing to free; the entries stay for the next `MemoryStores.open`."""
@@ -90,14 +101,15 @@ class MemoryStore:
 
 class MemoryStores:
     """`Stores` whose content lives as long as this object: opened again, a store holds what it held when it was
-    closed.
+    closed. `clock` gives seconds since the epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._stores: dict[tuple[str, str], MemoryStore] = {}
 
     def open(self, task: str, name: str, *, restorable: bool = True) -> KeyValueStore:  # noqa: ARG002 - as in Stores
-        return self._stores.setdefault((task, name), MemoryStore())
+        return self._stores.setdefault((task, name), MemoryStore(self._clock))
 
     def offset(self, task: str, name: str) -> int | None:
         store = self._stores.get((task, name))

@@ -7,6 +7,7 @@ anew for each one that is created.
 
     0 i NAME     -> the number of a store            NUMBER KEY -> a value of the store
     0 o NAME     -> its changelog offset             (numbers are 4 bytes)
+    0 w NAME     -> when it was written last, in milliseconds
 
 A commit is kept in memory (`unwritten.py`), until those of all stores together take `unwritten_bytes` or are so many
 changes that reading them from the changelog again would take long. Then each store is written. One without a changelog
@@ -21,7 +22,8 @@ be rolled back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ from ottla.errors import StateError
 from ottla.state.store import Change, KeyRange, KeyValueStore
 from ottla.state.unwritten import UNKNOWN, Unwritten
 
-_NUMBERS, _OFFSETS = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o"
+_NUMBERS, _OFFSETS, _TIMES = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o", b"\x00\x00\x00\x00w"
 
 _UNWRITTEN_CHANGES = 500_000
 """So many are restored in a second. Small states that change all the time come to that, and never to the bytes."""
@@ -57,13 +59,19 @@ class RocksStore:
         self._prefix = _prefix(number)
         self._behind = _prefix(number + 1)
         self._offset_key = _OFFSETS + name.encode()
+        self._time_key = _TIMES + name.encode()
         self._offset = self._written_offset = stores.stored_offset(name)
+        self._written_ms = stores.stored_time_ms(name)
         self._restorable = restorable
         self._unwritten = Unwritten()
 
     @property
     def offset(self) -> int | None:
         return self._offset
+
+    @property
+    def age_ms(self) -> int | None:
+        return None if self._written_ms is None else self._stores.now_ms() - self._written_ms
 
     def get(self, key: bytes) -> bytes | None:
         value: Any = self._unwritten.get(key)
@@ -78,15 +86,19 @@ class RocksStore:
     def write_batch(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         if offset is not None:
             self._offset = offset
+        self._written_ms = self._stores.now_ms()
         self._stores.added(len(changes), self._unwritten.add(changes, dropped))
         if not self._restorable:
             self.write()
 
-    def restore(self, changes: Sequence[Change], offset: int) -> None:
+    def restore(self, changes: Sequence[Change], offset: int | None) -> None:
         # What is read from a changelog is mostly the last change of its key already: to put it off would save nothing.
         self.write()
-        self._write(changes, offset)
-        self._offset = offset
+        if self._written_ms is None:
+            self._written_ms = self._stores.now_ms()
+        if offset is not None:
+            self._offset = offset
+        self._write(changes, self._offset)
 
     def write(self) -> None:
         """What is committed to disk, with its offset, whole or not at all."""
@@ -108,6 +120,8 @@ class RocksStore:
                 put(prefix + key, value)
         if offset is not None:
             put(self._offset_key, offset.to_bytes(8, "big"))
+        if self._written_ms is not None:
+            put(self._time_key, self._written_ms.to_bytes(8, "big"))
         self._database.write(batch)
         self._written_offset = offset
 
@@ -118,9 +132,10 @@ class RocksStore:
     def clear(self) -> None:
         batch = WriteBatch(raw_mode=True)
         batch.delete(self._offset_key)
+        batch.delete(self._time_key)
         batch.delete_range(self._prefix, self._behind)
         self._database.write(batch)
-        self._offset = self._written_offset = None
+        self._offset = self._written_offset = self._written_ms = None
         self._stores.took(self._unwritten)
         self._unwritten.clear()
 
@@ -145,7 +160,7 @@ class RocksStores:
 
     `cache_bytes` bounds the block cache and the memtables together, index and filter blocks included;
     `write_buffer_bytes` is the part of it that memtables may take. `unwritten_bytes` bounds what is committed and not
-    written yet.
+    written yet. `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -155,7 +170,9 @@ class RocksStores:
         cache_bytes: int = 64 * 1024 * 1024,
         write_buffer_bytes: int = 32 * 1024 * 1024,
         unwritten_bytes: int = 48 * 1024 * 1024,
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._clock = clock
         self._cache = Cache(cache_bytes)
         self._write_buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
             write_buffer_bytes, allow_stall=False, cache=self._cache
@@ -207,8 +224,17 @@ class RocksStores:
         self._held_bytes -= unwritten.held_bytes
 
     def stored_offset(self, full_name: str) -> int | None:
-        stored = self.database.get(_OFFSETS + full_name.encode())
+        return self._stored_number(_OFFSETS + full_name.encode())
+
+    def stored_time_ms(self, full_name: str) -> int | None:
+        return self._stored_number(_TIMES + full_name.encode())
+
+    def _stored_number(self, key: bytes) -> int | None:
+        stored = self.database.get(key)
         return None if stored is None else int.from_bytes(stored, "big")
+
+    def now_ms(self) -> int:
+        return int(1000 * self._clock())
 
     def released(self, full_name: str) -> None:
         del self._opened[full_name]

@@ -72,6 +72,13 @@ class KeyValueStore(Protocol):
         """The changelog offset up to which (exclusive) this store is complete; None when it never was written."""
         ...
 
+    @property
+    def age_ms(self) -> int | None:
+        """How long ago, by the wall clock, it was written last, or restoring it began if it was not written since;
+        None when it never was.
+        """
+        ...
+
     def get(self, key: bytes) -> bytes | None: ...
 
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -85,8 +92,8 @@ class KeyValueStore(Protocol):
         Without an offset the one there is stays.
         """
 
-    def restore(self, changes: Sequence[Change], offset: int) -> None:
-        """As `write_batch`, for many changes that are read from the changelog."""
+    def restore(self, changes: Sequence[Change], offset: int | None) -> None:
+        """As `write_batch`, for many changes that are read from the changelog. It does not make the store younger."""
 
     def clear(self) -> None:
         """Forgets all entries and the offset."""

@@ -9,7 +9,7 @@ a bound.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -91,7 +91,7 @@ defaults may differ: Kafka 4 refuses what is an hour ahead of its clock (KIP-103
 
 
 def limits_of(config: Mapping[str, str | None]) -> TopicLimits:
-    """The limits that a topic's config sets; where it is silent, none."""
+    """The limits that a topic's config sets; where it is silent, as it is of times before Kafka 3.6, none."""
     return TopicLimits(
         int(config.get("message.timestamp.before.max.ms") or _ALWAYS),
         int(config.get("message.timestamp.after.max.ms") or _ALWAYS),
@@ -297,8 +297,8 @@ class Transport(Protocol):
         end."""
         ...
 
-    async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
-        """What each topic that exists refuses."""
+    async def configs(self, topics: Iterable[str]) -> dict[str, Mapping[str, str | None]]:
+        """The config of each topic that exists, by Kafka's names: all of it, or what was set."""
         ...
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
@@ -308,7 +308,9 @@ class Transport(Protocol):
         """The end of each partition that is read, as the last fetch told it: no request is made."""
         ...
 
-    def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+    def read(
+        self, ranges: Mapping[TopicPartition, OffsetRange]
+    ) -> AsyncGenerator[dict[TopicPartition, list[Message]], None]:
         """Reads the committed messages with start <= offset < end of all these partitions at once, outside the group.
 
         For restoring state. Ends when every partition was read to its end, for which it waits until transactions that

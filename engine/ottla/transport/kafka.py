@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -29,7 +29,6 @@ from ottla.transport.contract import (
     OffsetRange,
     OutputRecord,
     Polled,
-    TopicLimits,
     TopicPartition,
     TopicSpec,
     TopicState,
@@ -170,8 +169,8 @@ class KafkaTransport:
     ) -> dict[TopicPartition, int]:
         return await self._producer_calls.run(kafka_admin.offsets_at, self._admin, list(partitions), where)
 
-    async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
-        return await self._producer_calls.run(kafka_admin.topic_limits, self._admin, list(topics))
+    async def configs(self, topics: Iterable[str]) -> dict[str, Mapping[str, str | None]]:
+        return await self._producer_calls.run(kafka_admin.topic_configs, self._admin, list(topics))
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
         await self._producer_calls.run(kafka_admin.delete_records, self._admin, before)
@@ -297,7 +296,9 @@ class KafkaTransport:
                 found[where] = end
         return found
 
-    def read(self, ranges: Mapping[TopicPartition, OffsetRange]) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+    def read(
+        self, ranges: Mapping[TopicPartition, OffsetRange]
+    ) -> AsyncGenerator[dict[TopicPartition, list[Message]], None]:
         return read_ranges(self._settings, ranges)
 
     def follower(self) -> Follower:

@@ -24,7 +24,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from ottla.transport.contract import OffsetRange, TopicLimits, TopicPartition, TopicSpec, TopicState, limits_of
+from ottla.transport.contract import OffsetRange, TopicPartition, TopicSpec, TopicState
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka_messages import kafka_error, transport_error
 
@@ -110,21 +110,19 @@ def partition_counts(admin: AdminClient, topics: list[str]) -> dict[str, int]:
 
 
 @_patient
-def topic_limits(admin: AdminClient, topics: list[str]) -> dict[str, TopicLimits]:
-    """What the topics that exist refuse, by their configs. A broker before Kafka 3.6 refuses no time."""
+def topic_configs(admin: AdminClient, topics: list[str]) -> dict[str, Mapping[str, str | None]]:
+    """The configs of the topics that exist, in full."""
     if not topics:
         return {}
     asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
-    found = {}
+    found: dict[str, Mapping[str, str | None]] = {}
     for resource, future in admin.describe_configs(asked, request_timeout=_TIMEOUT_S).items():
         try:
-            config = {name: entry.value for name, entry in future.result().items()}
+            found[resource.name] = {name: entry.value for name, entry in future.result().items()}
         except KafkaException as failure:
             error = kafka_error(failure)
             if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise transport_error(error, f"reading the config of topic {resource.name!r}") from failure
-        else:
-            found[resource.name] = limits_of(config)
     return found
 
 

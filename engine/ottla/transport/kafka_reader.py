@@ -4,7 +4,7 @@ keep copies of it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaException
@@ -22,7 +22,7 @@ _MARGIN_S = 30.0
 
 async def read_ranges(
     settings: KafkaSettings, ranges: Mapping[TopicPartition, OffsetRange]
-) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+) -> AsyncGenerator[dict[TopicPartition, list[Message]], None]:
     """See `Transport.read`. Raises `TransportError` when nothing comes for longer than a transaction may stay open."""
     ends = {where: each.end for where, each in ranges.items() if each.start < each.end}
     if not ends:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,7 +26,6 @@ from ottla.transport.contract import (
     OffsetRange,
     OutputRecord,
     Polled,
-    TopicLimits,
     TopicPartition,
     TopicSpec,
     TopicState,
@@ -402,8 +401,8 @@ class MemoryTransport:
         found = (each.offset() for each in log.messages(log.start, len(log.entries)) if each.timestamp()[1] >= where)
         return next(found, len(log.entries))
 
-    async def limits(self, topics: Iterable[str]) -> dict[str, TopicLimits]:
-        return {topic: limits_of(self._broker.configs[topic]) for topic in topics if topic in self._broker.configs}
+    async def configs(self, topics: Iterable[str]) -> dict[str, Mapping[str, str | None]]:
+        return {topic: self._broker.configs[topic] for topic in topics if topic in self._broker.configs}
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
         for where, offset in before.items():
@@ -416,7 +415,7 @@ class MemoryTransport:
 
     async def read(
         self, ranges: Mapping[TopicPartition, OffsetRange]
-    ) -> AsyncIterator[dict[TopicPartition, list[Message]]]:
+    ) -> AsyncGenerator[dict[TopicPartition, list[Message]], None]:
         for where, (start, end) in ranges.items():
             for position in range(start, end, _READ_BATCH):
                 await asyncio.sleep(0)

@@ -73,8 +73,6 @@ class GlobalTables:
             partitions = [
                 TopicPartition(table.spec.changelog, number) for number in range(counts[table.spec.changelog])
             ]
-            ranges = await transport.offset_ranges(partitions)
-            table.check_offsets({where.partition: held for where, held in ranges.items()})
             parts = {where: table.partition(where.partition) for where in partitions}
             await restore(transport, parts, progress)
             self._parts |= dict.fromkeys(partitions, table)

@@ -32,7 +32,7 @@ from ottla.state.store import Stores
 from ottla.task.processor import check_size
 from ottla.task.refusals import Refusals, StateRefused
 from ottla.topology.topology import Plan, TaskId, Topology
-from ottla.transport.contract import OutputRecord, TopicPartition, Transport
+from ottla.transport.contract import OutputRecord, TopicPartition, Transport, limits_of
 from ottla.transport.errors import (
     DeliveryError,
     MemberFencedError,
@@ -387,7 +387,8 @@ class Worker:
         topics |= {spec.changelog for part in topology.subtopologies for spec in part.stores if spec.logged}
         topics.update(self._destinations.topics)
         try:
-            limits = await self._transport.limits(topics)
+            configs = await self._transport.configs(topics)
+            limits = {topic: limits_of(config) for topic, config in configs.items()}
             # A batch of several records may have been too large, and none of them.
             await self._transport.batch_at_most(min(each.max_bytes for each in limits.values()))
             self._refusals.learn(limits, self._now_ms())

@@ -14,11 +14,23 @@ from ottla.state.memory import MemoryStores
 from ottla.state.rocks import RocksStores
 from ottla.state.store import Change, KeyRange, KeyValueStore, Stores
 
+
+class Clock:
+    """What the stores of this suite take for the time."""
+
+    seconds = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+clock = Clock()
+
 OPEN: dict[str, Callable[[Path], Stores]] = {
-    "memory": lambda _: MemoryStores(),
-    "rocksdb, written at the end": RocksStores,
-    "rocksdb, written now and then": lambda path: RocksStores(path, unwritten_bytes=600),
-    "rocksdb, written at once": lambda path: RocksStores(path, unwritten_bytes=0),
+    "memory": lambda _: MemoryStores(clock),
+    "rocksdb, written at the end": lambda path: RocksStores(path, clock=clock),
+    "rocksdb, written now and then": lambda path: RocksStores(path, unwritten_bytes=600, clock=clock),
+    "rocksdb, written at once": lambda path: RocksStores(path, unwritten_bytes=0, clock=clock),
 }
 
 
@@ -47,6 +59,31 @@ def test_a_batch_sets_and_deletes_and_carries_its_offset(store: KeyValueStore) -
     store.write_batch([(b"b", None), (b"c", b"33")], 12)
     assert [store.get(key) for key in (b"a", b"b", b"c")] == [b"1", None, b"33"]
     assert store.offset == 12
+
+
+def test_its_age_counts_from_the_last_batch(
+    store: KeyValueStore, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pass_by(seconds: float) -> None:
+        monkeypatch.setattr(clock, "seconds", clock.seconds + seconds)
+
+    assert store.age_ms is None
+    store.restore([(b"a", b"1")], 1)
+    pass_by(2)
+    store.restore([(b"b", b"1")], 2)
+    assert store.age_ms == 2_000, "restoring does not make it younger"
+    store.write_batch([(b"b", b"1")], 3)
+    assert store.age_ms == 0
+    pass_by(3)
+    other = stores.open("0_1", "counts")
+    other.write_batch([(b"a", b"1")], None)
+    other.close()
+    pass_by(4)
+    again = stores.open("0_1", "counts")
+    assert (store.age_ms, again.age_ms) == (7_000, 4_000)
+    store.clear()
+    assert (store.age_ms, again.age_ms) == (None, 4_000)
+    again.close()
 
 
 def test_the_last_change_of_a_key_in_a_batch_wins(store: KeyValueStore) -> None:

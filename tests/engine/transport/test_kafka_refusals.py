@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ottla.transport.contract import OutputRecord, TopicLimits, TopicSpec
+from ottla.transport.contract import OutputRecord, TopicLimits, TopicSpec, limits_of
 from ottla.transport.errors import RecordRefusedError, TransportError
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
@@ -103,7 +103,8 @@ def test_the_limits_of_topics_are_told(ottla_broker: str, unique: Callable[[str]
             await transport.start()
             config = {"message.timestamp.before.max.ms": "7", "cleanup.policy": "compact,delete"}
             await transport.create_topics([TopicSpec(topic, 1, config)])
-            return await transport.limits([topic, unique("unknown")]), topic
+            configs = await transport.configs([topic, unique("unknown")])
+            return {name: limits_of(config) for name, config in configs.items()}, topic
         finally:
             await transport.stop()
 
