@@ -55,7 +55,7 @@ from ottla.serdes import Codec, Serde
 from ottla.state.changelog import StateProgress
 from ottla.state.versioned import Version
 from ottla.stream import Stream
-from ottla.tables import GlobalTable, SetTable, Table, TableSet, VersionedTable
+from ottla.tables import GlobalTable, SetTable, Table, TableSet, VersionedTable, WindowTable
 from ottla.topic import Topic, TopicPattern
 from ottla.topology.topology import Topology
 from ottla.transport.contract import TopicPartition
@@ -66,12 +66,14 @@ from ottla.windows import (
     Window,
     Windowed,
     WindowedStream,
+    WindowKey,
     counting,
     hopping,
     session,
     sliding,
     tumbling,
 )
+from ottla.windows.result_stream import WindowResults
 
 __all__ = [
     "Agent",
@@ -122,6 +124,9 @@ __all__ = [
     "VersionedTable",
     "View",
     "Window",
+    "WindowKey",
+    "WindowResults",
+    "WindowTable",
     "Windowed",
     "WindowedCogroup",
     "WindowedStream",

@@ -21,11 +21,12 @@ from ottla.tables.aggregated import AggregatedTable, keep_aggregates
 from ottla.task.batch import Batch
 from ottla.task.processor import Processor
 from ottla.time import Duration
-from ottla.windows.definitions import AnyWindow, Emit, SlidingWindow, Windowed
+from ottla.windows.definitions import AnyWindow, Emit, SlidingWindow
 from ottla.windows.stream import aggregate_windows
 
 if TYPE_CHECKING:
     from ottla.stream import Stream
+    from ottla.windows.result_stream import WindowResults
 
 A = TypeVar("A")
 V = TypeVar("V")
@@ -157,7 +158,7 @@ class WindowedCogroup(Generic[A]):
         emit: Emit | Duration = "close",
         type: Any = None,  # noqa: A002 - as in reduce
         changelog: Changelog = True,
-    ) -> Stream[Windowed[Any, Any]]:
+    ) -> WindowResults[Any, Any]:
         """One aggregate per key and window, handed on as `WindowedStream.aggregate` does. Stream time is that of all
         the streams together.
 

@@ -510,7 +510,7 @@ class Stream(Generic[V]):
 
     def check_keys(self, other: Stream[Any] | Table[Any, Any] | View[Any, Any], how: str) -> None:
         """Raises `TopologyError` if equal keys of this stream and the other would not be equal bytes."""
-        keys = other.key_codec
+        keys = other.key_codec if isinstance(other, Stream) else other.change_keys
         if isinstance(other, Stream) and other.graph is not self.graph:
             raise TopologyError(f"{how}: {self!r} and {other!r} belong to two apps")
         if keys.name != self.key_codec.name:

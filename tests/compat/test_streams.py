@@ -159,6 +159,80 @@ class TestWindows:
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
 
+BOTH: list[Step] = [
+    {"step": "stream", "name": "l", "topic": "left"},
+    {"step": "stream", "name": "r", "topic": "right"},
+]
+
+
+def windowed(name: str, of: str, window: str, *, emit: str = "update", grace: int = 6) -> Step:
+    how = {"window": window, "emit": emit, "size": 9, "grace": grace, "advance": 4}
+    return {"step": "window_table", "name": name, "of": of, **how}
+
+
+def window_told(of: str, topic: str = "out") -> list[Step]:
+    return [
+        {"step": "window_stream", "name": f"{of}-told", "of": of},
+        {"step": "to", "of": f"{of}-told", "topic": topic},
+    ]
+
+
+HOW = st.sampled_from(["inner", "left", "outer"])
+WINDOWS = st.sampled_from(["hopping", "sliding", "session"])
+
+
+class TestWindowTables:
+    @EXAMPLES
+    @given(
+        script=records(["left"], values=st.just("v"), times=EVEN),
+        window=WINDOWS,
+        emit=st.sampled_from(["update", "close"]),
+    )
+    def test_followed_and_filtered(self, streams: Program, script: list[Record], window: str, emit: str) -> None:
+        steps = [
+            BOTH[0],
+            windowed("w", "l", window, emit=emit),
+            {"step": "window_filter", "name": "f", "of": "w", "least": "2"},
+            *window_told("w", "all"),
+            *window_told("f"),
+        ]
+        script = script if window == "hopping" else without_pauses(script, 8)
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=records(["left", "right"], values=st.just("v"), times=EVEN), window=WINDOWS, how=HOW)
+    def test_joined_by_key_and_window(self, streams: Program, script: list[Record], window: str, how: str) -> None:
+        steps = [
+            *BOTH,
+            windowed("v", "l", window),
+            windowed("w", "r", window),
+            {"step": "window_join", "name": "j", "of": "v", "with": "w", "how": how},
+            *window_told("j"),
+        ]
+        script = script if window == "hopping" else without_pauses(script, 8)
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
+    @given(script=records(["left"], values=st.just("v"), times=EVEN))
+    def test_grouped_by_window(self, streams: Program, script: list[Record]) -> None:
+        """Kafka Streams takes the initial count, 0, out of a group before it puts the first one in."""
+        steps = [BOTH[0], windowed("w", "l", "hopping"), {"step": "window_group", "name": "g", "of": "w"}, *told("g")]
+        emitted = of_kafka_streams(streams, steps, script)
+        theirs = [[each._replace(value=(each.value or "").replace("-0", "")) for each in made] for made in emitted]
+        assert of_ottla(steps, script) == [[each for each in made if each.value] for made in theirs]
+
+    @EXAMPLES
+    @given(script=records(["left"], values=st.just("v"), times=EVEN), within=st.sampled_from([0, 5, 12]))
+    def test_suppressed(self, streams: Program, script: list[Record], within: int) -> None:
+        steps = [
+            BOTH[0],
+            windowed("w", "l", "hopping"),
+            {"step": "window_suppress", "name": "s", "of": "w", "within": within},
+            *window_told("s"),
+        ]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+
 TABLES: list[Step] = [
     {"step": "table", "name": "l", "topic": "left"},
     {"step": "table", "name": "r", "topic": "right"},
@@ -180,7 +254,6 @@ def suppressed(of: str, within: int, most: int | None) -> Step:
     return {"step": "suppress", "name": "s", "of": of, "within": within} | ({} if most is None else {"most": most})
 
 
-HOW = st.sampled_from(["inner", "left", "outer"])
 KINDS = st.sampled_from(["table", "versioned_table"])
 
 
@@ -350,12 +423,6 @@ class TestAggregates:
     def test_of_the_rows_of_a_group(self, streams: Program, script: list[Record]) -> None:
         steps = [TABLES[0], {"step": "group", "name": "g", "of": "l"}, *told("g")]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
-
-
-BOTH: list[Step] = [
-    {"step": "stream", "name": "l", "topic": "left"},
-    {"step": "stream", "name": "r", "topic": "right"},
-]
 
 
 class TestSinks:

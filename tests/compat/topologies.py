@@ -93,6 +93,22 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 emit = step["within"] * MS if "within" in step else step["emit"]
                 counts = windows.aggregate(name, emit=emit, count=ottla.count())
                 made[name] = counts.map(count_text, type=str)
+            case "window_table":
+                counts = of.window(window_of(step)).aggregate(f"{name}-counts", emit=step["emit"], count=ottla.count())
+                made[name] = counts.to_window_table(name, retention=86_400).map_values(count_alone, type=str)
+            case "window_filter":
+                made[name] = of.filter(at_least(step["least"]))
+            case "window_join":
+                made[name] = getattr(of, how)(other, pair, type=str)
+            case "window_suppress":
+                made[name] = of.suppress(step["within"] * MS)
+            case "window_group":
+                groups = of.group_by(start_at_hand, name=f"{name}-groups", type=str)
+                made[name] = groups.aggregate(name, all=ottla.reduce(put_in, str, remove=taken_out)).map_values(
+                    told_all, type=str
+                )
+            case "window_stream":
+                made[name] = of.to_stream().map(result_text, type=str)
             case "to":
                 of.to(text_topic(app, step["topic"]))
             case "cogroup":
@@ -154,6 +170,15 @@ def window_of(step: Step) -> Any:
 def joined_by_bar(earlier: str, later: str) -> str:
     """Kafka Streams merges the initial aggregate, too, which here is none."""
     return f"{earlier}|{later}" if earlier else later
+
+
+def count_alone(result: Any) -> str:
+    return str(result.count)
+
+
+def start_at_hand(_: str) -> str:
+    event: ottla.Event[Any] = ottla.current_event()
+    return f"from {event.key.start}"
 
 
 def result_text(result: Any) -> str:

@@ -14,7 +14,7 @@ EXAMPLE = re.compile(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", re.D
 
 
 @pytest.mark.parametrize(
-    ("guide", "examples"), [("joins.md", 4), ("agents.md", 3), ("tables.md", 4), ("from-kafka-streams.md", 8)]
+    ("guide", "examples"), [("joins.md", 4), ("agents.md", 3), ("tables.md", 4), ("from-kafka-streams.md", 9)]
 )
 def test_the_examples_print_what_is_shown(guide: str, examples: int) -> None:
     found = EXAMPLE.findall((DOCS / guide).read_text())

@@ -49,6 +49,11 @@ class Relation(Generic[K, V]):
     key_codec: Codec[K]
     name: str
 
+    @property
+    def change_keys(self) -> Codec[Any]:
+        """The codec of the keys of its changes."""
+        return self.key_codec
+
     def changing(self) -> tuple[Graph, str]:
         """The graph, and the step in it that hands on the changes. Raises `TopologyError` if there is none."""
         raise NotImplementedError
@@ -76,8 +81,8 @@ class Relation(Generic[K, V]):
             parents=(step,),
             functions=(function,),
         )
-        return View(
-            self, name, self._values(), lambda context: filtered_reader(self.reader(context), function), self.specs()
+        return self._view(
+            name, self._values(), lambda context: filtered_reader(self.reader(context), function), self.specs()
         )
 
     def map_values(self, function: Callable[[V], R], *, type: Any = None) -> View[K, R]:  # noqa: A002 - as in map
@@ -91,8 +96,7 @@ class Relation(Generic[K, V]):
             parents=(step,),
             functions=(function,),
         )
-        return View(
-            self,
+        return self._view(
             name,
             value_codec(type if type is not None else returned_type(function)),
             lambda context: mapped_reader(self.reader(context), function),
@@ -219,7 +223,7 @@ class Relation(Generic[K, V]):
         suppression = Suppression(duration_ms(within, "suppress(within=)"), max_records, max_bytes, when_full)
         graph, parent = self.changing()
         step = name or graph.unique(f"{self.name}-suppressed")
-        spec = suppress_spec(graph.app_id, step, self.key_codec, self.known_values("suppress()"))
+        spec = suppress_spec(graph.app_id, step, self.change_keys, self.known_values("suppress()"))
         graph.add(
             step,
             "suppress",
@@ -228,8 +232,7 @@ class Relation(Generic[K, V]):
             stores=(spec,),
             detail=str(timedelta(milliseconds=suppression.within_ms)),
         )
-        return View(
-            self,
+        return self._view(
             step,
             self._values(),
             lambda context: suppressed_reader(self.reader(context), context.stores[step]),
@@ -285,14 +288,24 @@ class Relation(Generic[K, V]):
         """Raises `TopologyError` if equal keys of both would not meet in one task."""
         if self.changing()[0] is not other.changing()[0]:
             raise TopologyError(f"{how}: {self!r} and {other!r} belong to two apps")
-        if self.key_codec.name != other.key_codec.name:
+        if self.change_keys.name != other.change_keys.name:
             raise TopologyError(
-                f"{how}: {self!r} has keys of {self.key_codec.name} and {other!r} of {other.key_codec.name}: equal "
+                f"{how}: {self!r} has keys of {self.change_keys.name} and {other!r} of {other.change_keys.name}: equal "
                 "keys would not be equal bytes, and not in one partition; declare one type for both"
             )
 
     def _values(self) -> Codec[V] | None:
         raise NotImplementedError
+
+    def _view(
+        self,
+        step: str,
+        values: Codec[Any] | None,
+        reader: Callable[[TaskContext], Reader],
+        specs: tuple[StoreSpec, ...],
+    ) -> View[K, Any]:
+        """The view that a step of this table's graph makes of it."""
+        return View(self, step, values, reader, specs)
 
     def _join(
         self, other: Relation[K, Any], joiner: Callable[[Any, Any], R], kind: Kind, name: str | None, type_: Any
@@ -320,8 +333,7 @@ class Relation(Generic[K, V]):
         )
         graph.add(step, f"table {label}", lambda _, __: PassChanges(), parents=(f"{step}.left", f"{step}.right"))
         specs = {spec.name: spec for spec in (*self.specs(), *other.specs())}
-        return View(
-            self,
+        return self._view(
             step,
             value_codec(type_ if type_ is not None else returned_type(joiner)),
             lambda context: join.reader(self.reader(context), other.reader(context)),
@@ -341,6 +353,11 @@ class Relation(Generic[K, V]):
         (graph, _), (other_graph, _) = self.changing(), other.changing()
         if graph is not other_graph:
             raise TopologyError(f"join: {self!r} and {other!r} belong to two apps")
+        if other.change_keys is not other.key_codec:
+            raise TopologyError(
+                f"join: {other!r} has a value for each key and window, and what a value names is one key: keep what is "
+                "to be found under it in a table of its own, as .to_stream().to_table(name) does"
+            )
         step = name or f"{self.name}-join-{other.name}"
         values = value_codec(type_ if type_ is not None else returned_type(joiner))
         if values is None:

@@ -44,6 +44,10 @@ class StoreSpec:
     logged: bool = True
     changelog_config: Mapping[str, str] = field(default_factory=dict)
 
+    def with_format(self, format: StoreFormat) -> StoreSpec:  # noqa: A002 - the field's name
+        """The same store, said to hold this."""
+        return replace(self, format=format)
+
     def local(self) -> StoreSpec:
         """The same store without a changelog: one that cannot be taken for the other, since their offsets differ."""
         told_apart = msgspec.structs.replace(self.format, kind=f"{self.format.kind} without a changelog")

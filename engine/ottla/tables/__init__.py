@@ -6,6 +6,7 @@ from ottla.tables.sets import SetTable, TableSet
 from ottla.tables.source import TableSource
 from ottla.tables.table import Table, changelog_topic, table_spec
 from ottla.tables.versioned import VersionedTable
+from ottla.tables.window_table import WindowTable
 
 __all__ = [
     "AggregatedTable",
@@ -16,6 +17,7 @@ __all__ = [
     "TableSet",
     "TableSource",
     "VersionedTable",
+    "WindowTable",
     "aggregated_table",
     "changelog_topic",
     "table_spec",

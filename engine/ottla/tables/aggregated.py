@@ -22,7 +22,7 @@ from ottla.state.logging import Changelog, checked_changelog
 from ottla.state.store import StoreSpec
 from ottla.tables.table import Table, changelog_topic
 from ottla.task.batch import Batch, Rows
-from ottla.task.processor import TaskContext
+from ottla.task.processor import Place, TaskContext
 
 if TYPE_CHECKING:
     from ottla.topology.graph import Graph
@@ -51,7 +51,7 @@ class AggregatedTable(Table[K, V]):
         return self.graph, step_of(self.name)
 
     def specs(self) -> tuple[StoreSpec, ...]:
-        return (self.spec,)
+        return (self.kept_spec,)
 
     def reader(self, context: TaskContext) -> Reader:
         state_of, result = self.part_in(context).state, self.compiled.result
@@ -224,11 +224,14 @@ class GroupChanges(ChangeStep):
         out = Rows()
         for row, (change, timestamp) in enumerate(zip(batch.values, batch.timestamps, strict=True)):
             origin = batch.origins[row]
+            self._context.called_for = Place(batch, row)
             try:
                 old, new = (None if each is None else self._select(each) for each in (change.old, change.new))
             except Exception as error:
                 self._context.reject(self._name, error, batch, row)
                 continue
+            finally:
+                self._context.called_for = None
             if old is not None and old == new:
                 out.add(old, change, timestamp, origin)
                 continue

@@ -18,7 +18,7 @@ from ottla.serdes import Codec, state_codec_for
 from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
 from ottla.state.format import format_of
-from ottla.state.logging import Changelog
+from ottla.state.logging import Changelog, logged_as
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
 from ottla.state.window_slots import Slot, WindowCache, window_spec
@@ -288,8 +288,13 @@ class Table(MutableMapping[K, V], Relation[K, V]):
             )
         return self.home, self.home.written_changes_of(self)
 
+    @property
+    def kept_spec(self) -> StoreSpec:
+        """The store behind it, with the changelog that was asked for."""
+        return logged_as(self.spec, self.declared.changelog)
+
     def specs(self) -> tuple[StoreSpec, ...]:
-        return self.spec, self.times
+        return self.kept_spec, self.times
 
     def reader(self, context: TaskContext) -> Reader:
         get, time = self.part_in(context).get, context.stores[self.times.name].get

@@ -14,7 +14,7 @@ from ottla.agents.answers import replies_topic
 from ottla.deadletters import ErrorPolicy, StepPolicy
 from ottla.errors import DuplicateName, TopologyError
 from ottla.serdes import Codec
-from ottla.state.logging import Changelog, checked_changelog, logged_as
+from ottla.state.logging import Changelog, checked_changelog
 from ottla.state.store import StoreSpec
 from ottla.tables import GlobalTable, Table, TableSource
 from ottla.tables.written import WrittenChanges
@@ -318,7 +318,7 @@ class Graph:
             declared.kind,
             lambda context: declared.build(context, declared.name),
             declared.parents,
-            (*declared.stores, *(_kept(table) for table in tables.values() if not isinstance(table, GlobalTable))),
+            (*declared.stores, *(table.kept_spec for table in tables.values() if not isinstance(table, GlobalTable))),
             declared.source,
             declared.sink,
             declared.detail,
@@ -344,10 +344,6 @@ class Graph:
         known = self._stores.setdefault(store, owner)
         if known != owner or store in self._tables or store in self._global_tables:
             raise DuplicateName(f"{owner} needs a name of its own: {known} has it already")
-
-
-def _kept(table: Table[Any, Any]) -> StoreSpec:
-    return logged_as(table.spec, table.declared.changelog)
 
 
 def _declared(kind: str, name: str, known: dict[str, T]) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -28,6 +28,14 @@ class Windowed(msgspec.Struct, Generic[K, V], frozen=True):
     start: int
     end: int
     value: V
+
+
+class WindowKey(NamedTuple, Generic[K]):
+    """A key in a window, whose bounds are those of `Windowed`: what the changes of a window table are under."""
+
+    key: K
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)

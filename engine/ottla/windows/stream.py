@@ -27,6 +27,7 @@ from ottla.windows.sliding_windows import SlidingAggregation, sliding_spec
 
 if TYPE_CHECKING:
     from ottla.stream import Stream
+    from ottla.windows.result_stream import WindowResults
 
 V = TypeVar("V")
 
@@ -49,7 +50,7 @@ class WindowedStream(Generic[V]):
         late: Late[V] | None = None,
         changelog: Changelog = True,
         **aggregations: Aggregation,
-    ) -> Stream[Windowed[Any, Any]]:
+    ) -> WindowResults[Any, Any]:
         """Aggregates per key and window: `aggregate("hourly", flights=count(), worst=maximum("delay"))`.
 
         Each result is a `Windowed` whose value has a field per aggregation; the event's key stays the key. With
@@ -85,9 +86,11 @@ def aggregate_windows(
     functions: Sequence[Callable[..., Any]],
     late: Late[Any] | None = None,
     changelog: Changelog,
-) -> Stream[Windowed[Any, Any]]:
+) -> WindowResults[Any, Any]:
     """Adds the step that aggregates by windows what steps hand on under the stream's keys; `definition` says what is
     computed."""
+    from ottla.windows.result_stream import WindowResults  # It is a stream itself.
+
     every_ms = None if isinstance(emit, str) else duration_ms(emit, f"aggregate({name!r}): emit")
     on: Emit = emit if isinstance(emit, str) else "update"
     if on not in ("close", "update"):
@@ -117,7 +120,9 @@ def aggregate_windows(
     )
     results: Any = Windowed[stream.key_codec.type, compiled.result_type | None]  # type: ignore[name-defined]
     made = stream.behind(name, state_codec_for(results))
-    return made if every_ms is None else told_every(made, name, every_ms)
+    if every_ms is not None:
+        made = told_every(made, name, every_ms)
+    return WindowResults(made, window, state_codec_for(compiled.result_type))
 
 
 def _spec(window: AnyWindow) -> Callable[[str, str, Codec[Any], Compiled], StoreSpec]:

@@ -39,6 +39,7 @@ import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.ValueJoiner;
 import org.apache.kafka.streams.kstream.Windowed;
 import org.apache.kafka.streams.state.KeyValueStore;
+import org.apache.kafka.streams.state.SessionStore;
 import org.apache.kafka.streams.state.Stores;
 import org.apache.kafka.streams.state.WindowStore;
 import org.apache.kafka.streams.test.TestRecord;
@@ -61,6 +62,7 @@ final class Streams {
     private final StreamsBuilder builder = new StreamsBuilder();
     private final Map<String, KStream<String, String>> streams = new HashMap<>();
     private final Map<String, KTable<String, String>> tables = new HashMap<>();
+    private final Map<String, KTable<Windowed<String>, String>> windowTables = new HashMap<>();
     private final Map<String, GlobalKTable<String, String>> globalTables = new HashMap<>();
     private final List<String> outputs = new ArrayList<>();
 
@@ -147,8 +149,25 @@ final class Streams {
             case "stream_table_join" -> streams.put(name, joinTable(step, streams.get(of), tables.get(with(step))));
             case "table_join" -> tables.put(name, joinTables(step, tables.get(of), tables.get(with(step))));
             case "foreign_key_join" -> tables.put(name, joinForeign(step, tables.get(of), tables.get(with(step))));
-            case "count" -> streams.put(name, count(
-                    step, streams.get(of).groupByKey(Grouped.with(Serdes.String(), Serdes.String()))));
+            case "count" -> streams.put(name, byWindow(counts(step, streams.get(of))));
+            case "window_table" -> windowTables.put(name, counts(step, streams.get(of)).mapValues(String::valueOf));
+            case "window_filter" -> windowTables.put(
+                    name, windowTables.get(of).filter((key, value) -> value.compareTo(least(step)) >= 0));
+            case "window_join" -> windowTables.put(
+                    name, joinTables(step, windowTables.get(of), windowTables.get(with(step))));
+            case "window_suppress" -> windowTables.put(
+                    name,
+                    windowTables.get(of).suppress(Suppressed.untilTimeLimit(
+                            duration(step, "within"), Suppressed.BufferConfig.maxBytes(Long.MAX_VALUE))));
+            case "window_group" -> tables.put(
+                    name,
+                    windowTables.get(of)
+                            .groupBy((key, value) -> KeyValue.pair("from " + key.window().start(), value))
+                            .aggregate(
+                                    () -> "",
+                                    (key, value, all) -> all + "+" + value,
+                                    (key, value, all) -> all + "-" + value));
+            case "window_stream" -> streams.put(name, byWindow(windowTables.get(of)));
             case "to" -> {
                 String topic = step.get("topic").asText();
                 outputs.add(topic);
@@ -215,8 +234,7 @@ final class Streams {
                 : left.leftJoin(right, PAIR, joined);
     }
 
-    private static KTable<String, String> joinTables(
-            JsonNode step, KTable<String, String> left, KTable<String, String> right) {
+    private static <K> KTable<K, String> joinTables(JsonNode step, KTable<K, String> left, KTable<K, String> right) {
         return switch (step.get("how").asText()) {
             case "inner" -> left.join(right, PAIR);
             case "left" -> left.leftJoin(right, PAIR);
@@ -262,8 +280,9 @@ final class Streams {
         return byWindow(aggregates);
     }
 
-    /** Counts by key and window, as the values KEY@START-END=COUNT under the events' own keys. */
-    private static KStream<String, String> count(JsonNode step, KGroupedStream<String, String> grouped) {
+    private static KTable<Windowed<String>, Long> counts(JsonNode step, KStream<String, String> stream) {
+        KGroupedStream<String, String> grouped = stream.groupByKey(Grouped.with(Serdes.String(), Serdes.String()));
+        String name = step.get("name").asText();
         EmitStrategy emit =
                 step.path("emit").asText().equals("close") ? EmitStrategy.onWindowClose() : EmitStrategy.onWindowUpdate();
         Duration grace = duration(step, "grace");
@@ -271,21 +290,21 @@ final class Streams {
             case "hopping" -> grouped.windowedBy(
                             TimeWindows.ofSizeAndGrace(duration(step, "size"), grace).advanceBy(duration(step, "advance")))
                     .emitStrategy(emit)
-                    .count(Materialized.<String, Long, WindowStore<Bytes, byte[]>>as("counts").withRetention(RETENTION));
+                    .count(Materialized.<String, Long, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION));
             case "sliding" -> grouped.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(duration(step, "size"), grace))
                     .emitStrategy(emit)
-                    .count();
+                    .count(Materialized.<String, Long, WindowStore<Bytes, byte[]>>as(name));
             default -> grouped.windowedBy(SessionWindows.ofInactivityGapAndGrace(duration(step, "size"), grace))
                     .emitStrategy(emit)
-                    .count();
+                    .count(Materialized.<String, Long, SessionStore<Bytes, byte[]>>as(name));
         };
-        return byWindow(
-                step.has("within")
-                        ? counts.suppress(Suppressed.untilTimeLimit(
-                                duration(step, "within"), Suppressed.BufferConfig.maxBytes(Long.MAX_VALUE)))
-                        : counts);
+        return step.has("within")
+                ? counts.suppress(Suppressed.untilTimeLimit(
+                        duration(step, "within"), Suppressed.BufferConfig.maxBytes(Long.MAX_VALUE)))
+                : counts;
     }
 
+    /** Results as the values KEY@START-END=RESULT under the events' own keys. */
     private static <V> KStream<String, String> byWindow(KTable<Windowed<String>, V> results) {
         return results.toStream()
                 .map((windowed, result) -> KeyValue.pair(
