@@ -76,9 +76,10 @@ class Member:
 
     # -- what the transport brings
 
-    async def joined(self, partitions: Collection[TopicPartition]) -> None:
+    def joined(self, partitions: Collection[TopicPartition], membership: Membership) -> None:
         self.membership, self._end = None, None
-        self._unverified = await self._transport.membership()
+        # Who leads in one generation must not speak with the membership of the next, in which another may lead.
+        self._unverified = membership
         self._leading = self._control in partitions
         self._undecided = True
         if not self._following:
@@ -94,12 +95,10 @@ class Member:
         self.lost()
         self._following = False
 
-    async def begin_anew(self) -> None:
-        """What this worker said may be forgotten: it introduces itself again, with the membership that it
-        has now, or with the next one if it was lost."""
+    def begin_anew(self) -> None:
+        """What this worker said may be forgotten: it introduces itself again, with the membership that it has, or with
+        the next one if that was lost or is over."""
         self.membership, self._end = None, None
-        if self._unverified is not None:
-            self._unverified = await self._transport.membership()
         self._introduced, self._undecided = False, True
 
     def take(self, polled: Polled) -> None:

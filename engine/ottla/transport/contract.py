@@ -136,8 +136,11 @@ class GroupListener(Protocol):
     What a worker reads is its own business (`start_reading`).
     """
 
-    async def joined(self, partitions: Sequence[TopicPartition]) -> None:
-        """A generation of the group began; in it, these partitions are this worker's. Must not take long."""
+    async def joined(self, partitions: Sequence[TopicPartition], membership: Membership) -> None:
+        """A generation of the group began; in it, these partitions are this worker's. Must not take long.
+
+        `membership` is that of this very generation: the group may have gone on while the call was on its way.
+        """
 
     async def lost(self) -> None:
         """The group went on without this worker: nothing that is not committed can be."""

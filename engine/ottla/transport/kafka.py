@@ -308,10 +308,12 @@ class KafkaTransport:
     # -- what is read is said by `start_reading`. Something must be assigned, even if nothing, or the client would.
 
     def _on_assign(self, consumer: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
+        # Before anything is assigned: the client joins no newer generation until then.
+        membership = consumer.consumer_group_metadata()
         consumer.incremental_assign([])
         self._assigned |= {TopicPartition(each.topic, each.partition) for each in partitions}
         if self._listener is not None:
-            self._tell(self._listener.joined(sorted(self._assigned)))
+            self._tell(self._listener.joined(sorted(self._assigned), membership))
 
     def _on_revoke(self, consumer: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
         consumer.incremental_unassign([])

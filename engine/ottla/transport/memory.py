@@ -445,7 +445,7 @@ class MemoryTransport:
             self._broker.wake()
         if self._generation != group.generation and not group.rebalancing:
             self._generation = group.generation
-            await listener.joined(self._share())
+            await listener.joined(self._share(), self._membership(self._generation))
 
     def _share(self) -> list[TopicPartition]:
         members = sorted(self._group.members)

@@ -32,7 +32,7 @@ from ottla.state.store import Stores
 from ottla.task.processor import check_size
 from ottla.task.refusals import Refusals, StateRefused
 from ottla.topology.topology import Plan, TaskId, Topology
-from ottla.transport.contract import OutputRecord, TopicPartition, Transport, limits_of
+from ottla.transport.contract import Membership, OutputRecord, TopicPartition, Transport, limits_of
 from ottla.transport.errors import (
     DeliveryError,
     MemberFencedError,
@@ -235,8 +235,8 @@ class Worker:
 
     # -- what the transport tells
 
-    async def joined(self, partitions: Sequence[TopicPartition]) -> None:
-        await self._member.joined(partitions)
+    async def joined(self, partitions: Sequence[TopicPartition], membership: Membership) -> None:
+        self._member.joined(partitions, membership)
 
     async def lost(self) -> None:
         log.warning("the group went on without this worker; its %d tasks go to others", len(self._workload.tasks))
@@ -419,7 +419,7 @@ class Worker:
         await self._transport.renew()
         self._outbox.aborted()
         self._processing.forget()
-        await self._member.begin_anew()
+        self._member.begin_anew()
 
     async def _is_replaced(self) -> bool:
         """Whether the group has another member in this one's place."""

@@ -22,7 +22,7 @@ NOW_MS = int(time.time() * 1000) - 60_000
 
 
 class Listener:
-    """Notes what it is told, and the membership at that time."""
+    """Notes what it is told."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -30,9 +30,9 @@ class Listener:
         self.memberships: list[Membership] = []
         self.losses = 0
 
-    async def joined(self, partitions: Sequence[TopicPartition]) -> None:
+    async def joined(self, partitions: Sequence[TopicPartition], membership: Membership) -> None:
         self.partitions = sorted(partitions)
-        self.memberships.append(await self.transport.membership())
+        self.memberships.append(membership)
 
     async def lost(self) -> None:
         self.losses += 1
