@@ -115,6 +115,7 @@ class TaskContext:
     app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent, nor is
     one of which `refusals` says that its topic does not take it. `partition` is the task's, that of all its inputs.
     `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
+    `failure` is a sentence about the first event that failed since it was taken.
     `followers` are told what is written to tables, by their stores, and `answerers` what a step before them rejected,
     by the names of those steps.
     """
@@ -126,6 +127,7 @@ class TaskContext:
     sleep: Callable[[float], Awaitable[None]]
     outputs: list[OutputRecord] = field(default_factory=list)
     counts: TaskCounts = field(default_factory=TaskCounts)
+    failure: str | None = None
     cursor: Cursor | None = None
     awaiting: Cursor | None = None
     called_for: Cursor | None = None
@@ -174,9 +176,9 @@ class TaskContext:
             kind = "production" if isinstance(error, EncodeError) else "processing"
         decision = self.policy_at(step).decide(kind, lambda: _failure(kind, step, error, batch, row))
         if decision == "fail":
-            raise ProcessingFailed(
-                f"{step} failed on {describe_origin(batch, row)}: {describe_error(error)}"
-            ) from error
+            raise ProcessingFailed(_sentence(step, error, batch, row)) from error
+        if self.failure is None:
+            self.failure = _sentence(step, error, batch, row)
         for answerer in self.answerers.get(before or step, ()):
             answerer.refused(batch, row, error)
         if decision == "skip":
@@ -333,6 +335,10 @@ def check_size(record: OutputRecord, most: int) -> None:
             f"a record of {size} bytes for topic {record.topic!r} is larger than {most}, which is message.max.bytes: "
             "raise it in broker_options, and max.message.bytes of the topic, or make the value smaller"
         )
+
+
+def _sentence(step: str, error: BaseException, batch: Batch, row: int) -> str:
+    return f"{step} failed on {describe_origin(batch, row)}: {describe_error(error)}"
 
 
 def _failure(kind: FailureKind, step: str, error: BaseException, batch: Batch, row: int) -> Failure:

@@ -112,6 +112,12 @@ class Task:
         """What became of the events so far."""
         return self._context.counts
 
+    def take_failure(self) -> str | None:
+        """A sentence about the first event that failed since the last call and went on as a dead letter or not at
+        all."""
+        failure, self._context.failure = self._context.failure, None
+        return failure
+
     @property
     def buffered(self) -> Mapping[str, int]:
         """How many messages of each input topic wait to be processed."""

@@ -14,6 +14,7 @@ until the next one can begin (`holds_output`). One commit is under way at a time
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from ottla.state.store import Change
 from ottla.task.processor import TaskCounts
 from ottla.transport.contract import Membership, TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask
+from ottla.worker.failures import FailureLog
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
 from ottla.worker.workload import Workload
@@ -63,6 +65,7 @@ class Commits:
         self._outbox = outbox
         self._transport = transport
         self._metrics = metrics
+        self._failures = FailureLog(config.dead_letter_topic)
         self._now_ms = now_ms
         # Whether records were written since the last commit, and when the next one is due (monotonic seconds).
         self._wrote = False
@@ -161,8 +164,10 @@ class Commits:
         for task, counts in zip(cut.tasks, cut.counts, strict=True):
             task.committed(written, read)
             self._metrics.count(task.counted, counts)
+            self._failures.note(task.counted, counts, task.task.take_failure())
             task.counted = counts
         self._outbox.committed()
+        self._failures.tell(time.monotonic())
         self._metrics.commit_seconds.observe(time.perf_counter() - cut.began)
         return True
 
@@ -172,8 +177,9 @@ class Commits:
             await asyncio.wait([self._committing])
             self.finished()
 
-    async def cancel(self) -> None:
-        """Gives the commit under way up: whether it took place is not known."""
+    async def end(self) -> None:
+        """Ends with the worker. A commit under way is given up: whether it took place is not known."""
+        self._failures.tell(math.inf)
         self._cut = None
         committing, self._committing = self._committing, None
         if committing is not None:

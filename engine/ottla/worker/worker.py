@@ -191,7 +191,7 @@ class Worker:
             if self._topic_watch is not None:
                 await self._topic_watch.stop()
             await self._takeover.cancel()
-            await self._commits.cancel()
+            await self._commits.end()
             await self._drop(self._workload.tasks)
             await self._tell_the_end()
             await self._standbys.close()
