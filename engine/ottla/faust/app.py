@@ -17,12 +17,13 @@ import ottla
 from ottla.errors import ConfigError, TopologyError
 from ottla.faust.agents import Agent
 from ottla.faust.channels import Channel
+from ottla.faust.closing import OnWindowClose, close_windows
 from ottla.faust.codecs import CodecArg, codec_of
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
-from ottla.faust.tables import FaustTable, of_faust
+from ottla.faust.tables import FaustTable, Windowed, of_faust
 from ottla.faust.topics import Topic
 from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
@@ -173,9 +174,10 @@ class App(Lacking, Signals):
         partitions: int | None = None,
         window: Any = None,
         help: str = "",  # noqa: A002 - Faust's name
+        on_window_close: OnWindowClose | None = None,
         **options: Any,
     ) -> Any:
-        """Declares a table."""
+        """Declares a table. With windows that expire, `on_window_close` is called with each that is over."""
         _only_for_table(name, options)
         table = self.declared.Table(
             name,
@@ -184,7 +186,7 @@ class App(Lacking, Signals):
             default=default,
             partitions=partitions,
         )
-        found: Any = of_faust(table, self.declared, help)
+        found: Any = of_faust(table, self, help, on_window_close)
         self.tables[name] = found
         return found if window is None else window.on(found)
 
@@ -203,7 +205,7 @@ class App(Lacking, Signals):
         key = None if key_type is None else codec_of(key_type, "json")
         value = Any if value_type is None else codec_of(value_type, "json")
         table: Any = self.declared.SetTable(name, key=key, value=value, partitions=partitions)
-        self.tables[name] = of_faust(table, self.declared, help)
+        self.tables[name] = of_faust(table, self, help)
         return table
 
     def timer(
@@ -346,6 +348,9 @@ class App(Lacking, Signals):
             self.declared.on_assigned(self.emit_assigned)
         if self.on_partitions_revoked.functions:
             self.declared.on_revoked(self.emit_revoked)
+        for table in self.tables.values():
+            if isinstance(table, Windowed) and table.closing is not None:
+                close_windows(table, self.conf.table_cleanup_interval)
         for agent in self._agents.values():
             agent.make()
 

@@ -186,7 +186,7 @@ TABLE: Mapping[str, str] = {
     "on_key_get": _HOOK,
     "on_key_set": _HOOK,
     "on_recover": "a worker begins with what it has restored: app.on_partitions_assigned",
-    "on_window_close": "windows on streams tell what they held: app.ottla.stream(topic).window(...).aggregate(...)",
+    "on_window_close": "it is given to app.Table(on_window_close=)",
     "outer_join": _DECLARED,
     **dict.fromkeys(
         (
@@ -221,7 +221,6 @@ TABLE_OPTIONS: Mapping[str, str] = {
     "manager_topic_suffix": "an agent of its own changes the sets, with what is sent to it",
     "on_changelog_event": "read the changelog as a topic",
     "on_recover": "a worker begins with what it has restored: app.on_worker_init",
-    "on_window_close": "windows on streams tell what they held: app.ottla.stream(topic).window(...).aggregate(...)",
     "recover_callbacks": "a worker begins with what it has restored: app.on_worker_init",
     "schema": "give key_type= and value_type=",
     "start_manager": "an agent of its own changes the sets, with what is sent to it",

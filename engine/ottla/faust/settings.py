@@ -45,7 +45,6 @@ NOT_NEEDED: Mapping[str, str] = {
     "stream_publish_on_commit": "what is sent always commits with the offsets",
     "stream_recovery_delay": "recovery does not wait",
     "stream_wait_empty": "a stop commits what is done",
-    "table_cleanup_interval": "windows expire with each commit",
     "table_key_index_size": "windows have an index in the store",
     "tabledir": "part of the state directory",
     "topic_disable_leader": "the leader's topic is made when something needs it",
@@ -88,6 +87,7 @@ class Settings:
     value_serializer: Any = "json"
     topic_allow_declare: bool = True
     topic_partitions: int = 8
+    table_cleanup_interval: Any = 30.0
     table_standby_replicas: int = 0
     timezone: tzinfo | None = None
     autodiscover: Any = False

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import ottla.tables
 from ottla.errors import NotInTask
+from ottla.faust.closing import Closing, OnWindowClose
 from ottla.faust.missing import TABLE, Lacking
 from ottla.outlet import outlet
 from ottla.state.store import Part
-from ottla.state.window_slots import WindowCache
+from ottla.state.window_slots import Slot, WindowCache
 from ottla.tables.window_views import WindowSet as OttlaWindowSet
 from ottla.tables.windowed import Clock, WindowedTable
 from ottla.task.processor import TaskContext, current
@@ -25,6 +26,7 @@ from ottla.time import Duration, duration_ms
 from ottla.windows.definitions import Window
 
 if TYPE_CHECKING:
+    from ottla.faust.app import App
     from ottla.faust.events import Event
 
 T = TypeVar("T")
@@ -35,8 +37,9 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
 
     _lacks = TABLE
     _called = "table"
-    app: ottla.App
+    app: App
     help: str
+    on_window_close: OnWindowClose | None
 
     def tumbling(self, size: Duration, expires: Duration | None = None, key_index: bool = False) -> Windowed:  # noqa: ARG002
         """The table with windows side by side. Its keys can be gone through with or without `key_index`."""
@@ -54,11 +57,19 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
 
     def _windowed(self, window: Window, expires: Duration | None) -> WindowedTable[Any, Any]:
         self.__class__ = ottla.tables.Table  # type: ignore[assignment]  # Only such can have windows.
-        return of_faust(self._windowed(window, expires), self.app, self.help)
+        closing = None
+        if self.on_window_close is not None and expires is not None:
+            # Then it is who calls that function that deletes what is over.
+            closing, expires = Closing(self.on_window_close, window.size_ms, expires), None
+        windowed = cast(Windowed, of_faust(self._windowed(window, expires), self.app, self.help))
+        windowed.closing = closing
+        self.app.tables[self.name] = windowed
+        return windowed
 
     def _context(self) -> TaskContext:
-        if current.get(None) is None and self.app.held_parts is not None:
-            return cast(TaskContext, Outside(self.name, self.app.held_parts(self.spec)))
+        held_parts = self.app.declared.held_parts
+        if current.get(None) is None and held_parts is not None:
+            return cast(TaskContext, Outside(self.name, held_parts(self.spec)))
         return super()._context()
 
     def as_ansitable(
@@ -92,12 +103,26 @@ class FaustSetTable(FaustTable, ottla.tables.SetTable[Any, Any]):
 class Windowed(FaustTable, WindowedTable[Any, Any]):
     """A table with windows."""
 
+    closing: Closing | None = None
+
+    def apply(self, operation: Callable[[Any, Any], Any], key: Any, operand: Any) -> None:
+        super().apply(operation, key, operand)
+        if self.closing is not None:
+            context = self._context()
+            self.closing.note(context.task, self._clock(context))
+
+    def drop(self, context: TaskContext, part: WindowCache, slot: Slot) -> None:
+        """Deletes the value of a key in one window."""
+        self._write(context, part, slot, None)
+
     def __getitem__(self, key: Any) -> WindowSet:
         self._part()
         return WindowSet(self, key)
 
     def seen_at(self, clock: Clock) -> Windowed:
-        return cast(Windowed, of_faust(super().seen_at(clock), self.app, self.help))
+        seen = cast(Windowed, of_faust(super().seen_at(clock), self.app, self.help))
+        seen.closing = self.closing
+        return seen
 
     def part_in(self, context: TaskContext) -> WindowCache:
         store: Any = self._store(context)
@@ -168,7 +193,7 @@ class HeldParts:
     delete = put
 
 
-def of_faust(table: T, app: ottla.App, help: str = "") -> T:  # noqa: A002 - Faust's name
+def of_faust(table: T, app: App, help: str, on_window_close: OnWindowClose | None = None) -> T:  # noqa: A002
     """The table of Ottla's as one of Faust's."""
     kinds: dict[Any, Any] = {
         ottla.tables.Table: FaustTable,
@@ -177,5 +202,5 @@ def of_faust(table: T, app: ottla.App, help: str = "") -> T:  # noqa: A002 - Fau
     }
     table.__class__ = kinds[type(table)]
     found = cast(FaustTable, table)
-    found.app, found.help = app, help
+    found.app, found.help, found.on_window_close = app, help, on_window_close
     return table

@@ -132,7 +132,6 @@ def test_streams_are_not_combined(app: faust.App) -> None:
 @pytest.mark.parametrize(
     ("option", "instead"),
     [
-        ({"on_window_close": print}, "windows on streams tell what they held"),
         ({"recover_callbacks": [print]}, "app.on_worker_init"),
         ({"start_manager": True}, "an agent of its own"),
         ({"extra_topic_configs": {"a": "b"}}, "ottla topic alter"),
