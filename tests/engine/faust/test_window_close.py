@@ -1,4 +1,4 @@
-"""`Table(on_window_close=)`: called once with each window of a key, by the events' time, or the clock's where none come."""
+"""`Table(on_window_close=)`: called once with each window of a key, by the time of events, or the clock."""
 
 from collections.abc import Callable
 from datetime import timedelta
