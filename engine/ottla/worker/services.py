@@ -5,7 +5,8 @@ has sent nothing. What a background task sends, which may never end, commits soo
 
 Jobs of the leader run on the worker that holds the leader's task (`topology/graph.py`). Its store notes for each cron
 job the last time that was dealt with, in the transaction that commits what the run sent; so whoever leads next knows
-what was missed, and a worker that was cut off and still believes to lead cannot commit.
+what was missed, and a worker that was cut off and still believes to lead cannot commit. Nor does it begin a
+run: before that the group is asked whether it has this worker (`Lead`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ottla.outlet import Collected, outlet
 from ottla.state.cache import StoreCache
 from ottla.state.changelog import StateProgress
 from ottla.transport.contract import TopicPartition
+from ottla.worker.leader import Lead
 from ottla.worker.outbox import Outbox
 
 log = logging.getLogger("ottla.worker")
@@ -38,9 +40,10 @@ class Services:
     A background task that raises always stops it: nothing would start it again.
     """
 
-    def __init__(self, jobs: Jobs, outbox: Outbox, clock: Callable[[], float], *, fail: bool) -> None:
+    def __init__(self, jobs: Jobs, outbox: Outbox, lead: Lead, clock: Callable[[], float], *, fail: bool) -> None:
         self._jobs = jobs
         self._outbox = outbox
+        self._lead = lead
         self._clock = clock
         self._fail = fail
         self._notes: StoreCache | None = None
@@ -174,6 +177,8 @@ class Services:
         while True:
             while (remaining_ms := due_ms - now_ms()) > 0:  # noqa: ASYNC110 - the wall clock raises no event
                 await asyncio.sleep(min(remaining_ms / 1000, _LONGEST_SLEEP_S))
+            if job.on_leader:
+                await self._lead.confirmed(job.name)
             await self._run(job, now_ms())
             due_ms = job.next_due(due_ms, now_ms())
 

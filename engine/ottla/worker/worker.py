@@ -47,6 +47,7 @@ from ottla.worker.destinations import Destinations
 from ottla.worker.endings import Endings
 from ottla.worker.global_tables import GlobalTables
 from ottla.worker.insight import Insight
+from ottla.worker.leader import Lead
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
 from ottla.worker.pace import Pace
@@ -127,7 +128,8 @@ class Worker:
             self._maker, transport, self._standbys, self.metrics, progress, self._now_ms, partial(self._restored, False)
         )
         self._outbox = Outbox(self._now_ms, self._replies, self._check_record)
-        self._services = Services(jobs or Jobs(), self._outbox, clock, fail=config.errors.on_error == "fail")
+        lead = Lead(transport.worker_id, transport.members, clock)
+        self._services = Services(jobs or Jobs(), self._outbox, lead, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
         self._purge = Purge(topology, transport)
         self._endings = Endings(topology.subtopologies) if until_end else None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 import ottla
 from ottla.state.cache import StoreCache
 from ottla.state.memory import MemoryStores
-from ottla.transport.errors import TransactionAbortedError
-from ottla.worker.leader import leader_step
+from ottla.transport.errors import TransactionAbortedError, TransportError
+from ottla.worker.leader import Lead, leader_step
 from ottla.worker.outbox import Outbox
 from ottla.worker.services import Services
 
@@ -135,6 +136,62 @@ def test_one_worker_leads_and_another_takes_over(play: Play, eventually: Eventua
     play(scenario)
 
 
+def test_a_worker_that_the_group_has_given_up_begins_no_job_of_the_leader(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, _ = app_with_beats()
+        runs: list[float] = []
+
+        @app.timer(timedelta(milliseconds=400), on_leader=True)
+        def lead() -> None:
+            runs.append(time.time() + ahead_s)
+
+        ahead_s = 0.0
+        worker = cluster.worker(app, clock=lambda: time.time() + ahead_s)
+        running = asyncio.create_task(worker.run())
+        await eventually(lambda: bool(runs))
+        # Given a leader that slept for a minute, and has not heard yet that it is no member any more
+        members = worker._transport.members
+
+        async def without_it() -> set[str]:
+            return await members() - {"w0"}
+
+        worker._services._lead._members = without_it
+        before, ahead_s = len(runs), 60.0
+        await eventually(lambda: "lead is due, and waits: the group does not confirm" in caplog.text)
+        await asyncio.sleep(0.3)
+        assert len(runs) == before
+        # When it is one again, then its jobs go on
+        worker._services._lead._members = members
+        await eventually(lambda: len(runs) > before)
+        worker.stop()
+        await running
+
+    play(scenario)
+
+
+def test_a_leader_asks_the_group_once_a_second_at_most_and_waits_while_the_broker_is_away() -> None:
+    asked: list[float] = []
+
+    async def members() -> set[str]:
+        asked.append(now_s)
+        if len(asked) == 2:
+            raise TransportError("no broker answers")
+        return {"w0"}
+
+    async def scenario() -> None:
+        nonlocal now_s
+        lead = Lead("w0", members, lambda: now_s)
+        for at_s in (0.0, 0.1, 0.5, 5.0, 5.1):
+            now_s = at_s
+            await lead.confirmed("a job")
+
+    now_s = 0.0
+    asyncio.run(scenario())
+    assert asked == [0.0, 5.0, 5.0]
+
+
 def cron_app(**options: Any) -> ottla.App:
     app, beats = app_with_beats()
 
@@ -202,10 +259,13 @@ def test_what_a_run_sent_counts_only_while_its_worker_leads() -> None:
         runs.append(1)
         await beats.send(value="happy new year")
 
+    async def members() -> set[str]:
+        return {"w0"}
+
     async def scenario() -> None:
         box = Outbox(lambda: 0, replies=None, check_record=lambda _: None)  # type: ignore[arg-type]
         now_s = JANUARY_2020_S - 1
-        services = Services(app.jobs, box, lambda: now_s, fail=False)
+        services = Services(app.jobs, box, Lead("w0", members, lambda: now_s), lambda: now_s, fail=False)
 
         def notes() -> StoreCache:
             spec = leader_step(app.id)[0].stores[0]
