@@ -86,15 +86,13 @@ class Agent(Lacking):
             self._made = declare(self._adapted())
             return
         topic = self.channel
-        stream, *others = (self.app.declared.stream(each) for each in topic.declared)
-        if others:
-            stream = stream.merge(*others)
+        stream = topic.merged()
         for step in steps_of(self.app, self.fun):
             stream = step(stream)
         declare = AgentDecorator(
             stream.graph,
             stream,
-            topic.declared[0] if not others else None,
+            topic.declared[0] if len(topic.declared) == 1 else None,
             name=self.name,
             sink=self._sinks(),
             concurrency=self._concurrency,

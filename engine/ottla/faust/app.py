@@ -23,6 +23,7 @@ from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
+from ottla.faust.streams import TopicStream
 from ottla.faust.tables import FaustTable, Windowed, of_faust
 from ottla.faust.topics import Topic
 from ottla.faust.web import METHODS, handler
@@ -116,6 +117,10 @@ class App(Lacking, Signals):
         if len(topics) == 1:
             self._topics[topics[0]] = topic
         return topic
+
+    def stream(self, channel: Any) -> TopicStream:
+        """The events of a topic, to be combined with those of an agent."""
+        return self.as_topic(channel).stream()
 
     def channel(
         self,

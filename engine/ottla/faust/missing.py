@@ -51,7 +51,6 @@ APP: Mapping[str, str] = {
     "sensors": _METRICS,
     "serializers": "register codecs with faust.codecs.register",
     "start_client": _CLIENT,
-    "stream": "a stream is iterated by an agent; operators are declared on app.ottla.stream(topic)",
     "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",
     "trace": _LOG,
     "traced": _LOG,
@@ -108,7 +107,6 @@ AGENT: Mapping[str, str] = {
 
 STREAM: Mapping[str, str] = {
     "ack": _ACK,
-    "combine": "give the agent a topic of several names, app.topic('a', 'b')",
     "derive_topic": "declare the topic",
     "inner_join": _DECLARED,
     "join": _DECLARED,
@@ -142,7 +140,6 @@ TOPIC: Mapping[str, str] = {
     "derive_topic": "declare the other topic with app.topic()",
     "get": _READ,
     "put": "send to the topic",
-    "stream": _READ,
     **dict.fromkeys(
         (
             "as_future_message",

@@ -12,7 +12,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 import ottla
 from ottla.errors import TopologyError
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 Step = Callable[[ottla.Stream[Any]], ottla.Stream[Any]]
 
-_CHANGES = {"group_by", "filter", "through", "echo", "add_processor"}
+_CHANGES = {"group_by", "filter", "through", "echo", "combine", "add_processor"}
 
 
 class Iterated(BaseException):
@@ -42,7 +42,7 @@ class Stream(Lacking, Generic[T]):
         self._running = running
         self._processors: list[Callable[[Any], Any]] = []
 
-    def __and__(self, other: Any) -> Any:
+    def __and__(self, other: Any) -> Stream[T]:
         return self.combine(other)
 
     def __aiter__(self) -> AsyncIterator[T]:
@@ -109,7 +109,7 @@ class Stream(Lacking, Generic[T]):
         """The stream itself: it was declared so."""
         return self
 
-    filter = through = echo = group_by
+    filter = through = echo = combine = group_by
 
 
 @dataclass
@@ -130,13 +130,21 @@ class Noted(Lacking):
 
     events = enumerate = take = take_events = take_with_timestamp = items
 
-    def __and__(self, other: Any) -> Any:
+    def __and__(self, other: Any) -> Self:
         return self.combine(other)
+
+    def combine(self, *others: Any) -> Self:
+        """The events of other topics, too."""
+        for other in others:
+            if not isinstance(other, TopicStream):
+                raise TopologyError(f"{other!r} cannot be combined with a stream: it must be a topic's, topic.stream()")
+        self.steps.append(lambda stream: stream.merge(*(other.made() for other in others)))
+        return self
 
     def add_processor(self, processor: Callable[[Any], Any]) -> None:
         """Applied by the running stream."""
 
-    def group_by(self, key: Any, *, name: str | None = None, topic: Any = None, partitions: int | None = None) -> Noted:
+    def group_by(self, key: Any, *, name: str | None = None, topic: Any = None, partitions: int | None = None) -> Self:
         if topic is not None:
             raise TopologyError("group_by(topic=) has no meaning under Ottla: the topic is APP-NAME-repartition")
         if inspect.iscoroutinefunction(key):
@@ -145,20 +153,43 @@ class Noted(Lacking):
         self.steps.append(lambda stream: stream.group_by(selector, name=name, type=type_, partitions=partitions))
         return self
 
-    def filter(self, function: Callable[[Any], Any]) -> Noted:
+    def filter(self, function: Callable[[Any], Any]) -> Self:
         if inspect.iscoroutinefunction(function):
             raise TopologyError(f"filter({function.__name__}) must be a plain function")
         self.steps.append(lambda stream: stream.filter(function))
         return self
 
-    def through(self, channel: Any) -> Noted:
+    def through(self, channel: Any) -> Self:
         self.steps.append(lambda stream: stream.through(self.app.as_topic(channel).one("passed through")))
         return self
 
-    def echo(self, *channels: Any) -> Noted:
+    def echo(self, *channels: Any) -> Self:
         topics = [self.app.as_topic(channel).one("echoed to") for channel in channels]
         self.steps.append(lambda stream: stream.echo(*topics))
         return self
+
+
+class TopicStream(Noted):
+    """The events of a topic, `topic.stream()`, to be combined with the stream of an agent."""
+
+    def __init__(self, app: Any, topic: Any) -> None:
+        super().__init__(app)
+        self._topic = topic
+
+    def made(self) -> ottla.Stream[Any]:
+        """The stream of Ottla's."""
+        stream: ottla.Stream[Any] = self._topic.merged()
+        for step in self.steps:
+            stream = step(stream)
+        return stream
+
+    def __aiter__(self) -> Any:
+        raise TopologyError(f"the stream of {self._topic!r} is iterated by an agent: @app.agent(topic)")
+
+    def items(self, *_: Any, **__: Any) -> Any:
+        return self.__aiter__()
+
+    events = enumerate = take = take_events = take_with_timestamp = items
 
 
 def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:

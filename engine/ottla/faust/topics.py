@@ -12,6 +12,7 @@ from ottla.faust.codecs import CodecArg, codec_of
 from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import TOPIC, Lacking
 from ottla.faust.schema import Schema
+from ottla.faust.streams import TopicStream
 from ottla.topic import TopicPattern
 
 
@@ -45,6 +46,16 @@ class Topic(Lacking):
         if len(self.declared) > 1 or isinstance(only, TopicPattern):
             raise TopologyError(f"{self!r} cannot be {how}: it is several topics")
         return only
+
+    def stream(self) -> TopicStream:
+        """The topic's events, to be combined with those of an agent: `stream & topic.stream()`."""
+        return TopicStream(self.app, self)
+
+    def merged(self) -> ottla.Stream[Any]:
+        """The stream of Ottla's: of all the topics."""
+        stream, *others = (self.app.declared.stream(each) for each in self.declared)
+        merged: ottla.Stream[Any] = stream.merge(*others) if others else stream
+        return merged
 
     @property
     def pattern(self) -> re.Pattern[str] | None:

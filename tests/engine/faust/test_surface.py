@@ -119,16 +119,6 @@ def test_a_slip_of_the_pen_is_just_that(thing: str) -> None:
         _ = make().nonsense
 
 
-def test_streams_are_not_combined(app: faust.App) -> None:
-    @app.agent(app.topic("a"))
-    async def both(stream: Any) -> None:
-        async for _ in stream & stream:
-            pass
-
-    with pytest.raises(OttlaError, match=r"stream.combine is not part of .*app.topic\('a', 'b'\)"):
-        app.finalize()
-
-
 @pytest.mark.parametrize(
     ("option", "instead"),
     [

@@ -1,0 +1,76 @@
+"""Streams of Faust apps: combined ones."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+import ottla.faust as faust
+from ottla import TopologyError
+
+
+@pytest.fixture
+def app() -> faust.App:
+    return faust.App("shop", store="memory://")
+
+
+def by_operator(app: faust.App) -> Callable[..., AsyncIterator[Any]]:
+    async def every(stream: faust.Stream[Any]) -> AsyncIterator[Any]:
+        async for value in stream & app.topic("b").stream() & app.stream("c"):
+            yield value
+
+    return every
+
+
+def by_name(app: faust.App) -> Callable[..., AsyncIterator[Any]]:
+    async def every(stream: faust.Stream[Any]) -> AsyncIterator[Any]:
+        async for _, value in stream.combine(app.topic("b", "c").stream()).items():
+            yield value
+
+    return every
+
+
+@pytest.mark.parametrize("combined", [by_operator, by_name])
+def test_an_agent_has_the_events_of_several_topics(app: faust.App, combined: Callable[..., Any]) -> None:
+    app.agent(app.topic("a"), sink=[app.topic("out")])(combined(app))
+    with app.ottla.test() as driver:
+        for topic in "abcb":
+            driver.send(topic, value=topic)
+        assert sorted(event.value for event in driver.read("out")) == ["a", "b", "b", "c"]
+
+
+def test_what_is_combined_can_be_changed_before_and_after(app: faust.App) -> None:
+    counts = app.Table("counts", default=int)
+
+    @app.agent(app.topic("a", key_type=str))
+    async def count(stream: faust.Stream[int]) -> None:
+        large = app.topic("b", key_type=str).stream().filter(lambda number: number > 5)
+        async for number in (stream & large).group_by(parity, name="parity"):
+            counts[parity(number)] += 1
+
+    with app.ottla.test() as driver:
+        for topic, number in (("a", 1), ("a", 2), ("b", 3), ("b", 7)):
+            driver.send(topic, value=number)
+        assert dict(driver.table("counts")) == {"odd": 2, "even": 1}
+
+
+def parity(number: int) -> str:
+    return "odd" if number % 2 else "even"
+
+
+def test_only_topics_are_combined(app: faust.App) -> None:
+    @app.agent(app.topic("a"))
+    async def both(stream: Any) -> None:
+        async for _ in stream & stream:
+            pass
+
+    with pytest.raises(TopologyError, match=r"cannot be combined with a stream: it must be a topic's"):
+        app.finalize()
+
+
+def test_a_topic_s_stream_is_iterated_by_an_agent(app: faust.App) -> None:
+    for read in (aiter, lambda stream: stream.items(), lambda stream: stream.take(1, within=1)):
+        with pytest.raises(
+            TopologyError, match=r"the stream of <Topic: a> is iterated by an agent: @app.agent\(topic\)"
+        ):
+            read(app.topic("a").stream())
