@@ -24,8 +24,8 @@ def by_operator(app: faust.App) -> Callable[..., AsyncIterator[Any]]:
 
 def by_name(app: faust.App) -> Callable[..., AsyncIterator[Any]]:
     async def every(stream: faust.Stream[Any]) -> AsyncIterator[Any]:
-        async for _, value in stream.combine(app.topic("b", "c").stream()).items():
-            yield value
+        async for event in stream.combine(app.topic("b", "c").stream()).events():
+            yield event.value
 
     return every
 
