@@ -11,7 +11,7 @@ from ottla.outlet import current_outlet
 from ottla.serdes import Codec, state_key_codec_for
 from ottla.task.processor import current
 from ottla.time import Duration, Extractor, checked_timestamp, duration_ms, timestamp_extractor
-from ottla.transport.contract import ANY_TIME, Headers, OutputRecord, TopicSpec
+from ottla.transport.contract import PASSED_ON, Headers, OutputRecord, TopicSpec
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -162,7 +162,7 @@ def repartition_topic(
         key if isinstance(key, Codec) else state_key_codec_for(key, name),
         value_codec,
         partitions=partitions,
-        config={"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME},
+        config=PASSED_ON,
         internal=True,
     )
 

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 import ottla
 from ottla import Stream, TopologyError
 from ottla.testing import Driver
-from ottla.transport.contract import ANY_TIME, TopicSpec
-
-KEPT = {"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME}
+from ottla.transport.contract import PASSED_ON, TopicSpec
 
 
 class Flight(msgspec.Struct):
@@ -52,14 +50,14 @@ class TestGroupBy:
         topology = app.topology
         assert [spec.name for spec in topology.topics] == ["flights", "out"]
         plan = topology.plan({"flights": 4, "out": 1})
-        assert TopicSpec("shop-flights-by-origin-repartition", 4, KEPT) in plan.internal_topics
+        assert TopicSpec("shop-flights-by-origin-repartition", 4, PASSED_ON) in plan.internal_topics
         assert len(plan.tasks) == 8
 
     def test_a_given_partition_count_is_taken(self, app: ottla.App) -> None:
         flights = app.topic("flights", key=str, value=Flight)
         app.stream(flights).group_by("origin", name="origins", partitions=9).to(app.topic("out", value=Any))
         plan = app.topology.plan({"flights": 4, "out": 1})
-        assert TopicSpec("shop-origins-repartition", 9, KEPT) in plan.internal_topics
+        assert TopicSpec("shop-origins-repartition", 9, PASSED_ON) in plan.internal_topics
         assert len(plan.tasks) == 13
 
     def test_where_it_meets_a_topic_it_has_its_partition_count(self, app: ottla.App) -> None:
@@ -67,7 +65,7 @@ class TestGroupBy:
         airports = app.Table("airports", source=app.topic("airports", key=str, value=str))
         app.stream(flights).group_by("origin").join(airports, lambda flight, _: flight).to(app.topic("out", value=Any))
         plan = app.topology.plan({"flights": 4, "airports": 6, "out": 1})
-        assert TopicSpec("shop-flights-by-origin-repartition", 6, KEPT) in plan.internal_topics
+        assert TopicSpec("shop-flights-by-origin-repartition", 6, PASSED_ON) in plan.internal_topics
 
     def test_what_is_grouped_twice_has_the_count_of_the_first(self, app: ottla.App) -> None:
         flights = app.topic("flights", key=str, value=Flight)

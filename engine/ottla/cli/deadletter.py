@@ -85,7 +85,8 @@ def list_letters(
         if newest:
             print_columns([_HEADING, *(_row(letter, replayed=letter.number in replayed) for letter in newest)])
         listed = f", of which the last {limit} are listed" if count > limit else ""
-        typer.echo(f"{count} dead letters in {box.topic}, {count - open_} replayed{listed}", err=True)
+        letters = "1 dead letter" if count == 1 else f"{count} dead letters"
+        typer.echo(f"{letters} in {box.topic}, {count - open_} replayed{listed}", err=True)
 
     _run(target, broker, topic, work)
 

@@ -32,12 +32,10 @@ from ottla.joins.subscriptions import (
 from ottla.serdes import Codec
 from ottla.task.operators import Sink
 from ottla.topic import Topic
-from ottla.transport.contract import ANY_TIME
+from ottla.transport.contract import PASSED_ON
 
 if TYPE_CHECKING:
     from ottla.tables import Table
-
-_TOPIC_CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1", **ANY_TIME}
 
 
 def join_foreign(join: ForeignKeyJoin, result: Codec[Any]) -> Table[Any, Any]:
@@ -110,4 +108,4 @@ def join_foreign(join: ForeignKeyJoin, result: Codec[Any]) -> Table[Any, Any]:
 
 def _internal_topic(name: str, key: Codec[Any], value: Any) -> Topic[Any, Any]:
     encode, decode = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(value).decode
-    return Topic(name, key, Codec(value.__name__, encode, decode, value), config=_TOPIC_CONFIG, internal=True)
+    return Topic(name, key, Codec(value.__name__, encode, decode, value), config=PASSED_ON, internal=True)

@@ -90,6 +90,17 @@ ANY_TIME: Mapping[str, str] = {
 defaults may differ: Kafka 4 refuses what is an hour ahead of its clock (KIP-1030), an event's time or a worker's."""
 
 
+PASSED_ON: Mapping[str, str] = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "segment.bytes": "52428800",
+    **ANY_TIME,
+}
+"""The config of a topic through which the app's events go on to other tasks. What was processed is deleted by its
+workers, and nothing by time; a broker gives back the room of whole segments, so that they are small, as Kafka Streams'.
+"""
+
+
 def limits_of(config: Mapping[str, str | None]) -> TopicLimits:
     """The limits that a topic's config sets; where it is silent, as it is of times before Kafka 3.6, none."""
     return TopicLimits(

@@ -39,6 +39,8 @@ def test_what_was_processed_is_deleted(play: Play, monkeypatch: pytest.MonkeyPat
         assert found.pop("words-letters-repartition") >= 2
         assert set(found.values()) == {0}
         assert cluster.values("out") == ["apple", "apple", "bread", "bread"]
+        # A broker gives back the room of whole segments.
+        assert cluster.broker.configs["words-letters-repartition"]["segment.bytes"] == "52428800"
 
     play(scenario)
 
