@@ -54,7 +54,7 @@ class KafkaProducer:
         # One thread at a time takes the delivery reports.
         self._serving = Lock()
         self._producing = asyncio.Lock()
-        self._pushing = False
+        self._push_waits = False
         self._failure: TransportError | None = None
 
     def _make_client(self) -> Producer:
@@ -187,18 +187,18 @@ class KafkaProducer:
             self._serving.release()
 
     def push(self) -> None:
-        if not self._settings.exactly_once and not self._pushing:
-            self._pushing = True
+        if not self._settings.exactly_once and not self._push_waits:
+            self._push_waits = True
             self._calls.submit(self._push)
 
     def _push(self) -> None:
         """It is while it is flushed that the producer does not wait for more to send at once (`linger.ms`)."""
+        # From here on, not from the end on: what is produced just when the flush is over needs another.
+        self._push_waits = False
         try:
             self._flush(_PUSH_S)
         except TransportError as failure:
             self._failure = failure
-        finally:
-            self._pushing = False
 
     def _begin_transaction(self) -> None:
         if self._settings.exactly_once and not self._in_transaction:
