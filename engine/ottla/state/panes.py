@@ -32,7 +32,18 @@ class Pane:
     rest of a key, and raises what the key's codec raises.
     """
 
-    __slots__ = ("_cache", "_changed", "_encode", "_entries", "_in_flight", "_prefix", "_taken", "_whole", "get")
+    __slots__ = (
+        "_cache",
+        "_changed",
+        "_emptied",
+        "_encode",
+        "_entries",
+        "_in_flight",
+        "_prefix",
+        "_taken",
+        "_whole",
+        "get",
+    )
 
     def __init__(self, cache: PaneCache, prefix: bytes, encode: Callable[[Any], bytes], *, whole: bool) -> None:
         self._cache = cache
@@ -43,6 +54,8 @@ class Pane:
         # Keys written since the last `changes`, and those handed out by it, each with its encoded form.
         self._changed: dict[Any, bytes] = {}
         self._in_flight: dict[Any, bytes] = {}
+        # Whether it was taken since the last `changes`, so that keys may be changed and have no entry.
+        self._emptied = False
         self._whole = whole
         self._taken = False
         self.get: Callable[[Any], Any] = self._entries.get if whole else self._look_up
@@ -59,13 +72,14 @@ class Pane:
         if not self._whole:
             stored = self._cache.stored_under(self._prefix)
             entries |= {key: value for key, value in stored if key not in entries and not self._is_deleted(key)}
-        encode = self._encode
-        encoded = {key: encode(key) for key, value in entries.items() if value is not None}
-        taken = [(key, entries[key]) for key in sorted(encoded, key=encoded.__getitem__)]
-        self._changed |= encoded
+            for key in [key for key, value in entries.items() if value is None]:
+                del entries[key]
+        encoded, found = list(map(self._encode, entries)), list(entries.items())
+        taken = [found[place] for place in sorted(range(len(found)), key=encoded.__getitem__)]
+        self._changed |= zip(entries, encoded, strict=True)
         entries.clear()
         self._whole, self.get = True, entries.get
-        self._taken = True
+        self._taken = self._emptied = True
         return taken
 
     @property
@@ -106,15 +120,15 @@ class Pane:
 
     def changes(self, encode_value: Callable[[Any], bytes]) -> list[Change]:
         """What was written since the last call, as `StoreCache.changes`."""
-        prefix, entries = self._prefix, self._entries
-        if entries:
-            changes = [
+        prefix, entries, changed = self._prefix, self._entries, self._changed
+        if self._emptied:
+            changes: list[Change] = [
                 (prefix + encoded, None if (value := entries.get(key)) is None else encode_value(value))
-                for key, encoded in self._changed.items()
+                for key, encoded in changed.items()
             ]
         else:
-            changes = [(prefix + encoded, None) for encoded in self._changed.values()]
-        self._in_flight, self._changed = self._changed, {}
+            changes = [(prefix + encoded, encode_value(entries[key])) for key, encoded in changed.items()]
+        self._in_flight, self._changed, self._emptied = changed, {}, False
         return changes
 
     def committed(self) -> None:
@@ -124,6 +138,7 @@ class Pane:
         self._entries.clear()
         self._changed.clear()
         self._in_flight = {}
+        self._emptied = False
         self._is_partial()
 
     def evict(self, count: int) -> int:

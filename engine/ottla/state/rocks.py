@@ -45,7 +45,7 @@ from ottla.state.unwritten import UNKNOWN, Unwritten
 
 _NUMBERS, _OFFSETS, _TIMES = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o", b"\x00\x00\x00\x00w"
 
-_UNWRITTEN_CHANGES = 500_000
+_UNWRITTEN_CHANGES = 1_000_000
 """So many are restored in a second. Small states that change all the time come to that, and never to the bytes."""
 
 

@@ -105,7 +105,10 @@ class Unwritten:
             self._ranges -= 1
 
     def _drop(self, dropped: Sequence[KeyRange]) -> None:
-        self._changes = {key: value for key, value in self._changes.items() if not _is_in(key, dropped)}
+        changes = self._changes
+        for start, end in dropped:
+            changes = {key: value for key, value in changes.items() if not start <= key < end}
+        self._changes = changes
         self._keys = []
         self.dropped = [*self.dropped, *dropped]
         self.reckon()
