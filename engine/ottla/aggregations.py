@@ -12,7 +12,7 @@ apart by itself, like Decimal and date.
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from keyword import iskeyword
@@ -288,18 +288,34 @@ def _reduced_type(function: Callable[[Any, Any], Any], initial: Any) -> Any:
     return initial.__class__
 
 
+Fold = Callable[
+    [
+        Iterable[tuple[Any, Any, int]],
+        Callable[[Any], State | None],
+        dict[Any, State],
+        dict[Any, bytes],
+        Callable[[Any], bytes],
+        Callable[[int, Exception], None],
+    ],
+    None,
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """An aggregate definition as functions.
 
-    `update(state or None, value, timestamp)` returns the next state, whose first slot is the newest timestamp;
+    `update(state or None, value, timestamp)` returns the next state, whose first slot is the newest timestamp.
+    `fold(events, get, states, written, encode, failed)` does that for many (key, value, timestamp) with one call: it
+    asks `get` for the state of each key, puts the next one into `states`, and under a key that is not in `written` its
+    encoded form; `failed(row, error)` is called for an event that raises, which leaves no trace.
     `merge(earlier, later)` that of two sessions; `undo(state, value, timestamp)` the state without a value that is in
     it. The last two are None if an aggregation has no way to do that. All raise what the user's selectors and functions
-    raise. `result(state)` returns an instance of `result_type`, a frozen Struct with
-    a field per aggregation.
+    raise. `result(state)` returns an instance of `result_type`, a frozen Struct with a field per aggregation.
     """
 
     update: Callable[[State | None, Any, int], State]
+    fold: Fold
     merge: Callable[[State, State], State] | None
     undo: Callable[[State, Any, int], State] | None
     result: Callable[[State], Any]
@@ -354,6 +370,22 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
         f"    newest, {', '.join(slots)} = state",
         f"    return ({', '.join(then)},)",
         "",
+        "def fold(events, get, states, written, encode, failed):",
+        "    for row, (key, value, timestamp) in enumerate(events):",
+        "        try:",
+        *(f"            {line}" for line in selected_values),
+        "            state = get(key)",
+        "            if state is None:",
+        f"                state = ({', '.join(first)},)",
+        "            else:",
+        f"                newest, {', '.join(slots)} = state",
+        f"                state = ({', '.join(then)},)",
+        "            if key not in written:",
+        "                written[key] = encode(key)",
+        "            states[key] = state",
+        "        except Exception as error:",
+        "            failed(row, error)",
+        "",
         "def merge(state, other):",
         f"    newest, {', '.join(slots)} = state",
         f"    other_newest, {', '.join(f'other_{slot}' for slot in slots)} = other",
@@ -374,7 +406,8 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
     exec(compile(source, file, "exec"), scope)
     merge = scope["merge"] if all(each.merge for each in aggregations.values()) else None
     undo = scope["undo"] if all(each.undo for each in aggregations.values()) else None
-    return Compiled(scope["update"], merge, undo, scope["result"], tuple[tuple(slot_types)], result_type)  # type: ignore[misc]
+    state_type: Any = tuple[tuple(slot_types)]  # type: ignore[misc]
+    return Compiled(scope["update"], scope["fold"], merge, undo, scope["result"], state_type, result_type)
 
 
 def describe_aggregations(aggregations: Mapping[str, Aggregation]) -> str:
@@ -388,6 +421,7 @@ def describe_aggregations(aggregations: Mapping[str, Aggregation]) -> str:
 def _result_type(name: str, aggregations: Mapping[str, Aggregation]) -> type[msgspec.Struct]:
     words = "".join(word.capitalize() for word in name.replace("-", "_").split("_"))
     class_name = words if words.isidentifier() else "Aggregate"
-    return msgspec.defstruct(
-        class_name, [(field, each.result_type) for field, each in aggregations.items()], frozen=True
-    )
+    fields = [(field, each.result_type) for field, each in aggregations.items()]
+    # What holds nothing but numbers is in no cycle, and there are many of these.
+    collectable = any(type_ not in (int, float) for _, type_ in fields)
+    return msgspec.defstruct(class_name, fields, frozen=True, gc=collectable)

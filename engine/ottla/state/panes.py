@@ -11,10 +11,11 @@ Uncommitted state stays in memory as in every `StoreCache`: `changes`, `committe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+from ottla.aggregations import Fold
 from ottla.state.cache import DECODED_TIMES, SAMPLED_CHANGES, StoreCache
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Change, KeyRange, KeyValueStore, StoreSpec
@@ -65,6 +66,12 @@ class Pane:
         if key not in self._changed:
             self._changed[key] = self._encode(key)
         self._entries[key] = value
+
+    def fold(
+        self, fold: Fold, events: Iterable[tuple[Any, Any, int]], failed: Callable[[int, Exception], None]
+    ) -> None:
+        """Aggregates events into the entries of their keys (`Compiled.fold`): a `get` and a `put` for each."""
+        fold(events, self.get, self._entries, self._changed, self._encode, failed)
 
     def take(self) -> list[tuple[Any, Any]]:
         """Deletes all entries, and returns them in the order of their encoded keys. The pane is not used any more."""

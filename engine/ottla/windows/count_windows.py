@@ -59,7 +59,8 @@ class CountingAggregation(Processor):
                 self._context.counts.windows_closed += 1
             if filled == self._size or not self._on_close:
                 out.add(key, start, state[0], result(state), state[0], batch, row)
-        await self.forward(out.batch())
+        for made in out.batches():
+            await self.forward(made)
 
     async def end_of_input(self) -> None:
         out = Results()
@@ -68,4 +69,5 @@ class CountingAggregation(Processor):
                 out.add(key, start, state[0], self._compiled.result(state), state[0], None, 0)
             self._store.delete(key)
             self._context.counts.windows_closed += 1
-        await self.forward(out.batch())
+        for made in out.batches():
+            await self.forward(made)

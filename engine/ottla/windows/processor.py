@@ -53,7 +53,8 @@ class WindowedAggregation(Processor):
         self.aggregate(batch, out, late)
         self._store.put(STREAM_TIME, self._stream_time)
         self._heard_ms, self._heard_time = self._context.elapsed_ms, self._stream_time
-        await self.forward(out.batch())
+        for made in out.batches():
+            await self.forward(made)
         if late and self._late is not None:
             await self._late.receive(batch.rows(late, [batch.values[row] for row in late]))
 
@@ -102,4 +103,5 @@ class WindowedAggregation(Processor):
         if self.due(closing_time):
             out = Results()
             self.close_ended(closing_time, out)
-            await self.forward(out.batch())
+            for made in out.batches():
+                await self.forward(made)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ottla.aggregations import State
 from ottla.task.batch import Batch, Rows
 from ottla.windows.definitions import Windowed
 
+_MOST = 2048
+"""So many results of a window that closed are made, and handed on, before the next ones are: about what a processor's
+cache holds."""
+
 
 class Results:
     """The results of one batch of events, in the order in which they are added."""
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_parts", "_rows")
 
     def __init__(self) -> None:
         self._rows = Rows()
+        self._parts: list[Rows | _Closed] = [self._rows]
 
     def add(self, key: Any, start: int, end: int, value: Any, timestamp: int, batch: Batch | None, row: int) -> None:
         """A result, with the headers of the event in the row if one gave it, without if a window closed."""
@@ -27,11 +33,41 @@ class Results:
         self, start: int, end: int, entries: Sequence[tuple[Any, State]], result: Callable[[State], Any]
     ) -> None:
         """The results of a window that closed: of each key, of its state, whose first slot is its newest time."""
-        self._rows.add_all(
+        closed = _Closed(start, end, entries, result)
+        if len(entries) < _MOST:
+            closed.add_to(self._rows, 0, len(entries))
+        else:
+            self._rows = Rows()
+            self._parts += [closed, self._rows]
+
+    def batches(self) -> Iterator[Batch]:
+        """All results, those of a window with many keys in several batches."""
+        for part in self._parts:
+            if isinstance(part, Rows):
+                yield part.batch()
+            else:
+                yield from part.batches()
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """A window that closed, and its keys, whose results are yet to be made."""
+
+    start: int
+    end: int
+    entries: Sequence[tuple[Any, State]]
+    result: Callable[[State], Any]
+
+    def batches(self) -> Iterator[Batch]:
+        for first in range(0, len(self.entries), _MOST):
+            rows = Rows()
+            self.add_to(rows, first, first + _MOST)
+            yield rows.batch()
+
+    def add_to(self, rows: Rows, first: int, behind: int) -> None:
+        start, end, result, entries = self.start, self.end, self.result, self.entries[first:behind]
+        rows.add_all(
             [key for key, _ in entries],
             [Windowed(key, start, end, result(state)) for key, state in entries],
             [state[0] for _, state in entries],
         )
-
-    def batch(self) -> Batch:
-        return self._rows.batch()

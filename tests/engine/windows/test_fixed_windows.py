@@ -157,6 +157,21 @@ class TestRestart:
             assert [key for key, *_ in results(driver)] == ["b"]
             assert driver.counts.late_dropped == 1
 
+    def test_an_event_without_a_key_is_in_no_window_and_moves_no_time(self) -> None:
+        with windowed_app(tumbling(10), "close").test() as driver:
+            send(driver, ("a", 1, 0), (None, 1, 9_000), ("", 2, 3_000), (None, 1, 99_000), ("a", 2, 4_000))
+            assert results(driver) == []
+            assert driver.counts.null_key_dropped == 2
+            driver.end_of_input()
+            assert results(driver) == [("", 0, 10_000, 1, 2, 3_000), ("a", 0, 10_000, 2, 3, 4_000)]
+
+    def test_a_window_of_many_keys_is_emitted_whole_and_in_order(self) -> None:
+        with windowed_app(tumbling(10), "close").test() as driver:
+            keys = [f"{number:04}" for number in range(5_000)]
+            send(driver, *[(key, 1, 0) for key in reversed(keys)], ("a", 1, 5_000), ("z", 1, 30_000))
+            assert [(key, start) for key, start, *_ in results(driver)] == [(key, 0) for key in [*keys, "a"]]
+            assert driver.counts.windows_closed == len(keys) + 1
+
     def test_a_window_closed_by_the_end_of_an_input_stays_closed(self) -> None:
         with windowed_app(tumbling(10, grace=60), "close").test() as driver:
             send(driver, ("a", 1, 0))
