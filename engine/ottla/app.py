@@ -52,7 +52,8 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
     those that Ottla's guarantees rest on are refused. `standbys` is on how many other workers a copy of each task's
     state is kept up, so that one of them takes the task over without restoring. `tags` say where a worker is, such as
     `{"zone": "eu-1a"}`: copies go where no other of their task is. `state_cache_bytes` is how much of
-    their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `web` is where a
+    their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `broker_wait` is
+    how long a worker that begins waits for a broker that does not answer. `web` is where a
     worker listens for HTTP, as `HOST:PORT` or `PORT`: pages, health, metrics and queries (`web/`); `web_auth`, as
     `USER:PASSWORD`, is asked of whoever comes. Raises `ConfigError` for an option out of range.
     """
@@ -75,6 +76,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         standbys: int = 0,
         tags: Mapping[str, str] | None = None,
         state_cache_bytes: int = 48_000_000,
+        broker_wait: Duration = 60.0,
         web: str | None = None,
         web_auth: str | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
             standbys=standbys,
             tags=dict(tags or {}),
             state_cache_bytes=state_cache_bytes,
+            broker_wait_ms=duration_ms(broker_wait, "broker_wait"),
             web=web,
             web_auth=web_auth,
         )

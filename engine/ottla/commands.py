@@ -98,6 +98,14 @@ def worker(
             help="Where this worker is, as in zone=eu-1a, besides the app's tags=; standbys go elsewhere.",
         ),
     ] = None,
+    broker_wait: Annotated[
+        float | None,
+        typer.Option(
+            "--broker-wait",
+            metavar="SECONDS",
+            help="How long to wait for a broker that does not answer at the start, instead of the app's.",
+        ),
+    ] = None,
     reload: Annotated[
         bool, typer.Option("--reload", help="Start anew whenever Python code below the working directory changes.")
     ] = False,
@@ -130,6 +138,7 @@ def worker(
             state_dir=loaded.config.state_dir if state_dir is None else state_dir,
             tags={**loaded.config.tags, **_tags(tag or [])},
             web=loaded.config.web if web_listen is None else web_listen,
+            broker_wait_ms=loaded.config.broker_wait_ms if broker_wait is None else round(broker_wait * 1000),
         )
         metrics = WorkerMetrics(config.app_id)
         summary = run_worker(

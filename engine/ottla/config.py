@@ -38,6 +38,7 @@ class AppConfig:
     standbys: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
     state_cache_bytes: int = 48_000_000
+    broker_wait_ms: int = 60_000
     web: str | None = None
     web_auth: str | None = field(default=None, repr=False)
 
@@ -66,6 +67,8 @@ class AppConfig:
             )
         if self.state_cache_bytes < 0:
             raise ConfigError(f"state_cache_bytes={self.state_cache_bytes} must be 0 or more")
+        if self.broker_wait_ms < 0:
+            raise ConfigError("broker_wait must be 0 or more")
         if self.web_auth is not None:
             user, _, password = self.web_auth.partition(":")
             if not user or not password:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from ottla.transport import kafka_admin
@@ -41,6 +40,7 @@ from ottla.transport.errors import (
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_messages import kafka_error, sort_messages, transport_error
 from ottla.transport.kafka_producer import KafkaProducer
+from ottla.transport.kafka_reach import ClientErrors
 from ottla.transport.kafka_reader import KafkaFollower, read_ranges
 from ottla.transport.kafka_settings import KafkaSettings, Settings
 
@@ -58,8 +58,8 @@ class KafkaTransport:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._patience_s = settings.transaction_timeout_ms / 1000
-        self._last_client_error = ""
-        self._callbacks: Settings = {"error_cb": self._client_error}
+        self._errors = ClientErrors()
+        self._callbacks: Settings = {"error_cb": self._errors.told}
         try:
             self._admin = AdminClient({**settings.admin(), **self._callbacks}, logger=ClientLog())
             self._consumer = self._make_consumer()
@@ -98,16 +98,8 @@ class KafkaTransport:
             self._admin.list_topics(timeout=settings.connect_timeout_s)
         except KafkaException as failure:
             self._admin.poll(0)
-            raise TransportError(f"no Kafka broker answers at {settings.bootstrap}{self._reason()}") from failure
+            raise TransportError(self._errors.unanswered(settings.bootstrap)) from failure
         self._producer.start()
-
-    def _client_error(self, error: KafkaError) -> None:
-        self._last_client_error = error.str()
-
-    def _reason(self) -> str:
-        """Why the last connection failed, in brackets, without librdkafka's details."""
-        found = re.search(r"failed: ([^()]+)", self._last_client_error)
-        return f" ({found[1].strip()})" if found else ""
 
     async def stop(self, *, leave: bool = True) -> None:
         if self._stopped:

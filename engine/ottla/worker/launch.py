@@ -24,6 +24,7 @@ from ottla.topology.topology import Topology
 from ottla.transport import kafka_admin
 from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_log import ClientLog
+from ottla.transport.kafka_reach import wait_for_broker
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.worker.embedded import serving
 from ottla.worker.garbage import collected_seldom
@@ -84,6 +85,7 @@ def run_worker(
             crashes.began()
             stores = _open_stores(config, place.directory)
             try:
+                wait_for_broker(settings, config.broker_wait_ms / 1000)
                 worker = Worker(
                     read_now(topology, settings),
                     config,

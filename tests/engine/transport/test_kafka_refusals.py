@@ -1,16 +1,22 @@
 """What a cluster refuses, and one that is not there, in one sentence each."""
 
 import asyncio
+import logging
+import re
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from ottla.transport import kafka_reach
 from ottla.transport.contract import OutputRecord, TopicLimits, TopicSpec, limits_of
 from ottla.transport.errors import RecordRefusedError, TransportError
 from ottla.transport.kafka import KafkaTransport
+from ottla.transport.kafka_reach import wait_for_broker
 from ottla.transport.kafka_settings import KafkaSettings
 
 
@@ -110,3 +116,41 @@ def test_the_limits_of_topics_are_told(ottla_broker: str, unique: Callable[[str]
 
     limits, topic = asyncio.run(ask())
     assert limits == {topic: TopicLimits(7, 3_600_000, needs_key=True, max_bytes=1_048_588)}
+
+
+def test_a_broker_that_does_not_answer_is_waited_for_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(kafka_reach, "_SAID_EVERY_S", 0.1)
+    monkeypatch.setattr(kafka_reach, "_LOOKS_FOR_S", 0.2)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        away = rf"no Kafka broker answers at 127.0.0.1:{port} \(Connection refused\)"
+        with (
+            caplog.at_level(logging.WARNING),
+            pytest.raises(TransportError, match=rf"^{away}, nor did one within 1 s$"),
+        ):
+            wait_for_broker(KafkaSettings(f"127.0.0.1:{port}", "app", "w0"), 1.0)
+    assert re.match(rf"{away}; waiting for \d s more", caplog.messages[-1])
+
+
+def test_a_broker_that_comes_is_all_that_is_waited_for(ottla_broker: str) -> None:
+    host, port = ottla_broker.rsplit(":", 1)
+    with socket.socket() as taken, ThreadPoolExecutor() as threads:
+        taken.bind((host, 0))
+        address = taken.getsockname()
+        waiting = threads.submit(wait_for_broker, KafkaSettings(f"{host}:{address[1]}", "app", "w0"), 20.0)
+        time.sleep(0.3)
+        assert not waiting.done()
+        taken.listen()
+        # Whatever answers there sends the client to the broker
+        taken.settimeout(10)
+        with taken.accept()[0] as client, socket.create_connection((host, int(port))) as broker:
+            client.settimeout(0.1)
+            broker.settimeout(0.1)
+            while not waiting.done():
+                for source, sink in ((client, broker), (broker, client)):
+                    with suppress(TimeoutError):
+                        sink.sendall(source.recv(65_536))
+    assert waiting.result() is None
