@@ -37,11 +37,13 @@ def run_command(
     from ottla_connectors.errors import BrokerUnavailable, ConfigError
     from ottla_connectors.runtime.broker import check_reachable
     from ottla_connectors.runtime.service import Service
+    from ottla_connectors.runtime.tasks import check_configs
     from ottla_connectors.spec import read_spec
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         spec = read_spec(spec_file)
+        check_configs(spec)
         with serving(spec.broker) as bootstrap_servers:
             check_reachable(bootstrap_servers)
             service = Service(spec, bootstrap_servers)

@@ -81,6 +81,24 @@ def test_a_wrong_spec_is_one_sentence_and_exit_status_2(tmp_path: Path) -> None:
     assert result.stderr == f"ottla connect: cannot read {tmp_path}/missing.toml: No such file or directory\n"
 
 
+@pytest.mark.parametrize(
+    ("there", "instead", "sentence"),
+    [
+        ('plugin = "sqlite"', 'plugin = "sqlit"', "no sink plugin is called 'sqlit'; did you mean 'sqlite'?"),
+        ('"int"', '"itn"', "connector 'command-out', config: Invalid enum value 'itn' - at `$.columns[...]`"),
+        ('"rows",', '"rows", mode = "upsert",', "sink 'command-out': upserts need a primary_key to find the row by"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused_before_anything_starts(
+    spec_file: Path, there: str, instead: str, sentence: str
+) -> None:
+    spec_file.write_text(spec_file.read_text().replace(there, instead))
+
+    result = ottla_connect("run", str(spec_file), "--until-end")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"ottla connect: {sentence}\n")
+
+
 def test_an_embedded_broker_serves_as_long_as_the_connectors_run(spec_file: Path, bootstrap_servers: str) -> None:
     directory = spec_file.with_name("broker")
     spec_file.write_text(spec_file.read_text().replace(f"kafka://{bootstrap_servers}", f"embedded://{directory}"))

@@ -10,7 +10,17 @@ from ottla_connectors.runtime.kafka_output import KafkaOutput
 from ottla_connectors.runtime.restarts import Backoff, supervise
 from ottla_connectors.runtime.sink_runner import OnSunk, SinkRunner
 from ottla_connectors.runtime.source_runner import OnWritten, SourceRunner
-from ottla_connectors.spec import SinkSpec, SourceSpec
+from ottla_connectors.spec import SinkSpec, SourceSpec, Spec
+
+
+def check_configs(spec: Spec) -> None:
+    """Raises ConfigError for a connector whose plugin is not installed, or whose config is not one of the plugin's."""
+    for source in spec.sources:
+        source_type = load_source(source.plugin)
+        source_type(source.name, read_config(source_type, source.config, source.name))
+    for sink in spec.sinks:
+        sink_type = load_sink(sink.plugin)
+        sink_type(sink.name, read_config(sink_type, sink.config, sink.name))
 
 
 async def run_source(
