@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 ROOMS := engine broker connectors apps
 ARGS ?=
 SECONDS ?= 60
+PIP_INSTALL = .ci/again $(BIN)/pip install --quiet
 
 .PHONY: demo test lint format compat fuzz bench docs clean
 
@@ -20,7 +21,7 @@ lint: $(VENV)/installed-dev  ## ruff and strict mypy over all rooms
 	$(BIN)/mypy
 
 compat: $(VENV)/installed-compat  ## real clients and peers, which it installs by name
-	tests/compat/install
+	PYTHON=$(BIN)/python tests/compat/install
 	OTTLA_KAFKA_CLASSPATH="$(CURDIR)/.compat/kafka/*" $(BIN)/pytest tests/compat $(ARGS)
 
 fuzz: $(VENV)/installed-dev  ## every decoder, the log and a whole broker against bent bytes, SECONDS=60 for each kind
@@ -41,11 +42,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable .
+	$(PIP_INSTALL) --editable .
 	touch $@
 
 $(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/pip install --quiet --editable '.[$*]'
+	$(PIP_INSTALL) --editable '.[$*]'
 	touch $@ $(VENV)/installed
 
 clean:

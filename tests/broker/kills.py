@@ -34,8 +34,10 @@ from ottla_wire.messages.fetch import FetchPartition, FetchRequest, FetchRespons
 from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData
 from ottla_wire.records import Compression, NewRecord, build_batch, iter_batches
 
+from ..ports import free_ports
+
 VERSIONS = {0: 9, 1: 12, 19: 7}
-TIMEOUT_S = 30.0
+TIMEOUT_S = 100.0
 UNDER_WAY = 5
 # Small segments, so that some kills come while one is rolled. One topic's acknowledgements wait for the device.
 TOPICS = {
@@ -153,9 +155,7 @@ class KilledBroker:
     """A broker in a process that is forked from one that has imported everything, which makes a start quick."""
 
     def __init__(self, data_dir: Path, seed: int) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        (self.port,) = free_ports(1)
         self._config = BrokerConfig.of(
             {
                 "log.dirs": str(data_dir),
@@ -234,6 +234,8 @@ class KilledBroker:
         for thread in threads:
             thread.start()
         time.sleep(self._rng.uniform(0.01, 0.15))
+        if self.kills % 10 == 0:  # now and then not before much is written, however slow the machine is
+            self._await_acknowledgements(200)
         self.kill()
         for thread in threads:
             thread.join(TIMEOUT_S)
@@ -241,6 +243,17 @@ class KilledBroker:
         if self._failures:
             raise self._failures[0]
         self.kills += 1
+
+    def _await_acknowledgements(self, records: int) -> None:
+        """Wait until so many more records of each producer are acknowledged."""
+        expected = [producer.acknowledged + records for producer in self.producers]
+        deadline = time.monotonic() + TIMEOUT_S
+        while any(
+            producer.acknowledged < least and not self._failures
+            for producer, least in zip(self.producers, expected, strict=True)
+        ):
+            assert time.monotonic() < deadline, f"no {records} records were acknowledged within {TIMEOUT_S} s"
+            time.sleep(0.005)
 
     def _works(self) -> Iterator[tuple[Any, Producer]]:
         for producer in self.producers:

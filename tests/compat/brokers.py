@@ -9,10 +9,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from ..ports import free_ports
 from .programs import JAVA, KAFKA_CLASSPATH
 from .proxy import LossyProxy
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 240
+STOP_TIMEOUT_S = 120
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 
 # Settings that keep tests short; the same for both, so that only the brokers differ.
@@ -66,7 +68,7 @@ def single_ottla(data_directory: Path, *settings: str) -> Iterator[str]:
             yield line.split("listening on ")[1].split(",")[0]
         finally:
             process.terminate()
-            status = process.wait(30)
+            status = process.wait(STOP_TIMEOUT_S)
     assert status == 0, f"the broker stopped with status {status}"
 
 
@@ -86,16 +88,8 @@ def kafka(directory: Path) -> Iterator[Broker]:
                 "advertised.listeners": f"DIRECT://127.0.0.1:{direct},LOSSY://{proxy.address}",
             },
         )
-        with (
-            (directory / "kafka.log").open("wb") as log,
-            subprocess.Popen(command, stdout=log, stderr=log) as process,
-        ):
-            try:
-                _await_listener(process, direct)
-                yield Broker("kafka", f"127.0.0.1:{direct}", proxy, directory / "data")
-            finally:
-                process.terminate()
-                process.wait(30)
+        with running_kafka(command, directory, direct):
+            yield Broker("kafka", f"127.0.0.1:{direct}", proxy, directory / "data")
 
 
 def kafka_node(directory: Path, controller: int, settings: Mapping[str, str]) -> list[str]:
@@ -113,9 +107,6 @@ def kafka_node(directory: Path, controller: int, settings: Mapping[str, str]) ->
         "controller.listener.names": "CONTROLLER",
         "listeners": f"{settings['listeners']},CONTROLLER://127.0.0.1:{controller}",
         "log.dirs": str(data),
-        # One that was killed starts again only when the controller has given its predecessor up.
-        "broker.session.timeout.ms": "1000",
-        "broker.heartbeat.interval.ms": "200",
     }
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     java = [*JAVA, KAFKA_CLASSPATH]
@@ -133,25 +124,34 @@ def kafka_node(directory: Path, controller: int, settings: Mapping[str, str]) ->
     return [*java, "kafka.Kafka", str(properties)]
 
 
-def free_ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
-
-
-def _await_listener(process: "subprocess.Popen[bytes]", port: int) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "Apache Kafka did not start"
+@contextmanager
+def running_kafka(command: list[str], directory: Path, port: int) -> Iterator[None]:
+    """A node that was made by `kafka_node`, once it listens on the port. What it says goes to `directory/kafka.log`."""
+    written = directory / "kafka.log"
+    with written.open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("Apache Kafka does not listen")
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while not accepts(port):
+                assert process.poll() is None, f"Apache Kafka did not start:\n{written.read_text()[-2000:]}"
+                assert time.monotonic() < deadline, f"Apache Kafka does not listen:\n{written.read_text()[-2000:]}"
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+
+
+def accepts(port: int) -> bool:
+    """Whether someone listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 BROKERS: dict[str, Callable[[Path], AbstractContextManager[Broker]]] = {"ottla": ottla, "kafka": kafka}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,17 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from .brokers import BROKERS, Broker
 from .programs import Client, Family, Program
 
-TIMEOUT_S = 30
+TIMEOUT_S = 100
+
+
+HANGING_S = 900
+"""A test of these starts JVMs, brokers and workers, each of which may take a minute on a busy machine."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(HANGING_S))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

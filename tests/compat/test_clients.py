@@ -11,7 +11,7 @@ import pytest
 from .brokers import Broker
 from .programs import Client, ClientError, Consumer, Record, families_with
 
-SETTLE_TIMEOUT_S = 40
+SETTLE_TIMEOUT_S = 120
 COMPRESSIONS = ["none", "gzip", "snappy", "lz4", "zstd"]
 NEW_YEAR_MS = 1_735_689_600_000
 

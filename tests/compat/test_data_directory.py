@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from .brokers import kafka, single_ottla
 
-TIMEOUT_S = 30
+TIMEOUT_S = 100
 TOPIC, GROUP = "orders", "billing"
 
 

@@ -65,7 +65,7 @@ def dump(files: list[Path], *options: str) -> str:
     """What the tool prints, with its complaints."""
     names = ",".join(map(str, files))
     command = ["java", "-cp", str(CLASSPATH), "org.apache.kafka.tools.DumpLogSegments", *options, "--files", names]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     return result.stdout + result.stderr
 
 

@@ -21,7 +21,7 @@ DISK_MB = 24
 VALUE_BYTES = 200_000
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_a_broker_that_is_killed_two_hundred_times_loses_nothing_and_leaves_no_gap(tmp_path: Path) -> None:
     broker = kill_often(tmp_path / "data", KILLS, seed=2)
     assert broker.kills == KILLS
@@ -85,7 +85,7 @@ def test_a_topic_that_a_full_disk_has_no_room_for_is_made_once_there_is_some(sma
         broker.create_topics()
         assert produce(wire, "plain", b"early") is ErrorCode.KAFKA_STORAGE_ERROR
         filler.unlink()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 100
         while (code := produce(wire, "plain", b"late")) is ErrorCode.KAFKA_STORAGE_ERROR:
             assert time.monotonic() < deadline
             time.sleep(0.1)

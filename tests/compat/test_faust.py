@@ -5,7 +5,6 @@ The apps are in `faust/apps`; each reads the topic `in` and others of its own, a
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,11 +19,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from ottla_apps.bench.engine.peers import peers_python
 
+from ..ports import free_ports
 from .brokers import Broker
 
 ROOT = Path(__file__).resolve().parents[2]
 APPS = Path(__file__).parent / "faust" / "apps"
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 NOON = 1_600_000_000_000
 
 
@@ -123,8 +123,7 @@ class Run:
         self._directory = directory / flavour
         self._directory.mkdir()
         self._log = self._directory / "log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        (self._port,) = free_ports(1)
         self._command = [python, str(APPS / f"{name}.py"), "worker", "-l", "info"]
         if not self._case.pages:
             self._command.append("--without-web")
@@ -163,6 +162,20 @@ class Run:
             return subprocess.Popen(
                 self._command, cwd=self._directory, env=self._environment, stdout=log, stderr=subprocess.STDOUT
             )
+
+    def await_commit(self) -> None:
+        """Returns when the app has committed all that is in its topics. Faust does so now and then, and not at its end."""
+        topics = (f"{self._run}-{topic}" for topic in ("in", *self._case.topics))
+        partitions = [confluent_kafka.TopicPartition(topic, number) for topic in topics for number in range(2)]
+        group = confluent_kafka.Consumer({"bootstrap.servers": self._address, "group.id": f"{self._run}-app"})
+        deadline = time.monotonic() + TIMEOUT_S
+        try:
+            ends = [group.get_watermark_offsets(partition, TIMEOUT_S)[1] for partition in partitions]
+            while [max(each.offset, 0) for each in group.committed(partitions, TIMEOUT_S)] != ends:
+                assert time.monotonic() < deadline, f"not all is committed\n{self._log.read_text()[-3000:]}"
+                time.sleep(0.1)
+        finally:
+            group.close()
 
     def answers(self) -> list[tuple[int, Any]]:
         """What the app's pages answer: status, and JSON or text."""
@@ -233,8 +246,8 @@ def test_the_facade_goes_on_where_faust_stopped(broker: Broker, peers: Path, tmp
     process = before.start()
     try:
         before.results()
+        before.await_commit()
     finally:
-        time.sleep(5)  # Faust commits its offsets every few seconds, and not when it stops.
         _end(process)
     after = Run(broker, "word_count", "ottla.faust", sys.executable, tmp_path, name)
     after.send([Sent(None, "to be told")])

@@ -13,7 +13,7 @@ from .brokers import Broker
 from .programs import FAMILIES, Client, Family, Program, Record
 from .tools import CONSUMER, PACKAGE, Running, Tools, table
 
-SETTLE_TIMEOUT_S = 40
+SETTLE_TIMEOUT_S = 120
 SERVER = ("--bootstrap-server", "{broker}")
 CONFIGS = "kafka.admin.ConfigCommand"
 
@@ -53,8 +53,8 @@ def test_topics_are_created_described_altered_and_deleted(tools: Tools, new_name
     tools.run(tool, *SERVER, "--create", *named, "--if-not-exists")
     tools.run(tool, *SERVER, "--alter", *named, "--partitions", "4")
 
-    described = tools.run(tool, *SERVER, "--describe", *named)
-    assert "PartitionCount: 4\tReplicationFactor: 1" in described
+    grown = "PartitionCount: 4\tReplicationFactor: 1"
+    described = tools.run_until(lambda printed: grown in printed, tool, *SERVER, "--describe", *named)
     assert "retention.ms=100000" in described
     assert described.count("Leader: 1\tReplicas: 1\tIsr: 1") == 4
     assert topic in tools.run(tool, *SERVER, "--list", "--exclude-internal").split()
@@ -78,7 +78,7 @@ def test_the_console_producer_feeds_the_console_consumer(tools: Tools, new_topic
     tools.run(reader, *SERVER, "--topic", topic, *keyed, "--compression-codec", "zstd", stdin=stdin)
 
     shown = [f"--formatter-property=print.{what}=true" for what in ("key", "partition", "offset")]
-    options = ("--from-beginning", "--max-messages", "6", "--timeout-ms", "20000", "--group", new_name("group"))
+    options = ("--from-beginning", "--max-messages", "6", "--timeout-ms", "100000", "--group", new_name("group"))
     printed = tools.run(CONSUMER + "ConsoleConsumer", *SERVER, "--topic", topic, *options, *shown)
 
     lines = re.findall(r"^Partition:(\d)\tOffset:(\d)\t(\w)\tvalue of (\w)$", printed, re.MULTILINE)
@@ -98,7 +98,7 @@ def test_the_performance_tools_count_every_record(
         PACKAGE + "ProducerPerformance", *SERVER, "--topic", topic, "--num-records", str(records), *size, *transactions
     )
     consumed = tools.run(
-        PACKAGE + "ConsumerPerformance", *SERVER, "--topic", topic, "--num-records", str(records), "--timeout", "30000"
+        PACKAGE + "ConsumerPerformance", *SERVER, "--topic", topic, "--num-records", str(records), "--timeout", "100000"
     )
     assert f"{records} records sent" in produced
     assert int(table(consumed, header="start.time,")[0][6].rstrip(",")) == records
@@ -210,7 +210,7 @@ def test_a_transactional_copy_arrives_once_and_in_order(tools: Tools, filled: st
         *identity,
     )
     committed = ("--isolation-level", "read_committed", "--from-beginning", "--max-messages", "10")
-    printed = tools.run(CONSUMER + "ConsoleConsumer", *SERVER, "--topic", copy, *committed, "--timeout-ms", "20000")
+    printed = tools.run(CONSUMER + "ConsoleConsumer", *SERVER, "--topic", copy, *committed, "--timeout-ms", "100000")
     assert re.findall(r"^value \d$", printed, re.MULTILINE) == [f"value {index}" for index in range(10)]
 
 
@@ -252,9 +252,12 @@ def test_settings_of_topics_and_groups_are_read_and_changed(tools: Tools, filled
     ):
         entity = ("--entity-type", kind, "--entity-name", name)
         tools.run(CONFIGS, *SERVER, "--alter", *entity, "--add-config", setting)
-        assert f"  {setting} sensitive=false" in tools.run(CONFIGS, *SERVER, "--describe", *entity)
+        shown = f"  {setting} sensitive=false"
+        tools.run_until(lambda printed, shown=shown: shown in printed, CONFIGS, *SERVER, "--describe", *entity)
         tools.run(CONFIGS, *SERVER, "--alter", *entity, "--delete-config", setting.partition("=")[0])
-        assert setting not in tools.run(CONFIGS, *SERVER, "--describe", *entity)
+        tools.run_until(
+            lambda printed, setting=setting: setting not in printed, CONFIGS, *SERVER, "--describe", *entity
+        )
     topic = ("--entity-type", "topics", "--entity-name", filled)
     assert "segment.bytes" in tools.refused(CONFIGS, *SERVER, "--alter", *topic, "--add-config", "segment.bytes=x")
 
@@ -265,11 +268,9 @@ def test_settings_of_brokers_are_read_and_changed(tools: Tools) -> None:
     for entity, source in ((one, "DYNAMIC_BROKER_CONFIG"), (every, "DYNAMIC_DEFAULT_BROKER_CONFIG")):
         tools.run(CONFIGS, *SERVER, "--alter", *entity, "--add-config", setting)
         shown = f"  {setting} sensitive=false synonyms={{{source}:{setting}"
-        deadline = time.monotonic() + SETTLE_TIMEOUT_S
-        while shown not in tools.run(CONFIGS, *SERVER, "--describe", *entity):  # a broker follows its controller
-            assert time.monotonic() < deadline
+        tools.run_until(lambda printed, shown=shown: shown in printed, CONFIGS, *SERVER, "--describe", *entity)
         tools.run(CONFIGS, *SERVER, "--alter", *entity, "--delete-config", "message.max.bytes")
-        assert setting not in tools.run(CONFIGS, *SERVER, "--describe", *entity)
+        tools.run_until(lambda printed: setting not in printed, CONFIGS, *SERVER, "--describe", *entity)
     assert "num.partitions=1" in tools.run(CONFIGS, *SERVER, "--describe", "--all", *one)
 
 
@@ -286,19 +287,18 @@ def test_log_directories_show_the_sizes_of_partitions(tools: Tools, broker: Brok
 def test_features_are_described_downgraded_and_upgraded(tools: Tools) -> None:
     tool = PACKAGE + "FeatureCommand"
 
-    def level(feature: str) -> str:
-        (found,) = re.findall(
-            rf"Feature: {feature}\s.*FinalizedVersionLevel: (\S+)", tools.run(tool, *SERVER, "describe")
-        )
-        return str(found)
+    def await_level(feature: str, level: int) -> None:
+        shown = re.compile(rf"Feature: {feature}\s.*FinalizedVersionLevel: {level}\s")
+        tools.run_until(shown.search, tool, *SERVER, "describe")
 
-    assert (level("transaction.version"), level("group.version")) == ("2", "1")
+    await_level("transaction.version", 2)
+    await_level("group.version", 1)
     tools.run(tool, *SERVER, "downgrade", "--feature", "transaction.version=1")
     try:
-        assert level("transaction.version") == "1"
+        await_level("transaction.version", 1)
     finally:
         tools.run(tool, *SERVER, "upgrade", "--feature", "transaction.version=2")
-    assert level("transaction.version") == "2"
+    await_level("transaction.version", 2)
     assert "0-2" in tools.refused(tool, *SERVER, "upgrade", "--feature", "transaction.version=9")
 
 
@@ -360,9 +360,11 @@ def test_the_dump_tool_reads_the_logs_of_a_running_broker(
         consumer.read(1)
         consumer.commit()
 
-    records = dump(tools, broker, f"{topic}-0/*.log", "--print-data-log")
+    deadline = time.monotonic() + SETTLE_TIMEOUT_S
+    marker = "endTxnMarker: COMMIT coordinatorEpoch: 0"  # which is written after the transaction is decided
+    while marker not in (records := dump(tools, broker, f"{topic}-0/*.log", "--print-data-log")):
+        assert time.monotonic() < deadline, records
     assert re.search(r"offset: 0 .* key: key payload: value$", records, re.MULTILINE)
-    assert "endTxnMarker: COMMIT coordinatorEpoch: 0" in records
     offsets = dump(tools, broker, "__consumer_offsets-*/*.log", "--offsets-decoder")
     assert f'{{"type":"1","data":{{"group":"{group}","topic":"{topic}","partition":0}}}}' in offsets
     transactions = dump(tools, broker, "__transaction_state-*/*.log", "--transaction-log-decoder")
@@ -379,6 +381,12 @@ def test_committed_offsets_are_records_that_consumers_can_read(
         consumer.read(10)
         consumer.commit()
 
-    options = ("--from-beginning", "--timeout-ms", "2000", "--formatter", f"{CONSUMER}OffsetsMessageFormatter")
-    printed = tools.run(CONSUMER + "ConsoleConsumer", *SERVER, "--topic", "__consumer_offsets", *options)
-    assert f'"group":"{group}","topic":"{filled}","partition":0}}}},"value":' in printed
+    committed = f'"group":"{group}","topic":"{filled}","partition":0}}}},"value":'
+    options = ("--from-beginning", "--formatter", f"{CONSUMER}OffsetsMessageFormatter", "--timeout-ms")
+    for timeout_ms in (2_000, 10_000, 60_000):  # it ends when nothing has come for so long
+        printed = tools.run(
+            CONSUMER + "ConsoleConsumer", *SERVER, "--topic", "__consumer_offsets", *options, str(timeout_ms)
+        )
+        if committed in printed:
+            return
+    raise AssertionError(f"{committed} is not in\n{printed}")

@@ -2,13 +2,14 @@
 
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .programs import JAVA, KAFKA_CLASSPATH, Program
 
-TIMEOUT_S = 50
+TIMEOUT_S = 200
 PACKAGE = "org.apache.kafka.tools."
 CONSUMER = PACKAGE + "consumer."
 
@@ -25,6 +26,14 @@ class Tools:
         status, output = self._run(tool, options, stdin)
         assert status == 0, f"{tool} {options} ended with status {status}:\n{output}"
         return output
+
+    def run_until(self, shown: Callable[[str], object], tool: str, *options: str) -> str:
+        """What the tool prints as soon as it shows what was changed: a broker follows its controller."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while not shown(printed := self.run(tool, *options)):
+            assert time.monotonic() < deadline, f"{tool} {options} does not show it:\n{printed}"
+            time.sleep(0.05)
+        return printed
 
     def refused(self, tool: str, *options: str) -> str:
         """What the tool prints when its exit status is not 0."""

@@ -14,7 +14,7 @@ import ottla
 from .programs import Program
 
 MS = timedelta(milliseconds=1)
-EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 Step = dict[str, Any]
 Run = Callable[..., None]

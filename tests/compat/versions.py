@@ -48,7 +48,7 @@ def short(version: str) -> str:
 
 
 def _kcat() -> tuple[str, str]:
-    told = subprocess.run(["kcat", "-V"], capture_output=True, text=True, check=True, timeout=30).stdout
+    told = subprocess.run(["kcat", "-V"], capture_output=True, text=True, check=True, timeout=100).stdout
     return _found(r"Version (\S+)", told), _found(r"librdkafka (\d[\d.]*)", told)
 
 

@@ -9,7 +9,7 @@ from ottla_wire.headers import RequestHeader, decode_response_header
 from ottla_wire.message import Message
 from ottla_wire.messages.api_versions import ApiVersionsRequest
 
-TIMEOUT_S = 30
+TIMEOUT_S = 100
 
 
 class Advertised(NamedTuple):

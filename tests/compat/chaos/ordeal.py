@@ -34,8 +34,8 @@ from .readings import INPUTS, OUTPUTS, PARTITIONS, SESSION_TIMEOUT_MS, Crew
 
 WORKERS = 3
 READINGS_AT_ONCE, PAUSE_S = 20, 0.05
-SETTLED_WITHIN_S = 150
-READ_WITHIN_S = 60
+SETTLED_WITHIN_S = 300
+READ_WITHIN_S = 180
 _LOOK_S = 5.0
 QUIET: dict[str, str | int] = {"log_level": 0}  # of brokers that are away there would be much to say
 AWAY_S = SESSION_TIMEOUT_MS / 1000 + 2

@@ -1,7 +1,6 @@
 """What the chaos tests kill and start again: workers, and a broker of either kind on a port that it keeps."""
 
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ..brokers import free_ports, kafka_node
+from ...ports import free_ports
+from ..brokers import accepts, kafka_node
 
 HERE = Path(__file__).parent
-START_WITHIN_S = 120
+START_WITHIN_S = 240
+STOPPED_WITHIN_S = 120
 
 
 class Process:
@@ -79,14 +80,14 @@ class Process:
         assert status == 0, f"it did not end well within {seconds:g} s:\n{self._log.read_text()[-4000:]}"
 
     def end(self) -> None:
-        """Stops it as an operator would. One that does not stop within 30 s is killed, and fails the test."""
+        """Stops it as an operator would. One that does not stop in time is killed, and fails the test."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(30)
+                self._process.wait(STOPPED_WITHIN_S)
             except subprocess.TimeoutExpired:
                 self.kill()
-                pytest.fail(f"it did not stop within 30 s:\n{self._log.read_text()[-4000:]}")
+                pytest.fail(f"it did not stop within {STOPPED_WITHIN_S} s:\n{self._log.read_text()[-4000:]}")
 
 
 @contextmanager
@@ -109,7 +110,13 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
     directory.mkdir()
     port, controller = free_ports(2)
     address = f"127.0.0.1:{port}"
-    command = kafka_node(directory, controller, {"listeners": f"PLAINTEXT://{address}"})
+    settings = {
+        "listeners": f"PLAINTEXT://{address}",
+        # One that was killed starts again only when the controller has given its predecessor up.
+        "broker.session.timeout.ms": "1000",
+        "broker.heartbeat.interval.ms": "200",
+    }
+    command = kafka_node(directory, controller, settings)
     process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port))
     process.start()
     try:
@@ -136,12 +143,4 @@ def wait_until(condition: Callable[[], object], seconds: float) -> None:
 
 
 def _await_listener(port: int) -> None:
-    wait_until(lambda: _accepts(port), START_WITHIN_S)
-
-
-def _accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
+    wait_until(lambda: accepts(port), START_WITHIN_S)

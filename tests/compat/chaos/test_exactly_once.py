@@ -62,7 +62,7 @@ def test_nothing_is_lost_under_kills_and_exactly_once_nothing_doubled(
         check_nothing_is_missing(found, sent)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", ["ottla", "kafka"])
 def test_a_worker_that_wakes_up_after_others_took_over_doubles_nothing(
     kind: str, tmp_path: Path, draw: random.Random

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-const timeout = 30 * time.Second
+const timeout = 100 * time.Second
 
 // Request is what a line may hold; each verb reads the fields that concern it.
 type Request struct {

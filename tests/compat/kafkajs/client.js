@@ -4,12 +4,13 @@
 const readline = require('readline')
 const { CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = require('kafkajs')
 
-const TIMEOUT_MS = 30000
+const TIMEOUT_MS = 100000
 const producers = new Map()
 const readers = new Map()
 const admins = new Map()
 
-const kafka = (broker) => new Kafka({ brokers: [broker], clientId: 'compat', logLevel: logLevel.NOTHING })
+const kafka = (broker) =>
+  new Kafka({ brokers: [broker], clientId: 'compat', connectionTimeout: TIMEOUT_MS, logLevel: logLevel.NOTHING })
 
 const text = (octets) => (octets === null || octets === undefined ? null : octets.toString())
 

@@ -91,6 +91,7 @@ async def open_consumer(
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_committed" if read_committed else "read_uncommitted",
+        session_timeout_ms=45_000,
         heartbeat_interval_ms=300,
         fetch_max_wait_ms=100,
         max_poll_records=limit,

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, P
 from confluent_kafka.admin import AdminClient
 from serve import Json, octets, serve, text
 
-TIMEOUT_S = 30
+TIMEOUT_S = 100
 
 producers: dict[str, Producer] = {}
 consumers: dict[str, Consumer] = {}

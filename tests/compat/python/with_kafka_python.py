@@ -6,7 +6,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic, OffsetSpec
 from serve import Json, octets, serve, text
 
-TIMEOUT_S = 30
+TIMEOUT_S = 100
 
 producers: dict[str, KafkaProducer] = {}
 consumers: dict[str, KafkaConsumer] = {}

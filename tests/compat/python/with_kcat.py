@@ -17,7 +17,7 @@ from typing import Any
 
 from serve import Json, serve
 
-TIMEOUT_S = 30
+TIMEOUT_S = 100
 
 
 def run(broker: str, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":

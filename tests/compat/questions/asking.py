@@ -34,7 +34,7 @@ from ottla_wire.records import NewRecord, build_batch
 from ..answers import BASE_MS, comparable
 from ..wire import Connection
 
-DEADLINE_S = 20
+DEADLINE_S = 100
 CLOSED = "the connection was closed"
 LONG_ANSWER = 100  # bytes
 

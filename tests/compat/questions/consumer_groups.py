@@ -36,7 +36,7 @@ def heartbeat(group: str, **fields: Any) -> ConsumerGroupHeartbeatRequest:
     values = {
         "member_id": MEMBER,
         "member_epoch": 0,
-        "rebalance_timeout_ms": 10_000,
+        "rebalance_timeout_ms": 60_000,
         "subscribed_topic_names": [],
         "topic_partitions": [],
     }

@@ -21,8 +21,8 @@ SUBSCRIPTION = b"\0\0" + b"\0\0\0\1" + b"\0\1t" + b"\0\0\0\0"
 
 def join(group: str, member_id: str = "", **fields: Any) -> JoinGroupRequest:
     values = {
-        "session_timeout_ms": 10_000,
-        "rebalance_timeout_ms": 10_000,
+        "session_timeout_ms": 60_000,
+        "rebalance_timeout_ms": 60_000,
         "protocol_type": "consumer",
         "protocols": [JoinGroupRequestProtocol(name="range", metadata=SUBSCRIPTION)],
     }
