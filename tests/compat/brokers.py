@@ -19,8 +19,8 @@ CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 
 # Settings that keep tests short; the same for both, so that only the brokers differ.
 SETTINGS = {
-    # Events of the past would be deleted as soon as a broker looks after its retention, every five minutes.
-    "log.retention.ms": "-1",
+    # Events of the past would be deleted as soon as a broker looks after its retention.
+    "log.retention.check.interval.ms": "86400000",
     "group.initial.rebalance.delay.ms": "0",
     "group.consumer.min.heartbeat.interval.ms": "300",
     "group.consumer.heartbeat.interval.ms": "300",
@@ -31,6 +31,8 @@ SETTINGS = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
 }
+# What Apache Kafka has beside its documented settings. Its first look after retention is half a minute after its start.
+INTERNAL_OF_KAFKA = {"log.initial.task.delay.ms": SETTINGS["log.retention.check.interval.ms"]}
 
 
 class Broker(NamedTuple):
@@ -107,6 +109,7 @@ def kafka_node(directory: Path, controller: int, settings: Mapping[str, str]) ->
         "controller.listener.names": "CONTROLLER",
         "listeners": f"{settings['listeners']},CONTROLLER://127.0.0.1:{controller}",
         "log.dirs": str(data),
+        **INTERNAL_OF_KAFKA,
     }
     properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     java = [*JAVA, KAFKA_CLASSPATH]
