@@ -164,7 +164,7 @@ class Run:
             )
 
     def await_commit(self) -> None:
-        """Returns when the app has committed all that is in its topics. Faust does so now and then, and not at its end."""
+        """Returns when the app has committed all that is in its topics. Faust does so at times, and not at its end."""
         topics = (f"{self._run}-{topic}" for topic in ("in", *self._case.topics))
         partitions = [confluent_kafka.TopicPartition(topic, number) for topic in topics for number in range(2)]
         group = confluent_kafka.Consumer({"bootstrap.servers": self._address, "group.id": f"{self._run}-app"})
