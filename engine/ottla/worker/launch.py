@@ -63,10 +63,10 @@ def run_worker(
     `TransportError` when the state directory or an embedded broker cannot be used.
     """
     with (
-        collected_seldom(),
         _listening(config, served) as listener,
         serving(config.broker) as bootstrap,
         worker_place(config.state_dir, config.app_id) as place,
+        collected_seldom(),
     ):
         log.info("%s: worker %s, broker %s, state in %s", config.app_id, place.worker_id, bootstrap, place.directory)
         settings = KafkaSettings(
