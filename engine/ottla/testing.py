@@ -35,7 +35,7 @@ from ottla.outlet import Collected, outlet
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.format import StoreFormat
-from ottla.state.global_store import GlobalStore
+from ottla.state.global_store import GlobalStore, open_global
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Part, StoreSpec
 from ottla.tables import Table
@@ -333,7 +333,7 @@ class Driver:
         self._added = dict(self._broker.groups[self._app.id].offsets)
         config = self._app.config
         self._globals = {
-            spec.name: GlobalStore(spec, self._stores.open("global", spec.name))
+            spec.name: open_global(spec, self._stores.open("global", spec.name))
             for spec in self._topology.global_tables
         }
         for task_id in self._plan.tasks:
@@ -368,7 +368,9 @@ class Driver:
         """Gives every task the time and what is new in its topics and lets it process. Returns how many events that
         were."""
         for table in self._globals.values():
-            for number, log in enumerate(self._broker.topics[table.spec.changelog]):
+            logs = self._broker.topics[table.spec.changelog]
+            table.partitions = len(logs)
+            for number, log in enumerate(logs):
                 if messages := log.messages(table.partition(number).offset or 0, len(log.entries)):
                     table.apply(number, messages)
         processed = 0

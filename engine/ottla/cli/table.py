@@ -125,7 +125,7 @@ async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit
         for partition in range(counts.get(changelog, 0)):
             store = MemoryStore()
             await restore(transport, {TopicPartition(changelog, partition): store})
-            part = open_cache(table.spec, store)
+            part = open_cache(table.kept_spec, store)
             lines += islice(_lines(table, part, key), limit - len(lines))
     finally:
         await transport.stop()

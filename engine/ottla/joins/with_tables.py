@@ -35,6 +35,8 @@ def join_table(
     kind = "left_join" if left else "join"
     grace_ms = duration_ms(grace, "a join's grace")
     if isinstance(table, GlobalTable):
+        if table.home is not stream.graph:
+            raise TopologyError(f"{kind}: {stream!r} and {table!r} belong to two apps")
         if key is None:
             stream.check_keys(table, kind)
     elif key is not None:
@@ -133,7 +135,7 @@ def _add(stream: Stream[Any], kind: str, step: str, join: TableJoin, type_: Any,
         parents=(stream.step,),
         stores=stores,
         reads=table.specs() if isinstance(table, View) else (),
-        tables=() if own_table or isinstance(table, View) else (table,),
+        tables=() if own_table or isinstance(table, View | GlobalTable) else (table,),
         functions=(join.joiner,) if join.key is None else (join.joiner, join.key),
         detail=f"grace {timedelta(milliseconds=join.grace_ms)}" if join.grace_ms else "",
         owner=_owner(step),

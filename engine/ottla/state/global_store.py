@@ -5,6 +5,8 @@ In the store a key is kept behind one byte, and so is the offset of a partition:
     k KEY            -> the newest value of the key
     o PARTITION      -> the next offset to read of it, 8 bytes
 
+In that of a table which agents write, the partition, 4 bytes, is before each value: whose part a key is in.
+
 A batch of messages and the offset behind them are written together, so that a crash leaves the copy exact for its
 offsets, as it does every other store.
 """
@@ -20,6 +22,7 @@ from ottla.transport.contract import Message
 
 _KEYS, _BEHIND_KEYS, _OFFSETS = b"k", b"l", b"o"
 _UNKNOWN: Final = object()
+_ORIGIN_BYTES = 4
 
 
 class GlobalPartition:
@@ -81,6 +84,8 @@ class GlobalStore:
 
     def __init__(self, spec: StoreSpec, store: KeyValueStore, *, capacity: int = 100_000) -> None:
         self.spec = spec
+        self.partitions = 1
+        """How many partitions the topic has, once that is known."""
         self._store = store
         self._all = GlobalPartition(store, 0)
         self._capacity = capacity
@@ -111,15 +116,18 @@ class GlobalStore:
     def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
         """The entries with start <= encoded key < end in the order of the encoded keys."""
         for key, value in self._all.range(start, end):
-            yield self.spec.decode_key(key), self.spec.decode_value(value)
+            yield self.spec.decode_key(key), self._decode(value)
 
     def close(self) -> None:
         self._store.close()
 
+    def _decode(self, data: bytes) -> Any:
+        return self.spec.decode_value(data)
+
     def _load(self, key: Any, encoded: bytes) -> Any:
         data = self._all.get(encoded)
         try:
-            value = None if data is None else self.spec.decode_value(data)
+            value = None if data is None else self._decode(data)
         except Unavailable:
             raise
         except Exception as error:
@@ -131,3 +139,49 @@ class GlobalStore:
             self._decoded.clear()
         self._decoded[encoded] = value
         return value
+
+
+class WrittenGlobalStore(GlobalStore):
+    """The copy of a global table that agents write, each task its own part."""
+
+    def partition(self, number: int) -> GlobalPartition:
+        return _MarkedPartition(self._store, number)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        found = super().get(key)
+        return default if found is None else found[1]
+
+    def origin(self, key: Any) -> int | None:
+        """The partition that wrote the key."""
+        found: tuple[int, Any] | None = super().get(key)
+        return None if found is None else found[0]
+
+    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+        return ((key, value) for key, (_, value) in super().range(start, end))
+
+    def of_others(
+        self, partition: int, start: bytes | None = None, end: bytes | None = None
+    ) -> Iterator[tuple[Any, Any]]:
+        """As `range`, of what other partitions wrote."""
+        return ((key, value) for key, (origin, value) in super().range(start, end) if origin != partition)
+
+    def _decode(self, data: bytes) -> tuple[int, Any]:
+        return int.from_bytes(data[:_ORIGIN_BYTES], "big"), self.spec.decode_value(data[_ORIGIN_BYTES:])
+
+
+class _MarkedPartition(GlobalPartition):
+    """What came from one partition, whose number is kept with each value."""
+
+    def __init__(self, store: KeyValueStore, partition: int) -> None:
+        super().__init__(store, partition)
+        self._origin = partition.to_bytes(_ORIGIN_BYTES, "big")
+
+    def _prefixed(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> list[Change]:
+        origin = self._origin
+        return super()._prefixed([(key, None if value is None else origin + value) for key, value in changes], offset)
+
+
+def open_global(spec: StoreSpec, store: KeyValueStore) -> GlobalStore:
+    """The copy in a store, of the kind that its spec asks for."""
+    copy: GlobalStore = (spec.cache or GlobalStore)(spec, store)
+    return copy

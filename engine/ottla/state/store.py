@@ -48,6 +48,10 @@ class StoreSpec:
         """The same store, said to hold this."""
         return replace(self, format=format)
 
+    def with_changelog(self, changelog: str) -> StoreSpec:
+        """The same store, restored from this topic."""
+        return replace(self, changelog=changelog)
+
     def local(self) -> StoreSpec:
         """The same store without a changelog: one that cannot be taken for the other, since their offsets differ."""
         told_apart = msgspec.structs.replace(self.format, kind=f"{self.format.kind} without a changelog")

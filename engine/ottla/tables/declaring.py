@@ -9,6 +9,7 @@ from ottla.errors import ConfigError, TopologyError
 from ottla.serdes import Codec, Part, codec_for, state_codec_for, state_key_codec_for
 from ottla.state.logging import Changelog, Configured, checked_changelog
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
+from ottla.tables.written_global import WrittenGlobalTable
 from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
 
@@ -157,9 +158,7 @@ class DeclaresTables:
             _same_types(name, source, key, value)
             key_codec, value_codec = source.key_codec, source.value_codec.kept
         else:
-            value_type = value if value is not None else default if isinstance(default, type) else Any
-            topic = changelog_topic(self._graph.app_id, name)
-            key_codec, value_codec = state_key_codec_for(key, topic), state_codec_for(value_type, topic)
+            key_codec, value_codec = self._state_codecs(name, key, value, default)
         table: Table[Any, Any]
         if versioned is not None:
             if ttl is not None:
@@ -189,17 +188,75 @@ class DeclaresTables:
         self._graph.table(table)
         return table
 
-    def GlobalTable(  # noqa: N802 - Faust's name
+    @overload
+    def GlobalTable(
         self, name: str, *, source: Topic[K, V], default: Callable[[], V] | None = None
-    ) -> GlobalTable[K, V]:
-        """Declares a table of which every worker holds all: the newest record of each key of a topic.
+    ) -> GlobalTable[K, V]: ...
+    @overload
+    def GlobalTable(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        default: Callable[[], V] | None = None,
+        partitions: int | None = None,
+        changelog: Configured = True,
+    ) -> GlobalTable[K, V]: ...
+    @overload
+    def GlobalTable(
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        default: Any = None,
+        partitions: int | None = None,
+        changelog: Configured = True,
+    ) -> GlobalTable[Any, Any]: ...
+    def GlobalTable(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        source: Topic[Any, Any] | None = None,
+        key: Any = None,
+        value: Any = None,
+        default: Callable[[], Any] | None = None,
+        partitions: int | None = None,
+        changelog: Changelog = True,
+    ) -> GlobalTable[Any, Any]:
+        """Declares a table of which every worker holds all: the newest record of each key of the topic `source`, or
+        what agents write.
 
         It can be looked up in any agent or operator, and joined by any key: `stream.join(table, joiner, key="owner")`.
         Its topic needs no particular partition count. A worker reads it whole before it processes anything.
+
+        One without a source is written by the agents that name it, `@app.agent(topic, uses=[table])`, each key by the
+        tasks of its partition: under the key of the event at hand, or one that would be in the same partition. These
+        read their keys as they wrote them; everybody else reads what was committed, soon after. `key`, `value`,
+        `partitions` and `changelog` are as for `Table`.
         """
-        table = GlobalTable(name, source, default=default)
+        if source is not None:
+            if partitions is not None or changelog is not True:
+                raise ConfigError(f"global table {name!r} is its topic {source.name!r}, and has no changelog or parts")
+            _same_types(name, source, key, value)
+            table: GlobalTable[Any, Any] = GlobalTable(name, source, default=default)
+        else:
+            if changelog is False:
+                raise ConfigError(f"global table {name!r} has no source and changelog=False: nobody could read it")
+            key_codec, value_codec = self._state_codecs(name, key, value, default)
+            table = WrittenGlobalTable(
+                self._graph.app_id, name, key_codec, value_codec, default=default, partitions=partitions
+            )
+            table.changelog = checked_changelog(f"table {name!r}", changelog)
         self._graph.global_table(table)
         return table
+
+    def _state_codecs(self, name: str, key: Any, value: Any, default: Any) -> tuple[Codec[Any], Codec[Any]]:
+        """How the keys and values of a table that agents write are kept."""
+        value_type = value if value is not None else default if isinstance(default, type) else Any
+        topic = changelog_topic(self._graph.app_id, name)
+        return state_key_codec_for(key, topic), state_codec_for(value_type, topic)
 
     @overload
     def SetTable(

@@ -23,10 +23,9 @@ class GlobalTable(Table[K, V]):
 
     It holds the newest record of each key of all partitions of its topic; a null value deletes the key. It is read
     before the worker processes anything, and kept up to date as the topic is written, without regard to event time
-    (Kafka Streams' `GlobalKTable`). It cannot be written: send to the topic instead.
+    (Kafka Streams' `GlobalKTable`). It cannot be written: send to the topic instead. One without a topic, a
+    `WrittenGlobalTable`, holds what agents write.
     """
-
-    source: Topic[K, V]
 
     def __init__(self, name: str, source: Topic[K, V], *, default: Callable[[], V] | None = None) -> None:
         spec = StoreSpec(
@@ -50,7 +49,8 @@ class GlobalTable(Table[K, V]):
     def changing(self) -> tuple[Graph, str]:
         raise TopologyError(
             f"{self!r} is a global table: it is looked up, and no task is told of its changes; to join it as what "
-            "changes, filter or follow it, read its topic into a table, too: app.Table(..., source=)"
+            "changes, filter or follow it, read its topic, or the changelog that agents write, into a table, too: "
+            "app.Table(..., source=)"
         )
 
     def part_in(self, context: TaskContext) -> Part:

@@ -18,6 +18,7 @@ from ottla.state.logging import Changelog, checked_changelog
 from ottla.state.store import StoreSpec
 from ottla.tables import GlobalTable, Table, TableSource
 from ottla.tables.written import WrittenChanges
+from ottla.tables.written_global import WrittenGlobalTable
 from ottla.task.operators import Pass, Source
 from ottla.task.processor import Processor, TaskContext
 from ottla.topic import Topic, TopicPattern
@@ -202,10 +203,14 @@ class Graph:
     def global_table(self, table: GlobalTable[Any, Any]) -> None:
         """Adds a table that every worker holds whole; no step reads its topic."""
         self._claim(table.name, f"global table {table.name!r}")
-        self.topic(table.source)
+        table.home = self
+        if isinstance(table, WrittenGlobalTable):
+            self._claim(table.part_spec.name, f"global table {table.name!r}")
+        elif table.source is not None:
+            self.topic(table.source)
         for other in self._global_tables.values():
-            if other.source.name == table.source.name:
-                raise DuplicateName(f"topic {table.source.name!r} is global table {other.name!r} already: use that")
+            if other.spec.changelog == table.spec.changelog:
+                raise DuplicateName(f"topic {table.spec.changelog!r} is global table {other.name!r} already: use that")
         self._global_tables[table.name] = table
 
     def source(self, topic: Topic[Any, Any]) -> str:
@@ -271,6 +276,13 @@ class Graph:
                 f"table {unused[0]!r} is used by no agent or operator as far as their code shows; "
                 f"name it, as in @app.agent(..., uses=[{unused[0]}]), or remove it"
             )
+        written = [table for table in self._global_tables.values() if isinstance(table, WrittenGlobalTable)]
+        for table in written:
+            if table.part_spec.name not in used:
+                raise TopologyError(
+                    f"global table {table.name!r} has no source=, and is named by nobody who writes it: name it, as in "
+                    f"@app.agent(..., uses=[{table.name}])"
+                )
         for step in steps:
             if not step.parents and not step.stores and step.source is None and step.pattern is None:
                 raise TopologyError(
@@ -280,10 +292,11 @@ class Graph:
         alone = record_by_record(steps)
         parts = split([replace(step, record_by_record=step.name in alone) for step in steps])
         counts = {table.name: table.partitions for table in self._tables.values() if table.partitions is not None}
+        counts |= {table.part_spec.name: table.partitions for table in written if table.partitions is not None}
         topics = self._topics.values()
-        written = [self._topics[step.sink] for step in steps if step.sink is not None]
-        codecs = [codec for topic in written for codec in (topic.key_codec, topic.value_codec)]
-        kept = [table for table in self._tables.values() if table.source is None]
+        sinks = [self._topics[step.sink] for step in steps if step.sink is not None]
+        codecs = [codec for topic in sinks for codec in (topic.key_codec, topic.value_codec)]
+        kept = [*(table for table in self._tables.values() if table.source is None), *written]
         codecs += [codec for table in kept for codec in (table.key_codec, table.value_codec)]
         return Topology(
             self.app_id,
@@ -318,13 +331,21 @@ class Graph:
             declared.kind,
             lambda context: declared.build(context, declared.name),
             declared.parents,
-            (*declared.stores, *(table.kept_spec for table in tables.values() if not isinstance(table, GlobalTable))),
+            (*declared.stores, *self._stores_of(declared, tables.values())),
             declared.source,
             declared.sink,
             declared.detail,
             errors=self._errors.get(declared.name),
             pattern=self._matched_by(declared.name),
         )
+
+    def _stores_of(self, declared: _Declared, tables: Iterable[Table[Any, Any]]) -> Iterator[StoreSpec]:
+        """The stores of the tables that a step uses. Of a global table those have a part that name it to write it."""
+        for table in tables:
+            if not isinstance(table, GlobalTable):
+                yield table.kept_spec
+            elif isinstance(table, WrittenGlobalTable) and table in declared.tables:
+                yield table.part_spec
 
     def _matched_by(self, name: str) -> Pattern | None:
         """The pattern that a step reads by, if it does: each topic by a step of its own."""

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from ottla.state.changelog import RestoreProgress, restore
-from ottla.state.global_store import GlobalStore
+from ottla.state.global_store import GlobalStore, open_global
 from ottla.state.store import Stores, StoreSpec
 from ottla.transport.contract import TopicPartition, Transport
 
@@ -67,12 +67,11 @@ class GlobalTables:
 
     async def _load(self, transport: Transport, progress: RestoreProgress | None) -> None:
         for spec in self._specs:
-            self._tables[spec.name] = GlobalStore(spec, self._stores.open("global", spec.name))
+            self._tables[spec.name] = open_global(spec, self._stores.open("global", spec.name))
         counts = await transport.partition_counts({spec.changelog for spec in self._specs})
         for table in self._tables.values():
-            partitions = [
-                TopicPartition(table.spec.changelog, number) for number in range(counts[table.spec.changelog])
-            ]
+            table.partitions = counts[table.spec.changelog]
+            partitions = [TopicPartition(table.spec.changelog, number) for number in range(table.partitions)]
             parts = {where: table.partition(where.partition) for where in partitions}
             await restore(transport, parts, progress)
             self._parts |= dict.fromkeys(partitions, table)
