@@ -8,22 +8,23 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
-from uuid import uuid4
 
 from ottla.errors import ConfigError
-from ottla.faust import cli, codecs, fields, models, serializers, types, web
+from ottla.faust import cli, exceptions, models, serializers, types, utils, web
 from ottla.faust.agents import Agent
 from ottla.faust.app import App, current_event
 from ottla.faust.channels import Channel
 from ottla.faust.cli import AppCommand, Command
-from ottla.faust.codecs import Codec
 from ottla.faust.events import TP, Event, Message
-from ottla.faust.fields import FieldDescriptor, ValidationError
-from ottla.faust.records import ModelOptions, Record
-from ottla.faust.schema import Schema
+from ottla.faust.exceptions import ValidationError
+from ottla.faust.models.fields import FieldDescriptor
+from ottla.faust.models.record import ModelOptions, Record
+from ottla.faust.serializers.codecs import Codec
+from ottla.faust.serializers.schemas import Schema
 from ottla.faust.settings import Settings
 from ottla.faust.streams import Stream
 from ottla.faust.topics import Topic
+from ottla.faust.utils import uuid
 from ottla.faust.windows import HoppingWindow, TumblingWindow
 from ottla.tables import SetTable, Table
 
@@ -51,22 +52,18 @@ _REFUSED: Mapping[str, str] = {
     "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
     "Window": "there are TumblingWindow and HoppingWindow",
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
-    "livecheck": "app.ottla.test() runs the app against what should come out",
     "sensors": _METRICS,
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("contrib", "livecheck"):
+        return import_module(f"ottla.faust.{name}")
     if name in ("Service", "ServiceT") and find_spec("mode") is not None:
         return getattr(import_module("mode"), name)
     if name in _REFUSED:
         raise ConfigError(f"faust.{name} is not part of Ottla's Faust facade: {_REFUSED[name]}")
     raise AttributeError(f"module 'ottla.faust' has no attribute {name!r}")
-
-
-def uuid() -> str:
-    """A random id."""
-    return str(uuid4())
 
 
 __all__ = [
@@ -97,12 +94,12 @@ __all__ = [
     "TumblingWindow",
     "ValidationError",
     "cli",
-    "codecs",
     "current_event",
-    "fields",
+    "exceptions",
     "models",
     "serializers",
     "types",
+    "utils",
     "uuid",
     "web",
 ]

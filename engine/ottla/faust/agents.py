@@ -12,10 +12,10 @@ import ottla
 from ottla.agents.agent import AgentDecorator
 from ottla.errors import TopologyError
 from ottla.faust.channels import Channel
-from ottla.faust.codecs import CodecArg
 from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import AGENT, Lacking
-from ottla.faust.schema import Schema
+from ottla.faust.serializers.codecs import CodecArg
+from ottla.faust.serializers.schemas import Schema
 from ottla.faust.streams import Stream, steps_of
 from ottla.faust.testing import AgentTest
 from ottla.faust.topics import Topic

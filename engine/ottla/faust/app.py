@@ -18,9 +18,9 @@ from ottla.errors import ConfigError, TopologyError
 from ottla.faust.agents import Agent
 from ottla.faust.channels import Channel
 from ottla.faust.closing import OnWindowClose, close_windows
-from ottla.faust.codecs import CodecArg, codec_of
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
+from ottla.faust.serializers.codecs import CodecArg, codec_of
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
 from ottla.faust.streams import TopicStream

@@ -49,7 +49,7 @@ APP: Mapping[str, str] = {
     "on_webserver_init": _WEB,
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
     "sensors": _METRICS,
-    "serializers": "register codecs with faust.codecs.register",
+    "serializers": "register codecs with faust.serializers.codecs.register",
     "start_client": _CLIENT,
     "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",
     "trace": _LOG,

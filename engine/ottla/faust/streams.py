@@ -17,6 +17,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 import ottla
 from ottla.errors import TopologyError
 from ottla.faust.events import TP, Event
+from ottla.faust.exceptions import Skip
 from ottla.faust.missing import STREAM, Lacking
 from ottla.topology.discovery import names_in
 
@@ -50,9 +51,12 @@ class Stream(Lacking, Generic[T]):
 
     async def _processed(self) -> AsyncIterator[T]:
         async for value in self._running:
-            for process in self._processors:
-                changed = process(value)
-                value = await changed if inspect.isawaitable(changed) else changed
+            try:
+                for process in self._processors:
+                    changed = process(value)
+                    value = await changed if inspect.isawaitable(changed) else changed
+            except Skip:
+                continue
             yield value
 
     def items(self) -> AsyncIterator[tuple[Any, T]]:
@@ -224,7 +228,7 @@ def _uses_and(function: Callable[..., Any]) -> bool:
 
 def key_of(key: Any) -> tuple[Any, Any]:
     """A selector of Ottla's, and the key's type if it is known, for a field of a model or a function."""
-    from ottla.faust.fields import FieldDescriptor, plain_type
+    from ottla.faust.models.fields import FieldDescriptor, plain_type
 
     if isinstance(key, FieldDescriptor):
         return key.field, plain_type(key.type)

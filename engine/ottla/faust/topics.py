@@ -8,10 +8,10 @@ from typing import Any
 
 import ottla
 from ottla.errors import TopologyError
-from ottla.faust.codecs import CodecArg, codec_of
 from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import TOPIC, Lacking
-from ottla.faust.schema import Schema
+from ottla.faust.serializers.codecs import CodecArg, codec_of
+from ottla.faust.serializers.schemas import Schema
 from ottla.faust.streams import TopicStream
 from ottla.topic import TopicPattern
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
-from ottla.faust.records import Record
+from ottla.faust.models.record import Record
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 

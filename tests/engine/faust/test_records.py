@@ -1,15 +1,20 @@
 """`faust.Record`: fields, options, and the serialized form, which is Faust's."""
 
+import sys
+import typing
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 import ottla.faust as faust
-from ottla.faust.codecs import codec_of
+from ottla.faust.models.fields import FieldDescriptor, StringField
+from ottla.faust.serializers.codecs import codec_of
 
 
 class Colour(Enum):
@@ -99,8 +104,8 @@ def test_types_are_converted_only_where_the_model_says_so() -> None:
 
 def test_validation_raises_for_a_new_object_and_a_read_one() -> None:
     class Person(faust.Record, validation=True):
-        age: int = faust.fields.IntegerField(min_value=18, max_value=99)
-        name: str = faust.fields.StringField(max_length=5)
+        age: int = faust.models.fields.IntegerField(min_value=18, max_value=99)
+        name: str = faust.models.fields.StringField(max_length=5)
 
     assert Person(age=18, name="Ann").is_valid()
     with pytest.raises(faust.ValidationError, match="age must be at least 18"):
@@ -149,7 +154,7 @@ def test_serializers_are_chained_and_registered() -> None:
         def _loads(self, data: bytes) -> bytes:
             return data.lower()
 
-    faust.codecs.register("upper", Upper())
+    faust.serializers.codecs.register("upper", Upper())
     codec = codec_of(None, "json|upper|binary")
     assert codec.encode({"a": "b"}) == b"eyJBIjoiQiJ9"
     assert codec.decode(b"eyJBIjoiQiJ9") == {"a": "b"}
@@ -162,3 +167,76 @@ def test_serializers_are_chained_and_registered() -> None:
 def test_plain_types(type_: Any, serializer: str, value: object, written: bytes) -> None:
     codec = codec_of(type_, serializer)
     assert (codec.encode(value), codec.decode(written)) == (written, value)
+
+
+class ChoiceField(FieldDescriptor[str]):
+    def __init__(self, choices: list[str], **options: Any) -> None:
+        self.choices = choices
+        super().__init__(choices=choices, **options)
+
+    def validate(self, value: str) -> Iterator[faust.ValidationError]:
+        if value not in self.choices:
+            yield self.validation_error(f"{self.field} must be one of {', '.join(self.choices)}")
+
+
+def test_a_kind_of_field_may_be_of_one_s_own() -> None:
+    class Trade(faust.Record):
+        side: str = ChoiceField(["buy", "sell"])  # type: ignore[assignment]
+
+    assert Trade("buy").is_valid()
+    assert [str(error) for error in Trade("hold").validate()] == ["side must be one of buy, sell"]
+    assert Trade.side.options == {"choices": ["buy", "sell"]}  # type: ignore[attr-defined]
+
+
+def test_the_fields_of_a_polymorphic_model_are_what_the_data_says() -> None:
+    class Asset(faust.Record):
+        url: str
+
+    class Video(Asset):
+        seconds: float
+
+    class Page(faust.Record):
+        assets: list[Asset]
+
+    class Article(Page, polymorphic_fields=True):
+        assets: list[Asset]
+
+    assets = [Asset("a"), Video("v", 2.0)]
+    assert Article.loads(Article(assets).dumps()).assets == assets
+    assert [type(each) for each in Page.loads(Page(assets).dumps()).assets] == [Asset, Asset]
+
+
+def test_white_space_is_trimmed_where_values_are_coerced() -> None:
+    class User(faust.Record, coerce=True):
+        name: str = StringField(trim_whitespace=True)  # type: ignore[assignment]
+
+    assert User(" ann ").name == User.loads(b'{"name": "ann\\n"}').name == "ann"
+
+
+def test_collections_need_not_say_of_what() -> None:
+    class Request(faust.Record):
+        arguments: typing.Sequence
+        names: typing.Mapping
+
+    request = Request.loads(b'{"arguments": [1, "a"], "names": {"b": 2}}')
+    assert (request.arguments, request.names) == ([1, "a"], {"b": 2})
+
+
+def test_a_model_of_a_script_has_the_name_that_others_import_it_by(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "__init__.py").touch()
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "shop" / "orders.py"))
+    order = type("Order", (faust.Record,), {"__module__": "__main__", "__annotations__": {"id": str}})
+    assert order._options.namespace == "shop.orders.Order"  # type: ignore[attr-defined]
+
+
+def test_a_model_can_be_looked_into() -> None:
+    class Point(faust.Record):
+        x: int
+        y: int = 3
+
+    options = Point._options
+    assert (options.fields, options.fieldset, options.fieldpos) == ({"x": int, "y": int}, {"x", "y"}, {0: "x", 1: "y"})
+    assert (options.optionalset, options.defaults) == ({"y"}, {"y": 3})

@@ -58,6 +58,24 @@ def parity(number: int) -> str:
     return "odd" if number % 2 else "even"
 
 
+def test_a_processor_may_skip_events(app: faust.App) -> None:
+    def positive(number: int) -> int:
+        if number < 0:
+            raise faust.exceptions.Skip
+        return number
+
+    @app.agent(app.topic("a"), sink=[app.topic("out")])
+    async def roots(stream: faust.Stream[int]) -> AsyncIterator[float]:
+        stream.add_processor(positive)
+        async for number in stream:
+            yield number**0.5
+
+    with app.ottla.test() as driver:
+        for number in (4, -1, 9):
+            driver.send("a", value=number)
+        assert [event.value for event in driver.read("out")] == [2.0, 3.0]
+
+
 def test_only_topics_are_combined(app: faust.App) -> None:
     @app.agent(app.topic("a"))
     async def both(stream: Any) -> None:

@@ -6,41 +6,50 @@ A field of a class is a `FieldDescriptor`, which `group_by` takes; the field of 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from operator import attrgetter
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+from ottla.faust.exceptions import ValidationError
+
+T = TypeVar("T")
 
 Convert = Callable[[Any], Any]
 
 
-class ValidationError(Exception):
-    """The value of a field is not what the model says."""
+class FieldDescriptor(Generic[T]):
+    """A field of a model. `Order.account` is one; `order.account` is the value.
 
-    def __init__(self, reason: str, *, field: FieldDescriptor) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.field = field
+    Kinds of one's own say in `validate` what is wrong with a value; what they take besides goes to `options`.
+    """
 
-
-@dataclass(eq=False, repr=False)
-class FieldDescriptor:
-    """A field of a model. `Order.account` is one; `order.account` is the value."""
-
-    default: Any = None
-    required: bool = True
-    input_name: str = ""
-    output_name: str = ""
-    coerce: bool | None = None
-    exclude: bool = False
-    date_parser: Callable[[Any], datetime] | None = None
-    field: str = ""
-    type: Any = None
-    model: Any = None
-    convert: Convert | None = None
+    def __init__(
+        self,
+        *,
+        default: T | None = None,
+        required: bool = True,
+        input_name: str = "",
+        output_name: str = "",
+        coerce: bool | None = None,
+        exclude: bool = False,
+        date_parser: Callable[[Any], datetime] | None = None,
+        **options: Any,
+    ) -> None:
+        self.default = default
+        self.required = required
+        self.input_name = input_name
+        self.output_name = output_name
+        self.coerce = coerce
+        self.exclude = exclude
+        self.date_parser = date_parser
+        self.options = options
+        self.field = ""
+        self.type: Any = None
+        self.model: Any = None
+        self.convert: Convert | None = None
 
     def __repr__(self) -> str:
         default = "" if self.required else f" = {self.default!r}"
@@ -52,7 +61,7 @@ class FieldDescriptor:
         self.input_name = self.input_name or name
         self.output_name = self.output_name or self.input_name
 
-    def __get__(self, instance: object, owner: type) -> FieldDescriptor:
+    def __get__(self, instance: object, owner: type) -> Any:
         # Not a data descriptor: the value in an instance's dict comes first, at the speed of a plain attribute.
         if instance is None:
             return self
@@ -71,92 +80,113 @@ class FieldDescriptor:
         value = self.getattr(obj)
         return round(value * 1000) if isinstance(value, (int, float)) else value
 
-    def errors(self, value: Any) -> Iterator[ValidationError]:
-        """What is wrong with a value."""
+    def validate_all(self, value: Any) -> Iterator[ValidationError]:
+        """What is wrong with a value: that there is none, its type, and what `validate` says."""
         if value is None:
             if self.required:
-                yield ValidationError(f"{self.field} is required", field=self)
+                yield self.validation_error(f"{self.field} is required")
             return
         expected = plain_type(self.type)
         if isinstance(expected, type) and not isinstance(value, (expected, int) if expected is float else expected):
-            reason = f"{self.field} is not correct type for {self.ident}, got {type(value).__name__}"
-            yield ValidationError(reason, field=self)
+            yield self.validation_error(
+                f"{self.field} is not correct type for {self.ident}, got {type(value).__name__}"
+            )
         else:
-            yield from (ValidationError(f"{self.field} {reason}", field=self) for reason in self.reasons(value))
+            yield from self.validate(value)
 
-    def reasons(self, value: Any) -> Iterator[str]:  # noqa: ARG002 - kinds of fields use it
-        """Why a value of the right type is not valid."""
-        yield from ()
+    def validate(self, value: T) -> Iterable[ValidationError]:  # noqa: ARG002 - kinds of fields use it
+        """What is wrong with a value of the right type."""
+        return ()
+
+    def validation_error(self, reason: str) -> ValidationError:
+        """An error of this field, to be yielded by `validate`."""
+        return ValidationError(reason, field=self)
 
 
-class BooleanField(FieldDescriptor):
+class BooleanField(FieldDescriptor[bool]):
     """A bool."""
 
 
-@dataclass(eq=False, repr=False)
-class NumberField(FieldDescriptor):
+class NumberField(FieldDescriptor[T]):
     """A number within bounds."""
 
-    max_value: Any = None
-    min_value: Any = None
+    def __init__(self, *, max_value: Any = None, min_value: Any = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.max_value = max_value
+        self.min_value = min_value
 
-    def reasons(self, value: Any) -> Iterator[str]:
+    def validate(self, value: Any) -> Iterator[ValidationError]:
         if self.max_value is not None and value > self.max_value:
-            yield f"cannot be more than {self.max_value}"
+            yield self.validation_error(f"{self.field} cannot be more than {self.max_value}")
         if self.min_value is not None and value < self.min_value:
-            yield f"must be at least {self.min_value}"
+            yield self.validation_error(f"{self.field} must be at least {self.min_value}")
 
 
-class IntegerField(NumberField):
+class IntegerField(NumberField[int]):
     """An int within bounds."""
 
 
-class FloatField(NumberField):
+class FloatField(NumberField[float]):
     """A float within bounds."""
 
 
-@dataclass(eq=False, repr=False)
-class DecimalField(NumberField):
+class DecimalField(NumberField[Decimal]):
     """A finite Decimal of so many digits."""
 
-    max_digits: int | None = None
-    max_decimal_places: int | None = None
+    def __init__(self, *, max_digits: int | None = None, max_decimal_places: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.max_digits = max_digits
+        self.max_decimal_places = max_decimal_places
 
-    def reasons(self, value: Any) -> Iterator[str]:
+    def validate(self, value: Decimal) -> Iterator[ValidationError]:
         if not value.is_finite():
-            yield "must be finite"
+            yield self.validation_error(f"{self.field} must be finite")
             return
-        yield from super().reasons(value)
-        digits, exponent = value.as_tuple().digits, -value.as_tuple().exponent
-        if self.max_decimal_places is not None and exponent > self.max_decimal_places:
-            yield f"must have at most {self.max_decimal_places} decimal places"
+        yield from super().validate(value)
+        digits, exponent = value.as_tuple().digits, value.as_tuple().exponent
+        assert isinstance(exponent, int), "it is finite"
+        if self.max_decimal_places is not None and -exponent > self.max_decimal_places:
+            yield self.validation_error(f"{self.field} must have at most {self.max_decimal_places} decimal places")
         if self.max_digits is not None and len(digits) > self.max_digits:
-            yield f"must have at most {self.max_digits} digits"
+            yield self.validation_error(f"{self.field} must have at most {self.max_digits} digits")
 
 
-@dataclass(eq=False, repr=False)
-class StringField(FieldDescriptor):
+class CharField(FieldDescriptor[T]):
+    """Text or bytes of some length."""
+
+    def __init__(
+        self,
+        *,
+        max_length: int | None = None,
+        min_length: int | None = None,
+        trim_whitespace: bool = False,
+        allow_blank: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.max_length = max_length
+        self.min_length = min_length
+        self.trim_whitespace = trim_whitespace
+        self.allow_blank = allow_blank
+
+    def validate(self, value: Any) -> Iterator[ValidationError]:
+        if not value and not self.allow_blank:
+            yield self.validation_error(f"{self.field} cannot be left blank")
+        if self.max_length is not None and len(value) > self.max_length:
+            yield self.validation_error(f"{self.field} cannot be longer than {self.max_length}")
+        if self.min_length is not None and len(value) < self.min_length:
+            yield self.validation_error(f"{self.field} must be at least {self.min_length} long")
+
+
+class StringField(CharField[str]):
     """A text of some length."""
 
-    max_length: int | None = None
-    min_length: int | None = None
-    trim_whitespace: bool = False
-    allow_blank: bool = False
 
-    def reasons(self, value: Any) -> Iterator[str]:
-        if not value and not self.allow_blank:
-            yield "cannot be left blank"
-        if self.max_length is not None and len(value) > self.max_length:
-            yield f"cannot be longer than {self.max_length}"
-        if self.min_length is not None and len(value) < self.min_length:
-            yield f"must be at least {self.min_length} long"
-
-
-class BytesField(StringField):
+class BytesField(CharField[bytes]):
     """Bytes of some length."""
 
 
-class DatetimeField(FieldDescriptor):
+class DatetimeField(FieldDescriptor[datetime]):
     """A datetime, written in ISO 8601."""
 
 

@@ -20,7 +20,7 @@ import orjson
 
 import ottla
 from ottla.errors import ConfigError
-from ottla.faust.records import Record, maybe_model
+from ottla.faust.models.record import Record, maybe_model
 
 CodecArg = Any
 """A `Codec`, or the name of one."""
@@ -116,6 +116,16 @@ def get_codec(name_or_codec: CodecArg) -> Codec:
         raise ConfigError(f"there is no serializer {unknown[0]!r}; there are {', '.join(sorted(codecs))}")
     first, *rest = (codecs[name] for name in names)
     return first.clone(*rest) if rest else first
+
+
+def dumps(codec: CodecArg, obj: Any) -> bytes:
+    """An object, serialized."""
+    return get_codec(codec).dumps(obj)
+
+
+def loads(codec: CodecArg, data: bytes) -> Any:
+    """What was serialized."""
+    return get_codec(codec).loads(data)
 
 
 def codec_of(type_: Any, serializer: CodecArg) -> ottla.Codec[Any]:

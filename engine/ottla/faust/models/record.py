@@ -12,13 +12,19 @@ say so; what is in serialized data beyond the fields is kept as attributes.
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
-from ottla.faust.fields import Convert, FieldDescriptor, ValidationError, converter
+from ottla.faust.exceptions import ValidationError
+from ottla.faust.models.fields import CharField, Convert, FieldDescriptor, converter
 
 BLESSED_KEY = "__faust"
 
@@ -41,7 +47,31 @@ class ModelOptions:
     allow_blessed_key: bool = False
     polymorphic_fields: bool = False
     date_parser: Callable[[Any], datetime] | None = None
-    descriptors: dict[str, FieldDescriptor] = field(default_factory=dict)
+    descriptors: dict[str, FieldDescriptor[Any]] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The types of the fields."""
+        return {name: each.type for name, each in self.descriptors.items()}
+
+    @property
+    def fieldset(self) -> frozenset[str]:
+        return frozenset(self.descriptors)
+
+    @property
+    def fieldpos(self) -> dict[int, str]:
+        """The fields by their place among positional arguments."""
+        order = sorted(self.descriptors, key=lambda name: not self.descriptors[name].required)
+        return dict(enumerate(order))
+
+    @property
+    def optionalset(self) -> frozenset[str]:
+        return frozenset(name for name, each in self.descriptors.items() if not each.required)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the fields that have one."""
+        return {name: each.default for name, each in self.descriptors.items() if not each.required}
 
 
 class Record:
@@ -56,7 +86,7 @@ class Record:
         if unknown:
             raise TypeError(f"{cls.__name__}: a Record has no option {min(unknown)!r}")
         given = {name: value for name, value in options.items() if value is not None}
-        given["namespace"] = options.get("namespace") or f"{cls.__module__}.{cls.__qualname__}"
+        given["namespace"] = options.get("namespace") or f"{_module_of(cls)}.{cls.__qualname__}"
         if given.get("validation"):
             given["coerce"] = True
         cls._options = replace(cls._options, **given, descriptors=dict(cls._options.descriptors))
@@ -130,13 +160,13 @@ class Record:
     @classmethod
     def loads(cls, data: bytes, *, serializer: Any = None) -> Any:
         """The model of serialized data."""
-        from ottla.faust.codecs import get_codec
+        from ottla.faust.serializers.codecs import get_codec
 
         return cls.from_data(get_codec(cls._options.serializer or serializer or "json").loads(data))
 
     def dumps(self, *, serializer: Any = None) -> bytes:
         """The serialized form."""
-        from ottla.faust.codecs import get_codec
+        from ottla.faust.serializers.codecs import get_codec
 
         return get_codec(self._options.serializer or serializer or "json").dumps(self.to_representation())
 
@@ -161,9 +191,9 @@ class Record:
 
     def validate(self) -> list[ValidationError]:
         """What is wrong with the fields."""
-        return [
-            error for name, each in self._options.descriptors.items() for error in each.errors(self.__dict__.get(name))
-        ]
+        values = self.__dict__
+        fields = self._options.descriptors
+        return [error for name, each in fields.items() for error in each.validate_all(values.get(name))]
 
     @property
     def validation_errors(self) -> list[ValidationError]:
@@ -235,14 +265,14 @@ def maybe_model(data: Any) -> Any:
     return data if model is None else model._load(data)
 
 
-def _descriptors(cls: type[Record]) -> dict[str, FieldDescriptor]:
+def _descriptors(cls: type[Record]) -> dict[str, FieldDescriptor[Any]]:
     """A descriptor for each annotated field, inherited ones first."""
     try:
         hints = get_type_hints(cls, localns={cls.__name__: cls})
     except NameError as error:
         raise TypeError(f"{cls.__name__}: the annotation of a field cannot be resolved: {error}") from None
     own = inspect.get_annotations(cls)
-    found: dict[str, FieldDescriptor] = {}
+    found: dict[str, FieldDescriptor[Any]] = {}
     with_default: str | None = None
     for name, type_ in hints.items():
         if get_origin(type_) is ClassVar or name in Record.__annotations__:
@@ -250,9 +280,9 @@ def _descriptors(cls: type[Record]) -> dict[str, FieldDescriptor]:
         inherited = cls._options.descriptors.get(name)
         given = cls.__dict__.get(name, inherited if inherited is not None else _NONE)
         if isinstance(given, FieldDescriptor):
-            each = replace(given)
+            each = copy(given)
         else:
-            each = FieldDescriptor() if given is _NONE else FieldDescriptor(default=given, required=False)
+            each = FieldDescriptor[Any]() if given is _NONE else FieldDescriptor(default=given, required=False)
         if each.default is not None or _is_optional(type_):
             each.required = False
         if name in own:
@@ -266,20 +296,23 @@ def _descriptors(cls: type[Record]) -> dict[str, FieldDescriptor]:
         options = cls._options
         each.convert = converter(
             type_,
-            _model_converter,
+            partial(_model_converter, polymorphic=options.polymorphic_fields),
             coerce=options.coerce if each.coerce is None else each.coerce,
             isodates=options.isodates,
             decimals=options.decimals,
             coercions=options.coercions,
             date_parser=each.date_parser or options.date_parser,
         )
+        if isinstance(each, CharField) and each.trim_whitespace and each.convert is not None:
+            each.convert = _stripped(each.convert)
         setattr(cls, name, each)
         found[name] = each
     return found
 
 
-def _model_converter(type_: Any) -> Convert | None:
-    """What makes models of serialized ones: of the type, or where it is open of the one that the data names."""
+def _model_converter(type_: Any, *, polymorphic: bool) -> Convert | None:
+    """What makes models of serialized ones: of the type, or where it is open or `polymorphic` of the one that the data
+    names."""
     if get_origin(type_) in (Union, types.UnionType):
         models = [each for each in get_args(type_) if isinstance(each, type) and issubclass(each, Record)]
         return maybe_model if models else None
@@ -287,7 +320,22 @@ def _model_converter(type_: Any) -> Convert | None:
         return None
     if type_.__is_abstract__:
         return maybe_model
+    if polymorphic:
+        return lambda data: data if isinstance(data, Record) else (named_model(data) or type_)._load(data)
     return lambda data: type_.from_data(data, preferred_type=type_)
+
+
+def _module_of(cls: type[Record]) -> str:
+    """The module of a model, by the name that it is imported under where it is the script that runs."""
+    if cls.__module__ != "__main__" or (file := getattr(sys.modules["__main__"], "__file__", None)) is None:
+        return cls.__module__
+    path = Path(file).absolute()
+    packages = takewhile(lambda folder: (folder / "__init__.py").exists(), path.parents)
+    return ".".join([*reversed([folder.name for folder in packages]), path.stem])
+
+
+def _stripped(convert: Convert) -> Convert:
+    return lambda value: convert(value).strip()
 
 
 def _is_optional(type_: Any) -> bool:

@@ -1,20 +1,24 @@
-"""`faust.types`: the names by which Faust apps annotate. Those of what the facade has not are any type."""
+"""`faust.types`: the names by which Faust apps annotate. Those of what the facade has not are any type.
+
+Faust has them in modules by subject, such as `faust.types.tuples`: each of those is this one.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any, TypeVar
 
 from ottla.faust.agents import Agent as AgentT
 from ottla.faust.app import App as AppT
 from ottla.faust.channels import Channel as ChannelT
-from ottla.faust.codecs import Codec as CodecT
-from ottla.faust.codecs import CodecArg
 from ottla.faust.events import TP, HeadersArg, Message
 from ottla.faust.events import Event as EventT
-from ottla.faust.fields import FieldDescriptor as FieldDescriptorT
-from ottla.faust.records import ModelOptions
-from ottla.faust.records import Record as ModelT
-from ottla.faust.schema import Schema as SchemaT
+from ottla.faust.models.fields import FieldDescriptor as FieldDescriptorT
+from ottla.faust.models.record import ModelOptions
+from ottla.faust.models.record import Record as ModelT
+from ottla.faust.serializers.codecs import Codec as CodecT
+from ottla.faust.serializers.codecs import CodecArg
+from ottla.faust.serializers.schemas import Schema as SchemaT
 from ottla.faust.streams import Stream as StreamT
 from ottla.faust.topics import Topic as TopicT
 from ottla.tables import Table as TableT
@@ -24,6 +28,13 @@ V = TypeVar("V")
 
 CollectionT = TableT
 JoinableT = StreamT
+
+_SUBJECTS = (
+    "agents", "app", "assignor", "auth", "channels", "codecs", "core", "enums", "events", "fixups", "joins", "models",
+    "router", "sensors", "serializers", "settings", "stores", "streams", "tables", "topics", "transports", "tuples",
+    "web", "windows",
+)  # fmt: skip
+sys.modules.update({f"{__name__}.{subject}": sys.modules[__name__] for subject in _SUBJECTS})
 
 _ONLY_TO_ANNOTATE = {
     "AgentManagerT",
@@ -42,6 +53,7 @@ _ONLY_TO_ANNOTATE = {
     "RecordMetadata",
     "RegistryT",
     "SensorT",
+    "SinkT",
     "ServiceT",
     "StoreT",
     "TransactionManagerT",
