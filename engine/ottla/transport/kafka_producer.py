@@ -55,7 +55,7 @@ class KafkaProducer:
         self._serving = Lock()
         self._producing = asyncio.Lock()
         self._push_waits = False
-        self._failure: TransportError | None = None
+        self._failure: BaseException | None = None
 
     def _make_client(self) -> Producer:
         return Producer({**self._settings.producer(), **self._callbacks}, logger=ClientLog())
@@ -171,7 +171,9 @@ class KafkaProducer:
         return TransactionAbortedError(f"the transaction failed: {error.str()}")
 
     def serve(self, timeout_s: float) -> None:
-        """Takes delivery reports, unless another thread does. Raises the producer's fatal error, if it has one."""
+        """Takes delivery reports, unless another thread does. Raises the producer's fatal error, if it has one, and
+        what a push has raised.
+        """
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -189,7 +191,7 @@ class KafkaProducer:
     def push(self) -> None:
         if not self._settings.exactly_once and not self._push_waits:
             self._push_waits = True
-            self._calls.submit(self._push)
+            self._calls.hand_over(self._push)
 
     def _push(self) -> None:
         """It is while it is flushed that the producer does not wait for more to send at once (`linger.ms`)."""
@@ -197,7 +199,7 @@ class KafkaProducer:
         self._push_waits = False
         try:
             self._flush(_PUSH_S)
-        except TransportError as failure:
+        except BaseException as failure:
             self._failure = failure
 
     def _begin_transaction(self) -> None:

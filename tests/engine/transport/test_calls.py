@@ -54,9 +54,48 @@ def test_a_call_that_waits_for_the_loop_lets_the_loop_make_calls() -> None:
 def test_stopping_ends_the_thread_after_the_calls_handed_over() -> None:
     async def scenario() -> None:
         calls = CallThread("stopping calls")
-        last = calls.submit(lambda: "made")
+        made: list[str] = []
+        calls.hand_over(lambda: made.append("made"))
         await calls.stop()
-        assert last.result(0) == "made"
+        assert made == ["made"]
         assert "stopping calls" not in {thread.name for thread in threading.enumerate()}
 
     asyncio.run(scenario())
+
+
+def test_a_call_that_nobody_waits_for_before_its_turn_is_not_made() -> None:
+    async def scenario() -> None:
+        calls = CallThread("calls")
+        made: list[str] = []
+        free = threading.Event()
+        first = asyncio.create_task(calls.run(free.wait, 10))
+        second = asyncio.create_task(calls.run(made.append, "second"))
+        await asyncio.sleep(0)  # both are handed over
+        first.cancel()
+        second.cancel()
+        free.set()
+        assert await calls.run(lambda: "goes on") == "goes on"
+        assert made == []
+        await calls.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_ends_after_its_loop_does_no_harm() -> None:
+    free = threading.Event()
+    calls: list[CallThread] = []
+
+    async def scenario() -> None:
+        calls.append(CallThread("calls"))
+        running = asyncio.create_task(calls[0].run(free.wait, 10))
+        await asyncio.sleep(0)
+        running.cancel()
+
+    asyncio.run(scenario())
+    free.set()
+
+    async def later() -> None:
+        assert await calls[0].run(lambda: "still there") == "still there"
+        await calls[0].stop()
+
+    asyncio.run(later())
