@@ -15,6 +15,7 @@ order and committed at once, as a worker would that just polled it. There are no
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,6 +55,8 @@ from ottla.worker.upgrades import refuse_changes
 
 if TYPE_CHECKING:
     from ottla.app import App
+
+logger = logging.getLogger("ottla.testing")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -409,6 +412,8 @@ class Driver:
         for task in tasks:
             self._broker.groups[self._app.id].offsets.update(task.positions)
             task.committed(ends, self._broker.groups[self._app.id].offsets)
+            if (failure := task.take_failure()) is not None:
+                logger.warning("%s", failure)
 
     async def _partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
         return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}

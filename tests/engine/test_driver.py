@@ -175,3 +175,15 @@ def test_a_new_version_goes_on_with_what_the_old_one_left() -> None:
         assert newer.now_ms == 5_000
     with pytest.raises(ottla.IncompatibleState, match="'sums': the value was 'msgpack\\[float\\]' and is 'text'"):
         counting_app(str).test(after=newer)
+
+
+def test_what_fails_is_on_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    app = ottla.App("shop")
+    app.stream(app.topic("numbers", key=str, value=int)).map(lambda number: 1 // number).to(
+        app.topic("out", key=str, value=int)
+    )
+    with app.test() as driver:
+        driver.send("numbers", key="a", value=0)
+        assert driver.read("out") == []
+    (message,) = caplog.messages
+    assert message.startswith("topic.numbers.map failed on the event at numbers[0] offset 0: ZeroDivisionError: ")
