@@ -89,6 +89,7 @@ CASES = {
     "channels": Case([Sent("k", number) for number in range(5)], 5, keys=False),
     "timers": Case([], 5, keys=False),
     "sets": Case([Sent("red", change) for change in ("ann", "bob", "ann", "-ann", "cid")], 5),
+    "global_table": Case([Sent(item, 2) for item in ("tea", "rum", "tea")], 3, ("asked",)),
     "events": Case([Sent("a", "x", 1.0), Sent("b", "y", 2.0)], 2, ("passed",)),
     "operators": Case([Sent("k", number) for number in range(6)], 9, ("between", "copies"), keys=False),
     "pages": Case(

@@ -26,7 +26,7 @@ from ottla.faust.streams import Stream
 from ottla.faust.topics import Topic
 from ottla.faust.utils import uuid
 from ottla.faust.windows import HoppingWindow, TumblingWindow
-from ottla.tables import SetTable, Table
+from ottla.tables import GlobalTable, SetTable, Table
 
 ChannelT = Channel
 EventT = Event
@@ -36,11 +36,10 @@ Model = Record
 
 _BROKER_OPTIONS = "give App(broker_options=) with librdkafka's names, such as sasl.username and ssl.ca.location"
 _SERVICES = "it is of the library mode, which is not installed: pip install mode-streaming"
-_GLOBAL = "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)"
+_GLOBAL_SETS = "what all workers hold are values: app.GlobalTable(name), with a list of the elements for each key"
 _METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
 _REFUSED: Mapping[str, str] = {
     "GSSAPICredentials": _BROKER_OPTIONS,
-    "GlobalTable": _GLOBAL,
     "Monitor": _METRICS,
     "OAuthCredentials": _BROKER_OPTIONS,
     "SASLCredentials": _BROKER_OPTIONS,
@@ -48,7 +47,7 @@ _REFUSED: Mapping[str, str] = {
     "Sensor": _METRICS,
     "Service": _SERVICES,
     "ServiceT": _SERVICES,
-    "SetGlobalTable": _GLOBAL,
+    "SetGlobalTable": _GLOBAL_SETS,
     "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
     "Window": "there are TumblingWindow and HoppingWindow",
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
@@ -78,6 +77,7 @@ __all__ = [
     "Event",
     "EventT",
     "FieldDescriptor",
+    "GlobalTable",
     "HoppingWindow",
     "Message",
     "Model",

@@ -17,9 +17,11 @@ from ottla.faust.missing import AGENT, Lacking
 from ottla.faust.serializers.codecs import CodecArg
 from ottla.faust.serializers.schemas import Schema
 from ottla.faust.streams import Stream, steps_of
+from ottla.faust.tables import FaustGlobalTable
 from ottla.faust.testing import AgentTest
 from ottla.faust.topics import Topic
 from ottla.task.processor import current
+from ottla.topology.discovery import tables_used_by
 
 log = logging.getLogger("ottla.faust")
 
@@ -96,6 +98,7 @@ class Agent(Lacking):
             name=self.name,
             sink=self._sinks(),
             concurrency=self._concurrency,
+            uses=[table for table in tables_used_by([self.fun]) if isinstance(table, FaustGlobalTable)],
             results=self.app.value_codec(None),
         )
         self._made = declare(self._adapted())

@@ -195,6 +195,30 @@ class App(Lacking, Signals):
         self.tables[name] = found
         return found if window is None else window.on(found)
 
+    def GlobalTable(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        default: Callable[[], Any] | None = None,
+        key_type: Any = None,
+        value_type: Any = None,
+        partitions: int | None = None,
+        help: str = "",  # noqa: A002 - Faust's name
+        **options: Any,
+    ) -> Any:
+        """Declares a table that every worker has whole. The agents that use it write it, each task the keys of its
+        partition."""
+        _only_for_table(name, options)
+        table: Any = self.declared.GlobalTable(
+            name,
+            key=None if key_type is None else codec_of(key_type, "json"),
+            value=self.value_codec(value_type),
+            default=default,
+            partitions=partitions,
+        )
+        self.tables[name] = of_faust(table, self, help)
+        return table
+
     def SetTable(  # noqa: N802
         self,
         name: str,

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from ottla.errors import TopologyError
 
 _INSIDE = "it is how Faust works inside"
-_GLOBAL = "a table that all workers hold is read from a topic: app.ottla.GlobalTable(name, source=topic)"
+_GLOBAL = "a table that all workers hold is app.GlobalTable(name)"
+_GLOBAL_SETS = "what all workers hold are values: app.GlobalTable(name), with a list of the elements for each key"
 _KEEPS = (
     "workers keep their tasks while others come and go: app.on_partitions_assigned and _revoked tell of those that move"
 )
@@ -25,9 +26,8 @@ _DECLARED = "Faust does not implement joins; Ottla's are declared: app.ottla.str
 _ACK = "an event is acknowledged with the commit after it was processed"
 
 APP: Mapping[str, str] = {
-    "GlobalTable": _GLOBAL,
     "LiveCheck": "app.ottla.test() runs the app against what should come out of it",
-    "SetGlobalTable": _GLOBAL,
+    "SetGlobalTable": _GLOBAL_SETS,
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
     "cache": "web caches are not part of this facade",
     "commit": "a worker commits every broker_commit_interval",

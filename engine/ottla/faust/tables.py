@@ -21,6 +21,7 @@ from ottla.state.store import Part
 from ottla.state.window_slots import Slot, WindowCache
 from ottla.tables.window_views import WindowSet as OttlaWindowSet
 from ottla.tables.windowed import Clock, WindowedTable
+from ottla.tables.written_global import WrittenGlobalTable
 from ottla.task.processor import TaskContext, current
 from ottla.time import Duration, duration_ms
 from ottla.windows.definitions import Window
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ottla.faust.events import Event
 
 T = TypeVar("T")
+
+_ONLY_AGENTS = "key {!r}: tables are written by agents; send what is to be written to one"
 
 
 class FaustTable(ottla.tables.Table[Any, Any], Lacking):
@@ -98,6 +101,15 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
 
 class FaustSetTable(FaustTable, ottla.tables.SetTable[Any, Any]):
     """A table of sets."""
+
+
+class FaustGlobalTable(FaustTable, WrittenGlobalTable[Any, Any]):
+    """A table that every worker has whole."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if current.get(None) is None:
+            raise NotInTask(_ONLY_AGENTS.format(key))
+        super().__setitem__(key, value)
 
 
 class Windowed(FaustTable, WindowedTable[Any, Any]):
@@ -188,7 +200,7 @@ class HeldParts:
         return chain.from_iterable(part.window(start) for part in cast("Iterable[WindowCache]", self._parts))
 
     def put(self, key: Any, _: Any = None) -> None:
-        raise NotInTask(f"key {key!r}: tables are written by agents; send what is to be written to one")
+        raise NotInTask(_ONLY_AGENTS.format(key))
 
     delete = put
 
@@ -199,6 +211,7 @@ def of_faust(table: T, app: App, help: str, on_window_close: OnWindowClose | Non
         ottla.tables.Table: FaustTable,
         ottla.tables.SetTable: FaustSetTable,
         WindowedTable: Windowed,
+        WrittenGlobalTable: FaustGlobalTable,
     }
     table.__class__ = kinds[type(table)]
     found = cast(FaustTable, table)
