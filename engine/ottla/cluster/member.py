@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from ottla.cluster.records import Report, assignment_record, report_record
+from ottla.cluster.records import Report, assignment_record, report_record, topics_record
 from ottla.cluster.view import ClusterView, next_assignment
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import Membership, OffsetRange, OutputRecord, Polled, TopicPartition, Transport
@@ -33,7 +33,7 @@ class Member:
     """One worker's part. `tasks` are all tasks of the app, `changelogs` those of each stateful one.
 
     `tags` say where it is. `offsets` says at which sum of changelog offsets each task's state is that this worker has
-    on disk.
+    on disk, `topic_ids` which topics there are, as far as that is known.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class Member:
         address: str | None,
         tags: Mapping[str, str],
         offsets: Callable[[], dict[TaskId, int]],
+        topic_ids: Callable[[], Mapping[str, str]],
         now_ms: Callable[[], int],
     ) -> None:
         self.id = transport.worker_id
@@ -61,6 +62,8 @@ class Member:
         self._address = address
         self._tags = dict(tags)
         self._offsets = offsets
+        self._topic_ids = topic_ids
+        self._noted: Mapping[str, str] = {}
         self._now_ms = now_ms
         self._following = False
         self._unverified: Membership | None = None
@@ -176,7 +179,8 @@ class Member:
 
     def _must_decide(self) -> bool:
         # What was published last is the ground of what follows, so it must have been read back.
-        return self._leading and self._undecided and self.view.assignment.number >= self._published
+        undecided = self._undecided or self._topic_ids() is not self._noted
+        return self._leading and undecided and self.view.assignment.number >= self._published
 
     async def speak(self) -> None:
         """Commits a report if there is something to report, and as the leader an assignment if there should be another.
@@ -219,8 +223,10 @@ class Member:
         live = await self._transport.members()
         following = next_assignment(self.view, live, self._tasks, await self._changelog_ranges(), self._standbys)
         gone = self.view.reports.keys() - live
-        if following is None and not gone:
-            self._undecided = False
+        ids = self._topic_ids()
+        topics = {**self.view.topics, **ids}
+        if following is None and not gone and topics == self.view.topics:
+            self._undecided, self._noted = False, ids
             return
         for worker in gone:
             log.info("worker %s is gone", worker)
@@ -228,9 +234,11 @@ class Member:
         records = [report_record(self._control, worker, None, self._now_ms()) for worker in gone]
         if following is not None:
             records.append(assignment_record(self._control, following, self._now_ms()))
+        if topics != self.view.topics:
+            records.append(topics_record(self._control, topics, self._now_ms()))
         await self._publish(records, membership)
         self._published = 0 if following is None else following.number
-        self._undecided = False
+        self._undecided, self._noted = False, ids
 
     async def _publish(self, records: list[OutputRecord], membership: Membership | None) -> None:
         """The offset is there for the group to check the membership. It lies behind the records and their marker, so

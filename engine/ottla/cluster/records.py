@@ -2,6 +2,7 @@
 
     worker/ID     a `Report`: what the worker of that id has, and which assignment it has acted on; null when it is gone
     assignment    the `Assignment` in force, by the leader
+    topics        the ids of the topics that the app reads and has its state in, as the leader last saw them
     pause/STEP    that the tasks of this step are at rest, pause/ those of all; null when they are not (`pausing.py`)
 
 JSON, so that `ottla consume` shows them.
@@ -9,6 +10,7 @@ JSON, so that `ottla consume` shows them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
@@ -21,6 +23,7 @@ from ottla.transport.contract import ANY_TIME, OutputRecord, TopicPartition, Top
 T = TypeVar("T")
 
 ASSIGNMENT_KEY = b"assignment"
+TOPICS_KEY = b"topics"
 _WORKER_PREFIX = b"worker/"
 
 
@@ -80,6 +83,10 @@ def assignment_record(control: TopicPartition, assignment: Assignment, now_ms: i
     return OutputRecord(control.topic, ASSIGNMENT_KEY, _encode(assignment), now_ms, None, control.partition)
 
 
+def topics_record(control: TopicPartition, ids: Mapping[str, str], now_ms: int) -> OutputRecord:
+    return OutputRecord(control.topic, TOPICS_KEY, _encode(ids), now_ms, None, control.partition)
+
+
 def reporting_worker(key: bytes) -> str | None:
     """The worker whose report has this key, if it is one of a report."""
     return key.removeprefix(_WORKER_PREFIX).decode() if key.startswith(_WORKER_PREFIX) else None
@@ -93,6 +100,10 @@ def decode_assignment(value: bytes) -> Assignment:
     return _decode(_ASSIGNMENT, value)
 
 
+def decode_topics(value: bytes) -> dict[str, str]:
+    return _decode(_TOPICS, value)
+
+
 def task_id(text: str) -> TaskId:
     subtopology, _, partition = text.partition("_")
     return TaskId(int(subtopology), int(partition))
@@ -101,6 +112,7 @@ def task_id(text: str) -> TaskId:
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _REPORT = msgspec.json.Decoder(Report)
 _ASSIGNMENT = msgspec.json.Decoder(Assignment)
+_TOPICS = msgspec.json.Decoder(dict[str, str])
 
 
 def _decode(decoder: msgspec.json.Decoder[T], value: bytes) -> T:

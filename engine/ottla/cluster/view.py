@@ -9,11 +9,13 @@ import msgspec
 from ottla.cluster.placement import Placement, Situation, place
 from ottla.cluster.records import (
     ASSIGNMENT_KEY,
+    TOPICS_KEY,
     Assignment,
     Grant,
     Report,
     decode_assignment,
     decode_report,
+    decode_topics,
     reporting_worker,
     task_id,
 )
@@ -29,6 +31,7 @@ class ClusterView:
         self.position = 0
         self.reports: dict[str, Report] = {}
         self.assignment = Assignment()
+        self.topics: dict[str, str] = {}
         self.pauses = Pauses()
 
     def take(self, messages: Sequence[Message]) -> None:
@@ -38,6 +41,8 @@ class ClusterView:
             key, value = message.key() or b"", message.value()
             if key == ASSIGNMENT_KEY and value is not None:
                 self.assignment = decode_assignment(value)
+            elif key == TOPICS_KEY and value is not None:
+                self.topics = decode_topics(value)
             elif key.startswith(PAUSE_PREFIX):
                 self.pauses.take(key, value)
             elif (worker := reporting_worker(key)) is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,8 @@ from ottla.topology.topology import TaskId
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask, TaskMaker
 from ottla.worker.metrics import WorkerMetrics
+
+log = logging.getLogger("ottla.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,30 @@ class Takeover:
             found |= await self._transport.offsets_at(partitions, at)
         return found
 
+    async def _say_what_is_missing(self, committed: Mapping[TopicPartition, int]) -> None:
+        """Reading goes on at the first record that there is, if the committed offset is none of those."""
+        ranges = await self._transport.offset_ranges(committed)
+        for where, offset in sorted(committed.items()):
+            there = ranges[where]
+            if offset < there.start:
+                log.warning(
+                    "%s[%d]: the records from offset %d up to %d were deleted before they were read; "
+                    "reading goes on at %d",
+                    *where,
+                    offset,
+                    there.start - 1,
+                    there.start,
+                )
+            elif offset > there.end:
+                log.warning(
+                    "%s[%d]: it was read up to offset %d and now ends at %d, so records that were read are lost, "
+                    "or the topic was made anew; reading goes on at %d",
+                    *where,
+                    offset,
+                    there.end,
+                    there.start,
+                )
+
     async def _restore(self, task_ids: list[TaskId]) -> Restored:
         began = time.perf_counter()
         opened: dict[TaskId, TaskStores] = {}
@@ -100,6 +127,7 @@ class Takeover:
             # committed with them is in the changelogs.
             inputs = [where for task_id in task_ids for where in self._maker.inputs(task_id)]
             committed = await self._transport.committed(inputs)
+            await self._say_what_is_missing(committed)
             for task_id in task_ids:
                 opened[task_id] = self._standbys.hand_over(task_id) or self._maker.open_stores(task_id)
             stores = {where: store for each in opened.values() for where, store in each.items()}

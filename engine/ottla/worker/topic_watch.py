@@ -38,6 +38,8 @@ class TopicWatch:
         self._written = {spec.name for spec in (*topology.topics, topology.dead_letter)} - self._read
         # The topics as they were at first, by their ids.
         self._ids: dict[str, str] = {}
+        self.ids: Mapping[str, str] = {}
+        """The ids of the topics that are read and that hold state, once they were looked at."""
         self._looking = asyncio.create_task(self._look())
 
     def check(self) -> bool:
@@ -49,6 +51,24 @@ class TopicWatch:
             self._looking.result()
             return True
         return False
+
+    async def compare(self, noted: Mapping[str, str]) -> None:
+        """Says which topics were deleted and made anew since those ids were noted, when no worker ran to see it.
+
+        Raises `TopologyError` if state was in it, and `TransportError`.
+        """
+        states = await self._transport.topic_states(noted.keys() & (self._read | self._state))
+        for topic in sorted(states):
+            if states[topic].id in (None, noted[topic]):
+                continue
+            if topic in self._state:
+                raise TopologyError(self._is_another(topic))
+            log.warning(
+                "topic %r was deleted and made anew since it was last read: it is read as a new one, while what was "
+                "made of the old one stays; 'ottla app reset' lets %r begin anew with what its inputs hold now",
+                topic,
+                self._topology.app_id,
+            )
 
     async def stop(self) -> None:
         self._looking.cancel()
@@ -74,6 +94,9 @@ class TopicWatch:
                 missing = missed
                 for topic in sorted(states):
                     self._check_id(topic, states[topic].id)
+                ids = {topic: found for topic, found in self._ids.items() if topic not in self._written}
+                if ids != self.ids:
+                    self.ids = ids
                 self._check_growth(states)
             await asyncio.sleep(min(_AGAIN_S, _INTERVAL_S) if missing else _INTERVAL_S)
 
@@ -94,17 +117,20 @@ class TopicWatch:
         """Raises `TopologyError` for a topic that is not the one of that name which was there at first."""
         if topic_id is None or self._ids.setdefault(topic, topic_id) == topic_id:
             return
-        app = self._topology.app_id
         if topic in self._written:
             log.warning("topic %r was deleted and made anew: what was written before is not in it", topic)
             self._ids[topic] = topic_id
             return
+        raise TopologyError(self._is_another(topic))
+
+    def _is_another(self, topic: str) -> str:
+        app = self._topology.app_id
         what = (
             f"the state of {app!r} is not in it"
             if topic in self._state
             else "the offsets that are committed are those of the old one"
         )
-        raise TopologyError(
+        return (
             f"topic {topic!r} was deleted and made anew, and {what}: 'ottla app reset' lets {app!r} begin anew with "
             "what its inputs hold now"
         )

@@ -141,6 +141,7 @@ class Worker:
         )
         self._member: Member
         self._topic_watch: TopicWatch | None = None
+        self._compared = False
         self._watchdog = Watchdog()
         # The tasks that this worker was given and has acted on, each with the number of the assignment that gave it.
         self._granted: dict[TaskId, int] | None = None
@@ -291,13 +292,24 @@ class Worker:
             await self._end_tasks(self._endings)
         if self._may_begin_commit and await self._member.may_commit():
             await self._begin_commit()
-        if await self._member.verify():
+        if await self._member.verify() and await self._knows_its_topics():
             await self._follow_assignment()
         if time.monotonic() >= self._lag_at:
             self._lag_at = time.monotonic() + _LAG_INTERVAL_S
             await workload.measure_lag()
         await self._purge.purge(workload.committed, time.monotonic())
         self._services.entered(self._state)
+
+    async def _knows_its_topics(self) -> bool:
+        """Whether it was seen which topics are not those that earlier workers had. Raises `TopologyError` if it must
+        not begin with those."""
+        if not self._compared and self._topic_watch is not None:
+            try:
+                await self._topic_watch.compare(self._member.view.topics)
+                self._compared = True
+            except TransportError as error:
+                log.info("the state of the topics is not known just now: %s", error)
+        return self._compared
 
     def _restored(self, standby: bool, where: TopicPartition, phase: Phase, offset: int, end: int) -> None:
         """Tells how far state is that is read from a changelog."""
@@ -462,6 +474,7 @@ class Worker:
             address=self._address,
             tags=self._config.tags,
             offsets=lambda: self._maker.offsets(changelogs),
+            topic_ids=lambda: {} if self._topic_watch is None else self._topic_watch.ids,
             now_ms=self._now_ms,
         )
 

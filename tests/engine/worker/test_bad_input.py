@@ -212,3 +212,82 @@ def test_a_wall_clock_that_jumps_loses_nothing(play: Play, eventually: Eventuall
         assert cluster.broker.groups["doubling"].offsets
 
     play(scenario)
+
+
+def test_an_input_that_was_made_anew_while_no_worker_ran_is_named(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(at_once)):
+            await eventually(lambda: "numbers" in cluster.view("doubling").topics)
+            cluster.send("numbers", ("a", "1"), ("a", "2"))
+            await eventually(lambda: cluster.values("doubled") == ["2", "4"])
+        cluster.broker.delete_topic("numbers")
+        cluster.broker.groups["doubling"].offsets.clear()  # as a broker does
+        cluster.broker.create_topic(TopicSpec("numbers", 1))
+        cluster.send("numbers", ("a", "3"))
+        old = cluster.view("doubling").topics["numbers"]
+        async with cluster.running(doubling_app(at_once)):
+            await eventually(lambda: cluster.values("doubled") == ["2", "4", "6"])
+            await eventually(lambda: cluster.view("doubling").topics["numbers"] != old)
+        assert (
+            "topic 'numbers' was deleted and made anew since it was last read: it is read as a new one" in caplog.text
+        )
+        caplog.clear()
+        await cluster.run_to_end(doubling_app(at_once))
+        assert "made anew" not in caplog.text, "it is said once"
+
+    with caplog.at_level(logging.WARNING, "ottla.worker"):
+        play(scenario)
+
+
+def test_a_changelog_that_was_made_anew_while_no_worker_ran_is_refused(play: Play, eventually: Eventually) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(at_once)):
+            await eventually(lambda: "doubling-last-changelog" in cluster.view("doubling").topics)
+        cluster.broker.delete_topic("doubling-last-changelog")
+        for _ in range(2):
+            with pytest.raises(
+                ottla.TopologyError,
+                match="'doubling-last-changelog' was deleted and made anew, and the state of 'doubling' is not in it",
+            ):
+                await cluster.run_to_end(doubling_app(at_once))
+
+    play(scenario)
+
+
+def test_records_that_were_deleted_before_they_were_read_are_named(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(at_once)):
+            await eventually(lambda: "numbers" in cluster.broker.topics)
+            cluster.send("numbers", ("a", "1"))
+            await eventually(lambda: cluster.values("doubled") == ["2"])
+        cluster.send("numbers", *[("a", str(number)) for number in (2, 3, 4)])
+        cluster.broker.delete_records_before(ottla.TopicPartition("numbers", 0), 3)
+        await cluster.run_to_end(doubling_app(at_once))
+        assert cluster.values("doubled") == ["2", "8"]
+
+    with caplog.at_level(logging.WARNING, "ottla.worker"):
+        play(scenario)
+    assert (
+        "numbers[0]: the records from offset 1 up to 2 were deleted before they were read; reading goes on at 3"
+        in caplog.text
+    )
+
+
+def test_a_topic_that_ends_before_what_was_read_of_it_is_named(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(at_once)):
+            await eventually(lambda: "numbers" in cluster.broker.topics)
+            cluster.send("numbers", ("a", "1"), ("a", "2"), ("a", "3"))
+            await eventually(lambda: len(cluster.values("doubled")) == 3)
+        cluster.broker.topics["numbers"][0].entries[1:] = []
+        await cluster.run_to_end(doubling_app(at_once))
+
+    with caplog.at_level(logging.WARNING, "ottla.worker"):
+        play(scenario)
+    assert "numbers[0]: it was read up to offset 3 and now ends at 1, so records that were read are lost" in caplog.text
