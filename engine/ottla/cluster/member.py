@@ -54,6 +54,14 @@ class Member:
         self.view = ClusterView()
         self.membership: Membership | None = None
         """What commits are to name; None while it is not known to count."""
+        self.grants: Mapping[TaskId, int] = {}
+        """The tasks to run, each with the number of the assignment that gave it.
+
+        One that this app does not have, since it was changed, is left to the next assignment, by a leader of the
+        changed app.
+        """
+        self.copies: frozenset[TaskId] = frozenset()
+        """The tasks of whose state to keep a copy."""
         self._transport = transport
         self._control = control
         self._tasks = tasks
@@ -75,6 +83,7 @@ class Member:
         self._acted_on = 0
         self._reported = Report()
         self._warm: frozenset[TaskId] = frozenset()
+        self._warm_names: list[str] = []
         self._speak_at = 0.0
 
     # -- what the transport brings
@@ -107,6 +116,10 @@ class Member:
     def take(self, polled: Polled) -> None:
         if messages := polled.messages.get(self._control):
             self.view.take(messages)
+            # Here, since each turn of the worker asks, and an app may have many tasks.
+            granted, known = self.view.granted_to(self.id), set(self._tasks)
+            self.grants = {task: since for task, since in granted.items() if task in known}
+            self.copies = frozenset(self.view.copied_by(self.id).intersection(self._changelogs))
             self._undecided = True
             if self._introduced and self.id not in self.view.reports:
                 self._introduced = False
@@ -139,26 +152,14 @@ class Member:
         """Whether the assignment was made with this worker in mind, and no task is on its way."""
         return self.id in self.view.assignment.workers and not self.view.assignment.releasing
 
-    def grants(self) -> dict[TaskId, int]:
-        """The tasks to run, each with the number of the assignment that gave it.
-
-        One that this app does not have, since it was changed, is left to the next assignment, by a leader of the
-        changed app.
-        """
-        known = set(self._tasks)
-        return {task: since for task, since in self.view.granted_to(self.id).items() if task in known}
-
-    def copies(self) -> set[TaskId]:
-        """The tasks of whose state to keep a copy."""
-        return self.view.copied_by(self.id).intersection(self._changelogs)
-
     def asked_back(self) -> set[TaskId]:
         return self.view.asked_back_from(self.id)
 
-    def acted(self, warm: Collection[TaskId]) -> None:
+    def acted(self, warm: frozenset[TaskId]) -> None:
         """The worker runs what it was given and let go of the rest; the state of `warm` is kept up."""
         self._acted_on = self.view.assignment.number
-        self._warm = frozenset(warm)
+        if warm != self._warm:
+            self._warm, self._warm_names = warm, sorted(map(str, warm))
 
     # -- speaking
 
@@ -174,7 +175,7 @@ class Member:
         return (
             not self._introduced
             or any(self._reported.seen < since <= self._acted_on for since in asked)
-            or self._reported.warm != self._warm_names()
+            or self._reported.warm != self._warm_names
         )
 
     def _must_decide(self) -> bool:
@@ -208,14 +209,11 @@ class Member:
             seen=self._acted_on,
             address=self._address,
             offsets={str(task): offset for task, offset in self._offsets().items()},
-            warm=self._warm_names(),
+            warm=self._warm_names,
             tags=self._tags,
         )
         await self._publish([report_record(self._control, self.id, report, self._now_ms())], self.membership)
         self._reported, self._introduced = report, True
-
-    def _warm_names(self) -> list[str]:
-        return sorted(map(str, self._warm))
 
     async def _decide(self) -> None:
         # In this order: whoever joins after the members were listed makes a generation that refuses what follows.

@@ -82,7 +82,7 @@ class Insight:
         """Why this worker does not do all that it should yet; None when it does."""
         if self._member.membership is None:
             return "not a member of the group, or not sure to be one"
-        missing = self._member.grants().keys() - self._tasks.keys()
+        missing = self._member.grants.keys() - self._tasks.keys()
         if missing:
             return f"restoring the state of {' '.join(map(str, sorted(missing)))}"
         if self._member.id not in self._member.view.assignment.workers:
@@ -99,7 +99,7 @@ class Insight:
             )
             for task_id, task in sorted(self._tasks.items())
         ]
-        restoring = self._member.grants().keys() - self._tasks.keys()
+        restoring = self._member.grants.keys() - self._tasks.keys()
         found = {"restoring": restoring, "standby": self._standbys.tasks}
         return running + [
             TaskStatus(str(task_id), role, list(self._part(task_id).inputs_at(task_id.partition)), None)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -144,7 +144,7 @@ class Worker:
         self._compared = False
         self._watchdog = Watchdog()
         # The tasks that this worker was given and has acted on, each with the number of the assignment that gave it.
-        self._granted: dict[TaskId, int] | None = None
+        self._granted: Mapping[TaskId, int] | None = None
         self._stopping = False
         # Bounds the turn that is under way when the worker is to end.
         self._patience: asyncio.Timeout | None = None
@@ -258,7 +258,7 @@ class Worker:
         return (
             self._endings is not None
             and self._member.is_placed
-            and self._granted == self._member.grants()
+            and self._granted == self._member.grants
             and not self._takeover.under_way
             and self._commits.is_settled
             and all(task.ended for task in self._workload.tasks.values())
@@ -481,7 +481,7 @@ class Worker:
     async def _follow_assignment(self) -> None:
         """Lets go of the tasks that are to be others', takes those that are to be this worker's, and says so."""
         member = self._member
-        grants = member.grants()
+        grants = member.grants
         if grants != self._granted:
             had = self._granted or {}
             await self._let_go({task for task, since in had.items() if grants.get(task) != since})
@@ -490,10 +490,10 @@ class Worker:
             self._granted = grants
             await self._takeover.begin(set(grants) - self._workload.tasks.keys())
             self._workload.begin(())
-        copies = member.copies() - grants.keys()
+        copies = member.copies - grants.keys()
         if copies != self._standbys.tasks:
             await self._standbys.keep(copies)
-        member.acted(self._maker.stateful(self._workload.tasks) | self._standbys.warm)
+        member.acted(frozenset(self._maker.stateful(self._workload.tasks) | self._standbys.warm))
         if member.has_news and not self._workload.is_busy and await member.may_commit():
             await self._settle()
             await member.speak()
