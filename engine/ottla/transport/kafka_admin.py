@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
@@ -24,12 +25,14 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
-from ottla.transport.contract import OffsetRange, TopicPartition, TopicSpec, TopicState
+from ottla.transport.contract import ANY_TIME, OffsetRange, TopicPartition, TopicSpec, TopicState
 from ottla.transport.errors import TransportError
 from ottla.transport.kafka_messages import kafka_error, transport_error
 
 _TIMEOUT_S = 30.0
 _RETRY_EVERY_S = 0.1
+_TIME_BOUNDS = ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms")
+"""What Kafka before 3.6 does not know (KIP-937)."""
 _NO_ID = str(Uuid(0, 0))
 _PASSING = {
     KafkaError._TRANSPORT,
@@ -133,16 +136,10 @@ def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
     A leader that does not know its topic yet answers a client that reads or writes with one it does not know either, at
     which librdkafka may crash (2.16; its issue 5280).
     """
-    new = [NewTopic(spec.name, spec.partitions or 1, replication_factor=-1, config=dict(spec.config)) for spec in specs]
-    if not new:
+    if not specs:
         return
-    for topic, future in admin.create_topics(new, request_timeout=_TIMEOUT_S, operation_timeout=_TIMEOUT_S).items():
-        try:
-            future.result()
-        except KafkaException as failure:
-            error = kafka_error(failure)
-            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise transport_error(error, f"creating topic {topic!r}") from failure
+    if refused := _create_topics(admin, specs):
+        _create_topics(admin, [_without_time_bounds(spec) for spec in refused])
     deadline = time.monotonic() + _TIMEOUT_S
     names = [spec.name for spec in specs]
     while missing := set(names) - set(counts := partition_counts(admin, names)):
@@ -151,6 +148,33 @@ def create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> None:
         time.sleep(0.05)
     partitions = [TopicPartition(name, number) for name in names for number in range(counts[name])]
     _list_offsets(admin, partitions, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
+
+def _create_topics(admin: AdminClient, specs: Sequence[TopicSpec]) -> list[TopicSpec]:
+    """Asks for the topics, and returns those that are refused for bounds of time which the broker does not know."""
+    new = [NewTopic(spec.name, spec.partitions or 1, replication_factor=-1, config=dict(spec.config)) for spec in specs]
+    futures = admin.create_topics(new, request_timeout=_TIMEOUT_S, operation_timeout=_TIMEOUT_S)
+    refused = []
+    for spec in specs:
+        try:
+            futures[spec.name].result()
+        except KafkaException as failure:
+            error = kafka_error(failure)
+            if error.code() == KafkaError.INVALID_CONFIG and any(name in error.str() for name in _bounds_in(spec)):
+                refused.append(spec)
+            elif error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise transport_error(error, f"creating topic {spec.name!r}") from failure
+    return refused
+
+
+def _bounds_in(spec: TopicSpec) -> set[str]:
+    return {name for name, value in spec.config.items() if name in _TIME_BOUNDS and ANY_TIME[name] == value}
+
+
+def _without_time_bounds(spec: TopicSpec) -> TopicSpec:
+    """The same topic for a broker before Kafka 3.6, which takes any time unless it is told otherwise."""
+    unknown = _bounds_in(spec)
+    return replace(spec, config={name: value for name, value in spec.config.items() if name not in unknown})
 
 
 @_patient

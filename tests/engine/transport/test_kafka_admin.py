@@ -1,55 +1,52 @@
-"""Questions are asked again while a broker is started again, and until the client knows the leader's new epoch."""
+"""What the Kafka transport asks of clusters that answer as no broker at hand does."""
 
-from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import Any
 
-import confluent_kafka
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo
 
 from ottla.transport import kafka_admin
-from ottla.transport.contract import OffsetRange, TopicPartition
+from ottla.transport.contract import PASSED_ON, TopicSpec
 from ottla.transport.errors import TransportError
 
-WHERE = TopicPartition("flights", 0)
 
+class BeforeKafka36:
+    """Knows no bounds of records' times, and says so as Apache Kafka does. `created` has the configs of topics."""
 
-class RestartedBroker:
-    """An admin client whose broker answers with an error until its metadata was refreshed often enough."""
+    unknown = ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms", "remote.storage.enable")
 
-    def __init__(self, error: int, refreshes: int) -> None:
-        self._error, self._refreshes = error, refreshes
+    def __init__(self) -> None:
+        self.created: dict[str, dict[str, str]] = {}
 
-    def list_topics(self, timeout: float) -> None:
-        assert timeout > 0
-        self._refreshes -= 1
-
-    def list_offsets(
-        self, asked: Mapping[confluent_kafka.TopicPartition, Any], **_options: object
-    ) -> dict[confluent_kafka.TopicPartition, Future[ListOffsetsResultInfo]]:
+    def create_topics(self, topics: list[Any], **_: float) -> dict[str, Future[None]]:
         answers = {}
-        for where in asked:
-            answers[where] = Future[ListOffsetsResultInfo]()
-            if self._refreshes > 0:
-                answers[where].set_exception(KafkaException(KafkaError(self._error)))
+        for new in topics:
+            answer = answers[new.topic] = Future[None]()
+            if wrong := next((name for name in self.unknown if name in new.config), None):
+                error = KafkaError(KafkaError.INVALID_CONFIG, f"Unknown topic config name: {wrong}")
+                answer.set_exception(KafkaException(error))
             else:
-                answers[where].set_result(ListOffsetsResultInfo(7, 0, 1))
+                self.created[new.topic] = new.config
+                answer.set_result(None)
         return answers
 
 
-def offset_ranges(broker: RestartedBroker) -> dict[TopicPartition, OffsetRange]:
-    return kafka_admin.offset_ranges(cast(AdminClient, broker), [WHERE])
+@pytest.fixture
+def admin(monkeypatch: pytest.MonkeyPatch) -> Any:
+    admin = BeforeKafka36()
+    monkeypatch.setattr(kafka_admin, "partition_counts", lambda _, names: dict.fromkeys(names, 1))
+    monkeypatch.setattr(kafka_admin, "_list_offsets", lambda *_: {})
+    return admin
 
 
-@pytest.mark.parametrize(
-    "error", [KafkaError.FENCED_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._TRANSPORT]
-)
-def test_what_passes_is_waited_for_and_the_question_asked_again(error: int) -> None:
-    assert offset_ranges(RestartedBroker(error, refreshes=2)) == {WHERE: OffsetRange(7, 7)}
+def test_topics_of_the_app_are_made_where_bounds_of_time_are_not_known(admin: Any) -> None:
+    kafka_admin.create_topics(admin, [TopicSpec("app-letters-repartition", 1, PASSED_ON), TopicSpec("out", 1)])
+    kept = {name: value for name, value in PASSED_ON.items() if name not in BeforeKafka36.unknown}
+    assert admin.created == {"app-letters-repartition": kept, "out": {}}
 
 
-def test_an_error_that_lasts_is_raised_at_once() -> None:
-    with pytest.raises(TransportError, match=r"listing offsets of flights\[0\] failed"):
-        offset_ranges(RestartedBroker(KafkaError.TOPIC_AUTHORIZATION_FAILED, refreshes=1))
+@pytest.mark.parametrize("config", [{"message.timestamp.after.max.ms": "1000"}, {"remote.storage.enable": "true"}])
+def test_what_users_ask_for_is_not_left_out(admin: Any, config: dict[str, str]) -> None:
+    with pytest.raises(TransportError, match=f"creating topic 'in'.*Unknown topic config name: {next(iter(config))}"):
+        kafka_admin.create_topics(admin, [TopicSpec("in", 1, config)])
