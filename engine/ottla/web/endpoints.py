@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,12 +18,12 @@ from starlette.routing import Route
 from ottla.app import App
 from ottla.errors import ConfigError, NotInTask, TopologyError, Unavailable
 from ottla.outlet import Outlet, outlet
-from ottla.serdes.requests import with_answers
+from ottla.serdes.requests import Pending, deferring_requests, with_answers
 from ottla.state.store import Part
 from ottla.tables import Table
-from ottla.task.processor import current
+from ottla.task.processor import TaskContext, current
 from ottla.web.index import index_page
-from ottla.web.pages import Page, Routed
+from ottla.web.pages import Handler, Page, Routed
 from ottla.web.queries import (
     MAX_LIMIT,
     PartUnavailable,
@@ -206,12 +207,19 @@ class Endpoints:
         if text is None:
             raise ConfigError(f"the request lacks {routed.match_info or routed.query_param}, a key of {table.name!r}")
         partition = queries.partition_of(table, _key(table, text))
-        context = queries.insight.context(table.spec.name, partition)
-        if context is None:
-            return await self._forward(queries, table, partition, request)
+        while (context := queries.insight.context(table.spec.name, partition)) is not None:
+            try:
+                return await self._reading(context, routed.handler, request)
+            except Pending as pending:
+                # What the values need is asked for by a thread. The page has only read: it can be called anew.
+                await asyncio.to_thread(pending.fetch)
+        return await self._forward(queries, table, partition, request)
+
+    async def _reading(self, context: TaskContext, handler: Handler, request: Request) -> Response:
         entered = current.set(context)
         try:
-            response = _response(await _call(routed.handler, request))
+            with deferring_requests():
+                response = _response(await _call(handler, request))
         finally:
             current.reset(entered)
         if any(store.dirty_count for store in context.stores.values()) or context.outputs:

@@ -80,7 +80,8 @@ class DeclaresPages:
         """Below `page`: answers on the worker that has the key, wherever the request arrived.
 
         The key is what the path has in braces under the name `match_info`, or the query's `query_param`. There the
-        tables of the key's task can be read as in an agent, in their committed state; they cannot be written.
+        tables of the key's task can be read as in an agent, in their committed state; they cannot be written. Where a
+        value's schema is not known yet, the function is called anew when the registry has answered.
         """
         if (match_info is None) == (query_param is None):
             raise ConfigError(f"table_route of table {table.name!r} takes either match_info= or query_param=")

@@ -199,16 +199,25 @@ def test_tables_of_all_kinds_are_read_wherever_they_are(play_anywhere: Play) -> 
     play_anywhere(scenario)
 
 
-def test_a_table_whose_values_need_a_schema_registry_is_read_without_holding_the_worker_up(play: Play) -> None:
+@pytest.mark.parametrize("page", [False, True])
+def test_a_table_whose_values_need_a_schema_registry_is_read_without_holding_the_worker_up(
+    play: Play, *, page: bool
+) -> None:
     class Order(msgspec.Struct):
         item: str
 
     threads: list[str] = []
-    away = iter([True, False])
+    away = iter([not page])
 
     def app_of(registry: serdes.SchemaRegistry) -> ottla.App:
         app = ottla.App("ordering", commit_interval=timedelta(milliseconds=5))
         latest = app.Table("latest", key=str, value=registry.avro(Order))
+
+        @app.page("/item/{name}")
+        @app.table_route(latest, match_info="name")
+        async def item(request: Any, name: str) -> str:  # noqa: ARG001 - as pages are called
+            found = latest.get(name)
+            return "nothing yet" if found is None else found.item
 
         @app.agent(app.topic("orders", key=str, value=str, partitions=1))
         async def keep(items: ottla.Stream[str]) -> None:
@@ -231,6 +240,10 @@ def test_a_table_whose_values_need_a_schema_registry_is_read_without_holding_the
         async with site.worker(app_of(registry)) as address:
             await site.ready(address)
             site.send("orders", ("ann", "tea"))
+            if page:
+                while (await site.get(address, "/item/ann")).text != "tea":  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                return
             while (answer := await site.get(address, "/tables/latest/keys/ann")).status_code == 404:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             assert (answer.status_code, answer.json()["error"]) == (
@@ -240,10 +253,10 @@ def test_a_table_whose_values_need_a_schema_registry_is_read_without_holding_the
             assert await site.json(address, "/tables/latest/keys/ann") == {"key": "ann", "value": {"item": "tea"}}
             found = await site.json(address, "/tables/latest")
             assert found["items"] == [{"key": "ann", "value": {"item": "tea"}}]
-        assert threading.current_thread().name not in threads
 
     play(scenario)
-    assert len(threads) == 2
+    assert len(threads) == (1 if page else 2)
+    assert threading.current_thread().name not in threads
 
 
 def test_versions_are_read_as_of_a_time_wherever_they_are(play_anywhere: Play) -> None:
