@@ -1,4 +1,4 @@
-"""A TCP proxy between clients and a broker that can lose the answer to a produce request."""
+"""A TCP proxy between clients and a broker that can lose the answers to produce requests, or the requests."""
 
 import asyncio
 import threading
@@ -6,18 +6,24 @@ from types import TracebackType
 from typing import Self
 
 PRODUCE = 0
+CLIENT_ID_AT = 14  # in a frame with its length
 
 
 class LossyProxy:
     """Passes on whole frames until `lose_next_answer`: then the next produce reaches the broker, and as soon as the
     broker has answered, the connection ends instead. What a client makes of that is what idempotence is for.
+
+    From `hold_produces` until `lose_what_is_held` no produce reaches the broker, while all else does; then the
+    connections end that they came on. `spared` is the client id, or its beginning, of a client that it is not done to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spared: str = "none") -> None:
         self.target = ""
         self.address = ""
         self.lost = 0
         self._losing = False
+        self._holding = False
+        self._spared = spared.encode()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -35,8 +41,20 @@ class LossyProxy:
     def lose_next_answer(self) -> None:
         self._losing = True
 
+    def hold_produces(self) -> None:
+        self._holding = True
+
+    def lose_what_is_held(self) -> None:
+        self._loop.call_soon_threadsafe(self._lose)
+
+    def _lose(self) -> None:
+        self._holding = False
+        self._released.set()
+        self._released = asyncio.Event()
+
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._released = asyncio.Event()
         self._connections: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -76,6 +94,9 @@ class LossyProxy:
         async def requests() -> None:
             while frame := await _read_frame(client):
                 key, correlation_id = int.from_bytes(frame[4:6], "big"), frame[8:12]
+                if key == PRODUCE and self._holding and not frame.startswith(self._spared, CLIENT_ID_AT):
+                    await self._released.wait()
+                    return
                 if key == PRODUCE and self._losing:
                     self._losing = False
                     doomed.add(correlation_id)

@@ -49,6 +49,7 @@ _PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._NOENT,  # what librdkafka says when none of the partitions has a leader, as after a broker's restart
 }
 
 P = ParamSpec("P")

@@ -168,7 +168,12 @@ def check_nothing_is_missing(found: dict[str, list[Record]], sent: Sent) -> None
         most: dict[tuple[str, int], tuple[int, int]] = defaultdict(lambda: (0, 0))
         for key, (start, readings, total, _) in found[topic]:
             most[key, start] = max(most[key, start], (readings, total))
-        assert [each for each in computed[topic] if most[each.key, each.value[0]] < tuple(each.value[1:3])] == [], topic
+        less = [
+            f"{key} at {start}: {most[key, start]}, not {(readings, total)}"
+            for key, (start, readings, total, _) in computed[topic]
+            if most[key, start] < (readings, total)
+        ]
+        assert not less, f"{topic}: {less}"
     counted, halls, manned = (_by_key(found[topic]) for topic in ("counted", "halls", "manned"))
     for sensor, numbers in _numbers(sent, sensor_of).items():
         assert {number for number, _ in counted[sensor]} == set(numbers), sensor

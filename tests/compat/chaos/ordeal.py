@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from kafka import KafkaProducer
 
+from ..proxy import LossyProxy
 from . import processes
 from .expected import (
     ALARM_EVERY,
@@ -139,6 +140,16 @@ class Ordeal:
             self._start_worker(index)
         self._rename_a_crew()
 
+    def kill_with_results_held(self, proxy: LossyProxy) -> None:
+        """Kills a worker whose results were on their way for a while, but not written. Nothing that it has read since
+        may be taken for processed."""
+        index = self._draw.randrange(WORKERS)
+        proxy.hold_produces()
+        self.work(self._draw.uniform(0.3, 0.6))
+        self._kill_worker(index)
+        proxy.lose_what_is_held()
+        self._start_worker(index)
+
     def _kill_broker(self) -> None:
         self.broker.kill()
         self.kills["broker"] += 1
@@ -244,10 +255,17 @@ def _record(message: Message) -> Record:
 
 
 @contextmanager
-def ordeal(kind: str, guarantee: str, directory: Path, draw: random.Random) -> Iterator[Ordeal]:
-    """The app under one of the guarantees on a broker of one kind, with all at work."""
+def ordeal(
+    kind: str, guarantee: str, directory: Path, draw: random.Random, through: LossyProxy | None = None
+) -> Iterator[Ordeal]:
+    """The app under one of the guarantees on a broker of one kind, with all at work. An Ottla broker may be reached
+    through a proxy."""
     with ExitStack() as stack:
-        broker, address = stack.enter_context(getattr(processes, kind)(directory / "broker"))
+        if through is None:
+            broker, address = stack.enter_context(getattr(processes, kind)(directory / "broker"))
+        else:
+            broker, through.target = stack.enter_context(processes.ottla(directory / "broker", through.address))
+            address = through.address
 
         def new_worker(index: int, *arguments: str) -> processes.Process:
             return processes.worker(address, directory / f"worker-{index}", guarantee, *arguments)

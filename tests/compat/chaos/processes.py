@@ -91,11 +91,13 @@ class Process:
 
 
 @contextmanager
-def ottla(directory: Path) -> Iterator[tuple[Process, str]]:
-    """An Ottla broker and its address."""
+def ottla(directory: Path, advertised: str | None = None) -> Iterator[tuple[Process, str]]:
+    """An Ottla broker and its address. Clients are told the `advertised` one, if there is one."""
     directory.mkdir()
     address = f"127.0.0.1:{(port := free_ports(1)[0])}"
     command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", address]
+    if advertised is not None:
+        command += ["--set", f"advertised.listeners=PLAINTEXT://{advertised}"]
     process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port))
     process.start()
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ..proxy import LossyProxy
 from .expected import check_exactly_once, check_nothing_is_missing
 from .ordeal import AWAY_S, ordeal
 
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 KILLS = int(os.environ.get("OTTLA_KILLS", 60))
 FEW = 20
+HOLDS = 6
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +62,19 @@ def test_nothing_is_lost_under_kills_and_exactly_once_nothing_doubled(
         assert again > 0 or KILLS < FEW, "no kill came between a result and its commit"
     else:
         check_nothing_is_missing(found, sent)
+
+
+@pytest.mark.timeout(1800)
+def test_no_offset_is_committed_before_the_results_are_written(tmp_path: Path, draw: random.Random) -> None:
+    with (
+        LossyProxy(spared="kafka-python") as proxy,
+        ordeal("ottla", "at_least_once", tmp_path, draw, through=proxy) as under_way,
+    ):
+        for _ in range(HOLDS):
+            under_way.work(draw.uniform(0.1, 0.5))
+            under_way.kill_with_results_held(proxy)
+        under_way.settle()
+        check_nothing_is_missing(under_way.found(), under_way.sent())
 
 
 @pytest.mark.timeout(1800)
