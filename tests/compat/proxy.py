@@ -13,8 +13,9 @@ class LossyProxy:
     """Passes on whole frames until `lose_next_answer`: then the next produce reaches the broker, and as soon as the
     broker has answered, the connection ends instead. What a client makes of that is what idempotence is for.
 
-    From `hold_produces` until `lose_what_is_held` no produce reaches the broker, while all else does; then the
-    connections end that they came on. `spared` is the client id, or its beginning, of a client that it is not done to.
+    From `hold_produces` until `lose_what_is_held` no produce reaches the broker that has some bytes in it, nor what
+    follows on its connection, while all else does; then these connections end. `spared` is the client id, or its
+    beginning, of a client that it is not done to.
     """
 
     def __init__(self, spared: str = "none") -> None:
@@ -22,7 +23,7 @@ class LossyProxy:
         self.address = ""
         self.lost = 0
         self._losing = False
-        self._holding = False
+        self._held: bytes | None = None
         self._spared = spared.encode()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
@@ -41,14 +42,14 @@ class LossyProxy:
     def lose_next_answer(self) -> None:
         self._losing = True
 
-    def hold_produces(self) -> None:
-        self._holding = True
+    def hold_produces(self, having: bytes) -> None:
+        self._held = having
 
     def lose_what_is_held(self) -> None:
         self._loop.call_soon_threadsafe(self._lose)
 
     def _lose(self) -> None:
-        self._holding = False
+        self._held = None
         self._released.set()
         self._released = asyncio.Event()
 
@@ -82,6 +83,9 @@ class LossyProxy:
             to_client.close()
             self._connections.discard(task)
 
+    def _is_held(self, frame: bytes) -> bool:
+        return self._held is not None and self._held in frame and not frame.startswith(self._spared, CLIENT_ID_AT)
+
     async def _pass_on(
         self,
         client: asyncio.StreamReader,
@@ -94,7 +98,7 @@ class LossyProxy:
         async def requests() -> None:
             while frame := await _read_frame(client):
                 key, correlation_id = int.from_bytes(frame[4:6], "big"), frame[8:12]
-                if key == PRODUCE and self._holding and not frame.startswith(self._spared, CLIENT_ID_AT):
+                if key == PRODUCE and self._is_held(frame):
                     await self._released.wait()
                     return
                 if key == PRODUCE and self._losing:

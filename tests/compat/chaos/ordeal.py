@@ -140,11 +140,11 @@ class Ordeal:
             self._start_worker(index)
         self._rename_a_crew()
 
-    def kill_with_results_held(self, proxy: LossyProxy) -> None:
-        """Kills a worker whose results were on their way for a while, but not written. Nothing that it has read since
-        may be taken for processed."""
+    def kill_with_writes_held(self, proxy: LossyProxy, having: bytes) -> None:
+        """Kills a worker of whose writes those that have some bytes in them were on their way for a while. Nothing that
+        it has read since may be taken for processed."""
         index = self._draw.randrange(WORKERS)
-        proxy.hold_produces()
+        proxy.hold_produces(having)
         self.work(self._draw.uniform(0.3, 0.6))
         self._kill_worker(index)
         proxy.lose_what_is_held()

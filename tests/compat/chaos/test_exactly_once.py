@@ -65,14 +65,17 @@ def test_nothing_is_lost_under_kills_and_exactly_once_nothing_doubled(
 
 
 @pytest.mark.timeout(1800)
-def test_no_offset_is_committed_before_the_results_are_written(tmp_path: Path, draw: random.Random) -> None:
+@pytest.mark.parametrize("having", [b"", b"-changelog"], ids=["results", "state"])
+def test_no_offset_is_committed_before_results_and_state_are_written(
+    having: bytes, tmp_path: Path, draw: random.Random
+) -> None:
     with (
         LossyProxy(spared="kafka-python") as proxy,
         ordeal("ottla", "at_least_once", tmp_path, draw, through=proxy) as under_way,
     ):
         for _ in range(HOLDS):
             under_way.work(draw.uniform(0.1, 0.5))
-            under_way.kill_with_results_held(proxy)
+            under_way.kill_with_writes_held(proxy, having)
         under_way.settle()
         check_nothing_is_missing(under_way.found(), under_way.sent())
 
