@@ -130,8 +130,8 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
 def worker(address: str, directory: Path, guarantee: str, *arguments: str) -> Process:
     command = [sys.executable, "-m", "ottla", "worker", f"readings:{guarantee}", "--broker", f"kafka://{address}"]
     command += ["--state-dir", str(directory), *arguments]
-    # One that starts while the broker is away for longer than a few seconds says so and ends.
-    excuses = ("no Kafka broker answers",)
+    # One to which the broker is away for a minute, or that hears nothing of use for so long, says so and ends.
+    excuses = ("no Kafka broker answers", "stalled: nothing came for")
     # librdkafka may crash when Apache Kafka, starting again, knows no leader yet (its issue 5280).
     crashed = (-signal.SIGSEGV,)
     return Process(command, directory.with_suffix(".log"), excuses=excuses, excused=crashed)
