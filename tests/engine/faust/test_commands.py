@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import ottla.faust as faust
 from ottla import ConfigError
 from ottla.faust.cli import AppCommand
 from ottla.faust.commands import find_app, main, run
+from ottla.transport.kafka_settings import KafkaSettings
 
 SHOP = """
 import click
@@ -68,7 +70,10 @@ def test_a_module_that_is_not_there_is_one_sentence(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err.startswith("faust: there is no module 'nowhere'")
 
 
-def test_a_broker_that_does_not_answer_is_one_sentence(module: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broker_that_does_not_answer_is_one_sentence(
+    module: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ottla.agents.client.KafkaSettings", partial(KafkaSettings, connect_timeout_s=0.1))
     assert status_of("-A", module, "greet", "ann") == 1
     assert capsys.readouterr().err.startswith("faust: no Kafka broker answers at 127.0.0.1:1")
 
