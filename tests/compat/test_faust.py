@@ -97,6 +97,7 @@ CASES = {
         3,
         pages=("/count/cat/", "/count/dog/", "/about/?what=this", "/nothing/"),
     ),
+    "monitor": Case([Sent("k", word) for word in ("cat", "horse", "cat")], 3, keys=False),
     "errors": Case([Sent("k", number) for number in (1, 0, 3, 4)], 3),
     "serializers": Case([Sent(None, b"one"), Sent(None, b"four")], 4, ("hidden", "animals"), keys=False),
 }

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ottla.errors import ConfigError
-from ottla.faust import cli, exceptions, models, serializers, types, utils, web
+from ottla.faust import cli, exceptions, models, sensors, serializers, types, utils, web
 from ottla.faust.agents import Agent
 from ottla.faust.app import App, current_event
 from ottla.faust.channels import Channel
@@ -19,6 +19,7 @@ from ottla.faust.events import TP, Event, Message
 from ottla.faust.exceptions import ValidationError
 from ottla.faust.models.fields import FieldDescriptor
 from ottla.faust.models.record import ModelOptions, Record
+from ottla.faust.sensors import Monitor, Sensor
 from ottla.faust.serializers.codecs import Codec
 from ottla.faust.serializers.schemas import Schema
 from ottla.faust.settings import Settings
@@ -37,21 +38,17 @@ Model = Record
 _BROKER_OPTIONS = "give App(broker_options=) with librdkafka's names, such as sasl.username and ssl.ca.location"
 _SERVICES = "it is of the library mode, which is not installed: pip install mode-streaming"
 _GLOBAL_SETS = "what all workers hold are values: app.GlobalTable(name), with a list of the elements for each key"
-_METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
 _REFUSED: Mapping[str, str] = {
     "GSSAPICredentials": _BROKER_OPTIONS,
-    "Monitor": _METRICS,
     "OAuthCredentials": _BROKER_OPTIONS,
     "SASLCredentials": _BROKER_OPTIONS,
     "SSLCredentials": _BROKER_OPTIONS,
-    "Sensor": _METRICS,
     "Service": _SERVICES,
     "ServiceT": _SERVICES,
     "SetGlobalTable": _GLOBAL_SETS,
     "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
     "Window": "there are TumblingWindow and HoppingWindow",
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
-    "sensors": _METRICS,
 }
 
 
@@ -82,8 +79,10 @@ __all__ = [
     "Message",
     "Model",
     "ModelOptions",
+    "Monitor",
     "Record",
     "Schema",
+    "Sensor",
     "SetTable",
     "Settings",
     "Stream",
@@ -97,6 +96,7 @@ __all__ = [
     "current_event",
     "exceptions",
     "models",
+    "sensors",
     "serializers",
     "types",
     "utils",

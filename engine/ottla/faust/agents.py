@@ -191,27 +191,30 @@ class Agent(Lacking):
 
         @functools.wraps(fun)
         def function(running: ottla.Stream[Any]) -> Any:
-            at_work = fun(Stream(app, running))
-            if self._on_error is None and self.observer is None:
+            stream: Stream[Any] = Stream(app, running)
+            at_work = fun(stream)
+            if self._on_error is None and self.observer is None and not app.sensors:
                 return at_work
-            return self._results_of(at_work) if inspect.isasyncgen(at_work) else self._watched(at_work)
+            return self._results_of(at_work, stream) if inspect.isasyncgen(at_work) else self._watched(at_work, stream)
 
         return function
 
-    async def _results_of(self, at_work: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def _results_of(self, at_work: AsyncIterator[Any], stream: Stream[Any]) -> AsyncIterator[Any]:
         try:
             async for value in at_work:
                 if self.observer is not None:
                     self.observer.yielded(value)
                 yield value
         except Exception as error:
+            stream.left()
             await self._tell(error)
             raise
 
-    async def _watched(self, at_work: Awaitable[Any]) -> None:
+    async def _watched(self, at_work: Awaitable[Any], stream: Stream[Any]) -> None:
         try:
             await at_work
         except Exception as error:
+            stream.left()
             await self._tell(error)
             raise
 

@@ -20,15 +20,17 @@ from ottla.faust.channels import Channel
 from ottla.faust.closing import OnWindowClose, close_windows
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
+from ottla.faust.sensors import Monitor, Sensors
 from ottla.faust.serializers.codecs import CodecArg, codec_of
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
-from ottla.faust.streams import TopicStream
-from ottla.faust.tables import FaustTable, Windowed, of_faust
+from ottla.faust.streams import TopicStream, unwrapped
+from ottla.faust.tables import FaustTable, Windowed, of_faust, sensed
 from ottla.faust.topics import Topic
 from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
 from ottla.task.processor import current
+from ottla.topology.discovery import names_in
 from ottla.topology.topology import Topology
 from ottla.web.pages import Routed
 
@@ -48,12 +50,20 @@ class App(Lacking, Signals):
     """A worker that stops ends its tasks where they wait: no loop of theirs has to look."""
 
     def __init__(self, id: str, **options: Any) -> None:  # noqa: A002 - Faust's name
+        monitor: Monitor | None = options.pop("monitor", None)
         self.conf = settings(id, options)
         _by_id[self.conf.app_id] = self
         self.declared = ottla.App(self.conf.app_id, **self.conf.for_ottla())
         self._agents: dict[str, Agent] = {}
         self._topics: dict[str, Topic] = {}
         self.tables: dict[str, FaustTable] = {}
+        self.seen_tables: list[FaustTable] = []
+        """The tables, and what was made of them by time."""
+        self.sensors = Sensors()
+        self._monitor: Monitor | None = None
+        if monitor is not None:
+            self.monitor = monitor
+        self._functions: list[Callable[..., Any]] = []
         self.commands: dict[str, Any] = {}
         self.log = logging.getLogger("ottla.faust")
         self.loop: Any = None
@@ -326,6 +336,24 @@ class App(Lacking, Signals):
 
     actor = agent
 
+    @property
+    def monitor(self) -> Monitor:
+        """What counts for the app: from its start if it was asked for before, or an agent, timer, task, page or command
+        mentions it."""
+        if self._monitor is None:
+            if self._finalized:
+                raise TopologyError("app.monitor has counted nothing: mention it before the app runs, or in its agents")
+            self.monitor = Monitor()
+        assert self._monitor is not None, "it was just set"
+        return self._monitor
+
+    @monitor.setter
+    def monitor(self, monitor: Monitor) -> None:
+        if self._monitor is not None:
+            self.sensors.remove(self._monitor)
+        self._monitor = monitor
+        self.sensors.add(monitor)
+
     # -- what runs
 
     def discover(self, *modules: str) -> None:
@@ -365,8 +393,14 @@ class App(Lacking, Signals):
         """Makes what was declared Ottla's."""
         if self._finalized:
             return
-        self._finalized = True
         self._discover()
+        functions = [*self._functions, *(agent.fun for agent in self._agents.values()), *self.commands.values()]
+        if self._monitor is None and any("monitor" in names_in(unwrapped(function)) for function in functions):
+            self.monitor = Monitor()
+        self._finalized = True
+        if self.sensors:
+            for table in self.seen_tables:
+                sensed(table)
         self.emit_configured()
         self._configure()
         for function in self.on_worker_init.functions:
@@ -414,6 +448,10 @@ class App(Lacking, Signals):
 
     # -- for the rest of the facade
 
+    def note(self, *functions: Callable[..., Any]) -> None:
+        """These are functions of the app, which may mention `app.monitor`."""
+        self._functions += functions
+
     def value_codec(self, type_: Any) -> Codec[Any]:
         return codec_of(type_, "json")
 
@@ -429,6 +467,7 @@ class App(Lacking, Signals):
 
     def _of_app(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         """The function with this app for the argument that some take."""
+        self.note(fun)
         if not inspect.signature(fun).parameters:
             return fun
         return functools.wraps(fun)(lambda _: fun(self))

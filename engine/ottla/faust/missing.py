@@ -18,7 +18,6 @@ _KEEPS = (
 )
 _SERVICE = "declare it with @app.service, or what it does with @app.task"
 _WEB = "pages are declared with @app.page, and the web server is Ottla's own"
-_METRICS = "a worker counts for itself: Prometheus reads /metrics, and its first page shows the figures"
 _CLIENT = "outside a worker, send within: async with app.ottla.client()"
 _LOG = "log from your own functions; what a worker does is in the loggers `ottla`"
 _READ = "a topic is read by an agent: @app.agent(topic)"
@@ -38,7 +37,6 @@ APP: Mapping[str, str] = {
     "is_leader": "on_leader=True makes a task, timer or cron job the leader's",
     "maybe_start_client": _CLIENT,
     "maybe_start_producer": _CLIENT,
-    "monitor": _METRICS,
     "on_init_extra_service": _SERVICE,
     "on_produce_message": "add headers where the event is sent",
     "on_rebalance_end": _KEEPS,
@@ -48,7 +46,6 @@ APP: Mapping[str, str] = {
     "on_started_init_extra_tasks": "declare them with @app.task",
     "on_webserver_init": _WEB,
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
-    "sensors": _METRICS,
     "serializers": "register codecs with faust.serializers.codecs.register",
     "start_client": _CLIENT,
     "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",
@@ -168,6 +165,68 @@ CHANNEL: Mapping[str, str] = {
     "stream": _READ,
     "throw": "send to it what its agent is to fail on",
     **{name: text for name, text in TOPIC.items() if text == _INSIDE},
+}
+
+_COUNTED = "a worker counts that for itself: Prometheus reads /metrics"
+_NO_BUFFER = "no buffer stands between the broker and an agent"
+
+SENSOR: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "on_commit_completed",
+            "on_commit_initiated",
+            "on_send_completed",
+            "on_send_error",
+            "on_send_initiated",
+            "on_tp_commit",
+            "track_tp_end_offset",
+        ),
+        _COUNTED,
+    ),
+    **dict.fromkeys(
+        (
+            "on_assignment_completed",
+            "on_assignment_error",
+            "on_assignment_start",
+            "on_rebalance_end",
+            "on_rebalance_return",
+            "on_rebalance_start",
+        ),
+        _KEEPS,
+    ),
+    **dict.fromkeys(("on_threaded_producer_buffer_processed", "on_topic_buffer_full"), _NO_BUFFER),
+}
+"""What Faust's sensors are told and those of the facade are not."""
+
+MONITOR: Mapping[str, str] = {
+    **SENSOR,
+    **dict.fromkeys(
+        (
+            "commit_latency",
+            "messages_sent",
+            "messages_sent_by_topic",
+            "send_errors",
+            "send_latency",
+            "tp_committed_offsets",
+            "tp_end_offsets",
+        ),
+        _COUNTED,
+    ),
+    **dict.fromkeys(
+        (
+            "assignment_latency",
+            "assignments_completed",
+            "assignments_failed",
+            "rebalance_end_avg",
+            "rebalance_end_latency",
+            "rebalance_return_avg",
+            "rebalance_return_latency",
+            "rebalances",
+        ),
+        _KEEPS,
+    ),
+    "events_by_task": "events_by_stream has a count for each agent",
+    "topic_buffer_full": _NO_BUFFER,
 }
 
 _HOOK = "what an agent reads and writes it can tell itself; what was written is in the changelog, which is a topic"

@@ -11,6 +11,7 @@ import dis
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Generic, Self, TypeVar, cast
 
@@ -42,15 +43,23 @@ class Stream(Lacking, Generic[T]):
         self.app = app
         self._running = running
         self._processors: list[Callable[[Any], Any]] = []
+        # What the sensors are to be told when the agent is done with the events that it is at.
+        self._told = ExitStack()
 
     def __and__(self, other: Any) -> Stream[T]:
         return self.combine(other)
 
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self._processed() if self._processors else self._running.__aiter__()
+    def __repr__(self) -> str:
+        return f"<Stream: {self._running!r}>"
 
-    async def _processed(self) -> AsyncIterator[T]:
-        async for value in self._running:
+    def __aiter__(self) -> AsyncIterator[T]:
+        values = self._running.__aiter__()
+        if self.app.sensors:
+            values = (event.value async for event in self.events())
+        return self._processed(values) if self._processors else values
+
+    async def _processed(self, values: AsyncIterator[T]) -> AsyncIterator[T]:
+        async for value in values:
             try:
                 for process in self._processors:
                     changed = process(value)
@@ -61,25 +70,39 @@ class Stream(Lacking, Generic[T]):
 
     def items(self) -> AsyncIterator[tuple[Any, T]]:
         """Keys and values."""
+        if self.app.sensors:
+            return ((event.key, event.value) async for event in self.events())
         return self._running.items()
 
     async def events(self) -> AsyncIterator[Event]:
         """Events with their contexts."""
-        async for event in self._running.events():
-            yield Event(self.app, event)
+        async for each in self._running.events():
+            event = Event(self.app, each)
+            self._come_to(event)
+            yield event
+            self.left()
 
-    def enumerate(self, start: int = 0) -> AsyncIterator[tuple[int, T]]:
+    async def enumerate(self, start: int = 0) -> AsyncIterator[tuple[int, T]]:
         """Values with their numbers."""
-        return self._running.enumerate(start)
+        number = start
+        async for value in self:
+            yield number, value
+            number += 1
 
     def take(self, max_: int, within: Any) -> AsyncIterator[list[T]]:
         """Lists of values: up to so many, or what came within that time."""
+        if self.app.sensors:
+            return ([event.value for event in events] async for events in self.take_events(max_, within))
         return cast("AsyncIterator[list[T]]", self._running.take(max_, within).__aiter__())
 
     async def take_events(self, max_: int, within: Any) -> AsyncIterator[list[Event]]:
         """Lists of events."""
         async for values in self._running.take(max_, within):
-            yield [Event(self.app, event) for event in values.events]
+            events = [Event(self.app, event) for event in values.events]
+            for event in events:
+                self._come_to(event)
+            yield events
+            self.left()
 
     async def take_with_timestamp(self, max_: int, within: Any, timestamp_field_name: str) -> AsyncIterator[list[Any]]:
         """Lists of values, of which dicts have their event's time, in seconds, in a field."""
@@ -90,6 +113,15 @@ class Stream(Lacking, Generic[T]):
                 else event.value
                 for event in events
             ]
+
+    def _come_to(self, event: Event) -> None:
+        """Tells the sensors, if there are any, that the agent is at an event."""
+        if self.app.sensors:
+            self._told.enter_context(self.app.sensors.of_event(self, event))
+
+    def left(self) -> None:
+        """The agent is done with what it was at, or failed on it."""
+        self._told.close()
 
     @property
     def current_event(self) -> Event | None:
@@ -198,9 +230,7 @@ class TopicStream(Noted):
 
 def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
     """What the function does to its stream before it iterates it. It is begun for that only if its code shows any."""
-    written = function
-    while isinstance(written, functools.partial):
-        written = written.func
+    written = unwrapped(function)
     if not (names_in(written) & (_CHANGES | STREAM.keys()) or _uses_and(written)):
         return []
     noted = Noted(app)
@@ -219,6 +249,13 @@ def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
         if inspect.iscoroutine(begun):
             begun.close()
     return noted.steps
+
+
+def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself, of one with some of its arguments."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
 
 
 def _uses_and(function: Callable[..., Any]) -> bool:

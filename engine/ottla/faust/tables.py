@@ -17,6 +17,7 @@ from ottla.errors import NotInTask
 from ottla.faust.closing import Closing, OnWindowClose
 from ottla.faust.missing import TABLE, Lacking
 from ottla.outlet import outlet
+from ottla.state.cache import StoreCache
 from ottla.state.store import Part
 from ottla.state.window_slots import Slot, WindowCache
 from ottla.tables.window_views import WindowSet as OttlaWindowSet
@@ -134,6 +135,8 @@ class Windowed(FaustTable, WindowedTable[Any, Any]):
     def seen_at(self, clock: Clock) -> Windowed:
         seen = cast(Windowed, of_faust(super().seen_at(clock), self.app, self.help))
         seen.closing = self.closing
+        if isinstance(self, Sensed):
+            sensed(seen)
         return seen
 
     def part_in(self, context: TaskContext) -> WindowCache:
@@ -162,6 +165,37 @@ class WindowSet(OttlaWindowSet[Any]):
 
     def _at(self, time_ms: int) -> Any:
         return self._table.at(self._key, lambda _: self._table.newest(max(time_ms, 0)))
+
+
+class Sensed(FaustTable):
+    """A table whose uses the app's sensors are told."""
+
+    def __getitem__(self, key: Any) -> Any:
+        for sensor in self.app.sensors:
+            sensor.on_table_get(self, key)
+        return super().__getitem__(key)
+
+    def _write(self, context: TaskContext, store: StoreCache, key: Any, value: Any) -> None:
+        super()._write(context, store, key, value)
+        for sensor in self.app.sensors:
+            if value is None:
+                sensor.on_table_del(self, key)
+            else:
+                sensor.on_table_set(self, key, value)
+
+
+class SensedSetTable(Sensed, FaustSetTable):
+    """A table of sets whose uses are told."""
+
+
+class SensedWindowed(Sensed, Windowed):
+    """A table with windows whose uses are told."""
+
+
+def sensed(table: FaustTable) -> None:
+    """Has the uses of a table told from now on."""
+    kinds: dict[Any, Any] = {FaustTable: Sensed, FaustSetTable: SensedSetTable, Windowed: SensedWindowed}
+    table.__class__ = kinds.get(type(table), type(table))
 
 
 class Outside:
@@ -216,4 +250,5 @@ def of_faust(table: T, app: App, help: str, on_window_close: OnWindowClose | Non
     table.__class__ = kinds[type(table)]
     found = cast(FaustTable, table)
     found.app, found.help, found.on_window_close = app, help, on_window_close
+    app.seen_tables.append(found)
     return table

@@ -91,20 +91,31 @@ class View(Web):
 def handler(app: Any, page: Any) -> tuple[Callable[..., Any], tuple[str, ...]]:
     """What answers a page of a Faust app, for Ottla, and the methods that it answers."""
     if isinstance(page, type):
+        app.note(*filter(inspect.isfunction, vars(page).values()))
         view = page(app)
         methods = tuple(method for method in METHODS if hasattr(view, method.lower()))
 
         async def answer(request: StarletteRequest, **found: Any) -> Any:
-            return await _call(getattr(view, request.method.lower()), Request(request), **found)
+            given = Request(request)
+            return await _told(app, given, view, getattr(view, request.method.lower()), given, **found)
 
         return answer, methods
+    app.note(page)
     web = View(app)
 
     @functools.wraps(page)
     async def call(request: StarletteRequest, **found: Any) -> Any:
-        return await _call(page, web, Request(request), **found)
+        given = Request(request)
+        return await _told(app, given, web, page, web, given, **found)
 
     return call, METHODS
+
+
+async def _told(
+    app: Any, request: Request, view: View, function: Callable[..., Any], *arguments: Any, **found: Any
+) -> Any:
+    """Calls the function of a page, and tells the app's sensors."""
+    return await app.sensors.of_request(app, request, view, lambda: _call(function, *arguments, **found))
 
 
 async def _call(function: Callable[..., Any], *arguments: Any, **found: Any) -> Any:

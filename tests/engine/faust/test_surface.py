@@ -85,6 +85,14 @@ def agent() -> faust.Agent:
     return process
 
 
+MONITOR = """
+asdict assignment_latency assignments_completed assignments_failed commit_latency count events_active events_by_stream
+events_by_task events_runtime events_runtime_avg events_s events_total http_response_codes http_response_latency
+http_response_latency_avg max_avg_history messages_active messages_received_by_topic messages_received_total messages_s
+messages_sent messages_sent_by_topic metric_counts rebalance_end_avg rebalance_end_latency rebalance_return_avg
+rebalance_return_latency rebalances send_errors send_latency tables topic_buffer_full tp_committed_offsets
+tp_end_offsets tp_read_offsets
+"""
 THINGS: dict[str, tuple[Callable[[], Any], str]] = {
     "module": (lambda: faust, MODULE),
     "types": (lambda: faust.types, TYPES),
@@ -93,6 +101,7 @@ THINGS: dict[str, tuple[Callable[[], Any], str]] = {
     "stream": (lambda: faust.Stream(faust.App("shop"), None), STREAM),  # type: ignore[arg-type]
     "topic": (lambda: faust.App("shop").topic("orders"), TOPIC),
     "channel": (lambda: faust.App("shop").channel(), CHANNEL),
+    "monitor": (lambda: faust.App("shop").monitor, MONITOR),
     "record": (lambda: Order(1), RECORD),
     "event": (lambda: faust.Event, EVENT),
     "table": (lambda: faust.App("shop").Table("counts", default=int), TABLE),
