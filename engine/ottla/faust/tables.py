@@ -192,9 +192,18 @@ class SensedWindowed(Sensed, Windowed):
     """A table with windows whose uses are told."""
 
 
+class SensedGlobalTable(Sensed, FaustGlobalTable):
+    """A global table whose uses are told."""
+
+
 def sensed(table: FaustTable) -> None:
     """Has the uses of a table told from now on."""
-    kinds: dict[Any, Any] = {FaustTable: Sensed, FaustSetTable: SensedSetTable, Windowed: SensedWindowed}
+    kinds: dict[Any, Any] = {
+        FaustTable: Sensed,
+        FaustSetTable: SensedSetTable,
+        FaustGlobalTable: SensedGlobalTable,
+        Windowed: SensedWindowed,
+    }
     table.__class__ = kinds.get(type(table), type(table))
 
 

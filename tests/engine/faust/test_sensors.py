@@ -180,6 +180,7 @@ def test_tables_of_every_kind_are_told_of(app: faust.App) -> None:
     teams = app.SetTable("teams")
     views = app.Table("views", default=int).tumbling(10.0)
     now = views.relative_to_now()
+    rates = app.GlobalTable("rates", default=int)
 
     @app.agent(app.topic("in"))
     async def use(stream: faust.Stream[Any]) -> None:
@@ -188,11 +189,16 @@ def test_tables_of_every_kind_are_told_of(app: faust.App) -> None:
             teams["red"].discard(value)
             views[value] += 1
             now[value] += 1
+            rates[value] += 1
 
     with app.ottla.test() as driver:
         driver.send("in", value="ann")
         driver.run()
-    assert monitor.tables == {"teams": TableState("teams", 2, 1, 1), "views": TableState("views", 2, 2, 0)}
+    assert monitor.tables == {
+        "teams": TableState("teams", 2, 1, 1),
+        "views": TableState("views", 2, 2, 0),
+        "rates": TableState("rates", 1, 1, 0),
+    }
 
 
 def test_a_sensor_that_would_wait_for_ever_is_refused(app: faust.App) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - a sensor is told more than it notes
 """The monitor, and a sensor of the app's own."""
 
 from flavour import faust, make_app, named
