@@ -21,7 +21,8 @@ log = logging.getLogger("ottla.worker")
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Tasks that can begin, the committed offsets of their inputs, and where others are to be read from that have none.
+    """Tasks that can begin, the committed offsets of their inputs, and where others are to be read from: those that
+    have none, or one that their topic does not reach any more.
 
     Those without either are read from their beginning.
     """
@@ -32,7 +33,10 @@ class Restored:
 
 
 class Takeover:
-    """One takeover at a time, of any number of tasks; given up, it loses nothing of what was restored."""
+    """One takeover at a time, of any number of tasks; given up, it loses nothing of what was restored.
+
+    `made_anew` tells which topics are not those that were read before, but others of the same name.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Takeover:
         progress: RestoreProgress | None,
         now_ms: Callable[[], int],
         told: Told,
+        made_anew: Callable[[], Collection[str]],
     ) -> None:
         self._maker = maker
         self._transport = transport
@@ -51,6 +56,7 @@ class Takeover:
         self._progress = progress
         self._now_ms = now_ms
         self._told = told
+        self._made_anew = made_anew
         self._restoring: asyncio.Task[Restored] | None = None
 
     @property
@@ -95,8 +101,13 @@ class Takeover:
             found |= await self._transport.offsets_at(partitions, at)
         return found
 
-    async def _say_what_is_missing(self, committed: Mapping[TopicPartition, int]) -> None:
-        """Reading goes on at the first record that there is, if the committed offset is none of those."""
+    async def _behind_the_end(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Where inputs are to be read from that end before their committed offset. Says what is missing of any.
+
+        What was there before is processed, and a client that is told an offset beyond the end would begin at the
+        beginning, and process it once more.
+        """
+        found = {}
         ranges = await self._transport.offset_ranges(committed)
         for where, offset in sorted(committed.items()):
             there = ranges[where]
@@ -110,14 +121,16 @@ class Takeover:
                     there.start,
                 )
             elif offset > there.end:
+                found[where] = there.start if where.topic in self._made_anew() else there.end
                 log.warning(
-                    "%s[%d]: it was read up to offset %d and now ends at %d, so records that were read are lost, "
-                    "or the topic was made anew; reading goes on at %d",
+                    "%s[%d]: it was read up to offset %d and now ends at %d, so its broker has lost records that were "
+                    "read; reading goes on at %d",
                     *where,
                     offset,
                     there.end,
-                    there.start,
+                    found[where],
                 )
+        return found
 
     async def _restore(self, task_ids: list[TaskId]) -> Restored:
         began = time.perf_counter()
@@ -127,7 +140,7 @@ class Takeover:
             # committed with them is in the changelogs.
             inputs = [where for task_id in task_ids for where in self._maker.inputs(task_id)]
             committed = await self._transport.committed(inputs)
-            await self._say_what_is_missing(committed)
+            elsewhere = await self._behind_the_end(committed)
             for task_id in task_ids:
                 opened[task_id] = self._standbys.hand_over(task_id) or self._maker.open_stores(task_id)
             stores = {where: store for each in opened.values() for where, store in each.items()}
@@ -137,7 +150,8 @@ class Takeover:
                 self._metrics.restore_seconds.observe(time.perf_counter() - began)
             for task_id in task_ids:
                 opened[task_id] |= self._maker.open_local(task_id, committed)
-            starts = await self._starts([where for where in inputs if where not in committed])
+            starts = await self._starts([where for where in inputs if where not in committed]) | elsewhere
+            committed = {where: offset for where, offset in committed.items() if where not in elsewhere}
             tasks = {task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}
             return Restored(tasks, committed, starts)
         except BaseException:

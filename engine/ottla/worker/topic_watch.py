@@ -40,6 +40,8 @@ class TopicWatch:
         self._ids: dict[str, str] = {}
         self.ids: Mapping[str, str] = {}
         """The ids of the topics that are read and that hold state, once they were looked at."""
+        self.made_anew: set[str] = set()
+        """The topics that are read of which `compare` has found that they were deleted and made anew."""
         self._looking = asyncio.create_task(self._look())
 
     def check(self) -> bool:
@@ -63,6 +65,7 @@ class TopicWatch:
                 continue
             if topic in self._state:
                 raise TopologyError(self._is_another(topic))
+            self.made_anew.add(topic)
             log.warning(
                 "topic %r was deleted and made anew since it was last read: it is read as a new one, while what was "
                 "made of the old one stays; 'ottla app reset' lets %r begin anew with what its inputs hold now",

@@ -125,7 +125,14 @@ class Worker:
         self._replies = Replies(transport, config.app_id)
         self._standbys = Standbys(transport, self._maker.open_stores, partial(self._restored, True))
         self._takeover = Takeover(
-            self._maker, transport, self._standbys, self.metrics, progress, self._now_ms, partial(self._restored, False)
+            self._maker,
+            transport,
+            self._standbys,
+            self.metrics,
+            progress,
+            self._now_ms,
+            partial(self._restored, False),
+            lambda: () if self._topic_watch is None else self._topic_watch.made_anew,
         )
         self._outbox = Outbox(self._now_ms, self._replies, self._check_record)
         lead = Lead(transport.worker_id, transport.members, clock)

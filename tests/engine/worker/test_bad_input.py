@@ -287,7 +287,32 @@ def test_a_topic_that_ends_before_what_was_read_of_it_is_named(
             await eventually(lambda: len(cluster.values("doubled")) == 3)
         cluster.broker.topics["numbers"][0].entries[1:] = []
         await cluster.run_to_end(doubling_app(at_once))
+        assert cluster.offsets("doubling") == {ottla.TopicPartition("numbers", 0): 1}
+        cluster.send("numbers", ("a", "4"))
+        await cluster.run_to_end(doubling_app(at_once))
+        assert cluster.values("doubled") == ["2", "4", "6", "8"], "what was processed is not processed again"
 
     with caplog.at_level(logging.WARNING, "ottla.worker"):
         play(scenario)
-    assert "numbers[0]: it was read up to offset 3 and now ends at 1, so records that were read are lost" in caplog.text
+    (said,) = [message for message in caplog.messages if "now ends at" in message]
+    assert said == (
+        "numbers[0]: it was read up to offset 3 and now ends at 1, so its broker has lost records that were read; "
+        "reading goes on at 1"
+    )
+
+
+def test_an_input_that_was_made_anew_is_read_from_its_beginning_even_if_its_offsets_stayed(
+    play: Play, eventually: Eventually
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(doubling_app(at_once)):
+            await eventually(lambda: "numbers" in cluster.view("doubling").topics)
+            cluster.send("numbers", ("a", "1"), ("a", "2"))
+            await eventually(lambda: cluster.values("doubled") == ["2", "4"])
+        cluster.broker.delete_topic("numbers")
+        cluster.broker.create_topic(TopicSpec("numbers", 1))
+        cluster.send("numbers", ("a", "3"))
+        await cluster.run_to_end(doubling_app(at_once))
+        assert cluster.values("doubled") == ["2", "4", "6"]
+
+    play(scenario)
