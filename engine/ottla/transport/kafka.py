@@ -118,8 +118,21 @@ class KafkaTransport:
             log.warning("the broker did not answer within %g s; its clients are left as they are", _STOP_TIMEOUT_S)
 
     def _close_consumer(self) -> None:
-        """Closes the consumer, which as a static member is expected back."""
-        self._consumer.close()
+        """Closes the consumer, which as a static member is expected back.
+
+        What the group has told it is heard first. An assignment that is heard while the consumer closes ends
+        librdkafka's part in the group, and the revocation behind it then waits for an answer for ever, in a call that
+        holds the interpreter's lock: the whole process would stand still.
+        """
+        try:
+            self._consumer.incremental_unassign(_kafka_partitions(self._reading))
+            self._consumer.poll(0)  # no messages are before it: nothing is read any more
+        except KafkaException as failure:
+            # As of one that its successor has fenced: it is no member any more.
+            log.warning("leaving the group: %s", kafka_error(failure).str())
+        finally:
+            self._reading.clear()
+            self._consumer.close()
 
     def _leave(self) -> None:
         """Leaves the group, so that others have the tasks at once, and closes the consumer.
@@ -129,15 +142,16 @@ class KafkaTransport:
         """
         try:
             self._consumer.incremental_unassign(_kafka_partitions(self._reading))
+            self._reading.clear()
             self._consumer.unsubscribe()
             deadline = time.monotonic() + _STOP_TIMEOUT_S
+            self._consumer.poll(0)  # what it was given meanwhile: until that is heard it does not leave
             while self._assigned and time.monotonic() < deadline:
                 self._consumer.poll(0.05)
         except KafkaException as failure:
-            # As of one that its successor has fenced: it is no member any more.
             log.warning("leaving the group: %s", kafka_error(failure).str())
         finally:
-            self._consumer.close()
+            self._close_consumer()
 
     # -- topics
 
@@ -177,10 +191,9 @@ class KafkaTransport:
 
     async def rejoin(self) -> None:
         listener, self._listener = self._listener, None
-        await self._consumer_calls.run(self._consumer.close)
+        await self._consumer_calls.run(self._close_consumer)
         self._consumer = self._make_consumer()
         self._assigned.clear()
-        self._reading.clear()
         self._changes.clear()
         self._failure = None
         patience_s = self._settings.session_timeout_ms / 1000 + _ENDED_WITHIN_S
