@@ -18,7 +18,8 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ottla.state.budget import CacheBudget
-from ottla.state.store import Change, KeyRange, KeyValueStore, StoreSpec
+from ottla.state.changes import Changes
+from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
 
 _MISSING: Final = object()
 _ABSENT: Final = object()
@@ -85,7 +86,7 @@ class StoreCache:
         self._dirty: dict[Any, bytes] = {}
         self._in_flight: dict[Any, bytes] = {}
         # What of them goes to the store, and the ranges of keys that are deleted there at once instead.
-        self._changes: list[Change] = []
+        self._changes = Changes([], [])
         self._dropped: list[KeyRange] = []
         # The keys of both, for `range`: in sorted runs, each less than half as long as the one before, and those not
         # sorted yet. So a range costs a look into a few runs, and a key is merged a few times, however often the two
@@ -188,7 +189,7 @@ class StoreCache:
                 yield head[1], value
             head = next(pending, None)
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> Changes:
         """What was written since the last call, encoded, one change per key (None: deleted).
 
         `committed` or `discard` must follow before the next call; reads and writes may come in between.
@@ -197,11 +198,9 @@ class StoreCache:
             raise RuntimeError(
                 f"store {self.spec.name}: changes were handed out twice without committed() or discard()"
             )
-        entries, encode = self._entries, self._encode_value
-        changes: list[Change] = []
-        for key, encoded in self._dirty.items():
-            value = entries[key]
-            changes.append((encoded, None if value is _ABSENT else encode(value)))
+        encode, written = self._encode_value, map(self._entries.__getitem__, self._dirty)
+        values = [None if value is _ABSENT else encode(value) for value in written]
+        changes = Changes(list(self._dirty.values()), values)
         self._in_flight, self._dirty, self._changes = self._dirty, {}, changes
         for _, data in changes[:SAMPLED_CHANGES]:
             self._sample(data)
@@ -214,7 +213,7 @@ class StoreCache:
         """
         if self._changes or self._dropped or offset is not None:
             self.store.write_batch(self._changes, offset, self._dropped)
-        self._in_flight, self._changes, self._dropped = {}, [], []
+        self._in_flight, self._changes, self._dropped = {}, Changes([], []), []
         self._runs = []
         self._fresh = [(encoded, key) for key, encoded in self._dirty.items()]
         if self._budget is not None:
@@ -225,7 +224,7 @@ class StoreCache:
         """The commit failed: forgets everything that is not in the store."""
         self._entries.clear()
         self._dirty.clear()
-        self._in_flight, self._changes, self._dropped = {}, [], []
+        self._in_flight, self._changes, self._dropped = {}, Changes([], []), []
         self._runs, self._fresh = [], []
 
     def _mark(self, key: Any) -> None:

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from ottla.errors import DecodeError, Unavailable
-from ottla.state.store import Change, KeyRange, KeyValueStore, StoreSpec
+from ottla.state.changes import Change
+from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
 from ottla.transport.contract import Message
 
 _KEYS, _BEHIND_KEYS, _OFFSETS = b"k", b"l", b"o"

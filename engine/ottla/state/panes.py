@@ -17,8 +17,9 @@ from typing import Any, Final
 
 from ottla.aggregations import Fold
 from ottla.state.cache import DECODED_TIMES, SAMPLED_CHANGES, StoreCache
+from ottla.state.changes import Changes
 from ottla.state.pairs import behind_prefix
-from ottla.state.store import Change, KeyRange, KeyValueStore, StoreSpec
+from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
 
 _UNKNOWN: Final = object()
 
@@ -73,21 +74,22 @@ class Pane:
         """Aggregates events into the entries of their keys (`Compiled.fold`): a `get` and a `put` for each."""
         fold(events, self.get, self._entries, self._changed, self._encode, failed)
 
-    def take(self) -> list[tuple[Any, Any]]:
-        """Deletes all entries, and returns them in the order of their encoded keys. The pane is not used any more."""
+    def take(self) -> tuple[list[Any], list[Any]]:
+        """Deletes all entries, and returns keys and values in the order of the encoded keys. The pane is not used any
+        more."""
         entries = self._entries
         if not self._whole:
             stored = self._cache.stored_under(self._prefix)
             entries |= {key: value for key, value in stored if key not in entries and not self._is_deleted(key)}
             for key in [key for key, value in entries.items() if value is None]:
                 del entries[key]
-        encoded, found = list(map(self._encode, entries)), list(entries.items())
-        taken = [found[place] for place in sorted(range(len(found)), key=encoded.__getitem__)]
-        self._changed |= zip(entries, encoded, strict=True)
+        keys, values, encoded = list(entries), list(entries.values()), list(map(self._encode, entries))
+        order = sorted(range(len(keys)), key=encoded.__getitem__)
+        self._changed |= zip(keys, encoded, strict=True)
         entries.clear()
         self._whole, self.get = True, entries.get
         self._taken = self._emptied = True
-        return taken
+        return [keys[place] for place in order], [values[place] for place in order]
 
     @property
     def is_empty(self) -> bool:
@@ -125,18 +127,17 @@ class Pane:
         """All encoded slots of its time."""
         return _range(self._prefix)
 
-    def changes(self, encode_value: Callable[[Any], bytes]) -> list[Change]:
+    def changes(self, encode_value: Callable[[Any], bytes]) -> Changes:
         """What was written since the last call, as `StoreCache.changes`."""
         prefix, entries, changed = self._prefix, self._entries, self._changed
+        keys = [prefix + encoded for encoded in changed.values()]
         if self._emptied:
-            changes: list[Change] = [
-                (prefix + encoded, None if (value := entries.get(key)) is None else encode_value(value))
-                for key, encoded in changed.items()
-            ]
+            found = map(entries.get, changed)
+            values = [None if value is None else encode_value(value) for value in found]
         else:
-            changes = [(prefix + encoded, encode_value(entries[key])) for key, encoded in changed.items()]
+            values = list(map(encode_value, map(entries.__getitem__, changed)))
         self._in_flight, self._changed, self._emptied = changed, {}, False
-        return changes
+        return Changes(keys, values)
 
     def committed(self) -> None:
         self._in_flight = {}
@@ -225,12 +226,14 @@ class PaneCache(StoreCache):
     def dirty_count(self) -> int:
         return super().dirty_count + sum(pane.dirty_count for pane in self._panes.values())
 
-    def changes(self) -> list[Change]:
+    def changes(self) -> Changes:
         changes = super().changes()
-        deletions: list[Change] = []
+        deletions = Changes([], [])
         for pane in self._panes.values():
-            of_pane = pane.changes(self._encode_value) if pane.dirty_count else []
-            if of_pane and pane.is_taken:
+            if not pane.dirty_count:
+                continue
+            is_taken, of_pane = pane.is_taken, pane.changes(self._encode_value)
+            if is_taken:
                 # The changelog has to be told of each key, the store but of the time.
                 deletions += of_pane
                 self._dropped.append(pane.range)
@@ -238,7 +241,7 @@ class PaneCache(StoreCache):
                 for _, data in of_pane[:SAMPLED_CHANGES]:
                     self._sample(data)
                 changes += of_pane
-        return changes + deletions
+        return changes + deletions if deletions else changes
 
     def committed(self, offset: int | None) -> None:
         for pane in self._panes.values():

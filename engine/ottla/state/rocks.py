@@ -40,7 +40,8 @@ from rocksdict import (
 )
 
 from ottla.errors import StateError
-from ottla.state.store import Change, KeyRange, KeyValueStore
+from ottla.state.changes import Change
+from ottla.state.store import KeyRange, KeyValueStore
 from ottla.state.unwritten import UNKNOWN, Unwritten
 
 _NUMBERS, _OFFSETS, _TIMES = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o", b"\x00\x00\x00\x00w"

@@ -12,10 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from ottla.state.changes import Change
 from ottla.state.format import StoreFormat
-
-Change = tuple[bytes, bytes | None]
-"""A key and its new value; None: it is deleted."""
 
 KeyRange = tuple[bytes, bytes]
 """Keys from the first, inclusive, to the second, exclusive."""

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from ottla.state.cache import StoreCache
+from ottla.state.changes import Changes
 from ottla.state.store import KeyValueStore, StoreSpec
 
 _STREAM_TIME: Final = object()
@@ -54,7 +55,7 @@ class TimedCache(StoreCache):
             self.stream_time = time
             self._moved = True
 
-    def changes(self) -> list[tuple[bytes, bytes | None]]:
+    def changes(self) -> Changes:
         if self._moved:
             self._moved = False
             StoreCache.put(self, _STREAM_TIME, self.stream_time)

@@ -8,11 +8,12 @@ twentieth of what the other takes.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
-from ottla.state.store import Change, KeyRange
+from ottla.state.changes import Change, Changes
+from ottla.state.store import KeyRange
 
 UNKNOWN: Final = object()
 """What `get` returns for a key that did not change."""
@@ -51,12 +52,12 @@ class Unwritten:
             self._changes = dict(self._changes)  # A range under way goes on in what was there.
         self._changes.update(changes)
         self.count += len(changes)
-        self._added_bytes += _size(changes)
+        self._added_bytes += Changes.of(changes).size
         return self.held_bytes - before
 
     def reckon(self) -> int:
         """What it takes in memory, looked up."""
-        self._added_bytes = _size(self._changes.items())
+        self._added_bytes = Changes(list(self._changes), list(self._changes.values())).size
         return self.held_bytes
 
     def get(self, key: bytes) -> bytes | object | None:
@@ -122,10 +123,6 @@ class Unwritten:
             self._keys = [*self._keys, *added]
             self._keys.sort()
         return self._keys
-
-
-def _size(changes: Iterable[Change]) -> int:
-    return sum(map(len, filter(None, chain.from_iterable(changes))))
 
 
 def _is_in(key: bytes, ranges: Sequence[KeyRange]) -> bool:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 from ottla.errors import EncodeError, RecordTooLarge
 from ottla.state.cache import StoreCache
-from ottla.state.store import Change, StoreSpec
+from ottla.state.changes import Changes
+from ottla.state.store import StoreSpec
 
 
-def storable_changes(store: StoreCache, most: int) -> list[Change]:
+def storable_changes(store: StoreCache, most: int) -> Changes:
     """What was written to the store since its last `changes`. Raises `EncodeError` for what has no encoded form, and
     `RecordTooLarge` for a key and value of more than `most` bytes."""
     try:
@@ -31,11 +30,11 @@ def check_entry(store: StoreCache, key: Any, most: int) -> None:
         change = spec.encode_key(key), spec.encode_value(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise _no_form(spec, error) from error
-    _check_sizes(spec, [change], most)
+    _check_sizes(spec, Changes.of([change]), most)
 
 
-def _check_sizes(spec: StoreSpec, changes: Sequence[Change], most: int) -> None:
-    if not spec.logged or 2 * max(map(len, filter(None, chain.from_iterable(changes))), default=0) <= most:
+def _check_sizes(spec: StoreSpec, changes: Changes, most: int) -> None:
+    if not spec.logged or changes.largest <= most:
         return
     for key, value in changes:
         if value is not None and len(key) + len(value) > most:

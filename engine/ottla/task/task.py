@@ -22,8 +22,8 @@ from dataclasses import replace
 from ottla.deadletters import ErrorPolicy, describe_origin
 from ottla.errors import EncodeError
 from ottla.state.cache import StoreCache
+from ottla.state.changes import Changes
 from ottla.state.global_store import GlobalStore
-from ottla.state.store import Change
 from ottla.task.batch import Batch
 from ottla.task.inputs import Input, Run, next_run
 from ottla.task.operators import Source
@@ -200,7 +200,7 @@ class Task:
         outputs, self._context.outputs = self._context.outputs, []
         return outputs
 
-    def changes(self) -> dict[TopicPartition, list[Change]]:
+    def changes(self) -> dict[TopicPartition, Changes]:
         """What was written to state since the last commit, for each changelog, of which this task has its partition.
 
         Must be followed by `committed`, or by `close` when the transaction was aborted; events may be processed in

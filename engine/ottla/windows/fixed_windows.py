@@ -151,10 +151,10 @@ class FixedAggregation(WindowedAggregation):
         size = self._window.size_ms
         while self._closing_next and self._closing_next[0] + size <= closing_time:
             start = heappop(self._closing_next)
-            entries = self._open.pop(start).take()
+            keys, states = self._open.pop(start).take()
             if self._on_close:
-                out.add_closed(start, start + size, entries, self._compiled.result)
-            self._context.counts.windows_closed += len(entries)
+                out.add_closed(start, start + size, keys, states, self._compiled.result)
+            self._context.counts.windows_closed += len(keys)
 
     def last_end(self) -> int:
         # One is empty if the only event in it failed.

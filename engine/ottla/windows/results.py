@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +30,12 @@ class Results:
         self._rows.add(key, Windowed(key, start, end, value), timestamp, origin)
 
     def add_closed(
-        self, start: int, end: int, entries: Sequence[tuple[Any, State]], result: Callable[[State], Any]
+        self, start: int, end: int, keys: list[Any], states: list[State], result: Callable[[State], Any]
     ) -> None:
         """The results of a window that closed: of each key, of its state, whose first slot is its newest time."""
-        closed = _Closed(start, end, entries, result)
-        if len(entries) < _MOST:
-            closed.add_to(self._rows, 0, len(entries))
+        closed = _Closed(start, end, keys, states, result)
+        if len(keys) < _MOST:
+            closed.add_to(self._rows, 0, len(keys))
         else:
             self._rows = Rows()
             self._parts += [closed, self._rows]
@@ -55,19 +55,21 @@ class _Closed:
 
     start: int
     end: int
-    entries: Sequence[tuple[Any, State]]
+    keys: list[Any]
+    states: list[State]
     result: Callable[[State], Any]
 
     def batches(self) -> Iterator[Batch]:
-        for first in range(0, len(self.entries), _MOST):
+        for first in range(0, len(self.keys), _MOST):
             rows = Rows()
             self.add_to(rows, first, first + _MOST)
             yield rows.batch()
 
     def add_to(self, rows: Rows, first: int, behind: int) -> None:
-        start, end, result, entries = self.start, self.end, self.result, self.entries[first:behind]
+        start, end, result = self.start, self.end, self.result
+        keys, states = self.keys[first:behind], self.states[first:behind]
         rows.add_all(
-            [key for key, _ in entries],
-            [Windowed(key, start, end, result(state)) for key, state in entries],
-            [state[0] for _, state in entries],
+            keys,
+            [Windowed(key, start, end, result(state)) for key, state in zip(keys, states, strict=True)],
+            [state[0] for state in states],
         )

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ottla.config import AppConfig
-from ottla.state.store import Change
+from ottla.state.changes import Changes
 from ottla.task.processor import TaskCounts
 from ottla.transport.contract import Membership, TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask
@@ -37,7 +37,7 @@ class _Cut:
 
     tasks: Sequence[AssignedTask]
     counts: Sequence[TaskCounts]
-    changes: Sequence[tuple[TopicPartition, list[Change]]]
+    changes: Sequence[tuple[TopicPartition, Changes]]
     now_ms: int
     offsets: dict[TopicPartition, int]
     began: float

@@ -31,7 +31,7 @@ def cache(store: MemoryStore) -> StoreCache:
 
 
 def commit(cache: StoreCache, offset: int | None = None) -> list[tuple[bytes, bytes | None]]:
-    changes = cache.changes()
+    changes = list(cache.changes())
     cache.committed(offset)
     return changes
 
@@ -49,7 +49,7 @@ def test_many_writes_of_a_key_become_one_change(cache: StoreCache) -> None:
     cache.put("b", 7)
     cache.delete("b")
     assert cache.dirty_count == 2
-    assert cache.changes() == [(b"a", b"4"), (b"b", None)]
+    assert list(cache.changes()) == [(b"a", b"4"), (b"b", None)]
     assert cache.dirty_count == 0
 
 
@@ -57,7 +57,7 @@ def test_a_commit_moves_the_changes_and_the_offset_to_the_store(cache: StoreCach
     cache.put("a", 1)
     commit(cache, 17)
     assert (store.get(b"a"), store.offset) == (b"1", 17)
-    assert cache.changes() == []
+    assert list(cache.changes()) == []
 
 
 def test_an_offset_moves_on_without_changes(cache: StoreCache, store: MemoryStore) -> None:
@@ -85,7 +85,7 @@ def test_an_aborted_transaction_leaves_what_the_store_has(cache: StoreCache) -> 
     cache.discard()
     assert cache.get("a") == 1
     assert cache.get("b") is None
-    assert cache.changes() == []
+    assert list(cache.changes()) == []
 
 
 def test_changes_cannot_be_handed_out_twice(cache: StoreCache) -> None:
@@ -187,4 +187,4 @@ def test_a_key_that_cannot_be_encoded_fails_where_it_is_written(
 ) -> None:
     with pytest.raises(TypeError):
         use(cache, 5, 1)
-    assert cache.changes() == []
+    assert list(cache.changes()) == []

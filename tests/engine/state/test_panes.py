@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from ottla.serdes import TEXT, state_codec_for
 from ottla.state.cache import open_cache
+from ottla.state.changes import Change
 from ottla.state.memory import MemoryStore
 from ottla.state.panes import Pane, PaneCache
-from ottla.state.store import Change
 from ottla.task.slots import STREAM_TIME, prefix, slot_spec
 
 NUMBERS = state_codec_for(int)
@@ -26,7 +26,7 @@ def cache_on(store: MemoryStore, capacity: int = 100) -> PaneCache:
 
 
 def commit(cache: PaneCache, offset: int | None = None) -> list[Change]:
-    changes = cache.changes()
+    changes = list(cache.changes())
     cache.committed(offset)
     return changes
 
@@ -66,7 +66,7 @@ def test_a_stored_pane_is_read_key_by_key_and_taken_whole(store: MemoryStore) ->
     again.put("b", 20)
     again.put("c", 30)
     values = dict(zip(KEYS, range(len(KEYS)), strict=True)) | {"b": 20, "c": 30}
-    assert again.take() == sorted(values.items(), key=lambda item: item[0].encode())
+    assert list(zip(*again.take(), strict=True)) == sorted(values.items(), key=lambda item: item[0].encode())
 
 
 def test_a_pane_that_is_taken_leaves_nothing(store: MemoryStore) -> None:
@@ -75,7 +75,7 @@ def test_a_pane_that_is_taken_leaves_nothing(store: MemoryStore) -> None:
     pane.put("b", 1)
     pane.put("a", 2)
     commit(cache)
-    assert pane.take() == [("a", 2), ("b", 1)]
+    assert pane.take() == (["a", "b"], [2, 1])
     assert commit(cache) == [(prefix(10) + b"b", None), (prefix(10) + b"a", None)]
     assert (list(store.range()), cache.held) == ([], 0)
 
@@ -149,7 +149,7 @@ class Run:
         assert self.pane(time).get(key) == self.model.get(time, {}).get(key)
 
     def take(self, time: int) -> None:
-        taken = self.pane(time).take()
+        taken = list(zip(*self.pane(time).take(), strict=True))
         assert taken == sorted(self.model.pop(time, {}).items(), key=lambda item: item[0].encode())
         del self.panes[time]
 

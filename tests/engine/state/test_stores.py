@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ottla.errors import StateError
+from ottla.state.changes import Change
 from ottla.state.memory import MemoryStores
 from ottla.state.rocks import RocksStores
-from ottla.state.store import Change, KeyRange, KeyValueStore, Stores
+from ottla.state.store import KeyRange, KeyValueStore, Stores
 
 
 class Clock:

@@ -42,7 +42,7 @@ def opened(store: KeyValueStore) -> VersionedCache:
 
 
 def commit(cache: StoreCache) -> list[tuple[bytes, bytes | None]]:
-    changes = cache.changes()
+    changes = list(cache.changes())
     cache.committed(None)
     return changes
 
