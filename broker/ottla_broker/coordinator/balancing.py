@@ -16,7 +16,6 @@ MOST_STEPS = 1_000_000
 """How far chains are looked for in all, so that a large group cannot stall the broker: a few tenths of a second. What
 has been evened out until then stands; most of it is in the first, short chains."""
 
-Holdings = dict[str, dict[UUID, list[TopicIdPartition]]]
 Chain = list[tuple[str, UUID, str]]
 """Who hands on a partition of which topic to whom."""
 

@@ -1,8 +1,8 @@
 """The transport over Apache Kafka, Redpanda or an Ottla broker, by confluent-kafka (librdkafka).
 
 Three threads besides librdkafka's own (`calls.py`): one makes all consumer calls, one the producer and admin calls that
-wait, and one looks at the topics, which may take as long as a broker is away. The event loop never waits for the
-network, and hands records to the producer itself.
+wait, and one asks what may take as long as a broker is away, since nothing waits for it: how the topics are, to delete
+records. The event loop never waits for the network, and hands records to the producer itself.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ class KafkaTransport:
         return await self._producer_calls.run(kafka_admin.topic_configs, self._admin, list(topics))
 
     async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
-        await self._producer_calls.run(kafka_admin.delete_records, self._admin, before)
+        await self._looks.run(kafka_admin.delete_records, self._admin, before)
 
     # -- reading
 

@@ -200,6 +200,7 @@ class Worker:
         finally:
             if self._topic_watch is not None:
                 await self._topic_watch.stop()
+            await self._purge.stop()
             await self._takeover.cancel()
             await self._commits.end()
             await self._drop(self._workload.tasks)
@@ -304,7 +305,7 @@ class Worker:
         if time.monotonic() >= self._lag_at:
             self._lag_at = time.monotonic() + _LAG_INTERVAL_S
             await workload.measure_lag()
-        await self._purge.purge(workload.committed, time.monotonic())
+        self._purge.purge(workload.committed, time.monotonic())
         self._services.entered(self._state)
 
     async def _knows_its_topics(self) -> bool:

@@ -1,5 +1,6 @@
 """What is committed of the app's own repartition topics is deleted, and nothing else."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,18 +46,44 @@ def test_what_was_processed_is_deleted(play: Play, monkeypatch: pytest.MonkeyPat
     play(scenario)
 
 
+class Asked:
+    """A transport that notes what is to be deleted, and does so when it may."""
+
+    def __init__(self) -> None:
+        self.before: list[Mapping[TopicPartition, int]] = []
+        self.may_answer = asyncio.Event()
+
+    async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
+        self.before.append(before)
+        await self.may_answer.wait()
+
+
 def test_it_is_asked_for_from_time_to_time() -> None:
-    asked: list[Mapping[TopicPartition, int]] = []
+    async def scenario() -> None:
+        asked = Asked()
+        asked.may_answer.set()
+        purge = purging.Purge(by_letter().topology, asked)  # type: ignore[arg-type]
+        where, other = TopicPartition("words-letters-repartition", 0), TopicPartition("words", 0)
+        for committed, now_s in ((5, 100), (7, 129), (7, 130), (7, 160)):
+            purge.purge({where: committed, other: 3}, now_s)
+            await asyncio.sleep(0)
+        assert asked.before == [{where: 5}, {where: 7}]
 
-    class Asked:
-        async def delete_records(self, before: Mapping[TopicPartition, int]) -> None:
-            asked.append(before)
+    asyncio.run(scenario())
 
-    purge = purging.Purge(by_letter().topology, Asked())  # type: ignore[arg-type]
-    where, other = TopicPartition("words-letters-repartition", 0), TopicPartition("words", 0)
-    for committed, now_s in ((5, 100), (7, 129), (7, 130), (7, 160)):
-        _finish(purge.purge({where: committed, other: 3}, now_s))
-    assert asked == [{where: 5}, {where: 7}]
+
+def test_nothing_waits_for_a_broker_that_does_not_answer() -> None:
+    async def scenario() -> None:
+        asked = Asked()
+        purge = purging.Purge(by_letter().topology, asked)  # type: ignore[arg-type]
+        where = TopicPartition("words-letters-repartition", 0)
+        for committed, now_s in ((5, 100), (7, 200), (9, 300)):
+            purge.purge({where: committed}, now_s)
+            await asyncio.sleep(0)
+        assert asked.before == [{where: 5}], "it is asked once, until it has answered"
+        await purge.stop()
+
+    asyncio.run(scenario())
 
 
 def test_a_broker_that_refuses_is_no_reason_to_stop(
@@ -76,8 +103,3 @@ def test_a_broker_that_refuses_is_no_reason_to_stop(
 
     play(scenario)
     assert "could not be deleted: deleting records is not allowed" in caplog.text
-
-
-def _finish(running: Any) -> None:
-    with pytest.raises(StopIteration):
-        running.send(None)
