@@ -64,7 +64,7 @@ class App(Lacking, Signals):
         if monitor is not None:
             self.monitor = monitor
         self._functions: list[Callable[..., Any]] = []
-        self.commands: dict[str, Any] = {}
+        self.commands: dict[str, tuple[Callable[..., Any], bool]] = {}
         self.log = logging.getLogger("ottla.faust")
         self.loop: Any = None
         """What tests set; whoever runs the app has an event loop of its own."""
@@ -323,13 +323,14 @@ class App(Lacking, Signals):
         self.declared.on_stop(lambda: running.stop())
         return service
 
-    def command(self, *options: Any, name: str | None = None, **_: Any) -> Any:
-        """Declares the function below as a command. `options` are click's."""
+    def command(self, *options: Any, name: str | None = None, daemon: bool = False) -> Any:
+        """Declares the function below as a command. `options` are click's. A `daemon` goes on until it is stopped."""
 
         def declare(fun: Callable[..., Any]) -> Any:
             for option in reversed(options):
                 fun = option(fun)
-            self.commands[(name or fun.__name__).replace("_", "-")] = fun
+            self.note(fun)
+            self.commands[(name or fun.__name__).replace("_", "-")] = fun, daemon
             return fun
 
         return declare
@@ -394,7 +395,7 @@ class App(Lacking, Signals):
         if self._finalized:
             return
         self._discover()
-        functions = [*self._functions, *(agent.fun for agent in self._agents.values()), *self.commands.values()]
+        functions = [*self._functions, *(agent.fun for agent in self._agents.values())]
         if self._monitor is None and any("monitor" in names_in(unwrapped(function)) for function in functions):
             self.monitor = Monitor()
         self._finalized = True

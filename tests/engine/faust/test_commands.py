@@ -1,6 +1,8 @@
 """The command line of Faust apps: finding the app, its commands, and mistakes in one sentence."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -14,6 +16,7 @@ import ottla.faust as faust
 from ottla import ConfigError
 from ottla.faust.cli import AppCommand
 from ottla.faust.commands import find_app, main, run
+from ottla.faust.models import registry
 from ottla.transport.kafka_settings import KafkaSettings
 
 SHOP = """
@@ -62,7 +65,7 @@ def test_an_app_is_found_by_its_module(module: str) -> None:
 
 def test_agents_are_listed(module: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("-A", module, "agents") == 0
-    assert capsys.readouterr().out == "count\t<Topic: orders>\tCounts orders.\n"
+    assert capsys.readouterr().out == "@count\torders\tCounts orders.\n"
 
 
 def test_a_module_that_is_not_there_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,6 +94,18 @@ import ottla.faust as faust
 from ottla.faust.cli import AppCommand, argument, option
 
 app = faust.App("shop", broker="kafka://127.0.0.1:1")
+
+counts = app.Table("counts", help="How often.")
+seen = app.SetTable("seen")
+
+class CommandsOrder(faust.Record):
+    id: str
+    amount: int = 3
+
+@app.agent(app.channel())
+async def watch(stream):
+    async for _ in stream:
+        pass
 
 @app.command(argument("name"), option("--times", type=int, default=2))
 async def greet(self, name, times):
@@ -132,6 +147,10 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[faust.
 @pytest.mark.parametrize(
     ("arguments", "out", "err"),
     [
+        (["--json", "agents", "--local"], '[{"name": "@watch", "topic": "<LOCAL>", "help": "<N/A>"}]\n', ""),
+        (["agents"], "", ""),
+        (["tables"], "counts\tHow often.\nseen\t<N/A>\n", ""),
+        (["model", "CommandsOrder"], "id\tstr\t*\namount\tint\t3\n", ""),
         (["greet", "ann"], "hello ann hello ann shop\n", ""),
         (["greet", "ann", "--times", "1"], "hello ann shop\n", ""),
         (["plain"], "plain\n", ""),
@@ -172,3 +191,72 @@ def test_a_command_of_a_class_must_say_what_it_does(app: faust.App) -> None:
 @pytest.fixture
 def app() -> faust.App:
     return faust.App("shop")
+
+
+def test_models_are_listed(commands: faust.App, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(commands, ["models"])
+    assert "commands_of_a_shop.CommandsOrder\t<N/A>" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["model", "Nothing"], "faust: there is no model 'Nothing'; there are "),
+        (["send", "@nobody", "x"], "faust: there is no agent 'nobody'; there are watch"),
+        (["reset"], "faust: reset is not part of Ottla's Faust facade: delete .ottla/shop while no worker runs"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    commands: faust.App, arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(commands, arguments)
+    assert ended.value.code
+    assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_events_are_sent_as_they_are_typed_or_as_models(commands: faust.App, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    async def send(_: faust.Topic, **event: object) -> None:
+        sent.append(event)
+
+    monkeypatch.setattr(faust.Topic, "send", send)
+    more = ["-k", "k", "--partition", "1", "-r", "2"]
+    for arguments in (["hello", *more], ['{"id": "a"}', "-V", "CommandsOrder", "--value-serializer", "json"]):
+        with pytest.raises(SystemExit) as ended:
+            run(commands, ["send", "orders", *arguments])
+        assert ended.value.code == 0
+    plain = {"key": b"k", "value": b"hello", "partition": 1, "key_serializer": None, "value_serializer": None}
+    order = registry["commands_of_a_shop.CommandsOrder"](id="a")
+    modelled = {**plain, "key": None, "value": order, "partition": None, "value_serializer": "json"}
+    assert sent == [plain, plain, modelled]
+
+
+def test_options_before_the_command_are_the_app_s(
+    commands: faust.App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(".")  # What it is goes back to where it was.
+    with pytest.raises(SystemExit):
+        run(commands, ["--datadir", str(tmp_path / "state"), "--workdir", str(tmp_path), "--loop", "aio", "tables"])
+    assert commands.conf.datadir == tmp_path / "state"
+    assert Path.cwd() == tmp_path
+
+
+def test_a_daemon_goes_on_until_it_is_told_to_end(commands: faust.App, capsys: pytest.CaptureFixture[str]) -> None:
+    @commands.command(daemon=True)
+    async def watching() -> None:
+        print("watching")
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:
+        run(commands, ["watching"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == "watching\n"
+
+
+def test_the_version_is_shown(commands: faust.App, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(commands, ["--version"])
+    assert ", version Ottla " in capsys.readouterr().out
