@@ -235,8 +235,10 @@ class HeldParts:
     def __contains__(self, key: Any) -> bool:
         return any(key in part for part in self._parts)
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-        return chain.from_iterable(part.range(start, end) for part in self._parts)
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
+        return chain.from_iterable(part.range(start, end, reverse=reverse) for part in self._parts)
 
     def window(self, start: int) -> Iterator[tuple[Any, Any]]:
         """The keys and values of one window."""

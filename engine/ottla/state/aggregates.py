@@ -33,9 +33,11 @@ class AggregateCache(StoreCache):
     def __contains__(self, key: Any) -> bool:
         return self.state(key) is not None
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
         result = self._compiled.result
-        return ((key, result(state)) for key, state in super().range(start, end))
+        return ((key, result(state)) for key, state in super().range(start, end, reverse=reverse))
 
 
 def aggregate_spec(name: str, changelog: str, key: Codec[Any], compiled: Compiled) -> StoreSpec:

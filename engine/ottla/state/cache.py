@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import islice
-from operator import itemgetter
+from operator import ge, itemgetter, le
 from typing import Any, Final
 
 from ottla.state.budget import CacheBudget
@@ -158,17 +158,22 @@ class StoreCache:
         else:
             StoreCache.put(self, key, stored)
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-        """The entries with start <= encoded key < end in the order of the encoded keys, uncommitted ones included.
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
+        """The entries with start <= encoded key < end in the order of the encoded keys, or the last first, uncommitted
+        ones included.
 
         Entries may be written and deleted during the iteration: a deletion ahead of it is seen, a new key may be
         missed.
         """
         entries = self._entries
-        pending = iter(self._unsaved(start, end))
+        unsaved = self._unsaved(start, end)
+        pending = reversed(unsaved) if reverse else iter(unsaved)
+        not_behind = ge if reverse else le
         head = next(pending, None)
-        for encoded, data in self.store.range(start, end):
-            while head is not None and head[0] <= encoded:
+        for encoded, data in self.store.range(start, end, reverse=reverse):
+            while head is not None and not_behind(head[0], encoded):
                 value = entries[head[1]]
                 if value is not _ABSENT:
                     yield head[1], value

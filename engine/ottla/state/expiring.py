@@ -41,9 +41,11 @@ class ExpiringCache(TimedCache):
         entry = StoreCache.get(self, key)
         StoreCache.put(self, key, (time if entry is None else max(time, entry[0]), value))
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
         self.advance(self.time())
-        for key, (time, value) in self.kept(start, end):
+        for key, (time, value) in self.kept(start, end, reverse=reverse):
             if time > self.stream_time - self._ttl_ms:
                 yield key, value
 

@@ -45,10 +45,12 @@ class GlobalPartition:
     def get(self, key: bytes) -> bytes | None:
         return self._store.get(_KEYS + key)
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
         first = _KEYS if start is None else _KEYS + start
         last = _BEHIND_KEYS if end is None else _KEYS + end
-        return ((key[1:], value) for key, value in self._store.range(first, last))
+        return ((key[1:], value) for key, value in self._store.range(first, last, reverse=reverse))
 
     def write_batch(
         self,
@@ -114,9 +116,11 @@ class GlobalStore:
     def __contains__(self, key: Any) -> bool:
         return self._all.get(self.spec.encode_key(key)) is not None
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-        """The entries with start <= encoded key < end in the order of the encoded keys."""
-        for key, value in self._all.range(start, end):
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
+        """The entries with start <= encoded key < end in the order of the encoded keys, or the last first."""
+        for key, value in self._all.range(start, end, reverse=reverse):
             yield self.spec.decode_key(key), self._decode(value)
 
     def close(self) -> None:
@@ -157,14 +161,17 @@ class WrittenGlobalStore(GlobalStore):
         found: tuple[int, Any] | None = super().get(key)
         return None if found is None else found[0]
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-        return ((key, value) for key, (_, value) in super().range(start, end))
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
+        return ((key, value) for key, (_, value) in super().range(start, end, reverse=reverse))
 
     def of_others(
-        self, partition: int, start: bytes | None = None, end: bytes | None = None
+        self, partition: int, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[Any, Any]]:
         """As `range`, of what other partitions wrote."""
-        return ((key, value) for key, (origin, value) in super().range(start, end) if origin != partition)
+        found = super().range(start, end, reverse=reverse)
+        return ((key, value) for key, (origin, value) in found if origin != partition)
 
     def _decode(self, data: bytes) -> tuple[int, Any]:
         return int.from_bytes(data[:_ORIGIN_BYTES], "big"), self.spec.decode_value(data[_ORIGIN_BYTES:])

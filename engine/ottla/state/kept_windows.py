@@ -57,16 +57,19 @@ class KeptWindowCache(TimedCache):
         else:
             StoreCache.put(self, key, (timestamp, value))
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[WindowKey[Any], Any]]:
-        return ((key, entry[1]) for key, entry in self.kept(start, end) if not self._is_over(key))
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[WindowKey[Any], Any]]:
+        return ((key, entry[1]) for key, entry in self.kept(start, end, reverse=reverse) if not self._is_over(key))
 
     def windows_of(
-        self, key: Any, from_time: int | None = None, to_time: int | None = None
+        self, key: Any, from_time: int | None = None, to_time: int | None = None, *, newest_first: bool = False
     ) -> Iterator[tuple[WindowKey[Any], Any]]:
         """The windows of a key that start from the one time to the other, both inclusive, and its values in them."""
         prefix = first_of(self._encode(key))
         start = prefix if from_time is None else prefix + _start(max(from_time, 0))
-        return self.range(start, behind_prefix(prefix) if to_time is None else prefix + _start(max(to_time + 1, 0)))
+        end = behind_prefix(prefix) if to_time is None else prefix + _start(max(to_time + 1, 0))
+        return self.range(start, end, reverse=newest_first)
 
     def over(self, entries: Iterator[tuple[WindowKey[Any], Entry]]) -> Iterator[tuple[WindowKey[Any], bool]]:
         return ((key, self._is_over(key)) for key, _ in entries)

@@ -35,13 +35,15 @@ class MemoryStore:
     def get(self, key: bytes) -> bytes | None:
         return self._values.get(key)
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
         keys, values = self._in_order(), self._values
         first = 0 if start is None else bisect_left(keys, start)
         last = len(keys) if end is None else bisect_left(keys, end)
         self._ranges += 1
         try:
-            for place in range(first, last):
+            for place in reversed(range(first, last)) if reverse else range(first, last):
                 key = keys[place]
                 value = values.get(key)
                 if value is not None:

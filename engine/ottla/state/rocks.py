@@ -81,8 +81,10 @@ class RocksStore:
         found: bytes | None = value
         return found
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        return self._unwritten.over(self._stored(start, end), start, end)
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return self._unwritten.over(self._stored(start, end, reverse), start, end, reverse=reverse)
 
     def write_batch(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         if offset is not None:
@@ -144,15 +146,23 @@ class RocksStore:
         self.write()
         self._stores.released(self._name)
 
-    def _stored(self, start: bytes | None, end: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+    def _stored(self, start: bytes | None, end: bytes | None, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
         options = ReadOptions()
+        first = self._prefix if start is None else self._prefix + start
         options.set_iterate_upper_bound(self._behind if end is None else self._prefix + end)
         cursor = self._database.iter(options)
-        cursor.seek(self._prefix if start is None else self._prefix + start)
         width = len(self._prefix)
-        while cursor.valid():
-            yield cursor.key()[width:], cursor.value()
-            cursor.next()
+        if reverse:
+            cursor.seek_to_last()
+            # What lies before it is another store's: a lower bound does not hold cursors back.
+            while cursor.valid() and (key := cursor.key()) >= first:
+                yield key[width:], cursor.value()
+                cursor.prev()
+        else:
+            cursor.seek(first)
+            while cursor.valid():
+                yield cursor.key()[width:], cursor.value()
+                cursor.next()
         cursor.status()
 
 

@@ -65,8 +65,10 @@ class Part(Protocol):
 
     def __contains__(self, key: Any) -> bool: ...
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-        """The entries with start <= encoded key < end in the order of the encoded keys; None leaves a side open."""
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
+        """The entries with start <= encoded key < end by their encoded keys, or `reverse`; None leaves a side open."""
         ...
 
 
@@ -87,8 +89,10 @@ class KeyValueStore(Protocol):
 
     def get(self, key: bytes) -> bytes | None: ...
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """The entries with start <= key < end in key order; None leaves a side open."""
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """The entries with start <= key < end in key order, or the last first; None leaves a side open."""
         ...
 
     def write_batch(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:

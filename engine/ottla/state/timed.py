@@ -67,10 +67,13 @@ class TimedCache(StoreCache):
         self.stream_time, self._moved = self._stored_time(), False
         self._position, self._round_at = None, -1
 
-    def kept(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Entry]]:
+    def kept(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Entry]]:
         """What is kept under start <= encoded key < end, over or not. The keys are encoded without their prefix."""
         first = _ENTRIES if start is None else _ENTRIES + start
-        return StoreCache.range(self, first, _BEHIND_ENTRIES if end is None else _ENTRIES + end)
+        last = _BEHIND_ENTRIES if end is None else _ENTRIES + end
+        return StoreCache.range(self, first, last, reverse=reverse)
 
     def over(self, entries: Iterator[tuple[Any, Entry]]) -> Iterator[tuple[Any, bool]]:
         """For each of the entries, in order, its key and whether it is to be deleted."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from operator import gt, lt
 from typing import Final
 
 from ottla.state.changes import Change, Changes
@@ -75,10 +76,11 @@ class Unwritten:
         self._added_bytes = self.count = 0
 
     def over(
-        self, stored: Iterator[tuple[bytes, bytes]], start: bytes | None, end: bytes | None
+        self, stored: Iterator[tuple[bytes, bytes]], start: bytes | None, end: bytes | None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         """The entries with start <= key < end as they are with the changes over those that are stored there.
 
+        What is stored comes in key order, or `reverse`, and so does what is given.
         A range under way goes on in what was there when its first entry was asked for.
         """
         keys, changes = self._in_order(), self._changes
@@ -86,12 +88,13 @@ class Unwritten:
         last = len(keys) if end is None else bisect_left(keys, end, first)
         if dropped := self.dropped:
             stored = (entry for entry in stored if not _is_in(entry[0], dropped))
+        earlier = gt if reverse else lt
         self._ranges += 1
         try:
             entry = next(stored, None)
-            for place in range(first, last):
+            for place in reversed(range(first, last)) if reverse else range(first, last):
                 key = keys[place]
-                while entry is not None and entry[0] < key:
+                while entry is not None and earlier(entry[0], key):
                     yield entry
                     entry = next(stored, None)
                 if entry is not None and entry[0] == key:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain, pairwise
+from itertools import chain, groupby, pairwise
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -72,14 +72,14 @@ class VersionedCache(TimedCache):
     def __contains__(self, key: Any) -> bool:
         return self.get(key) is not None
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
-        passed: Any = object()
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
         first, last = (None if bound is None else first_of(bound) for bound in (start, end))
-        for (key, _), entry in self.kept(first, last):
-            if key != passed:
-                passed = key
-                if entry:
-                    yield key, entry[0]
+        for key, versions in groupby(self.kept(first, last, reverse=reverse), lambda version: version[0][0]):
+            entries = [entry for _, entry in versions]
+            if newest := entries[-1 if reverse else 0]:
+                yield key, newest[0]
 
     def find(self, key: Any, time: int) -> tuple[int, Any] | None:
         """The timestamp and the value of what was valid at a time. None if nothing was, or if it is too long ago."""

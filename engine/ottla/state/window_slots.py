@@ -49,8 +49,12 @@ class WindowCache(TimedCache):
     def put(self, key: Slot, value: Any) -> None:
         StoreCache.put(self, key, (value,))
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Slot, Any]]:
-        return ((slot, entry[0]) for slot, entry in self.kept(start, end) if not self._is_over(slot[1]))
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Slot, Any]]:
+        return (
+            (slot, entry[0]) for slot, entry in self.kept(start, end, reverse=reverse) if not self._is_over(slot[1])
+        )
 
     def window(self, start: int) -> Iterator[tuple[Any, Any]]:
         """The keys and values of one window, in the order of the encoded keys."""

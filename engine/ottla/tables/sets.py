@@ -90,10 +90,12 @@ class SetTable(Table[K, "TableSet[E]"], Generic[K, E]):
     def lookup(self, part: Part, key: K) -> Any:
         return set(self.elements(part, key)) or None
 
-    def entries(self, part: Part, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, Any]]:
+    def entries(
+        self, part: Part, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[K, Any]]:
         """Keys with their sets as they are when the iteration comes to them."""
         first, last = (None if bound is None else first_of(bound) for bound in (start, end))
-        for key, pairs in groupby((pair for pair, _ in part.range(first, last)), _key):
+        for key, pairs in groupby((pair for pair, _ in part.range(first, last, reverse=reverse)), _key):
             yield key, {element for _, element in pairs}
 
     def elements(self, part: Part, key: K) -> Iterator[E]:

@@ -158,6 +158,9 @@ class Table(MutableMapping[K, V], Relation[K, V]):
     def __iter__(self) -> Iterator[K]:
         return (key for key, _ in self._entries())
 
+    def __reversed__(self) -> Iterator[K]:
+        return (key for key, _ in self._entries(reverse=True))
+
     def __len__(self) -> int:
         return sum(1 for _ in self._entries())
 
@@ -176,16 +179,22 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         """Keys and values of this task's part, in the order of the encoded keys."""
         return _Items(self)
 
-    def range(self, start: K | None = None, end: K | None = None) -> Iterator[tuple[K, V]]:
+    def range(self, start: K | None = None, end: K | None = None, *, reverse: bool = False) -> Iterator[tuple[K, V]]:
         """Keys and values with start <= key < end, by the order of the encoded keys; None leaves a side open.
+
+        The smallest comes first, or with `reverse` the largest.
 
         That is the order of code points for `str`, of bytes for `bytes`, and of size for `int` that are not negative.
         """
         encode = self.key_codec.encode
-        return self._entries(None if start is None else encode(start), None if end is None else encode(end))
+        first, last = (None if bound is None else encode(bound) for bound in (start, end))
+        return self._entries(first, last, reverse=reverse)
 
-    def prefix(self, prefix: K) -> Iterator[tuple[K, V]]:
-        """Keys and values of the keys that begin with the prefix, in order. For keys that are `str` or `bytes`."""
+    def prefix(self, prefix: K, *, reverse: bool = False) -> Iterator[tuple[K, V]]:
+        """Keys and values of the keys that begin with the prefix, in order, or with `reverse` the largest first.
+
+        For keys that are `str` or `bytes`.
+        """
         if not isinstance(prefix, (str, bytes)):
             raise ConfigError(f"table {self.name!r}: a prefix of keys is str or bytes, not {prefix!r}")
         encoded = self.key_codec.encode(prefix)
@@ -194,7 +203,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
                 f"table {self.name!r} has keys of {self.key_codec.name}, whose bytes do not begin as the keys do; "
                 "declare it with key=str or key=bytes to look for prefixes"
             )
-        return self._entries(encoded, behind_prefix(encoded))
+        return self._entries(encoded, behind_prefix(encoded), reverse=reverse)
 
     def clear(self) -> None:
         """Deletes all keys of this task's part."""
@@ -251,9 +260,11 @@ class Table(MutableMapping[K, V], Relation[K, V]):
             return part.windows_of(key) or None
         return part.get(key)
 
-    def entries(self, part: Part, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, V]]:
-        """Keys and values of one part with start <= encoded key < end, in order."""
-        return part.range(start, end)
+    def entries(
+        self, part: Part, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[K, V]]:
+        """Keys and values of one part with start <= encoded key < end, in order, or the last first."""
+        return part.range(start, end, reverse=reverse)
 
     # -- as what changes
 
@@ -329,8 +340,10 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         else:
             store.put(key, value)
 
-    def _entries(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, V]]:
-        return self.entries(self._part(), start, end)
+    def _entries(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[K, V]]:
+        return self.entries(self._part(), start, end, reverse=reverse)
 
     def or_default(self, key: Any) -> V:
         """The default, for a key that is missing. Raises `KeyError` if there is none."""

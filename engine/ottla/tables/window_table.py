@@ -64,9 +64,8 @@ class WindowTable(WindowRelation[K, V], Table[K, dict[int, V]], Generic[K, V]):
 
         The oldest comes first, unless `newest_first`. None leaves a side open.
         """
-        found = self._kept(self._context()).windows_of(key, from_time, to_time)
-        windows = [in_window(where, value) for where, value in found]
-        return windows[::-1] if newest_first else windows
+        found = self._kept(self._context()).windows_of(key, from_time, to_time, newest_first=newest_first)
+        return [in_window(where, value) for where, value in found]
 
     def __getitem__(self, key: K) -> dict[int, V]:
         found: dict[int, V] | None = self.lookup(self._part(), key)
@@ -84,11 +83,14 @@ class WindowTable(WindowRelation[K, V], Table[K, dict[int, V]], Generic[K, V]):
         assert isinstance(part, KeptWindowCache), "the spec of a window table makes such a cache"
         return {where.start: value for where, value in part.windows_of(key)} or None
 
-    def entries(self, part: Part, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[K, Any]]:
+    def entries(
+        self, part: Part, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[K, Any]]:
         """Keys with their values by the starts of their windows, as they are when the iteration comes to them."""
         first, last = (None if bound is None else first_of(bound) for bound in (start, end))
-        for key, windows in groupby(part.range(first, last), lambda entry: entry[0].key):
-            yield key, {where.start: value for where, value in windows}
+        for key, windows in groupby(part.range(first, last, reverse=reverse), lambda entry: entry[0].key):
+            found = {where.start: value for where, value in windows}
+            yield key, dict(reversed(found.items())) if reverse else found
 
     def changing(self) -> tuple[Graph, str]:
         assert self.graph is not None, "a window table is declared with the step that keeps it"

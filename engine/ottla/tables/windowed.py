@@ -181,11 +181,14 @@ class WindowedTable(Table[K, "WindowSet[V]"], Generic[K, V]):
         for slot, _ in part.range():
             self._write(context, part, slot, None)
 
-    def range(self, start: K | None = None, end: K | None = None) -> Iterator[Any]:  # noqa: ARG002 - as in Table
+    def range(self, start: K | None = None, end: K | None = None, *, reverse: bool = False) -> Iterator[Any]:  # noqa: ARG002
         raise TopologyError(f"table {self.name!r} has windows: go through one with items(), items().now() or .delta()")
 
-    def prefix(self, prefix: K) -> Iterator[Any]:
-        return self.range(prefix)
+    def prefix(self, prefix: K, *, reverse: bool = False) -> Iterator[Any]:
+        return self.range(prefix, reverse=reverse)
+
+    def __reversed__(self) -> Iterator[K]:
+        return reversed([key for key, _ in self.in_window(self.relative)])
 
     def in_window(self, choose: Callable[[TaskContext], int]) -> Iterator[tuple[K, V]]:
         """Keys and values of the window whose start `choose` gives, in the order of the encoded keys."""

@@ -113,8 +113,11 @@ class OverlaidPart:
     def __contains__(self, key: Any) -> bool:
         return self.get(key) is not None
 
-    def range(self, start: bytes | None = None, end: bytes | None = None) -> Iterator[tuple[Any, Any]]:
+    def range(
+        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
+    ) -> Iterator[tuple[Any, Any]]:
         encode = self._own.spec.encode_key
-        own = ((encode(key), key, value) for key, value in self._own.range(start, end))
-        others = ((encode(key), key, value) for key, value in self._copy.of_others(self._partition, start, end))
-        return ((key, value) for _, key, value in merge(own, others, key=itemgetter(0)))
+        own = ((encode(key), key, value) for key, value in self._own.range(start, end, reverse=reverse))
+        heard = self._copy.of_others(self._partition, start, end, reverse=reverse)
+        others = ((encode(key), key, value) for key, value in heard)
+        return ((key, value) for _, key, value in merge(own, others, key=itemgetter(0), reverse=reverse))

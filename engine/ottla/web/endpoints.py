@@ -137,7 +137,7 @@ class Endpoints:
     async def _value(self, request: Request) -> Response:
         queries, table = self._at_work(), self._table(request)
         key = _key(table, request.path_params["key"])
-        value = await TableQuery(queries, table).get(key, as_of=_as_of(request), stale=_stale(request))
+        value = await TableQuery(queries, table).get(key, as_of=_as_of(request), stale=_is_set(request, "stale"))
         if value is None:
             return _json({"error": f"table {table.name!r} has no such key"}, 404)
         return _json({"key": key, "value": value})
@@ -151,7 +151,8 @@ class Endpoints:
             prefix=bounds["prefix"],
             limit=_limit(asked),
             cursor=asked.get("cursor"),
-            stale=_stale(request),
+            reverse=_is_set(request, "reverse"),
+            stale=_is_set(request, "stale"),
         )
         items = [{"key": key, "value": value} for key, value in found.items]
         return _json({"items": items, "cursor": found.cursor})
@@ -167,12 +168,13 @@ class Endpoints:
         table, part = self._part(request)
         start, end = _bound(request, "from"), _bound(request, "to")
         queries, limit = self._at_work(), _limit(request.query_params)
-        found = await with_answers(lambda: queries.local_range(table, part, start, end, limit))
+        reverse = _is_set(request, "reverse")
+        found = await with_answers(lambda: queries.local_range(table, part, start, end, limit, reverse=reverse))
         return _json({"items": [{"key": each.key, "value": each.value, "at": encode_bound(each.at)} for each in found]})
 
     def _part(self, request: Request) -> tuple[Table[Any, Any], Part]:
         table, partition = self._table(request), request.path_params["partition"]
-        part = self._at_work().insight.committed(table.spec, partition, stale=_stale(request))
+        part = self._at_work().insight.committed(table.spec, partition, stale=_is_set(request, "stale"))
         if part is None:
             raise HTTPException(421, f"part {partition} of table {table.name!r} is not here\n")
         return table, part
@@ -275,8 +277,8 @@ def _key(table: Table[Any, Any], text: str) -> Any:
     return from_text(table.key_codec, text, f"a key of table {table.name!r}")
 
 
-def _stale(request: Request) -> bool:
-    return request.query_params.get("stale", "").lower() in ("1", "true", "yes")
+def _is_set(request: Request, option: str) -> bool:
+    return request.query_params.get(option, "").lower() in ("1", "true", "yes")
 
 
 def _as_of(request: Request) -> int | None:

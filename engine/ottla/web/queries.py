@@ -5,8 +5,10 @@ read until it has arrived, unless `stale` reads are asked for, which copies answ
 
 Between workers, of one part, which is never forwarded further:
 
-    GET /tables/NAME/parts/NUMBER/value?at=KEY&as_of=MS         {"value": ...}
-    GET /tables/NAME/parts/NUMBER/range?from=KEY&to=KEY&limit=N  {"items": [{"key": ..., "value": ..., "at": KEY}, ...]}
+    GET /tables/NAME/parts/NUMBER/value?at=KEY&as_of=MS
+        {"value": ...}
+    GET /tables/NAME/parts/NUMBER/range?from=KEY&to=KEY&limit=N&reverse=true
+        {"items": [{"key": ..., "value": ..., "at": KEY}, ...]}
 
 `KEY` is base64 of the encoded key. A worker that does not have the part answers 421.
 """
@@ -85,14 +87,16 @@ class TableQuery(Generic[K, V]):
         prefix: K | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        reverse: bool = False,
         stale: bool = False,
     ) -> Entries[K, V]:
         """Up to `limit` entries with start <= key < end, or of keys that begin with `prefix`, by their encoded form.
 
+        With `reverse` those that would come last are the first, page by page as well.
         Raises `ConfigError` for a limit that is not from 1 to 1000, and for a cursor that is none.
         """
         first, last = _bounds(self._table, start, end, prefix)
-        return await self._queries.range(self._table, first, last, limit, cursor, stale=stale)
+        return await self._queries.range(self._table, first, last, limit, cursor, reverse=reverse, stale=stale)
 
 
 def check_past(table: Table[Any, Any], as_of: int | None) -> None:
@@ -154,6 +158,7 @@ class Queries:
         limit: int,
         cursor: str | None,
         *,
+        reverse: bool,
         stale: bool,
     ) -> Entries[Any, Any]:
         if not 1 <= limit <= MAX_LIMIT:
@@ -162,22 +167,37 @@ class Queries:
             raise ConfigError(
                 f"table {table.name!r} has windows: ask for a key, which brings the values of all of them"
             )
-        first, after = (0, start) if cursor is None else _decode_cursor(cursor)
+        parts = self._insight.partitions(table.spec.name)
+        bounds = (start, end)
+        if cursor is None:
+            first = parts - 1 if reverse else 0
+        else:
+            first, at = _decode_cursor(cursor)
+            bounds = (start, at) if reverse else (at, end)
         items: list[tuple[Any, Any]] = []
-        for partition in range(first, self._insight.partitions(table.spec.name)):
+        for partition in range(first, -1, -1) if reverse else range(first, parts):
             wanted = limit - len(items)
-            found = await self._part_range(table, partition, after, end, wanted, stale=stale)
+            found = await self._part_range(table, partition, *bounds, wanted, reverse=reverse, stale=stale)
             items += [(entry.key, entry.value) for entry in found]
             if len(found) == wanted:
-                return Entries(items, _encode_cursor(partition, found[-1].at + b"\0"))
-            after = start
+                # Where the next one begins, or in the other direction has its end, which is exclusive.
+                return Entries(items, _encode_cursor(partition, found[-1].at + (b"" if reverse else b"\0")))
+            bounds = (start, end)
         return Entries(items, None)
 
     def local_range(
-        self, table: Table[Any, Any], part: Part, start: bytes | None, end: bytes | None, limit: int
+        self,
+        table: Table[Any, Any],
+        part: Part,
+        start: bytes | None,
+        end: bytes | None,
+        limit: int,
+        *,
+        reverse: bool,
     ) -> list[Entry]:
         encode = table.key_codec.encode
-        return [Entry(key, value, encode(key)) for key, value in islice(table.entries(part, start, end), limit)]
+        found = islice(table.entries(part, start, end, reverse=reverse), limit)
+        return [Entry(key, value, encode(key)) for key, value in found]
 
     async def _part_range(
         self,
@@ -187,11 +207,14 @@ class Queries:
         end: bytes | None,
         limit: int,
         *,
+        reverse: bool,
         stale: bool,
     ) -> list[Entry]:
         if (part := self._insight.committed(table.spec, partition, stale=stale)) is not None:
-            return await with_answers(lambda: self.local_range(table, part, start, end, limit))
+            return await with_answers(lambda: self.local_range(table, part, start, end, limit, reverse=reverse))
         bounds = {name: encode_bound(bound) for name, bound in (("from", start), ("to", end)) if bound is not None}
+        if reverse:
+            bounds["reverse"] = "true"
         reply = await self._ask(table, partition, "range", {**bounds, "limit": str(limit)}, stale=stale)
         items: Any = _Items
         found = msgspec.json.decode(reply, type=items[table.key_codec.type, table.value_codec.type]).items

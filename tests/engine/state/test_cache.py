@@ -165,7 +165,9 @@ def test_a_cache_behaves_as_a_dict_with_transactions(steps: list[tuple[str, str,
         elif what == "get":
             assert cache.get(key) == state.get(key)
         elif what == "range":
-            assert list(cache.range(b"b", b"k")) == [item for item in sorted(state.items()) if "b" <= item[0] < "k"]
+            expected = [item for item in sorted(state.items()) if "b" <= item[0] < "k"]
+            assert list(cache.range(b"b", b"k")) == expected
+            assert list(cache.range(b"b", b"k", reverse=True)) == expected[::-1]
         elif what == "changes" and handed_out is None:
             cache.changes()
             handed_out = dict(state)
@@ -179,6 +181,7 @@ def test_a_cache_behaves_as_a_dict_with_transactions(steps: list[tuple[str, str,
             cache.discard()
             state, handed_out = dict(stored), None
     assert list(cache.range()) == sorted(state.items())
+    assert list(cache.range(reverse=True)) == sorted(state.items(), reverse=True)
 
 
 @pytest.mark.parametrize("use", [StoreCache.put, lambda cache, key, _: cache.delete(key)])

@@ -113,6 +113,8 @@ def test_a_range_is_half_open_and_in_byte_order(store: KeyValueStore) -> None:
     assert [key for key, _ in store.range(b"b")] == [b"b", b"\xff"]
     assert [key for key, _ in store.range(None, b"a")] == [b"", b"\x00"]
     assert list(store.range(b"b", b"a")) == []
+    assert [key for key, _ in store.range(reverse=True)] == sorted(keys, reverse=True)
+    assert [key for key, _ in store.range(b"a", b"b", reverse=True)] == [b"a\x00", b"a"]
 
 
 def test_a_range_does_not_see_what_is_written_while_it_runs(store: KeyValueStore) -> None:
@@ -201,6 +203,7 @@ def test_a_store_behaves_as_a_sorted_dict(
         item for item in sorted(model.items()) if (start is None or item[0] >= start) and (end is None or item[0] < end)
     ]
     assert list(store.range(start, end)) == expected
+    assert list(store.range(start, end, reverse=True)) == expected[::-1]
     found = {key: store.get(key) for key in (*model, b"", b"a")}
     assert {key: value for key, value in found.items() if value is not None} == model
 

@@ -43,6 +43,17 @@ def test_every_worker_answers_for_every_key(play_anywhere: Play, app: Callable[.
     play_anywhere(scenario)
 
 
+async def all_pages(site: Any, address: str, asked: dict[str, str]) -> list[str]:
+    items: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await site.json(address, "/tables/counts", limit="3", **asked, **cursor)
+        items += [item["key"] for item in page["items"]]
+        if page["cursor"] is None:
+            return items
+        cursor = {"cursor": page["cursor"]}
+
+
 def test_ranges_and_prefixes_come_whole_piece_by_piece(play_anywhere: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
@@ -53,6 +64,9 @@ def test_ranges_and_prefixes_come_whole_piece_by_piece(play_anywhere: Play, app:
                     ({"prefix": "b"}, [word for word in WORDS if word[0] == "b"]),
                     ({"start": "a1", "end": "c"}, [word for word in WORDS if "a1" <= word < "c"]),
                 ):
+                    everything = await site.json(address, "/tables/counts", limit="1000", **asked)
+                    back = await all_pages(site, address, {**asked, "reverse": "true"})
+                    assert back == [item["key"] for item in everything["items"]][::-1]
                     items, cursor, pages = [], None, 0
                     while pages == 0 or cursor is not None:
                         more = {} if cursor is None else {"cursor": cursor}
