@@ -75,7 +75,12 @@ class Agent(Lacking):
         if sink not in self._sink:
             self._sink.append(sink)
 
-    def test_context(self, *, on_error: Callable[[Agent, BaseException], Any] | None = None) -> AgentTest:
+    def test_context(
+        self,
+        *,
+        on_error: Callable[[Agent, BaseException], Any] | None = None,
+        supervisor_strategy: Any = None,  # noqa: ARG002 - an agent that raises begins anew
+    ) -> AgentTest:
         """For tests: `async with agent.test_context() as agent: await agent.put(value)`."""
         return AgentTest(self, on_error)
 

@@ -17,6 +17,7 @@ import ottla
 from ottla.errors import ConfigError, TopologyError
 from ottla.faust.agents import Agent
 from ottla.faust.channels import Channel
+from ottla.faust.cli import AppCommand, Declared
 from ottla.faust.closing import OnWindowClose, close_windows
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
@@ -51,6 +52,7 @@ class App(Lacking, Signals):
 
     def __init__(self, id: str, **options: Any) -> None:  # noqa: A002 - Faust's name
         monitor: Monitor | None = options.pop("monitor", None)
+        monitor_class: type[Monitor] | None = options.pop("Monitor", None)
         self.conf = settings(id, options)
         _by_id[self.conf.app_id] = self
         self.declared = ottla.App(self.conf.app_id, **self.conf.for_ottla())
@@ -61,10 +63,12 @@ class App(Lacking, Signals):
         """The tables, and what was made of them by time."""
         self.sensors = Sensors()
         self._monitor: Monitor | None = None
+        if monitor is None and monitor_class is not None:
+            monitor = monitor_class()
         if monitor is not None:
             self.monitor = monitor
         self._functions: list[Callable[..., Any]] = []
-        self.commands: dict[str, tuple[Callable[..., Any], bool]] = {}
+        self.commands: dict[str, Declared] = {}
         self.log = logging.getLogger("ottla.faust")
         self.loop: Any = None
         """What tests set; whoever runs the app has an event loop of its own."""
@@ -95,6 +99,7 @@ class App(Lacking, Signals):
         acks: bool = True,  # noqa: ARG002 - always
         allow_empty: bool | None = None,  # noqa: ARG002 - a null value is None whatever the type
         has_prefix: bool = False,  # noqa: ARG002 - of Faust's own use
+        maxsize: int | None = None,  # noqa: ARG002 - no queue stands between the broker and an agent
     ) -> Topic:
         """Declares a topic, several that are read as one stream, or with `pattern` all whose whole names match."""
         if bool(topics) == (pattern is not None):
@@ -305,8 +310,14 @@ class App(Lacking, Signals):
         *,
         query_param: str | None = None,
         match_info: str | None = None,
+        exact_key: str | None = None,
     ) -> Callable[[Any], Any]:
         """Below `page`: the worker that has the key of the table answers."""
+        if exact_key is not None:
+            raise ConfigError(
+                "table_route(exact_key=) is not part of Ottla's Faust facade: a page without table_route asks for the "
+                "key with await app.ottla.query(table).get(key)"
+            )
         param = query_param or shard_param
 
         def declare(page: Any) -> Any:
@@ -323,14 +334,17 @@ class App(Lacking, Signals):
         self.declared.on_stop(lambda: running.stop())
         return service
 
-    def command(self, *options: Any, name: str | None = None, daemon: bool = False) -> Any:
-        """Declares the function below as a command. `options` are click's. A `daemon` goes on until it is stopped."""
+    def command(
+        self, *options: Any, base: type[AppCommand] = AppCommand, name: str | None = None, daemon: bool = False
+    ) -> Any:
+        """Declares the function below as a command. `options` are click's. A `daemon` goes on until it is stopped. The
+        function's `self` is a `base`."""
 
         def declare(fun: Callable[..., Any]) -> Any:
             for option in reversed(options):
                 fun = option(fun)
             self.note(fun)
-            self.commands[(name or fun.__name__).replace("_", "-")] = fun, daemon
+            self.commands[(name or fun.__name__).replace("_", "-")] = Declared(fun, base, daemon)
             return fun
 
         return declare

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import ottla
@@ -31,6 +33,9 @@ class Channel(Lacking):
         partition: int | None = None,  # noqa: ARG002 - it has none
         timestamp: float | None = None,
         headers: HeadersArg = None,
+        schema: Any = None,  # noqa: ARG002 - nothing is written
+        key_serializer: Any = None,  # noqa: ARG002
+        value_serializer: Any = None,  # noqa: ARG002
         callback: Any = None,
         force: bool = False,  # noqa: ARG002 - see Topic.send
     ) -> Sent:
@@ -46,9 +51,11 @@ class Channel(Lacking):
         else:
             await self.send(value=value)
 
-    async def get(self) -> Event:
-        """Takes the next event; waits while there is none."""
-        return Event(self.app, await self.declared.get())
+    async def get(self, *, timeout: float | timedelta | None = None) -> Event:  # noqa: ASYNC109 - Faust's name
+        """Takes the next event; waits while there is none. Raises `TimeoutError` after so many seconds."""
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        async with asyncio.timeout(seconds):
+            return Event(self.app, await self.declared.get())
 
     def empty(self) -> bool:
         return self.declared.empty()

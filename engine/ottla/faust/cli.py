@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import click
 
@@ -65,6 +65,14 @@ class AppCommand:
     def dumps(self, value: Any) -> str:
         """The value as JSON."""
         return json.dumps(value)
+
+
+class Declared(NamedTuple):
+    """A function that is a command, what its `self` is, and whether it goes on until it is stopped."""
+
+    function: Callable[..., Any]
+    base: type[AppCommand]
+    daemon: bool
 
 
 Command = AppCommand

@@ -16,7 +16,7 @@ import click
 
 from ottla.errors import ConfigError
 from ottla.faust.app import App
-from ottla.faust.cli import AppCommand
+from ottla.faust.cli import AppCommand, Declared
 from ottla.faust.program import as_client, commands_of, configure, global_options
 from ottla.jobs import call
 from ottla.loading import import_module
@@ -58,9 +58,10 @@ def find_app(target: str) -> App:
 
 def _group(app: App) -> click.Group:
     commands = commands_of(app)
-    for name, (function, daemon) in app.commands.items():
-        run_it = _with_self(app, function)
-        commands[name] = _command(app, name, function, _until_signalled(run_it) if daemon else run_it)
+    for name, declared in app.commands.items():
+        run_it = _with_self(app, declared)
+        ends = _until_signalled(run_it) if declared.daemon else run_it
+        commands[name] = _command(app, name, declared.function, ends)
     for cls in AppCommand.classes:
         described = _described(cls)
         commands[cls.name()] = _command(app, cls.name(), described, cls(app).run)
@@ -94,11 +95,12 @@ def _described(cls: type[AppCommand]) -> Callable[..., None]:
     return described
 
 
-def _with_self(app: App, function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_self(app: App, declared: Declared) -> Callable[..., Any]:
     """The function, with a command for its first argument where that is none of its options."""
+    function = declared.function
     options = {parameter.name for parameter in getattr(function, "__click_params__", ())}
     first = next(iter(inspect.signature(function).parameters), None)
-    return function if first is None or first in options else partial(function, AppCommand(app))
+    return function if first is None or first in options else partial(function, declared.base(app))
 
 
 def _until_signalled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -16,10 +16,12 @@ import ottla.tables
 from ottla.errors import NotInTask
 from ottla.faust.closing import Closing, OnWindowClose
 from ottla.faust.missing import TABLE, Lacking
+from ottla.faust.models.fields import FieldDescriptor
 from ottla.outlet import outlet
 from ottla.state.cache import StoreCache
 from ottla.state.store import Part
 from ottla.state.window_slots import Slot, WindowCache
+from ottla.tables.window_views import WindowedItems, WindowedKeys, WindowedValues
 from ottla.tables.window_views import WindowSet as OttlaWindowSet
 from ottla.tables.windowed import Clock, WindowedTable
 from ottla.tables.written_global import WrittenGlobalTable
@@ -131,6 +133,29 @@ class Windowed(FaustTable, WindowedTable[Any, Any]):
     def __getitem__(self, key: Any) -> WindowSet:
         self._part()
         return WindowSet(self, key)
+
+    def relative_to(self, ts: Any) -> Windowed:
+        """The table, relative to a field, a `datetime`, or a time in seconds; to the event at hand for None."""
+        if ts is None:
+            return cast(Windowed, self.relative_to_stream())
+        if isinstance(ts, FieldDescriptor):
+            return cast(Windowed, self.relative_to_field(ts))
+        return cast(Windowed, super().relative_to(round(ts * 1000) if isinstance(ts, int | float) else ts))
+
+    def items(self, event: Event | None = None) -> WindowedItems[Any, Any]:
+        """The keys and values of a window: that of the time that the table is relative to, or of an event."""
+        return super().items() if event is None else self._at(event).items()
+
+    def keys(self, event: Event | None = None) -> WindowedKeys[Any]:
+        """The keys of a window, as `items`."""
+        return super().keys() if event is None else self._at(event).keys()
+
+    def values(self, event: Event | None = None) -> WindowedValues[Any]:
+        """The values of a window, as `items`."""
+        return super().values() if event is None else self._at(event).values()
+
+    def _at(self, event: Event) -> Windowed:
+        return self.seen_at(lambda _: event.time_ms)
 
     def seen_at(self, clock: Clock) -> Windowed:
         seen = cast(Windowed, of_faust(super().seen_at(clock), self.app, self.help))

@@ -27,6 +27,14 @@ def test_a_channel_is_written_and_read_by_hand() -> None:
     assert asyncio.run(scenario()) == [1, ("k", 2, {"a": b"b"}), (None, 1, {})]
 
 
+def test_waiting_for_an_event_may_have_an_end() -> None:
+    async def scenario() -> None:
+        with pytest.raises(TimeoutError):
+            await faust.App("shop").channel().get(timeout=0.001)
+
+    asyncio.run(scenario())
+
+
 def test_nobody_is_called_when_something_was_sent() -> None:
     app = faust.App("shop")
 

@@ -245,15 +245,21 @@ def test_options_before_the_command_are_the_app_s(
 
 
 def test_a_daemon_goes_on_until_it_is_told_to_end(commands: faust.App, capsys: pytest.CaptureFixture[str]) -> None:
-    @commands.command(daemon=True)
-    async def watching() -> None:
-        print("watching")
+    class Base(AppCommand):
+        abstract = True
+
+        def watched(self) -> str:
+            return f"watching {self.app.conf.id}"
+
+    @commands.command(daemon=True, base=Base)
+    async def watching(self: Base) -> None:
+        self.say(self.watched())
         asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
 
     with pytest.raises(SystemExit) as ended:
         run(commands, ["watching"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == "watching\n"
+    assert capsys.readouterr().out == "watching shop\n"
 
 
 def test_the_version_is_shown(commands: faust.App, capsys: pytest.CaptureFixture[str]) -> None:

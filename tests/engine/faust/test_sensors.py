@@ -169,6 +169,7 @@ def test_a_monitor_of_one_s_own_takes_the_place_of_the_other() -> None:
     class Mine(faust.Monitor):
         pass
 
+    assert isinstance(faust.App("shop", Monitor=Mine).monitor, Mine)
     app = faust.App("shop", monitor=Mine())
     assert isinstance(app.monitor, Mine)
     app.monitor = other = Mine()

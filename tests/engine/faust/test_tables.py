@@ -1,6 +1,7 @@
 """Tables of Faust apps where no agent runs: in timers, tasks, signals and tests they show what the worker has."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -118,6 +119,25 @@ def test_a_window_is_that_of_an_event(app: faust.App, words: faust.Topic, seen: 
         send(driver, "cat", "cat", at_s=1000)
         send(driver, "cat", at_s=1010)
     assert seen == [(1, 1, 1, 0), (2, 2, 2, 0), (2, 2, 1, 2)]
+
+
+def test_a_table_is_relative_to_whatever_is_given(app: faust.App, words: faust.Topic, seen: list[Any]) -> None:
+    views = app.Table("views", default=int).tumbling(10.0)
+    then = datetime.fromtimestamp(1000, UTC)
+
+    @app.agent(words)
+    async def count(stream: faust.Stream[str]) -> None:
+        first = None
+        async for event in stream.events():
+            first = first or event
+            views[event.value] += 1
+            seen.append([views.relative_to(ts)[event.value].value() for ts in (None, 1000.0, then)])
+            seen.append([dict(views.items(first)), list(views.keys(first)), list(views.values(first))])
+
+    with app.ottla.test() as driver:
+        send(driver, "cat", at_s=1001)
+        send(driver, "cat", at_s=1011)
+    assert seen == [[1, 1, 1], [{"cat": 1}, ["cat"], [1]], [1, 1, 1], [{"cat": 1}, ["cat"], [1]]]
 
 
 def test_a_table_is_drawn(app: faust.App, counts: Any, seen: list[str]) -> None:
