@@ -20,6 +20,12 @@ def load_app(target: str) -> App:
     module_name, colon, name = target.partition(":")
     if not (module_name and colon and name):
         raise ConfigError(f"{target!r} is not MODULE:APP, such as my_package.my_module:app")
+    if "/" in module_name or module_name.endswith(".py"):
+        path = Path(module_name)
+        raise ConfigError(
+            f"{module_name!r} is a file, and a module is meant: in the directory {str(path.parent)!r} it is "
+            f"{path.stem}:{name}"
+        )
     module = import_module(module_name)
     try:
         app = getattr(module, name)
@@ -51,7 +57,10 @@ def _import_failure(module_name: str, error: Exception) -> str:
         ours = Path(__file__).parent
         frames = [each for each in frames if each.filename[0] != "<" and ours not in Path(each.filename).parents]
     where = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    return f"importing {module_name!r} failed{where}: {type(error).__name__}: {error}"
+    reason = str(error)
+    if isinstance(error, SyntaxError):  # no frame is in what cannot be read
+        where, reason = f" at {error.filename}:{error.lineno}", error.msg
+    return f"importing {module_name!r} failed{where}: {type(error).__name__}: {reason}"
 
 
 def _apps_of(names: dict[str, object]) -> str:

@@ -28,6 +28,9 @@ from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_settings import KafkaSettings
 from ottla.worker.embedded import serving
 
+_MADE_WITHIN_S = 5.0
+_LOOK_AGAIN_S = 0.25
+
 
 class Client:
     """An `Outlet` for the code in its `async with` block, and the tasks begun there. Raises `TransportError` when no
@@ -38,6 +41,7 @@ class Client:
         self._transport = transport
         self._open = AsyncExitStack()
         self._replies: Replies | None = None
+        self._known: set[str] = set()
         self._waiting: list[tuple[Sequence[OutputRecord], asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
@@ -79,6 +83,7 @@ class Client:
     async def send(self, records: Sequence[OutputRecord]) -> None:
         """Returns when the records are written. What is sent at the same time is written together."""
         self.check(records)
+        await self._check_topics({record.topic for record in records})
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((records, written))
         if self._writing is None or self._writing.done():
@@ -91,6 +96,23 @@ class Client:
     async def replies(self) -> Replies:
         assert self._replies is not None, "the client is open"
         return self._replies
+
+    async def _check_topics(self, topics: set[str]) -> None:
+        """Waits a few seconds for topics that do not exist, as when a worker is just making them.
+
+        Raises `TransportError` then; a producer would have waited half a minute.
+        """
+        assert self._transport is not None, "the client is open"
+        deadline = time.monotonic() + _MADE_WITHIN_S
+        while unknown := topics - self._known:
+            self._known |= (await self._transport.partition_counts(unknown)).keys()
+            if (missing := unknown - self._known) and time.monotonic() >= deadline:
+                raise TransportError(
+                    f"topic {min(missing)!r} does not exist: create it, or start a worker of {self._config.app_id!r}, "
+                    "which makes its own topics and those that it declares with partitions="
+                )
+            if missing:
+                await asyncio.sleep(_LOOK_AGAIN_S)
 
     async def _write(self) -> None:
         assert self._transport is not None, "the client is open"

@@ -48,12 +48,14 @@ def reset_app(
     from ottla.topology.patterns import resolved
     from ottla.transport.kafka_admin import topics
     from ottla.transport.kafka_log import ClientLog
+    from ottla.transport.kafka_reach import wait_for_broker
 
     with told_in_a_sentence("app reset"):
         start = parse_start(to)
         loaded = load_app(target)
         config = replace(loaded.config, state_dir=loaded.config.state_dir if state_dir is None else state_dir)
         with client_settings(config, broker, "reset") as settings:
+            wait_for_broker(settings, settings.connect_timeout_s)
             admin = AdminClient(settings.admin(), logger=ClientLog())
             topology = resolved(loaded.topology, topics(admin))
             reset = plan_reset(admin, topology, config, start)

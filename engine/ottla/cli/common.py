@@ -22,13 +22,21 @@ BrokerUrl = Annotated[
 @contextmanager
 def told_in_a_sentence(command: str) -> Iterator[None]:
     """Ends the command with a sentence and a status for what Ottla raises: 2 for a mistake in how it was called."""
+    import logging
+
     from ottla.errors import ConfigError, OttlaError, TopologyError
 
+    # What its clients say while they try again is no answer to who called it.
+    client_log = logging.getLogger("ottla.kafka")
+    level = client_log.level
+    client_log.setLevel(logging.ERROR)
     try:
         yield
     except OttlaError as error:
         typer.echo(f"ottla {command}: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, ConfigError | TopologyError) else 1) from None
+    finally:
+        client_log.setLevel(level)
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def _answer(reply: Any) -> Any:
 
 async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit: int) -> list[str]:
     """The lines from the changelog, read into memory part by part. Raises `TransportError`."""
-    from ottla.errors import ConfigError
+    from ottla.errors import ConfigError, OttlaError
     from ottla.state.cache import open_cache
     from ottla.state.changelog import restore
     from ottla.state.memory import MemoryStore
@@ -122,7 +122,9 @@ async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit
     try:
         await transport.start()
         counts = await transport.partition_counts([changelog])
-        for partition in range(counts.get(changelog, 0)):
+        if changelog not in counts:
+            raise OttlaError(f"there is nothing to show: no worker of {settings.app_id!r} has made {changelog!r} yet")
+        for partition in range(counts[changelog]):
             store = MemoryStore()
             await restore(transport, {TopicPartition(changelog, partition): store})
             part = open_cache(table.kept_spec, store)

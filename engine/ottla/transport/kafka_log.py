@@ -17,9 +17,11 @@ class ClientLog:
     A client whose broker is away says so for every attempt, dozens a second: each kind of line is let through once in a
     while. None is above a warning, since librdkafka goes on trying; what it gives up is raised as an error. That a
     user's option concerns producers or consumers alone is not worth a line: all clients are given the same ones.
+    `highest` is a lower bound than that, for a client of which somebody else says how it fares.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, highest: int = logging.WARNING) -> None:
+        self._highest = highest
         self._said: dict[str, float] = {}
 
     def log(self, level: int, form: str, kind: str, *details: object) -> None:
@@ -28,4 +30,4 @@ class ClientLog:
         now = time.monotonic()
         if now - self._said.get(kind, -_REPEAT_AFTER_S) >= _REPEAT_AFTER_S:
             self._said[kind] = now
-            log.log(min(level, logging.WARNING), form, kind, *details)
+            log.log(min(level, self._highest), form, kind, *details)

@@ -54,7 +54,7 @@ def wait_for_broker(settings: KafkaSettings, patience_s: float) -> None:
     began = said_at = time.monotonic()
     try:
         callbacks: Settings = {"error_cb": errors.told}
-        admin = AdminClient({**settings.admin(), **callbacks}, logger=ClientLog())
+        admin = AdminClient({**settings.admin(), **callbacks}, logger=ClientLog(logging.DEBUG))
     except KafkaException as failure:
         raise ConfigError(f"the Kafka settings are refused: {kafka_error(failure).str()}") from failure
     while True:

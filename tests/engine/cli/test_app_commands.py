@@ -15,6 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from ottla.agents import client
 from ottla.cli import agent, app, send, table
 from ottla.commands import worker
 from ottla.worker.embedded import serving
@@ -101,6 +102,28 @@ def test_what_cannot_be_sent_or_shown_is_said_in_a_sentence(name: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("send", "APP", "@count", "bee"),
+        ("app", "reset", "APP", "--yes"),
+    ],
+)
+def test_a_broker_that_is_away_is_one_sentence(name: str, arguments: tuple[str, ...]) -> None:
+    given = [f"{name}:app" if each == "APP" else each for each in arguments]
+    told = run(*given, "--broker", "kafka://127.0.0.1:1", status=1)
+    assert "no Kafka broker answers at 127.0.0.1:1 (Connection refused)" in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_topic_that_no_worker_has_made_yet_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_MADE_WITHIN_S", 0.3)
+    for arguments in (["send", f"{name}:app", "@count", "bee"], ["app", "pause", f"{name}:app"]):
+        told = run(*arguments, status=1)
+        assert f"does not exist: create it, or start a worker of '{name}', which makes" in told
+        assert len(told.splitlines()) == 1
+
+
 def test_agents_are_listed_with_what_they_use(name: str) -> None:
     assert [line.split() for line in run("agent", "list", f"{name}:app").splitlines()] == [
         ["AGENT", "READS", "TABLES", "WRITES"],
@@ -121,7 +144,8 @@ def test_an_app_that_is_reset_starts_over(name: str) -> None:
     assert "0 events" in process(name)
     # Done, all is as at the beginning, except for the app's results
     run("app", "reset", f"{name}:app", "--yes")
-    assert run("table", "show", f"{name}:app", "counts") == ""
+    nothing = run("table", "show", f"{name}:app", "counts", status=1)
+    assert f"there is nothing to show: no worker of '{name}' has made '{name}-counts-changelog' yet" in nothing
     assert "3 events" in process(name)
     assert run("table", "show", f"{name}:app", "counts") == '{"key":"bee","value":3}\n'
     run("app", "reset", f"{name}:app", "--to", "latest", "--yes")

@@ -19,6 +19,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "shop_app.py").write_text('import ottla\napp = ottla.App("shop")\nnumber = 5\n')
     (tmp_path / "shop_broken.py").write_text("\n1 / 0\n")
     (tmp_path / "shop_lacking.py").write_text("import nothing_of_that_name\n")
+    (tmp_path / "shop_typo.py").write_text("\nprint(\n")
     (tmp_path / "shop_misconfigured.py").write_text("import ottla\napp = ottla.App('x', store='paper')\n")
 
 
@@ -38,6 +39,11 @@ def test_an_app_is_found_in_the_working_directory() -> None:
         (
             "shop_broken:app",
             "importing 'shop_broken' failed at .*shop_broken.py:2: ZeroDivisionError: division by zero",
+        ),
+        ("shop_typo:app", r"importing 'shop_typo' failed at .*shop_typo.py:2: SyntaxError: '\(' was never closed"),
+        (
+            "src/shop_app.py:app",
+            "'src/shop_app.py' is a file, and a module is meant: in the directory 'src' it is shop_app",
         ),
         ("shop_misconfigured:app", "failed at .*shop_misconfigured.py:2: ConfigError: store='paper' is unknown"),
         ("shop_lacking:app", "importing 'shop_lacking' failed at .*shop_lacking.py:1: ModuleNotFoundError: No module"),
