@@ -118,10 +118,14 @@ class Task:
         failure, self._context.failure = self._context.failure, None
         return failure
 
+    def buffered(self, topic: str) -> int:
+        """How many messages of an input topic wait to be processed."""
+        return self._inputs[topic].buffered
+
     @property
-    def buffered(self) -> Mapping[str, int]:
-        """How many messages of each input topic wait to be processed."""
-        return {topic: each.buffered for topic, each in self._inputs.items()}
+    def is_drained(self) -> bool:
+        """Whether no messages wait to be processed."""
+        return not any(each.buffered for each in self._inputs.values())
 
     @property
     def is_held(self) -> bool:

@@ -117,6 +117,7 @@ class TaskMaker:
         refusals: Refusals,
     ) -> None:
         self._topology = topology
+        self._stateful = {part.index for part in topology.subtopologies if part.logged_stores}
         self._config = config
         self._stores = stores
         self._global_tables = global_tables
@@ -146,7 +147,7 @@ class TaskMaker:
 
     def stateful(self, task_ids: Iterable[TaskId]) -> set[TaskId]:
         """Those of the tasks whose state can be moved."""
-        return {task_id for task_id in task_ids if self._topology.subtopologies[task_id.subtopology].logged_stores}
+        return {task_id for task_id in task_ids if task_id.subtopology in self._stateful}
 
     def offsets(self, task_ids: Iterable[TaskId]) -> dict[TaskId, int]:
         """The sum of the changelog offsets at which the state of each task is, if there is any here."""

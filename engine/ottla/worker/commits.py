@@ -115,7 +115,7 @@ class Commits:
     @property
     def is_full(self) -> bool:
         """Whether so much is uncommitted that nothing more should be processed before a commit."""
-        return any(task.cache_is_full for task in self._workload.tasks.values())
+        return any(task.caches and task.cache_is_full for task in self._workload.tasks.values())
 
     # -- how
 

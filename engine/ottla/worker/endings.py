@@ -79,7 +79,7 @@ class Endings:
 
     def _is_through(self, task: AssignedTask) -> bool:
         """Whether the task has processed its inputs up to the ends that are known."""
-        if task.running is not None or any(task.task.buffered.values()):
+        if task.running is not None or not task.task.is_drained:
             return False
         return all(where in self._ends and task.seen.get(where, -1) >= self._ends[where] for where in task.inputs)
 

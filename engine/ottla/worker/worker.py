@@ -295,7 +295,7 @@ class Worker:
             processing.start()
         await processing.collect(_BUSY_WAIT_S)
         await processing.produce()
-        workload.hold_back()
+        workload.hold_back(polled)
         if self._endings is not None and not workload.is_busy:
             await self._end_tasks(self._endings)
         if self._may_begin_commit and await self._member.may_commit():
@@ -334,7 +334,7 @@ class Worker:
 
     def _poll_timeout_s(self) -> float:
         workload = self._workload
-        if workload.is_busy or (self._processing.may_start and any(task.has_work for task in workload.tasks.values())):
+        if workload.is_busy or (any(task.has_work for task in workload.tasks.values()) and self._processing.may_start):
             return 0.0
         if self._commits.is_under_way:
             return _COMMITTING_POLL_S
@@ -352,7 +352,7 @@ class Worker:
 
     @property
     def _may_begin_commit(self) -> bool:
-        return self._commits.is_due and not self._commits.is_under_way and not self._workload.is_busy
+        return not self._commits.is_under_way and self._commits.is_due and not self._workload.is_busy
 
     async def _settle(self) -> None:
         """Commits all that was done, and waits for it. No task may be busy."""

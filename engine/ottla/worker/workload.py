@@ -132,17 +132,22 @@ class Workload:
             if (owner := self.owners.get(where)) is not None:
                 await with_answers(partial(owner.take, where, polled))
 
-    def hold_back(self) -> None:
-        """Pauses inputs of which much is buffered, because another input of their task or a slow agent holds them."""
+    def hold_back(self, polled: Polled) -> None:
+        """Pauses inputs of which much is buffered, because another input of their task or a slow agent holds them:
+        there was more in what was polled. Those of which little is left go on."""
+        for where in polled.messages:
+            owner = self.owners.get(where)
+            if (
+                owner is not None
+                and where.topic not in owner.paused
+                and owner.task.buffered(where.topic) > _BUFFERED_HIGH
+            ):
+                owner.paused.add(where.topic)
+                self._transport.pause([where])
         for task in self.tasks.values():
-            for topic, buffered in task.task.buffered.items():
-                where = TopicPartition(topic, task.task.id.partition)
-                if buffered > _BUFFERED_HIGH and topic not in task.paused:
-                    task.paused.add(topic)
-                    self._transport.pause([where])
-                elif buffered < _BUFFERED_LOW and topic in task.paused:
-                    task.paused.discard(topic)
-                    self._transport.resume([where])
+            for topic in [each for each in task.paused if task.task.buffered(each) < _BUFFERED_LOW]:
+                task.paused.discard(topic)
+                self._transport.resume([TopicPartition(topic, task.task.id.partition)])
 
     async def measure_lag(self) -> None:
         """Takes down how far behind the inputs' ends the commits are."""

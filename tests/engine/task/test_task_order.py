@@ -105,7 +105,8 @@ def test_a_task_stops_where_an_input_runs_dry() -> None:
     task.add("three", messages("three", [3]))
     process(task)
     assert taken == [("one", 0), ("two", 0), ("three", 0)]
-    assert task.buffered == {"one": 1, "two": 1, "three": 0}
+    assert [task.buffered(topic) for topic in ("one", "two", "three")] == [1, 1, 0]
+    assert not task.is_drained
     assert task.positions == {TopicPartition(topic, 0): 1 for topic in INPUTS}
     process(task, ["three"])
     assert taken[3:] == [("one", 1)]
