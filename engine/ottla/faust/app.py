@@ -28,6 +28,7 @@ from ottla.faust.signals import Signals
 from ottla.faust.streams import TopicStream, unwrapped
 from ottla.faust.tables import FaustTable, Windowed, of_faust, sensed
 from ottla.faust.topics import Topic
+from ottla.faust.utils import module_of
 from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
 from ottla.task.processor import current
@@ -169,7 +170,7 @@ class App(Lacking, Signals):
         """
 
         def declare(fun: Callable[..., Any]) -> Agent:
-            label = name or fun.__name__
+            label = name or f"{module_of(unwrapped(fun))}.{unwrapped(fun).__name__}"
             if label in self._agents:
                 raise ottla.DuplicateName(f"there are two agents named {label!r}; give one of them name=")
             options.pop("help", None)

@@ -168,9 +168,10 @@ def _send(app: App) -> click.Command:
 def _entity(app: App, name: str) -> Any:
     if not name.startswith("@"):
         return app.as_topic(name)
-    if name[1:] not in app.agents:
+    found = [agent for full, agent in app.agents.items() if name[1:] in (full, full.rpartition(".")[2])]
+    if len(found) != 1:
         raise ConfigError(f"there is no agent {name[1:]!r}; there are {', '.join(sorted(app.agents)) or 'none'}")
-    return app.agents[name[1:]]
+    return found[0]
 
 
 def _read(app: App, text: str | None, model: str | None) -> Any:
@@ -200,7 +201,7 @@ def _agents(app: App) -> click.Command:
         _list(
             "Agents",
             ("name", "topic", "help"),
-            [(f"@{each.name}", each.reads or "<LOCAL>", _first_line(each.fun)) for each in shown],
+            [(f"@{each.name.rpartition('.')[2]}", each.reads or "<LOCAL>", _first_line(each.fun)) for each in shown],
         )
 
     return agents

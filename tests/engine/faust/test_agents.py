@@ -114,7 +114,7 @@ def test_on_error_that_raises_is_logged(app: faust.App, caplog: pytest.LogCaptur
     with app.ottla.test() as driver:
         driver.send("in", value=1)
         assert len(driver.dead_letters()) == 1
-    assert "on_error of agent fail failed" in caplog.messages
+    assert f"on_error of agent {__name__}.fail failed" in caplog.messages
 
 
 def test_an_agent_is_tested_event_by_event(app: faust.App) -> None:
@@ -140,7 +140,7 @@ def test_an_agent_is_tested_event_by_event(app: faust.App) -> None:
             await agent.put(Order("ann", 1), wait=False)
             await agent.put(Order("ann", 2))
             assert list(agent.results.values()) == [5, 12, 13, 15]
-            assert agent.name == "add"
+            assert agent.name == f"{__name__}.add"
 
     asyncio.run(scenario())
 
@@ -166,3 +166,15 @@ def test_an_agent_without_results_is_tested_by_what_it_was_given(app: faust.App)
 
     asyncio.run(scenario())
     assert [str(error) for error in told] == ["nothing"]
+
+
+def test_an_agent_and_its_topic_have_the_names_that_faust_gives_them() -> None:
+    app = faust.App("shop", version=2)
+
+    @app.agent()
+    async def count(stream: faust.Stream[Any]) -> None:
+        async for _ in stream:
+            pass
+
+    assert app.agents == {f"{__name__}.count": count}
+    assert count.channel.get_topic_name() == f"shop-v2-{__name__}.count"

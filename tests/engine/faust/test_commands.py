@@ -203,7 +203,7 @@ def test_models_are_listed(commands: faust.App, capsys: pytest.CaptureFixture[st
     ("arguments", "sentence"),
     [
         (["model", "Nothing"], "faust: there is no model 'Nothing'; there are "),
-        (["send", "@nobody", "x"], "faust: there is no agent 'nobody'; there are watch"),
+        (["send", "@nobody", "x"], "faust: there is no agent 'nobody'; there are commands_of_a_shop.watch"),
         (["reset"], "faust: reset is not part of Ottla's Faust facade: delete .ottla/shop while no worker runs"),
     ],
 )

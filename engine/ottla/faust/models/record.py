@@ -12,19 +12,17 @@ say so; what is in serialized data beyond the fields is kept as attributes.
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import takewhile
-from pathlib import Path
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from ottla.faust.exceptions import ValidationError
 from ottla.faust.models.fields import CharField, Convert, FieldDescriptor, converter
+from ottla.faust.utils import module_of
 
 BLESSED_KEY = "__faust"
 
@@ -86,7 +84,7 @@ class Record:
         if unknown:
             raise TypeError(f"{cls.__name__}: a Record has no option {min(unknown)!r}")
         given = {name: value for name, value in options.items() if value is not None}
-        given["namespace"] = options.get("namespace") or f"{_module_of(cls)}.{cls.__qualname__}"
+        given["namespace"] = options.get("namespace") or f"{module_of(cls)}.{cls.__qualname__}"
         if given.get("validation"):
             given["coerce"] = True
         cls._options = replace(cls._options, **given, descriptors=dict(cls._options.descriptors))
@@ -323,15 +321,6 @@ def _model_converter(type_: Any, *, polymorphic: bool) -> Convert | None:
     if polymorphic:
         return lambda data: data if isinstance(data, Record) else (named_model(data) or type_)._load(data)
     return lambda data: type_.from_data(data, preferred_type=type_)
-
-
-def _module_of(cls: type[Record]) -> str:
-    """The module of a model, by the name that it is imported under where it is the script that runs."""
-    if cls.__module__ != "__main__" or (file := getattr(sys.modules["__main__"], "__file__", None)) is None:
-        return cls.__module__
-    path = Path(file).absolute()
-    packages = takewhile(lambda folder: (folder / "__init__.py").exists(), path.parents)
-    return ".".join([*reversed([folder.name for folder in packages]), path.stem])
 
 
 def _stripped(convert: Convert) -> Convert:
