@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib
-import inspect
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import timedelta, tzinfo
+from datetime import timedelta
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -17,30 +15,30 @@ import ottla
 from ottla.errors import ConfigError, TopologyError
 from ottla.faust.agents import Agent
 from ottla.faust.channels import Channel
-from ottla.faust.cli import AppCommand, Declared
-from ottla.faust.closing import OnWindowClose, close_windows
+from ottla.faust.cli import Declared
+from ottla.faust.closing import close_windows
+from ottla.faust.declaring import DeclaresTables, check_options
 from ottla.faust.events import Event, HeadersArg, Sent
-from ottla.faust.missing import APP, TABLE_OPTIONS, Lacking
+from ottla.faust.jobs import DeclaresJobs
+from ottla.faust.missing import APP, Lacking
 from ottla.faust.sensors import Monitor, Sensors
 from ottla.faust.serializers.codecs import CodecArg, codec_of
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
 from ottla.faust.streams import TopicStream, unwrapped
-from ottla.faust.tables import FaustTable, Windowed, of_faust, sensed
+from ottla.faust.tables import FaustTable, Windowed, sensed
 from ottla.faust.topics import Topic
 from ottla.faust.utils import module_of
-from ottla.faust.web import METHODS, handler
 from ottla.serdes import Codec
 from ottla.task.processor import current
 from ottla.topology.discovery import names_in
 from ottla.topology.topology import Topology
-from ottla.web.pages import Routed
 
 _by_id: WeakValueDictionary[str, App] = WeakValueDictionary()
 """The apps of this process, to find that of a running task."""
 
 
-class App(Lacking, Signals):
+class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
     """A Faust app. Options are Faust's (`settings.py`); `app.ottla` is the `ottla.App` it becomes."""
 
     _lacks = APP
@@ -68,7 +66,7 @@ class App(Lacking, Signals):
             monitor = monitor_class()
         if monitor is not None:
             self.monitor = monitor
-        self._functions: list[Callable[..., Any]] = []
+        self.functions: list[Callable[..., Any]] = []
         self.commands: dict[str, Declared] = {}
         self.log = logging.getLogger("ottla.faust")
         self.loop: Any = None
@@ -176,177 +174,12 @@ class App(Lacking, Signals):
             options.pop("help", None)
             reads = channel
             if not (reads is None or isinstance(reads, str)):
-                _only(f"agent {label!r}", options, ())
+                check_options(f"agent {label!r}", options, ())
             if reads is None or isinstance(reads, str):
                 own = reads or f"{self.conf.app_id}-{label}"
                 reads = self.topic(own, internal=True, key_type=key_type, value_type=value_type, **options)
             self._agents[label] = Agent(self, label, fun, reads, list(sink or ()), concurrency, on_error)
             return self._agents[label]
-
-        return declare
-
-    def Table(  # noqa: N802 - Faust's name
-        self,
-        name: str,
-        *,
-        default: Callable[[], Any] | None = None,
-        key_type: Any = None,
-        value_type: Any = None,
-        partitions: int | None = None,
-        window: Any = None,
-        help: str = "",  # noqa: A002 - Faust's name
-        on_window_close: OnWindowClose | None = None,
-        **options: Any,
-    ) -> Any:
-        """Declares a table. With windows that expire, `on_window_close` is called with each that is over."""
-        _only_for_table(name, options)
-        table = self.declared.Table(
-            name,
-            key=None if key_type is None else codec_of(key_type, "json"),
-            value=self.value_codec(value_type),
-            default=default,
-            partitions=partitions,
-        )
-        found: Any = of_faust(table, self, help, on_window_close)
-        self.tables[name] = found
-        return found if window is None else window.on(found)
-
-    def GlobalTable(  # noqa: N802 - Faust's name
-        self,
-        name: str,
-        *,
-        default: Callable[[], Any] | None = None,
-        key_type: Any = None,
-        value_type: Any = None,
-        partitions: int | None = None,
-        help: str = "",  # noqa: A002 - Faust's name
-        **options: Any,
-    ) -> Any:
-        """Declares a table that every worker has whole. The agents that use it write it, each task the keys of its
-        partition."""
-        _only_for_table(name, options)
-        table: Any = self.declared.GlobalTable(
-            name,
-            key=None if key_type is None else codec_of(key_type, "json"),
-            value=self.value_codec(value_type),
-            default=default,
-            partitions=partitions,
-        )
-        self.tables[name] = of_faust(table, self, help)
-        return table
-
-    def SetTable(  # noqa: N802
-        self,
-        name: str,
-        *,
-        key_type: Any = None,
-        value_type: Any = None,
-        partitions: int | None = None,
-        help: str = "",  # noqa: A002
-        **options: Any,
-    ) -> Any:
-        """Declares a table of sets."""
-        _only_for_table(name, options)
-        key = None if key_type is None else codec_of(key_type, "json")
-        value = Any if value_type is None else codec_of(value_type, "json")
-        table: Any = self.declared.SetTable(name, key=key, value=value, partitions=partitions)
-        self.tables[name] = of_faust(table, self, help)
-        return table
-
-    def timer(
-        self,
-        interval: Any,
-        on_leader: bool = False,
-        traced: bool = True,  # noqa: ARG002 - no tracing
-        name: str | None = None,
-        max_drift_correction: float = 0.1,  # noqa: ARG002 - a timer keeps its beat
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Calls the function below every so many seconds."""
-        return lambda fun: self.declared.timer(interval, on_leader=on_leader, name=name)(self._of_app(fun))
-
-    def crontab(
-        self,
-        cron_format: str,
-        *,
-        timezone: tzinfo | None = None,
-        tz: tzinfo | None = None,
-        on_leader: bool = False,
-        traced: bool = True,  # noqa: ARG002 - no tracing
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Calls the function below at the times of a cron expression: on every worker, unless `on_leader`. Faust's
-        guide says `tz` for `timezone`."""
-        zone = timezone or tz or self.conf.timezone
-        return lambda fun: self.declared.crontab(cron_format, timezone=zone, on_leader=on_leader)(self._of_app(fun))
-
-    def task(
-        self,
-        fun: Callable[..., Any] | None = None,
-        *,
-        on_leader: bool = False,
-        traced: bool = True,  # noqa: ARG002 - no tracing
-    ) -> Any:
-        """Calls the function below when a worker is ready."""
-
-        def declare(fun: Callable[..., Any]) -> Any:
-            return self.declared.task(on_leader=on_leader, name=fun.__name__)(self._of_app(fun))
-
-        return declare if fun is None else declare(fun)
-
-    def page(self, path: str, *, name: str | None = None, **options: Any) -> Callable[[Any], Any]:  # noqa: ARG002
-        """Declares the function or `View` below as what answers to requests of a path."""
-        _only(f"page {path!r}", options, {"cors_options", "base"})
-
-        def declare(page: Any) -> Any:
-            answer, methods = (page, METHODS) if isinstance(page, Routed) else handler(self, page)
-            served: Any = self.declared.page(path, methods=methods)
-            served(answer)
-            return page
-
-        return declare
-
-    def table_route(
-        self,
-        table: Any,
-        shard_param: str | None = None,
-        *,
-        query_param: str | None = None,
-        match_info: str | None = None,
-        exact_key: str | None = None,
-    ) -> Callable[[Any], Any]:
-        """Below `page`: the worker that has the key of the table answers."""
-        if exact_key is not None:
-            raise ConfigError(
-                "table_route(exact_key=) is not part of Ottla's Faust facade: a page without table_route asks for the "
-                "key with await app.ottla.query(table).get(key)"
-            )
-        param = query_param or shard_param
-
-        def declare(page: Any) -> Any:
-            answer, _ = handler(self, page)
-            return self.declared.table_route(table.declared, match_info=match_info, query_param=param)(answer)
-
-        return declare
-
-    def service(self, service: Any) -> Any:
-        """Starts a service with the worker, and stops it at its end: a class of which an object is made, or an object,
-        with `start()` and `stop()`, such as mode's."""
-        running: Any = service() if inspect.isclass(service) else service
-        self.declared.on_start(lambda: running.start())
-        self.declared.on_stop(lambda: running.stop())
-        return service
-
-    def command(
-        self, *options: Any, base: type[AppCommand] = AppCommand, name: str | None = None, daemon: bool = False
-    ) -> Any:
-        """Declares the function below as a command. `options` are click's. A `daemon` goes on until it is stopped. The
-        function's `self` is a `base`."""
-
-        def declare(fun: Callable[..., Any]) -> Any:
-            for option in reversed(options):
-                fun = option(fun)
-            self.note(fun)
-            self.commands[(name or fun.__name__).replace("_", "-")] = Declared(fun, base, daemon)
-            return fun
 
         return declare
 
@@ -410,7 +243,7 @@ class App(Lacking, Signals):
         if self._finalized:
             return
         self._discover()
-        functions = [*self._functions, *(agent.fun for agent in self._agents.values())]
+        functions = [*self.functions, *(agent.fun for agent in self._agents.values())]
         if self._monitor is None and any("monitor" in names_in(unwrapped(function)) for function in functions):
             self.monitor = Monitor()
         self._finalized = True
@@ -464,10 +297,6 @@ class App(Lacking, Signals):
 
     # -- for the rest of the facade
 
-    def note(self, *functions: Callable[..., Any]) -> None:
-        """These are functions of the app, which may mention `app.monitor`."""
-        self._functions += functions
-
     def value_codec(self, type_: Any) -> Codec[Any]:
         return codec_of(type_, "json")
 
@@ -480,13 +309,6 @@ class App(Lacking, Signals):
         if not isinstance(channel, str):
             raise TopologyError(f"{channel!r} must be a topic, or the name of one")
         return self._topics[channel] if channel in self._topics else self.topic(channel)
-
-    def _of_app(self, fun: Callable[..., Any]) -> Callable[..., Any]:
-        """The function with this app for the argument that some take."""
-        self.note(fun)
-        if not inspect.signature(fun).parameters:
-            return fun
-        return functools.wraps(fun)(lambda _: fun(self))
 
     def _configure(self) -> None:
         """Takes the options as they are now: they may have been set after the app was made."""
@@ -517,16 +339,3 @@ def current_event() -> Event | None:
     context = current.get(None)
     app = None if context is None else _by_id.get(context.dead_letter_topic.removesuffix("-dead-letter"))
     return None if app is None else app.current_event()
-
-
-def _only_for_table(name: str, options: dict[str, Any]) -> None:
-    for option, value in options.items():
-        if option in TABLE_OPTIONS and value:
-            raise ConfigError(f"table {name!r}: {option}= is not part of Ottla's Faust facade: {TABLE_OPTIONS[option]}")
-    _only(f"table {name!r}", options, TABLE_OPTIONS)
-
-
-def _only(what: str, options: dict[str, Any], known: Collection[str]) -> None:
-    unknown = options.keys() - set(known)
-    if unknown:
-        raise ConfigError(f"{what}: {min(unknown)}= is not part of Ottla's Faust facade")

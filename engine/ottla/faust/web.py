@@ -91,7 +91,7 @@ class View(Web):
 def handler(app: Any, page: Any) -> tuple[Callable[..., Any], tuple[str, ...]]:
     """What answers a page of a Faust app, for Ottla, and the methods that it answers."""
     if isinstance(page, type):
-        app.note(*filter(inspect.isfunction, vars(page).values()))
+        app.functions += filter(inspect.isfunction, vars(page).values())
         view = page(app)
         methods = tuple(method for method in METHODS if hasattr(view, method.lower()))
 
@@ -100,7 +100,7 @@ def handler(app: Any, page: Any) -> tuple[Callable[..., Any], tuple[str, ...]]:
             return await _told(app, given, view, getattr(view, request.method.lower()), given, **found)
 
         return answer, methods
-    app.note(page)
+    app.functions.append(page)
     web = View(app)
 
     @functools.wraps(page)
