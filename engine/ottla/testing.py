@@ -35,8 +35,9 @@ from ottla.jobs import Driven, PartitionsFunction, call
 from ottla.outlet import Collected, outlet
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache, open_cache
+from ottla.state.derived_store import open_global
 from ottla.state.format import StoreFormat
-from ottla.state.global_store import GlobalStore, open_global
+from ottla.state.global_store import GlobalStore
 from ottla.state.memory import MemoryStores
 from ottla.state.store import Part, StoreSpec
 from ottla.tables import Table
@@ -50,6 +51,7 @@ from ottla.topology.topology import Plan, TaskId, Topology
 from ottla.transport.contract import Headers, Message, OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.assignment import clear_unless_at
+from ottla.worker.global_tables import failed_by
 from ottla.worker.leader import LEADER_STORE
 from ottla.worker.upgrades import refuse_changes
 
@@ -336,7 +338,7 @@ class Driver:
         self._added = dict(self._broker.groups[self._app.id].offsets)
         config = self._app.config
         self._globals = {
-            spec.name: open_global(spec, self._stores.open("global", spec.name))
+            spec.name: open_global(spec, self._stores.open("global", spec.name), failed_by(config.errors))
             for spec in self._topology.global_tables
         }
         for task_id in self._plan.tasks:

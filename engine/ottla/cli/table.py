@@ -111,10 +111,11 @@ async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit
     from ottla.state.cache import open_cache
     from ottla.state.changelog import restore
     from ottla.state.memory import MemoryStore
+    from ottla.tables import GlobalTable
     from ottla.transport.contract import TopicPartition
     from ottla.transport.kafka import KafkaTransport
 
-    if table.changelog is False:
+    if table.changelog is False or (isinstance(table, GlobalTable) and table.derived):
         raise ConfigError(f"table {table.name!r} has no changelog to read: ask a worker, with --web HOST:PORT")
     changelog = table.spec.changelog
     lines: list[str] = []

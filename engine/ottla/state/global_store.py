@@ -21,7 +21,9 @@ from ottla.state.changes import Change
 from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
 from ottla.transport.contract import Message
 
-_KEYS, _BEHIND_KEYS, _OFFSETS = b"k", b"l", b"o"
+KEYS = b"k"
+"""What is before the key of an entry."""
+_BEHIND_KEYS, _OFFSETS = b"l", b"o"
 _UNKNOWN: Final = object()
 _ORIGIN_BYTES = 4
 
@@ -43,13 +45,13 @@ class GlobalPartition:
         return self._store.age_ms
 
     def get(self, key: bytes) -> bytes | None:
-        return self._store.get(_KEYS + key)
+        return self._store.get(KEYS + key)
 
     def range(
         self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        first = _KEYS if start is None else _KEYS + start
-        last = _BEHIND_KEYS if end is None else _KEYS + end
+        first = KEYS if start is None else KEYS + start
+        last = _BEHIND_KEYS if end is None else KEYS + end
         return ((key[1:], value) for key, value in self._store.range(first, last, reverse=reverse))
 
     def write_batch(
@@ -58,7 +60,7 @@ class GlobalPartition:
         offset: int | None,
         dropped: Sequence[KeyRange] = (),
     ) -> None:
-        ranges = [(_KEYS + start, _KEYS + end) for start, end in dropped]
+        ranges = [(KEYS + start, KEYS + end) for start, end in dropped]
         self._store.write_batch(self._prefixed(changes, offset), None, ranges)
 
     def restore(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> None:
@@ -66,7 +68,7 @@ class GlobalPartition:
 
     def _prefixed(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> list[Change]:
         # Who restores from a topic of any origin meets records without a key, which belong to no entry.
-        prefixed: list[Change] = [(_KEYS + key, value) for key, value in changes if key is not None]
+        prefixed: list[Change] = [(KEYS + key, value) for key, value in changes if key is not None]
         if offset is not None:
             prefixed.append((self._offset_key, offset.to_bytes(8, "big")))
         return prefixed
@@ -187,9 +189,3 @@ class _MarkedPartition(GlobalPartition):
     def _prefixed(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> list[Change]:
         origin = self._origin
         return super()._prefixed([(key, None if value is None else origin + value) for key, value in changes], offset)
-
-
-def open_global(spec: StoreSpec, store: KeyValueStore) -> GlobalStore:
-    """The copy in a store, of the kind that its spec asks for."""
-    copy: GlobalStore = (spec.cache or GlobalStore)(spec, store)
-    return copy

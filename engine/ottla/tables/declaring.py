@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, TopologyError
 from ottla.serdes import Codec, Part, codec_for, state_codec_for, state_key_codec_for
 from ottla.state.logging import Changelog, Configured, checked_changelog
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
+from ottla.tables.global_table import DerivedGlobalTable
 from ottla.tables.written_global import WrittenGlobalTable
 from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 class DeclaresTables:
@@ -197,6 +200,17 @@ class DeclaresTables:
         self,
         name: str,
         *,
+        source: Topic[T, U],
+        entries: Callable[[T, U], Mapping[K, V | None]],
+        key: type[K],
+        value: type[V],
+        default: Callable[[], V] | None = None,
+    ) -> GlobalTable[K, V]: ...
+    @overload
+    def GlobalTable(
+        self,
+        name: str,
+        *,
         key: type[K],
         value: type[V],
         default: Callable[[], V] | None = None,
@@ -219,6 +233,7 @@ class DeclaresTables:
         name: str,
         *,
         source: Topic[Any, Any] | None = None,
+        entries: Callable[[Any, Any], Mapping[Any, Any]] | None = None,
         key: Any = None,
         value: Any = None,
         default: Callable[[], Any] | None = None,
@@ -231,6 +246,11 @@ class DeclaresTables:
         It can be looked up in any agent or operator, and joined by any key: `stream.join(table, joiner, key="owner")`.
         Its topic needs no particular partition count. A worker reads it whole before it processes anything.
 
+        With `entries`, a function of a record's key and value, it holds the entries that this makes of each, of types
+        `key` and `value`, in the place of the record: an index, say. When a record is replaced or deleted, so is what
+        it made; two records should not make one key. A record on which the function raises, or that cannot be decoded,
+        is left out and logged, or stops the worker where the app's `on_error` is "fail".
+
         One without a source is written by the agents that name it, `@app.agent(topic, uses=[table])`, each key by the
         tasks of its partition: under the key of the event at hand, or one that would be in the same partition. These
         read their keys as they wrote them; everybody else reads what was committed, soon after. `key`, `value`,
@@ -239,8 +259,15 @@ class DeclaresTables:
         if source is not None:
             if partitions is not None or changelog is not True:
                 raise ConfigError(f"global table {name!r} is its topic {source.name!r}, and has no changelog or parts")
-            _same_types(name, source, key, value)
-            table: GlobalTable[Any, Any] = GlobalTable(name, source, default=default)
+            table: GlobalTable[Any, Any]
+            if entries is None:
+                _same_types(name, source, key, value)
+                table = GlobalTable(name, source, default=default)
+            else:
+                codecs = self._state_codecs(name, key, value, default)
+                table = DerivedGlobalTable(name, source, entries, *codecs, default=default)
+        elif entries is not None:
+            raise ConfigError(f"global table {name!r} has entries= and no source=, the topic to make them of")
         else:
             if changelog is False:
                 raise ConfigError(f"global table {name!r} has no source and changelog=False: nobody could read it")

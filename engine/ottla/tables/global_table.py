@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ottla.errors import NotInTask, TopologyError
+from ottla.serdes import Codec
+from ottla.state.derived_store import DerivedStore, Entries
 from ottla.state.store import Part, StoreSpec
 from ottla.tables.table import Table
 from ottla.task.processor import TaskContext
@@ -26,6 +29,9 @@ class GlobalTable(Table[K, V]):
     (Kafka Streams' `GlobalKTable`). It cannot be written: send to the topic instead. One without a topic, a
     `WrittenGlobalTable`, holds what agents write.
     """
+
+    derived = False
+    """Whether it holds what a function makes of its topic's records, and not these."""
 
     def __init__(self, name: str, source: Topic[K, V], *, default: Callable[[], V] | None = None) -> None:
         spec = StoreSpec(
@@ -58,3 +64,31 @@ class GlobalTable(Table[K, V]):
             return context.global_tables[self.name]
         except KeyError:
             raise NotInTask(f"global table {self.name!r} is not of this app") from None
+
+
+class DerivedGlobalTable(GlobalTable[K, V]):
+    """A global table of what a function makes of each record of its topic (Kafka Streams' `addGlobalStore`)."""
+
+    derived = True
+
+    def __init__(
+        self,
+        name: str,
+        source: Topic[Any, Any],
+        entries: Entries,
+        key_codec: Codec[K],
+        value_codec: Codec[V],
+        *,
+        default: Callable[[], V] | None = None,
+    ) -> None:
+        make = partial(DerivedStore, keys=source.key_codec, values=source.value_codec, entries=entries)
+        spec = StoreSpec(
+            name=name,
+            changelog=source.name,
+            encode_key=key_codec.encode,
+            decode_key=key_codec.decode,
+            encode_value=value_codec.encode,
+            decode_value=value_codec.decode,
+            cache=make,
+        )
+        Table.__init__(self, "", name, key_codec, value_codec, default=default, source=source, spec=spec)

@@ -9,12 +9,20 @@ comes without regard to its time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from ottla.deadletters import ErrorPolicy, Failure, FailureKind
+from ottla.errors import ProcessingFailed
+from ottla.event import Event
 from ottla.state.changelog import RestoreProgress, restore
-from ottla.state.global_store import GlobalStore, open_global
+from ottla.state.derived_store import Failed, open_global
+from ottla.state.global_store import GlobalStore
 from ottla.state.store import Stores, StoreSpec
 from ottla.transport.contract import TopicPartition, Transport
+
+log = logging.getLogger("ottla.worker")
 
 _STOP_CHECK_S = 0.05
 _POLL_S = 0.25
@@ -23,11 +31,12 @@ _POLL_S = 0.25
 class GlobalTables:
     """Opens, loads and follows the global tables that `specs` name; `changelog` is the topic each is read from."""
 
-    def __init__(self, specs: Sequence[StoreSpec], stores: Stores) -> None:
+    def __init__(self, specs: Sequence[StoreSpec], stores: Stores, policy: ErrorPolicy) -> None:
         self._specs = specs
         self._stores = stores
+        self._failed = failed_by(policy)
         self._tables: dict[str, GlobalStore] = {}
-        self._parts: dict[TopicPartition, GlobalStore] = {}
+        self._parts: dict[TopicPartition, list[GlobalStore]] = {}
         self._at_work: asyncio.Task[None] | None = None
 
     @property
@@ -67,22 +76,46 @@ class GlobalTables:
 
     async def _load(self, transport: Transport, progress: RestoreProgress | None) -> None:
         for spec in self._specs:
-            self._tables[spec.name] = open_global(spec, self._stores.open("global", spec.name))
+            self._tables[spec.name] = open_global(spec, self._stores.open("global", spec.name), self._failed)
         counts = await transport.partition_counts({spec.changelog for spec in self._specs})
         for table in self._tables.values():
             table.partitions = counts[table.spec.changelog]
             partitions = [TopicPartition(table.spec.changelog, number) for number in range(table.partitions)]
             parts = {where: table.partition(where.partition) for where in partitions}
             await restore(transport, parts, progress)
-            self._parts |= dict.fromkeys(partitions, table)
+            for where in partitions:
+                self._parts.setdefault(where, []).append(table)
 
     async def _follow(self, transport: Transport) -> None:
-        positions = {where: table.partition(where.partition).offset or 0 for where, table in self._parts.items()}
+        positions = {
+            where: min(table.partition(where.partition).offset or 0 for table in tables)
+            for where, tables in self._parts.items()
+        }
         follower = transport.follower()
         try:
             follower.add(positions)
             while True:
                 for where, messages in (await follower.poll(_POLL_S)).messages.items():
-                    self._parts[where].apply(where.partition, messages)
+                    for table in self._parts[where]:
+                        # Of two tables of one topic, one may have read further when it was loaded.
+                        read = table.partition(where.partition).offset or 0
+                        if fresh := [message for message in messages if message.offset() >= read]:
+                            table.apply(where.partition, fresh)
         finally:
             await follower.close()
+
+
+def failed_by(policy: ErrorPolicy) -> Failed:
+    """What becomes of a record that a global table cannot take: the worker stops if the app says so, and if not it is
+    left out, and logged. It has no dead letter, since every worker meets it."""
+
+    def failed(
+        kind: FailureKind, spec: StoreSpec, error: Exception, raw_key: bytes | None, raw_value: bytes | None
+    ) -> None:
+        what = f"global table {spec.name!r} failed on a record of {spec.changelog!r} with key {raw_key!r}: {error!r}"
+        event: Event[Any] = Event(None, None, -1, [], spec.changelog, -1, -1)
+        if policy.decide(kind, lambda: Failure(kind, spec.name, error, event, raw_key, raw_value)) == "fail":
+            raise ProcessingFailed(what) from error
+        log.warning("%s; it is left out", what)
+
+    return failed

@@ -116,7 +116,7 @@ class Worker:
         self._transport = transport
         self._progress = progress
         self._clock = clock
-        self._globals = GlobalTables(topology.global_tables, stores)
+        self._globals = GlobalTables(topology.global_tables, stores, config.errors)
         self._destinations = Destinations(transport)
         self._refusals = Refusals()
         self._maker = TaskMaker(

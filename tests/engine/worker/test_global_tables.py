@@ -167,6 +167,33 @@ def test_what_agents_wrote_is_there_after_a_restart(play_anywhere: Play) -> None
     play_anywhere(scenario)
 
 
+def test_two_tables_of_one_topic_are_followed(play_anywhere: Play) -> None:
+    """One as it is, and one of what a function makes of its records."""
+
+    async def scenario(cluster: Any) -> None:
+        app = ottla.App("words", commit_interval=timedelta(milliseconds=10))
+        words = app.topic("words", key=str, value=str, partitions=3)
+        plain = app.GlobalTable("plain", source=words)
+        backwards = app.GlobalTable(
+            "backwards", source=words, entries=lambda key, word: {word: key}, key=str, value=str
+        )
+        asked = app.stream(app.topic("asked", key=str, value=str, partitions=1))
+        said = app.topic("said", key=str, value=str)
+        asked.left_join(plain, lambda word, found: f"{word}>{found}", key=str, type=str).to(said)
+        asked.left_join(backwards, lambda word, found: f"{word}<{found}", key=str, type=str).to(said)
+        cluster.broker.create_topic(TopicSpec("said", 1))
+        await cluster.run_to_end(app)
+        cluster.send("words", ("en", "hello"), partition=0)
+        async with cluster.running(app):
+            cluster.send("words", ("fr", "salut"), ("de", "hallo"), partition=1)
+            cluster.send("words", ("en", "howdy"), partition=0)
+            while not set(cluster.values("said")) >= {"en>howdy", "howdy<en", "salut<fr", "hello<None"}:
+                cluster.send("asked", *(("any", word) for word in ("en", "howdy", "salut", "hello")))
+                await asyncio.sleep(0.05)
+
+    play_anywhere(scenario)
+
+
 async def within(seconds: float, scenario: Coroutine[Any, Any, None]) -> None:
     async with asyncio.timeout(seconds):
         await scenario
