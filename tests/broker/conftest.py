@@ -20,7 +20,7 @@ import pytest
 from ottla_broker.config import BrokerConfig
 from ottla_broker.node import Node
 
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 100
 SHARED_MEMORY = Path("/dev/shm")
 
 

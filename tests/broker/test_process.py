@@ -15,7 +15,7 @@ import pytest
 from ottla_broker import process
 from ottla_broker.config import BrokerConfig
 
-TIMEOUT_S = 20
+TIMEOUT_S = 100
 
 
 def run(*arguments: str, where: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-DEADLINE_S = 20
+DEADLINE_S = 100
 
 
 def create_topic(broker: Any, name: str, partitions: int = 1, **config: str) -> None:

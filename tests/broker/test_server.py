@@ -15,7 +15,7 @@ from ottla_wire.messages.metadata import MetadataRequest, MetadataRequestTopic
 from ottla_wire.messages.produce import PartitionProduceData, ProduceRequest, ProduceResponse, TopicProduceData
 from ottla_wire.records import NewRecord, build_batch, iter_batches
 
-TIMEOUT_S = 20
+TIMEOUT_S = 100
 
 
 class Wire:

@@ -78,7 +78,7 @@ def test_07_other_clients_are_served_meanwhile(start_node: Any, throttle: Any) -
             await receive(reader)
             other, other_writer = await asyncio.open_connection(*node.address)
             other_writer.write(frame(7))
-            assert (await asyncio.wait_for(receive(other), 5))[0] == 7
+            assert (await asyncio.wait_for(receive(other), 60))[0] == 7
             assert len(node.server.connections) == 2
             for each in (writer, other_writer):
                 each.close()

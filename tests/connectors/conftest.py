@@ -81,7 +81,7 @@ def read_topic(bootstrap_servers: str) -> Callable[[str], list[Message]]:
             consumer.assign([ClientTopicPartition(*partition, 0) for partition, end in ends.items() if end])
             open_partitions = sum(1 for end in ends.values() if end)
             while open_partitions:
-                message = consumer.poll(10)
+                message = consumer.poll(100)
                 assert message is not None, f"{topic} cannot be read to its end"
                 if message.error() is None:
                     messages.append(message)

@@ -60,7 +60,7 @@ def test_it_runs_to_the_end_and_then_until_it_is_told_to_stop(spec_file: Path) -
             assert running.poll() is None
             time.sleep(0.05)
         running.send_signal(signal.SIGTERM)
-        output, _ = running.communicate(timeout=30)
+        output, _ = running.communicate(timeout=100)
     assert running.returncode == 0
     assert output.splitlines() == ["command-in: 0 rows, 0 malformed", "command-out: 0 rows, 0 malformed"]
 

@@ -85,7 +85,7 @@ def produce(bootstrap_servers: str, topic: str) -> Callable[..., None]:
         producer.close()
 
     admin = AdminClient(client_config(bootstrap_servers))
-    admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, 1)])[topic].result(100)
     return send
 
 
@@ -250,8 +250,8 @@ def test_a_sink_of_a_topic_that_was_made_anew_begins_at_its_start(
     produce(b'{"id": 1}', b'{"id": 2}', b'{"id": 3}')
     assert run_sink() == [1, 2, 3]
     admin = AdminClient(client_config(bootstrap_servers))
-    admin.delete_topics([topic])[topic].result(30)
-    admin.create_topics([NewTopic(topic, 1)])[topic].result(30)
+    admin.delete_topics([topic])[topic].result(100)
+    admin.create_topics([NewTopic(topic, 1)])[topic].result(100)
     produce(b'{"id": 4}', b'{"id": 5}', b'{"id": 6}')
 
     assert run_sink() == [1, 2, 3, 4, 5, 6]
@@ -265,7 +265,7 @@ def test_records_that_were_deleted_before_a_sink_read_them_stop_it(
     produce(b'{"id": 2}', b'{"id": 3}')
     before = ClientTopicPartition(topic, 0, 4)
     admin = AdminClient(client_config(bootstrap_servers))
-    admin.delete_records([before])[before].result(30)
+    admin.delete_records([before])[before].result(100)
 
     with pytest.raises(BrokerError, match=f"stands at an offset of {topic}-0 that the broker has deleted"):
         run_sink()

@@ -11,7 +11,7 @@ from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from ottla.transport.contract import Message, OutputRecord, TopicSpec
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 100.0
 
 
 class RealBroker:

@@ -34,11 +34,11 @@ def test_on_a_broker(ottla_broker):
     settings = {"bootstrap.servers": ottla_broker.removeprefix("kafka://")}
     producer = confluent_kafka.Producer(settings)
     producer.produce("numbers", b"21", b"a")
-    assert producer.flush(30) == 0
+    assert producer.flush(100) == 0
     run_to_end(app, ottla_broker)
     consumer = confluent_kafka.Consumer({**settings, "group.id": "test", "auto.offset.reset": "earliest"})
     consumer.subscribe(["doubled"])
-    message = consumer.poll(30)
+    message = consumer.poll(100)
     assert message.value() == b"42"
     consumer.close()
 """
@@ -59,5 +59,5 @@ def test_users_tests_run_on_memory_and_on_a_broker(tmp_path: Path) -> None:
         "-p",
         "no:xdist",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False)
     assert done.stdout.splitlines()[-1].startswith("3 passed"), done.stdout + done.stderr

@@ -141,6 +141,6 @@ def test_a_measurement_that_is_told_to_end_leaves_nothing_running(tmp_path: Path
 
     bench.terminate()
 
-    assert bench.wait(timeout=30) == 128 + signal.SIGTERM
+    assert bench.wait(timeout=100) == 128 + signal.SIGTERM
     assert not started[0].is_running()
     assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,7 @@ class Broker:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=100)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -171,7 +171,7 @@ def send(brokers: str) -> Callable[..., None]:
         producer = Producer({"bootstrap.servers": brokers, "linger.ms": 0})
         for (partition, key, value), timestamp in itertools.zip_longest(records, timestamps, fillvalue=0):
             producer.produce(topic, value, key, partition, timestamp=timestamp)
-            assert producer.flush(10) == 0
+            assert producer.flush(100) == 0
 
     return send
 

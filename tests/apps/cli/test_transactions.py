@@ -187,7 +187,7 @@ def transaction(brokers: str, topic: str, name: Name) -> Iterator[str]:
     for end in (lambda: client.abort_transaction(10), lambda: None):
         client.begin_transaction()
         client.produce(topic, b"not committed", partition=1)
-        assert client.flush(10) == 0
+        assert client.flush(100) == 0
         end()
     yield transactional_id
     # It fails where the test has ended the transaction from outside.

@@ -31,7 +31,7 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[tuple[str, int
         thread = threading.Thread(target=accept)
         thread.start()
         yield server.getsockname()
-        thread.join(timeout=10)
+        thread.join(timeout=100)
 
 
 def frame_of(connection: socket.socket) -> bytes:

@@ -29,7 +29,7 @@ def ottla_flights(tmp_path: Path) -> Run:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ottla", "flights", *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=250, check=False)
 
     return run
 
@@ -145,7 +145,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_no_file_behind(
             time.sleep(0.02)
         children = this.children(recursive=True)
         running.send_signal(number)
-        assert running.wait(30) == status
+        assert running.wait(100) == status
 
     assert workers[0] in children
     assert not any(child.is_running() for child in children)

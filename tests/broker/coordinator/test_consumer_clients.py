@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from ottla_wire.headers import RequestHeader
 from ottla_wire.messages.consumer_group_heartbeat import ConsumerGroupHeartbeatRequest
 
-DEADLINE_S = 20
+DEADLINE_S = 40
 REBALANCED = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.REBALANCE_IN_PROGRESS,

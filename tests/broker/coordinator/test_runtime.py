@@ -27,7 +27,7 @@ from ottla_wire.messages.txn_offset_commit import (
 )
 from ottla_wire.records import NewRecord, build_batch
 
-DEADLINE_S = 10
+DEADLINE_S = 100
 ONE = {"offsets.topic.num.partitions": "1", "transaction.state.log.num.partitions": "1"}
 
 

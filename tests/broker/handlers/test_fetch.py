@@ -93,7 +93,7 @@ def test_a_fetch_waits_for_records_and_is_woken_by_an_append(with_client: Any) -
         assert not waiting.done()
         assert len(client.node.broker.waits) == 1
         await client.produce("t", b"a")
-        assert await asyncio.wait_for(waiting, 5) == [b"a"]
+        assert await asyncio.wait_for(waiting, 30) == [b"a"]
         assert len(client.node.broker.waits) == 0
 
     with_client(scenario)
@@ -107,7 +107,7 @@ def test_a_fetch_waits_until_min_bytes_are_there(with_client: Any) -> None:
             await client.settle(parked=1)
             assert not waiting.done(), count
             await client.produce("t", bytes(1000))
-        assert len(await asyncio.wait_for(waiting, 5)) == 3
+        assert len(await asyncio.wait_for(waiting, 30)) == 3
 
     with_client(scenario)
 
@@ -125,7 +125,7 @@ def test_a_fetch_that_waits_in_vain_is_answered_after_max_wait(with_client: Any)
 
 def test_an_error_is_answered_without_waiting(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
-        response = await asyncio.wait_for(client.fetch("other", 0, max_wait_ms=60_000), 5)
+        response = await asyncio.wait_for(client.fetch("other", 0, max_wait_ms=60_000), 30)
         assert first(response).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
     with_client(scenario)
@@ -138,7 +138,7 @@ def test_a_fetch_that_waits_for_a_topic_learns_of_its_deletion(with_client: Any)
         await client.settle(parked=1)
         broker = client.node.broker
         assert await broker.controller.delete_topics([broker.image.topics["t"]]) == [None]
-        response = await asyncio.wait_for(waiting, 5)
+        response = await asyncio.wait_for(waiting, 30)
         assert first(response).error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
     with_client(scenario)

@@ -89,7 +89,7 @@ def test_a_topic_that_is_deleted_meanwhile_takes_nothing(with_client: Any, monke
     deleted = threading.Event()
 
     def vet_late(*given: Any) -> Any:
-        assert deleted.wait(10)
+        assert deleted.wait(60)
         return vet(*given)
 
     monkeypatch.setattr(laborious, "vet", vet_late)

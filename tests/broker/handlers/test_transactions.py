@@ -244,7 +244,7 @@ def test_28_the_end_of_a_transaction_wakes_a_committed_reader_that_waits(with_cl
         await client.settle(parked=1)
         assert not waiting.done()
         await mine.finish(commit=True)
-        answer = (await asyncio.wait_for(waiting, 5)).responses[0].partitions[0]
+        answer = (await asyncio.wait_for(waiting, 30)).responses[0].partitions[0]
         assert len(answer.records) > 1_000
 
     with_client(scenario)

@@ -110,7 +110,7 @@ def test_an_agent_may_wait_for_other_things(app: ottla.App) -> None:
     async def ask(stream: Stream[int]) -> AsyncIterator[int]:
         async for number in stream:
             await asyncio.sleep(0)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(100):
                 answer = await asyncio.gather(asyncio.sleep(0.001, number), asyncio.sleep(0, 1))
             yield sum(answer)
 

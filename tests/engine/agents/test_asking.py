@@ -181,7 +181,7 @@ def run_worker_and(app: ottla.App, meanwhile: Callable[[MemoryBroker], Coroutine
             await run
 
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await scenario()
 
     asyncio.run(bounded())

@@ -188,7 +188,7 @@ def test_an_app_is_paused_and_resumed(name: str) -> None:
         run("app", "resume", f"{name}:app")
         _read_until(at.stderr, "task 0_1 goes on")
         at.send_signal(signal.SIGINT)
-        at.communicate(timeout=30)
+        at.communicate(timeout=100)
     process(name)
     assert run("table", "show", f"{name}:app", "counts", "bee") == '{"key":"bee","value":1}\n'
 
@@ -203,7 +203,7 @@ def test_a_worker_is_started_anew_when_its_code_changes(name: str) -> None:
         _read_until(running.stderr, f"starting anew, {name}.py changed")
         _read_until(running.stderr, "assigned 2 tasks")
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=30)
+        running.communicate(timeout=100)
 
 
 def _read_until(lines: Iterable[str], text: str) -> None:

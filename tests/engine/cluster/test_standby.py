@@ -20,7 +20,7 @@ class Told(asyncio.Queue[Polled]):
     def remove(self, partitions: Collection[TopicPartition]) -> None: ...
 
     async def poll(self, timeout_s: float) -> Polled:
-        async with asyncio.timeout(timeout_s + 10):
+        async with asyncio.timeout(timeout_s + 100):
             return await self.get()
 
     async def close(self) -> None: ...

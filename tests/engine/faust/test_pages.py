@@ -83,7 +83,7 @@ def test_pages_read_tables_and_send_to_agents() -> None:
         listener.close()
 
     async def bounded() -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             await scenario()
 
     asyncio.run(bounded())

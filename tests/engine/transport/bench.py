@@ -16,7 +16,7 @@ from ottla.transport.contract import (
     Transport,
 )
 
-DEADLINE_S = 30.0
+DEADLINE_S = 45.0
 # A cluster deletes records that are older than its retention, and refuses those from the future.
 NOW_MS = int(time.time() * 1000) - 60_000
 

@@ -43,7 +43,7 @@ def test_a_call_that_waits_for_the_loop_lets_the_loop_make_calls() -> None:
         async def on_loop() -> str:
             return await calls.run(lambda: "made while waiting") + ", twice " + await calls.run(lambda: "over")
 
-        waited = await asyncio.wait_for(calls.run(lambda: calls.wait_for(on_loop(), loop)), 10)
+        waited = await asyncio.wait_for(calls.run(lambda: calls.wait_for(on_loop(), loop)), 100)
         assert waited == "made while waiting, twice over"
         assert await calls.run(lambda: "afterwards") == "afterwards"
         await calls.stop()

@@ -121,16 +121,16 @@ async def bounded(scenario: Scenario, broker: RealBroker | None, seconds: float)
 
 @pytest.fixture
 def play() -> Callable[[Scenario], None]:
-    return lambda scenario: asyncio.run(bounded(scenario, None, 30))
+    return lambda scenario: asyncio.run(bounded(scenario, None, 100))
 
 
 @pytest.fixture(params=["memory", *(["kafka"] if KAFKA else [])])
 def play_anywhere(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario], None]]:
     """As `play`, for a scenario that has no need of a broker in memory."""
     if request.param == "memory":
-        yield lambda scenario: asyncio.run(bounded(scenario, None, 30))
+        yield lambda scenario: asyncio.run(bounded(scenario, None, 100))
         return
     broker = RealBroker(str(KAFKA))
     broker.clear()
-    yield lambda scenario: asyncio.run(bounded(scenario, broker, 100))
+    yield lambda scenario: asyncio.run(bounded(scenario, broker, 250))
     broker.clear()

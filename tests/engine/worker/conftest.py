@@ -112,14 +112,14 @@ async def eventually(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def bounded(scenario: Scenario, cluster: Cluster, seconds: float = 30) -> None:
+async def bounded(scenario: Scenario, cluster: Cluster, seconds: float = 100) -> None:
     async with asyncio.timeout(seconds):
         await scenario(cluster)
 
 
 @pytest.fixture
 def play() -> Callable[[Scenario], None]:
-    """Runs a scenario with a cluster of its own, within 30 seconds."""
+    """Runs a scenario with a cluster of its own, within a bound."""
     return lambda scenario: asyncio.run(bounded(scenario, Cluster()))
 
 
@@ -131,7 +131,7 @@ def play_anywhere(request: pytest.FixtureRequest) -> Iterator[Callable[[Scenario
         return
     broker = RealBroker(str(KAFKA))
     broker.clear()
-    yield lambda scenario: asyncio.run(bounded(scenario, Cluster(broker), 100))
+    yield lambda scenario: asyncio.run(bounded(scenario, Cluster(broker), 250))
     broker.clear()
 
 

@@ -47,7 +47,7 @@ def test_a_function_that_blocks_is_named(
         return [message for message in caplog.messages if "block (" in message]
 
     async def block(number: int) -> int:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 100
         while not named() and time.monotonic() < deadline:
             time.sleep(0.01)  # noqa: ASYNC251 - this is what it is about
         return number

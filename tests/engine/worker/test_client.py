@@ -69,7 +69,7 @@ def test_a_client_asks_an_agent_over_the_broker(address: str, tmp_path: Path) ->
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
 
     try:
         client = run("-c", CLIENT)
@@ -77,7 +77,7 @@ def test_a_client_asks_an_agent_over_the_broker(address: str, tmp_path: Path) ->
         failed = run("shop.py", "price", "13")
     finally:
         worker.terminate()
-        worker.wait(30)
+        worker.wait(100)
     assert client.stdout.splitlines() == [
         "{'EUR': 20}",
         "agent 'quote' failed: ValueError: no thirteens",
@@ -94,7 +94,7 @@ def test_the_commands_of_an_app_are_listed_and_wrong_ones_refused(tmp_path: Path
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", program, *arguments]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
 
     listed, unknown = run("shop:app", "--", "--help"), run("shop:app", "prices")
     assert "price" in listed.stdout

@@ -51,7 +51,7 @@ def run(broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
     producer = confluent_kafka.Producer({"bootstrap.servers": broker})
     for value in (b"0", b"oops", b"2"):
         producer.produce(f"numbers-{name}", value, b"k", partition=1)
-    assert producer.flush(30) == 0
+    assert producer.flush(100) == 0
     run_worker(app.topology, app.config, until_end=True)
 
     def deadletter(verb: str, *arguments: str) -> Result:
@@ -101,9 +101,9 @@ def test_letters_of_a_connector_are_found_by_their_topic(broker: str) -> None:
     producer = confluent_kafka.Producer({"bootstrap.servers": broker})
     headers = [("ottla.error.reason", b"no number"), ("ottla.origin.position", b"books.csv:3")]
     admin = AdminClient({"bootstrap.servers": broker})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(100)
     producer.produce(topic, b"a,b", headers=headers)
-    assert producer.flush(30) == 0
+    assert producer.flush(100) == 0
 
     def deadletter(verb: str, *arguments: str) -> Result:
         return CliRunner().invoke(command, [verb, f"kafka://{broker}", *arguments])

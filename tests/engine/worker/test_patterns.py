@@ -68,7 +68,7 @@ def values_of(broker: str, topic: str) -> Iterator[str]:
     consumer = Consumer({"bootstrap.servers": broker, "group.id": "test", "auto.offset.reset": "earliest"})
     consumer.subscribe([topic])
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 200
         while time.monotonic() < until:
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:
@@ -91,15 +91,15 @@ def test_over_kafka_it_goes_on_in_one_process(
         admin, producer = AdminClient({"bootstrap.servers": bootstrap}), Producer({"bootstrap.servers": bootstrap})
         try:
             for topic, partitions in (("logs-a", 1), ("logs-b", 2)):
-                admin.create_topics([NewTopic(topic, partitions)])[topic].result(10)
+                admin.create_topics([NewTopic(topic, partitions)])[topic].result(100)
                 producer.produce(topic, topic.encode(), "k", partitions - 1)
-                producer.flush(10)
+                producer.flush(100)
             for value in values_of(bootstrap, "out"):
                 seen.append(value)
                 if len(seen) == 2:
-                    admin.create_topics([NewTopic("logs-c", 1)])["logs-c"].result(10)
+                    admin.create_topics([NewTopic("logs-c", 1)])["logs-c"].result(100)
                     producer.produce("logs-c", b"logs-c", "k")
-                    producer.flush(10)
+                    producer.flush(100)
                 if len(seen) == 3:
                     return
         finally:
