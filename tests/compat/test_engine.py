@@ -1,7 +1,8 @@
 """The engine's own tests of what it does on a broker, on Apache Kafka and on Ottla's broker as a cluster of its own.
 
 Those run that take a cluster from `OTTLA_KAFKA_BOOTSTRAP`: the transport's contract; workers that share tasks, take
-over, restore, join, and are refused; tables that are read over HTTP; the command line.
+over, restore, join, rest while paused, begin where they are told to, and are refused; their pages and tables over
+HTTP; the command line.
 """
 
 import os

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
-from ottla.transport.contract import Message, OutputRecord, TopicSpec
+from ottla.transport.contract import Message, OutputRecord, TopicPartition, TopicSpec
 
 TIMEOUT_S = 100.0
 
@@ -53,6 +53,23 @@ class RealBroker:
         if topic not in self._logs:
             self._logs[topic] = _Log(self.address, topic, partitions)
         return self._logs[topic].messages()
+
+    def members(self, group: str) -> set[str]:
+        """The static members of a group."""
+        members = self._admin.describe_consumer_groups([group])[group].result(TIMEOUT_S).members
+        return {str(member.group_instance_id) for member in members}
+
+    def offsets(self, group: str) -> dict[TopicPartition, int]:
+        """What a group has committed."""
+        asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group]
+        return {
+            TopicPartition(each.topic, each.partition): each.offset for each in asked.result(TIMEOUT_S).topic_partitions
+        }
+
+    def forget_offsets(self, group: str) -> None:
+        """As if a group had committed nothing, once it has no members."""
+        _until(lambda: not self.members(group))
+        self._admin.delete_consumer_groups([group])[group].result(TIMEOUT_S)
 
     def clear(self) -> None:
         for log in self._logs.values():

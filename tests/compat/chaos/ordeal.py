@@ -47,14 +47,19 @@ class Ordeal:
     """A broker and workers of the app on it."""
 
     def __init__(
-        self, broker: processes.Process, address: str, new_worker: Callable[..., processes.Process], draw: random.Random
+        self,
+        broker: processes.Process,
+        address: str,
+        new_worker: Callable[..., processes.Process],
+        workers: int,
+        draw: random.Random,
     ) -> None:
         self.broker, self.address = broker, address
         self.kills: Counter[str] = Counter()
         self.hanging = 0
         """How many partitions a transaction hung in, which only Apache Kafka may do."""
         self._new_worker = new_worker
-        self.workers = [new_worker(index) for index in range(WORKERS)]
+        self.workers = [new_worker(index) for index in range(workers)]
         self._away: dict[int, float] = {}
         self._draw = draw
         self._readings = 0
@@ -128,16 +133,16 @@ class Ordeal:
         if fate < 0.10 or not self.kills:
             self._kill_broker()
         elif fate < 0.15:
-            index = self._draw.randrange(WORKERS)
+            index = self._draw.randrange(len(self.workers))
             self._kill_worker(index)
             self._kill_broker()
             self._start_worker(index)
         elif fate < 0.22 and not self._away:
-            index = self._draw.randrange(WORKERS)
+            index = self._draw.randrange(len(self.workers))
             self._kill_worker(index)
             self._away[index] = time.monotonic() + AWAY_S
         else:
-            index = self._draw.randrange(WORKERS)
+            index = self._draw.randrange(len(self.workers))
             self._kill_worker(index)
             self._start_worker(index)
         self._rename_a_crew()
@@ -145,7 +150,7 @@ class Ordeal:
     def kill_with_writes_held(self, proxy: LossyProxy, having: bytes) -> None:
         """Kills a worker of whose writes those that have some bytes in them were on their way for a while. Nothing that
         it has read since may be taken for processed."""
-        index = self._draw.randrange(WORKERS)
+        index = self._draw.randrange(len(self.workers))
         proxy.hold_produces(having)
         self.work(self._draw.uniform(0.3, 0.6))
         self._kill_worker(index)
@@ -208,7 +213,7 @@ class Ordeal:
         wait_until(settled, SETTLED_WITHIN_S)
         for worker in self.workers:
             worker.end()
-        self._new_worker(WORKERS, "--until-end").run(SETTLED_WITHIN_S)
+        self._new_worker(len(self.workers), "--until-end").run(SETTLED_WITHIN_S)
 
     def _lag(self, topics: list[str]) -> int | None:
         """How many records of these topics are not committed yet by the app's group, if that can be known just now."""
@@ -258,7 +263,13 @@ def _record(message: Message) -> Record:
 
 @contextmanager
 def ordeal(
-    kind: str, guarantee: str, directory: Path, draw: random.Random, through: LossyProxy | None = None
+    kind: str,
+    guarantee: str,
+    directory: Path,
+    draw: random.Random,
+    *,
+    workers: int = WORKERS,
+    through: LossyProxy | None = None,
 ) -> Iterator[Ordeal]:
     """The app under one of the guarantees on a broker of one kind, with all at work. An Ottla broker may be reached
     through a proxy."""
@@ -272,7 +283,7 @@ def ordeal(
         def new_worker(index: int, *arguments: str) -> processes.Process:
             return processes.worker(address, directory / f"worker-{index}", guarantee, *arguments)
 
-        begun = Ordeal(broker, address, new_worker, draw)
+        begun = Ordeal(broker, address, new_worker, workers, draw)
         stack.callback(begun.end)
         begun.begin()
         yield begun

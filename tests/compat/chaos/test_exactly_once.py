@@ -20,9 +20,9 @@ from .ordeal import AWAY_S, ordeal
 # kafka-python leaves sockets open that were refused.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
-KILLS = int(os.environ.get("OTTLA_KILLS", 60))
+KILLS = int(os.environ.get("OTTLA_KILLS", 40))
 FEW = 20
-HOLDS = 6
+HOLDS = 4
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +96,25 @@ def test_a_worker_that_wakes_up_after_others_took_over_doubles_nothing(
         under_way.settle()
         assert not under_way.hanging
         check_exactly_once(under_way.found(), under_way.sent())
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    ("kind", "guarantee"), [("ottla", "exactly_once"), ("ottla", "at_least_once"), ("kafka", "exactly_once")]
+)
+def test_a_lone_worker_that_slept_beyond_its_session_goes_on_when_it_wakes(
+    kind: str, guarantee: str, tmp_path: Path, draw: random.Random
+) -> None:
+    with ordeal(kind, guarantee, tmp_path, draw, workers=1) as under_way:
+        (alone,) = under_way.workers
+        under_way.work(1)
+        alone.freeze()
+        try:
+            under_way.work(AWAY_S)
+        finally:
+            alone.thaw()
+        under_way.work(1)
+        under_way.settle()
+        assert not under_way.hanging
+        check = check_exactly_once if guarantee == "exactly_once" else check_nothing_is_missing
+        check(under_way.found(), under_way.sent())

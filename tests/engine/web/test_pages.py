@@ -76,7 +76,7 @@ def test_the_first_page_shows_the_app(play: Play, app: Callable[..., ottla.App])
     play(scenario)
 
 
-def test_the_status_says_who_has_what(play: Play, app: Callable[..., ottla.App]) -> None:
+def test_the_status_says_who_has_what(play_anywhere: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
             await site.ready(first, second)
@@ -92,10 +92,10 @@ def test_the_status_says_who_has_what(play: Play, app: Callable[..., ottla.App])
             own = {f"0_{each['part']}" for each in parts if each["worker"] == "w0"}
             assert own == {each["task"] for each in status["tasks"]}
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_an_app_is_paused_and_resumed_on_any_of_its_workers(play: Play, app: Callable[..., ottla.App]) -> None:
+def test_an_app_is_paused_and_resumed_on_any_of_its_workers(play_anywhere: Play, app: Callable[..., ottla.App]) -> None:
     async def scenario(site: Any) -> None:
         async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
             await site.ready(first, second)
@@ -108,7 +108,7 @@ def test_an_app_is_paused_and_resumed_on_any_of_its_workers(play: Play, app: Cal
             assert "no step 'nobody' to pause" in refused.json()["error"]
             assert (await site.get(first, "/pause")).status_code == 405
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_a_worker_says_why_it_is_not_ready(play: Play, app: Callable[..., ottla.App]) -> None:

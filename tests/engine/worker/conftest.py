@@ -73,8 +73,22 @@ class Cluster:
 
     def offsets(self, app_id: str) -> dict[TopicPartition, int]:
         """The committed offsets of the app's inputs."""
-        offsets = self.broker.groups[app_id].offsets
+        real = isinstance(self.broker, RealBroker)
+        offsets = self.broker.offsets(app_id) if real else self.broker.groups[app_id].offsets
         return {where: offset for where, offset in offsets.items() if where.topic != f"{app_id}-assignment"}
+
+    def forget_offsets(self, app_id: str) -> None:
+        """As if the app, no worker of which runs, had committed nothing."""
+        if isinstance(self.broker, RealBroker):
+            self.broker.forget_offsets(app_id)
+        else:
+            self.broker.groups[app_id].offsets.clear()
+
+    def members(self, app_id: str) -> set[str]:
+        """The workers that are members of the app's group."""
+        if isinstance(self.broker, RealBroker):
+            return self.broker.members(app_id)
+        return set(self.broker.groups[app_id].members)
 
     def view(self, app_id: str) -> ClusterView:
         """What the app's control topic says."""

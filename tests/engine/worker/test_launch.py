@@ -16,6 +16,8 @@ from ottla.jobs import CrashDecision
 from ottla.worker import launch
 from ottla.worker.worker import WorkerSummary
 
+KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
+
 
 class BusyWorker:
     """Says when it was told to stop, and stops when it is let."""
@@ -41,7 +43,9 @@ async def signalled(worker: Any) -> "asyncio.Task[WorkerSummary]":
     return run
 
 
-def test_one_signal_that_comes_twice_lets_the_worker_finish() -> None:
+def test_one_signal_that_comes_twice_lets_the_worker_finish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_SAME_SIGNAL_S", 60.0)
+
     async def scenario() -> None:
         worker = BusyWorker()
         run = await signalled(worker)
@@ -63,6 +67,11 @@ def test_a_second_signal_ends_it_at_once_and_says_so(monkeypatch: pytest.MonkeyP
             await run
 
     asyncio.run(scenario())
+
+
+@pytest.fixture(params=["ottla", *(["kafka"] if KAFKA else [])])
+def broker(request: pytest.FixtureRequest) -> str:
+    return f"kafka://{KAFKA}" if request.param == "kafka" else str(request.getfixturevalue("ottla_broker"))
 
 
 class Failing:
@@ -93,7 +102,7 @@ class Failing:
         launch.run_worker(self.app.topology, self.app.config, until_end=True, jobs=self.app.jobs)
 
 
-def test_a_worker_that_crashed_begins_anew_where_the_app_says_so(ottla_broker: str, tmp_path: Path) -> None:
+def test_a_worker_that_crashed_begins_anew_where_the_app_says_so(broker: str, tmp_path: Path) -> None:
     failing = Failing(2)
     errors: list[str] = []
 
@@ -102,13 +111,13 @@ def test_a_worker_that_crashed_begins_anew_where_the_app_says_so(ottla_broker: s
         errors.append(type(error).__name__)
         return "restart"
 
-    failing.run(ottla_broker, tmp_path)
+    failing.run(broker, tmp_path)
     assert (failing.seen, errors) == ([1], ["ProcessingFailed", "ProcessingFailed"])
 
 
-def test_a_worker_that_crashed_ends_where_the_app_says_nothing_else(ottla_broker: str, tmp_path: Path) -> None:
+def test_a_worker_that_crashed_ends_where_the_app_says_nothing_else(broker: str, tmp_path: Path) -> None:
     with pytest.raises(ottla.ProcessingFailed, match="not yet"):
-        Failing(1).run(ottla_broker, tmp_path)
+        Failing(1).run(broker, tmp_path)
 
 
 @pytest.mark.parametrize(

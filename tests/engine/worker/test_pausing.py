@@ -31,7 +31,7 @@ def roles(worker: Any) -> list[str]:
     return [] if worker.insight is None else [task.role for task in worker.insight.tasks()]
 
 
-def test_all_workers_rest_and_go_on_with_the_tasks_that_they_have(play: Play, eventually: Eventually) -> None:
+def test_all_workers_rest_and_go_on_with_the_tasks_that_they_have(play_anywhere: Play, eventually: Eventually) -> None:
     app = doubling_app()
 
     async def scenario(cluster: Any) -> None:
@@ -44,15 +44,17 @@ def test_all_workers_rest_and_go_on_with_the_tasks_that_they_have(play: Play, ev
             async with cluster.running(app, "w2") as third:
                 await eventually(lambda: third.insight is not None and third.insight.not_ready is None)
                 assert cluster.values("out") == []
-                assert set(cluster.broker.groups[app.id].members) == {"w0", "w1", "w2"}
+                assert cluster.members(app.id) == {"w0", "w1", "w2"}
                 assert {*roles(first), *roles(second), *roles(third)} == {"paused"}
                 await change(app, second, paused=False)
                 await eventually(lambda: cluster.values("out") == ["8", "8"])
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_a_worker_that_is_paused_can_be_stopped_and_the_next_one_is_paused(play: Play, eventually: Eventually) -> None:
+def test_a_worker_that_is_paused_can_be_stopped_and_the_next_one_is_paused(
+    play_anywhere: Play, eventually: Eventually
+) -> None:
     app = doubling_app()
 
     async def scenario(cluster: Any) -> None:
@@ -67,4 +69,4 @@ def test_a_worker_that_is_paused_can_be_stopped_and_the_next_one_is_paused(play:
             await change(app, worker, paused=False)
             await eventually(lambda: cluster.values("out") == ["8"])
 
-    play(scenario)
+    play_anywhere(scenario)

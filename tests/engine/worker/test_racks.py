@@ -19,7 +19,7 @@ def counting_app(**options: Any) -> ottla.App:
     return app
 
 
-def test_standbys_are_in_other_zones(play: Play, eventually: Eventually) -> None:
+def test_standbys_are_in_other_zones(play_anywhere: Play, eventually: Eventually) -> None:
     zones = {"w0": "a", "w1": "a", "w2": "b", "w3": "b"}
 
     async def scenario(cluster: Any) -> None:
@@ -38,7 +38,7 @@ def test_standbys_are_in_other_zones(play: Play, eventually: Eventually) -> None
 
             await eventually(is_apart)
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 @pytest.mark.parametrize("tags", [{"": "a"}, {"zone": ""}, {"zone": "a" * 31}, {str(n): "a" for n in range(6)}])

@@ -31,27 +31,31 @@ def copying_app(start: Start) -> ottla.App:
         (60, ["0", "1", "2", "3"]),
     ],
 )
-def test_an_app_begins_where_its_topic_says(play: Play, eventually: Eventually, start: Start, read: list[str]) -> None:
-    """Events of the seconds 0 to 2 are there when the app begins at second 3, and one follows."""
+def test_an_app_begins_where_its_topic_says(
+    play_anywhere: Play, eventually: Eventually, start: Start, read: list[str]
+) -> None:
+    """Events of the seconds 1 to 3 are there when the app begins at second 4, and one follows."""
 
     async def scenario(cluster: Any) -> None:
         await cluster.run_to_end(copying_app("earliest"))
-        cluster.broker.groups["copying"].offsets.clear()
+        cluster.forget_offsets("copying")
         for second in range(3):
-            cluster.send("in", ("k", str(second)), at_ms=second * 1_000)
-        async with cluster.running(copying_app(start), clock=lambda: 3.0) as worker:
+            cluster.send("in", ("k", str(second)), at_ms=1_000 + second * 1_000)
+        async with cluster.running(copying_app(start), clock=lambda: 4.0) as worker:
             await eventually(lambda: bool(worker._workload.tasks))
             cluster.send("in", ("k", "3"), at_ms=10_000)
             await eventually(lambda: cluster.values("out") == read)
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
-def test_what_is_committed_goes_before_and_a_beginning_is_committed_at_once(play: Play, eventually: Eventually) -> None:
+def test_what_is_committed_goes_before_and_a_beginning_is_committed_at_once(
+    play_anywhere: Play, eventually: Eventually
+) -> None:
     async def scenario(cluster: Any) -> None:
         where = TopicPartition("in", 0)
         await cluster.run_to_end(copying_app("earliest"))
-        cluster.broker.groups["copying"].offsets.clear()
+        cluster.forget_offsets("copying")
         cluster.send("in", ("k", "before"))
         async with cluster.running(copying_app("latest")):
             await eventually(lambda: cluster.offsets("copying").get(where) == 1)
@@ -59,7 +63,7 @@ def test_what_is_committed_goes_before_and_a_beginning_is_committed_at_once(play
         await cluster.run_to_end(copying_app("latest"))
         assert cluster.values("out") == ["between"]
 
-    play(scenario)
+    play_anywhere(scenario)
 
 
 def test_what_makes_no_sense_is_refused() -> None:
