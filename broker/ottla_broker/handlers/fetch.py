@@ -79,9 +79,10 @@ async def fetch(broker: Broker, context: RequestContext, request: FetchRequest) 
     for partition, data in read.answers:
         if isinstance(data.records, FileRegion):
             try:
-                await warm(data.records)
+                region = data.records
+                data.records = await _at_hand(region)
                 if context.version < _FIRST_WITH_ZSTD:
-                    _refuse_zstd(broker, partition, data, data.records)
+                    _refuse_zstd(broker, partition, data, region)
             except OSError as error:
                 topic = partition.topic or partition.topic_id
                 logger.error("%s-%d cannot be read: %s", topic, partition.index, error.strerror)
@@ -115,19 +116,30 @@ def fetch_one(
         return broker.waits.for_bytes([(topic, terms.index)], terms.min_bytes - found.size, wait_ms)
     if found.aborted:
         return None
-    region = found.region
-    records: bytes | bytearray | FileRegion | None
-    if region is None:
-        records = b""
-    elif region.size <= SMALL_REGION_BYTES:
-        records = read_cached(region)
-    else:
-        records = region if is_cached(region) else None
+    records = b"" if found.region is None else _cached(found.region)
     if records is None:
         return None
     log.traffic.fetches += 1
     log.traffic.bytes_out += found.size
     return terms.response(frame, records, found.high_watermark, found.last_stable_offset, found.log_start_offset)
+
+
+def _cached(region: FileRegion) -> bytes | bytearray | FileRegion | None:
+    """Records that can be sent at once, small ones as bytes, which takes one system call; None if they have to be
+    waited for.
+    """
+    if region.size <= SMALL_REGION_BYTES:
+        return read_cached(region)
+    return region if is_cached(region) else None
+
+
+async def _at_hand(region: FileRegion) -> bytes | bytearray | FileRegion:
+    """The same, waiting if need be. Raises OSError."""
+    cached = _cached(region)
+    if cached is not None:
+        return cached
+    await warm(region)
+    return region
 
 
 def _partitions(
@@ -240,8 +252,7 @@ def _count(broker: Broker, partition: FetchPartition, data: PartitionData) -> No
     log = broker.logs.get(topic, partition.index)
     if log is not None:
         log.traffic.fetches += 1
-        if isinstance(data.records, FileRegion):
-            log.traffic.bytes_out += data.records.size
+        log.traffic.bytes_out += len(data.records or b"")
 
 
 def _refuse_zstd(broker: Broker, partition: FetchPartition, data: PartitionData, region: FileRegion) -> None:
@@ -284,7 +295,7 @@ def _is_news(session: FetchSession, partition: FetchPartition, data: PartitionDa
     if data.error_code:
         partition.told(_UNKNOWN, _UNKNOWN)
         return True
-    has_records = isinstance(data.records, FileRegion)
+    has_records = bool(data.records)
     news = partition.is_news(data.high_watermark, data.log_start_offset)
     if not news and not has_records and data.diverging_epoch is None:
         return False
