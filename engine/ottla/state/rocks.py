@@ -22,6 +22,7 @@ be rolled back.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -43,6 +44,8 @@ from ottla.errors import StateError
 from ottla.state.changes import Change
 from ottla.state.store import KeyRange, KeyValueStore
 from ottla.state.unwritten import UNKNOWN, Unwritten
+
+log = logging.getLogger("ottla.state")
 
 _NUMBERS, _OFFSETS, _TIMES = b"\x00\x00\x00\x00i", b"\x00\x00\x00\x00o", b"\x00\x00\x00\x00w"
 
@@ -77,7 +80,10 @@ class RocksStore:
     def get(self, key: bytes) -> bytes | None:
         value: Any = self._unwritten.get(key)
         if value is UNKNOWN:
-            value = self._database.get(self._prefix + key)
+            try:
+                value = self._database.get(self._prefix + key)
+            except Exception as error:  # rocksdict raises bare Exception
+                raise self._stores.refused("read", error) from error
         found: bytes | None = value
         return found
 
@@ -125,7 +131,7 @@ class RocksStore:
             put(self._offset_key, offset.to_bytes(8, "big"))
         if self._written_ms is not None:
             put(self._time_key, self._written_ms.to_bytes(8, "big"))
-        self._database.write(batch)
+        self._stores.commit(batch)
         self._written_offset = offset
 
     def reckon(self) -> int:
@@ -137,14 +143,19 @@ class RocksStore:
         batch.delete(self._offset_key)
         batch.delete(self._time_key)
         batch.delete_range(self._prefix, self._behind)
-        self._database.write(batch)
+        self._stores.commit(batch)
         self._offset = self._written_offset = self._written_ms = None
         self._stores.took(self._unwritten)
         self._unwritten.clear()
 
     def close(self) -> None:
-        self.write()
-        self._stores.released(self._name)
+        try:
+            self.write()
+        except StateError:
+            # The stores tell of it when they are closed. What is not on disk is in the changelog.
+            log.debug("store %s is left as it was written before", self._name)
+        finally:
+            self._stores.released(self._name)
 
     def _stored(self, start: bytes | None, end: bytes | None, reverse: bool) -> Iterator[tuple[bytes, bytes]]:
         options = ReadOptions()
@@ -163,7 +174,10 @@ class RocksStore:
             while cursor.valid():
                 yield cursor.key()[width:], cursor.value()
                 cursor.next()
-        cursor.status()
+        try:
+            cursor.status()
+        except Exception as error:  # rocksdict raises bare Exception
+            raise self._stores.refused("read", error) from error
 
 
 class RocksStores:
@@ -172,6 +186,9 @@ class RocksStores:
     `cache_bytes` bounds the block cache and the memtables together, index and filter blocks included;
     `write_buffer_bytes` is the part of it that memtables may take. `unwritten_bytes` bounds what is committed and not
     written yet. `clock` gives seconds since the epoch.
+
+    Reading, writing and closing raise `StateError` where the disk does not do it. After a write that failed nothing
+    more is written: the changelogs have it.
     """
 
     def __init__(
@@ -193,14 +210,13 @@ class RocksStores:
         # Of all stores: how many changes are not written, and what memory they take.
         self._count = self._held_bytes = 0
         self._opened: dict[str, RocksStore] = {}
-        directory.mkdir(parents=True, exist_ok=True)
-        path = str(directory)
+        self._directory = directory
+        self._failure: StateError | None = None
         try:
-            self.database = Rdict(path, self._options())
+            directory.mkdir(parents=True, exist_ok=True)
+            self.database = Rdict(str(directory), self._options())
         except Exception as error:  # rocksdict raises bare Exception
-            raise StateError(
-                f"the state in {path} cannot be opened ({error}); remove that directory to restore from the changelogs"
-            ) from error
+            raise self.refused("opened", error) from error
         self._numbers = dict(self._stored_numbers())
 
     def open(self, task: str, name: str, *, restorable: bool = True) -> KeyValueStore:
@@ -209,7 +225,9 @@ class RocksStores:
             raise StateError(f"store {name!r} of task {task} is open already")
         if full_name not in self._numbers:
             number = max(self._numbers.values(), default=0) + 1
-            self.database.put(_NUMBERS + full_name.encode(), _prefix(number))
+            batch = WriteBatch(raw_mode=True)
+            batch.put(_NUMBERS + full_name.encode(), _prefix(number))
+            self.commit(batch)
             self._numbers[full_name] = number
         store = self._opened[full_name] = RocksStore(self, full_name, self._numbers[full_name], restorable=restorable)
         return store
@@ -250,10 +268,37 @@ class RocksStores:
     def released(self, full_name: str) -> None:
         del self._opened[full_name]
 
+    def commit(self, batch: WriteBatch) -> None:
+        """Writes the batch, whole or not at all."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self.database.write(batch)
+        except Exception as error:  # rocksdict raises bare Exception
+            self._failure = self.refused("written", error)
+            raise self._failure from error
+
+    def refused(self, what: str, error: Exception) -> StateError:
+        """That the state cannot be read, written or opened, and what to do."""
+        reason = str(error)
+        if "No space left" in reason:
+            advice = "make room on that disk and start the worker again, which restores what is missing"
+        elif "Permission denied" in reason:
+            advice = "let the user that the worker runs as read and write it"
+        else:
+            advice = "remove that directory to restore from the changelogs"
+        return StateError(f"the state in {self._directory} cannot be {what} ({reason}); {advice}")
+
     def close(self) -> None:
         """Flushes, so that the next start has no log to replay. Every store must be closed before."""
-        self.database.flush(wait=True)
-        self.database.close()
+        try:
+            if self._failure is None:
+                self.database.flush(wait=True)
+            self.database.close()
+        except Exception as error:  # rocksdict raises bare Exception
+            self._failure = self._failure or self.refused("written", error)
+        if self._failure is not None:
+            raise self._failure
 
     def _stored_numbers(self) -> Iterator[tuple[str, int]]:
         options = ReadOptions()

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ottla.errors import StateError
 
 _MAX_PLACES = 1_000
+_WORKER_ID = re.compile(r"[a-zA-Z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +36,14 @@ class WorkerPlace:
 @contextmanager
 def worker_place(state_dir: Path, app_id: str) -> Iterator[WorkerPlace]:
     """Takes the first free place of the app for as long as the context lasts. Raises `StateError`."""
-    try:
-        lock, directory = _first_free(state_dir / app_id)
-    except OSError as error:
-        raise StateError(f"the state directory {state_dir} cannot be used: {error.strerror or error}") from error
-    try:
-        yield WorkerPlace(directory, _worker_id(directory / "worker-id"))
-    finally:
-        os.close(lock)
+    with ExitStack() as held:
+        try:
+            lock, directory = _first_free(state_dir / app_id)
+            held.callback(os.close, lock)
+            place = WorkerPlace(directory, _worker_id(directory / "worker-id"))
+        except OSError as error:
+            raise StateError(f"the state directory {state_dir} cannot be used: {error.strerror or error}") from error
+        yield place
 
 
 def _first_free(parent: Path) -> tuple[int, Path]:
@@ -64,7 +66,7 @@ def _first_free(parent: Path) -> tuple[int, Path]:
 def _worker_id(path: Path) -> str:
     """The id in the file, made there first if need be: whole or not at all, whenever the machine stops."""
     try:
-        return path.read_text().strip()
+        worker_id = path.read_text(errors="replace").strip()
     except FileNotFoundError:
         worker_id = uuid.uuid4().hex[:12]
         unfinished = path.with_suffix(".new")
@@ -73,4 +75,6 @@ def _worker_id(path: Path) -> str:
             file.flush()
             os.fsync(file.fileno())
         unfinished.rename(path)
-        return worker_id
+    if not _WORKER_ID.fullmatch(worker_id):
+        raise StateError(f"{path} holds {worker_id!r:.40}, which is no worker's id; remove it for a new one")
+    return worker_id

@@ -1,9 +1,11 @@
 """One suite for every store: memory and RocksDB keep the same promises, whenever RocksDB writes what is committed."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -284,6 +286,47 @@ def test_a_directory_in_use_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot be opened"):
         RocksStores(tmp_path)
     stores.close()
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("IO error: No space left on device: While appending", "; make room on that disk and start the worker again"),
+        ("IO error: Permission denied", "; let the user that the worker runs as read and write it"),
+        ("Corruption: block checksum mismatch", "; remove that directory to restore from the changelogs"),
+    ],
+)
+def test_a_disk_that_does_not_write_is_one_sentence_and_nothing_is_written_after_that(
+    tmp_path: Path, reason: str, advice: str
+) -> None:
+    class Failing:
+        def __init__(self, database: Any) -> None:
+            self.database = database
+            self.writes = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.database, name)
+
+        def write(self, _: Any) -> None:
+            self.writes += 1
+            raise Exception(reason)  # as rocksdict does
+
+    stores = RocksStores(tmp_path)
+    stores.open("0_0", "counts").close()
+    store: Any = stores.open("0_0", "counts")
+    stores.database = failing = Failing(stores.database)  # type: ignore[assignment]
+    store.write_batch([(b"a", b"1")], 5)
+    sentence = f"the state in {tmp_path} cannot be written ({reason}){advice}"
+    for _ in range(2):
+        with pytest.raises(StateError, match=re.escape(sentence)):
+            store.write()
+    store.close()
+    with pytest.raises(StateError, match=re.escape(sentence)):
+        stores.close()
+    assert failing.writes == 1
+    again = RocksStores(tmp_path)
+    assert again.offset("0_0", "counts") is None, "what is not on disk is restored"
+    again.close()
 
 
 def test_a_store_is_opened_once_at_a_time(tmp_path: Path) -> None:

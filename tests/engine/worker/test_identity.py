@@ -30,6 +30,18 @@ def test_apps_do_not_share_places(tmp_path: Path) -> None:
         assert one.worker_id != two.worker_id
 
 
+def test_an_id_that_is_none_is_refused_and_not_replaced(tmp_path: Path) -> None:
+    with worker_place(tmp_path, "app") as place:
+        kept = place.directory / "worker-id"
+    kept.write_text("")
+    with pytest.raises(StateError, match="worker-id holds '', which is no worker's id; remove it for a new one"):
+        worker_place(tmp_path, "app").__enter__()
+    kept.unlink()
+    kept.mkdir()
+    with pytest.raises(StateError, match="cannot be used: Is a directory"):
+        worker_place(tmp_path, "app").__enter__()
+
+
 def test_a_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match=r"state directory .*file cannot be used: Not a directory"):  # noqa: SIM117
