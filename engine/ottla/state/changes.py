@@ -16,11 +16,12 @@ Change = tuple[bytes, bytes | None]
 class Changes(Sequence[Change]):
     """Changes in their order: `keys`, and beside each its value in `values`, two lists of one length."""
 
-    __slots__ = ("_keys", "_values")
+    __slots__ = ("_keys", "_size", "_values")
 
     def __init__(self, keys: list[bytes], values: list[bytes | None]) -> None:
         self._keys = keys
         self._values = values
+        self._size: int | None = None
 
     @classmethod
     def of(cls, changes: Sequence[Change]) -> Changes:
@@ -50,14 +51,18 @@ class Changes(Sequence[Change]):
     def __iadd__(self, more: Changes) -> Changes:
         self._keys += more._keys
         self._values += more._values
+        self._size = None
         return self
 
     @property
     def size(self) -> int:
-        """How many bytes keys and values have together."""
-        return sum(map(len, self._keys)) + sum(map(len, filter(None, self._values)))
+        """How many bytes all keys and values have together."""
+        if self._size is None:
+            self._size = sum(map(len, self._keys)) + sum(map(len, filter(None, self._values)))
+        return self._size
 
-    @property
-    def largest(self) -> int:
-        """How many bytes a key and its value have together at most: those of the longest key and the longest value."""
-        return max(map(len, self._keys), default=0) + max(map(len, filter(None, self._values)), default=0)
+    def may_exceed(self, most: int) -> bool:
+        """Whether one of the changes may have more bytes than that; False if surely none has."""
+        if self.size <= most:
+            return False
+        return max(map(len, self._keys)) + max(map(len, filter(None, self._values)), default=0) > most

@@ -34,7 +34,7 @@ def check_entry(store: StoreCache, key: Any, most: int) -> None:
 
 
 def _check_sizes(spec: StoreSpec, changes: Changes, most: int) -> None:
-    if not spec.logged or changes.largest <= most:
+    if not spec.logged or not changes.may_exceed(most):
         return
     for key, value in changes:
         if value is not None and len(key) + len(value) > most:

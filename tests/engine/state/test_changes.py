@@ -25,5 +25,14 @@ def test_they_are_what_the_pairs_are(pairs: list[Change], more: list[Change], pl
 def test_their_size_is_that_of_keys_and_values(pairs: list[Change]) -> None:
     changes = Changes.of(pairs)
     assert changes.size == sum(len(key) + len(value or b"") for key, value in pairs)
-    assert changes.largest >= max((len(key) + len(value or b"") for key, value in pairs), default=0)
-    assert changes.largest <= 2 * max((len(each or b"") for pair in pairs for each in pair), default=0)
+    changes += Changes.of([(b"key", b"value")])
+    assert changes.size == sum(len(key) + len(value or b"") for key, value in pairs) + 8
+
+
+@given(pairs=PAIRS, most=st.integers(0, 12))
+def test_none_exceeds_what_none_may(pairs: list[Change], most: int) -> None:
+    changes = Changes.of(pairs)
+    if not changes.may_exceed(most):
+        assert all(len(key) + len(value or b"") <= most for key, value in pairs)
+    longest = max((len(each or b"") for pair in pairs for each in pair), default=0)
+    assert not changes.may_exceed(2 * longest)
