@@ -269,10 +269,11 @@ def _list(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) ->
     elif sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         drawn = Table(*headings, title=title)
         for row in rows:
-            drawn.add_row(*row)
+            drawn.add_row(*map(Text, row))
         Console().print(drawn)
     else:
         for row in rows:

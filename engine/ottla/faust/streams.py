@@ -17,6 +17,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 import ottla
 from ottla.errors import TopologyError
+from ottla.faust.awaiting import filtered, grouped
 from ottla.faust.events import TP, Event
 from ottla.faust.exceptions import Skip
 from ottla.faust.missing import STREAM, Lacking
@@ -184,14 +185,16 @@ class Noted(Lacking):
         if topic is not None:
             raise TopologyError("group_by(topic=) has no meaning under Ottla: the topic is APP-NAME-repartition")
         if inspect.iscoroutinefunction(key):
-            raise TopologyError(f"group_by({key.__name__}): the key must be a field or a plain function")
+            self.steps.append(lambda stream: grouped(stream, key, name, partitions))
+            return self
         selector, type_ = key_of(key)
         self.steps.append(lambda stream: stream.group_by(selector, name=name, type=type_, partitions=partitions))
         return self
 
     def filter(self, function: Callable[[Any], Any]) -> Self:
         if inspect.iscoroutinefunction(function):
-            raise TopologyError(f"filter({function.__name__}) must be a plain function")
+            self.steps.append(lambda stream: filtered(stream, function))
+            return self
         self.steps.append(lambda stream: stream.filter(function))
         return self
 

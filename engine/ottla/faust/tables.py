@@ -90,15 +90,14 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
         """The table as a text: what this worker has of it."""
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         items = list(self.items())
-        drawn = Table(title=title.format(table=self))
-        for heading in (key, value):
-            drawn.add_column(heading)
+        drawn = Table(key, value)
         for found, of_key in sorted(items, key=sortkey) if sort else items:
-            drawn.add_row(str(found), str(of_key))
+            drawn.add_row(Text(str(found)), Text(str(of_key)))
         text = StringIO()
-        Console(file=text, width=100).print(drawn)
+        Console(file=text, width=100).print(Text(title.format(table=self)), drawn, sep="\n")
         return text.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Streams of Faust apps: combined ones."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -56,6 +57,32 @@ def test_what_is_combined_can_be_changed_before_and_after(app: faust.App) -> Non
 
 def parity(number: int) -> str:
     return "odd" if number % 2 else "even"
+
+
+def test_the_functions_of_steps_may_be_async(app: faust.App) -> None:
+    class Order(faust.Record):
+        country: str
+        amount: int
+
+    async def large(order: Order) -> bool:
+        await asyncio.sleep(0)
+        return order.amount > 5
+
+    async def country_of(order: Order) -> str:
+        return order.country
+
+    totals = app.Table("totals", default=int, key_type=str)
+
+    @app.agent(app.topic("orders", value_type=Order))
+    async def total(stream: faust.Stream[Order]) -> None:
+        async for country, order in stream.filter(large).group_by(country_of, name="by-country").items():
+            totals[country] += order.amount
+
+    with app.ottla.test() as driver:
+        for country, amount in (("NO", 6), ("SE", 7), ("NO", 1), ("NO", 10)):
+            driver.send("orders", value=Order(country, amount))
+        assert dict(driver.table("totals")) == {"NO": 16, "SE": 7}
+    assert "shop-by-country-repartition" in {topic.name for topic in app.topology.repartitions}
 
 
 def test_a_processor_may_skip_events(app: faust.App) -> None:

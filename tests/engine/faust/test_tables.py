@@ -146,12 +146,12 @@ def test_a_table_is_drawn(app: faust.App, counts: Any, seen: list[str]) -> None:
         seen.append(counts.as_ansitable(key="word", value="times", title="$$ {table.name} $$", sort=True))
 
     with app.ottla.test() as driver:
-        send(driver, "dog", "cat", "dog")
+        send(driver, "dog", "[cat]", "dog")
         driver.advance(1)
         driver.run()
     lines = [[cell.strip() for cell in line.split("│")] for line in seen[0].splitlines()]
     assert lines[0] == ["$$ counts $$"]
-    assert [line[1:3] for line in lines if len(line) == 4] == [["cat", "1"], ["dog", "2"]]
+    assert [line[1:3] for line in lines if len(line) == 4] == [["[cat]", "1"], ["dog", "2"]]
 
 
 @pytest.fixture(autouse=True)
