@@ -18,6 +18,7 @@ from ottla.faust.channels import Channel
 from ottla.faust.cli import Declared
 from ottla.faust.closing import close_windows
 from ottla.faust.declaring import DeclaresTables, check_options
+from ottla.faust.environment import from_environment
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.jobs import DeclaresJobs
 from ottla.faust.missing import APP, Lacking
@@ -52,7 +53,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
     def __init__(self, id: str, **options: Any) -> None:  # noqa: A002 - Faust's name
         monitor: Monitor | None = options.pop("monitor", None)
         monitor_class: type[Monitor] | None = options.pop("Monitor", None)
-        self.conf = settings(id, options)
+        self.conf = settings(id, {**options, **from_environment(options.get("env_prefix"))})
         _by_id[self.conf.app_id] = self
         self.declared = ottla.App(self.conf.app_id, **self.conf.for_ottla())
         self._agents: dict[str, Agent] = {}
@@ -261,6 +262,8 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
         if self.on_partitions_revoked.functions:
             self.declared.on_revoked(self.emit_revoked)
         for table in self.tables.values():
+            if table.recover_callbacks:
+                self.declared.on_assigned(table.recovered)
             if isinstance(table, Windowed) and table.closing is not None:
                 close_windows(table, self.conf.table_cleanup_interval)
         for agent in self._agents.values():
@@ -320,6 +323,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
 
     def _discover(self) -> None:
         modules = self.conf.autodiscover
+        modules = modules() if callable(modules) else modules
         if modules is True:
             raise ConfigError(
                 "faust.App(autodiscover=True) cannot be had: name the modules, autodiscover=['shop.agents']"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 import ottla
@@ -10,7 +10,7 @@ from ottla.errors import ConfigError
 from ottla.faust.closing import OnWindowClose
 from ottla.faust.missing import TABLE_OPTIONS
 from ottla.faust.serializers.codecs import codec_of
-from ottla.faust.tables import FaustTable, of_faust
+from ottla.faust.tables import FaustTable, OnRecover, of_faust
 
 
 class DeclaresTables:
@@ -29,10 +29,13 @@ class DeclaresTables:
         partitions: int | None = None,
         window: Any = None,
         help: str = "",  # noqa: A002 - Faust's name
+        on_recover: OnRecover | None = None,
+        recover_callbacks: Iterable[OnRecover] = (),
         on_window_close: OnWindowClose | None = None,
         **options: Any,
     ) -> Any:
-        """Declares a table. With windows that expire, `on_window_close` is called with each that is over."""
+        """Declares a table. With windows that expire, `on_window_close` is called with each that is over; `on_recover`
+        is called when a worker has begun with parts of it."""
         _check_options(name, options)
         table = self.declared.Table(
             name,
@@ -42,6 +45,7 @@ class DeclaresTables:
             partitions=partitions,
         )
         found: Any = of_faust(table, cast(Any, self), help, on_window_close)
+        found.recover_callbacks += [*recover_callbacks, *([] if on_recover is None else [on_recover])]
         self.tables[name] = found
         return found if window is None else window.on(found)
 

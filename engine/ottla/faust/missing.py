@@ -229,7 +229,7 @@ MONITOR: Mapping[str, str] = {
     "topic_buffer_full": _NO_BUFFER,
 }
 
-_HOOK = "what an agent reads and writes it can tell itself; what was written is in the changelog, which is a topic"
+_HOOK = "a sensor is told of what is read and written, app.sensors.add(...); the changelog is a topic"
 
 TABLE: Mapping[str, str] = {
     "combine": _DECLARED,
@@ -241,7 +241,6 @@ TABLE: Mapping[str, str] = {
     "on_key_del": _HOOK,
     "on_key_get": _HOOK,
     "on_key_set": _HOOK,
-    "on_recover": "a worker begins with what it has restored: app.on_partitions_assigned",
     "on_window_close": "it is given to app.Table(on_window_close=)",
     "outer_join": _DECLARED,
     **dict.fromkeys(
@@ -276,8 +275,6 @@ TABLE_OPTIONS: Mapping[str, str] = {
     "manager_topic_name": "an agent of its own changes the sets, with what is sent to it",
     "manager_topic_suffix": "an agent of its own changes the sets, with what is sent to it",
     "on_changelog_event": "read the changelog as a topic",
-    "on_recover": "a worker begins with what it has restored: app.on_worker_init",
-    "recover_callbacks": "a worker begins with what it has restored: app.on_worker_init",
     "schema": "give key_type= and value_type=",
     "start_manager": "an agent of its own changes the sets, with what is sent to it",
     "synchronize_all_active_partitions": _GLOBAL,

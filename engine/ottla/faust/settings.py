@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ottla.errors import ConfigError
 
@@ -34,7 +35,7 @@ NOT_NEEDED: Mapping[str, str] = {
     "consumer_metadata_max_age_ms": "librdkafka's",
     "consumer_group_instance_id": "made of the worker's place in the state directory",
     "debug": "use --loglevel debug",
-    "env_prefix": "options come from code",
+    "env_prefix": "it was there for the environment's variables",
     "logging_config": "configure logging before app.main()",
     "loghandlers": "configure logging before app.main()",
     "origin": "modules are imported by name",
@@ -175,6 +176,8 @@ def settings(app_id: str, options: dict[str, Any]) -> Settings:
         given["store"] = _store(given["store"])
     if "datadir" in given:
         given["datadir"] = Path(given["datadir"])
+    if isinstance(zone := given.get("timezone"), str):
+        given["timezone"] = _zone(zone)
     if isinstance(interval := given.get("broker_commit_interval"), timedelta):
         given["broker_commit_interval"] = interval.total_seconds()
     return Settings(app_id, **given)
@@ -201,6 +204,13 @@ def _broker(given: Any) -> str:
             raise ConfigError(f"faust.App(broker={given!r}): {scheme}:// is not known; it is kafka://HOST:PORT")
         servers += [each if ":" in each else f"{each}:9092" for each in rest.rstrip("/").split(",")]
     return f"kafka://{','.join(servers)}"
+
+
+def _zone(given: str) -> tzinfo:
+    try:
+        return ZoneInfo(given)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(f"faust.App(timezone={given!r}) is not known") from error
 
 
 def _store(given: Any) -> str:

@@ -17,6 +17,7 @@ from ottla.errors import NotInTask
 from ottla.faust.closing import Closing, OnWindowClose
 from ottla.faust.missing import TABLE, Lacking
 from ottla.faust.models.fields import FieldDescriptor
+from ottla.jobs import call
 from ottla.outlet import outlet
 from ottla.state.cache import StoreCache
 from ottla.state.store import Part
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+OnRecover = Callable[[], Any]
+"""A function, async or not, of nothing."""
+
 _ONLY_AGENTS = "key {!r}: tables are written by agents; send what is to be written to one"
 
 
@@ -46,6 +50,17 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
     app: App
     help: str
     on_window_close: OnWindowClose | None
+    recover_callbacks: list[OnRecover]
+
+    def on_recover(self, fun: OnRecover) -> OnRecover:
+        """Has the function, async or not, called when a worker has begun with parts of the table."""
+        self.recover_callbacks.append(fun)
+        return fun
+
+    async def recovered(self, _: object) -> None:
+        """A worker has begun with parts of it."""
+        for function in self.recover_callbacks:
+            await call(function)
 
     def tumbling(self, size: Duration, expires: Duration | None = None, key_index: bool = False) -> Windowed:  # noqa: ARG002
         """The table with windows side by side. Its keys can be gone through with or without `key_index`."""
@@ -68,7 +83,7 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
             # Then it is who calls that function that deletes what is over.
             closing, expires = Closing(self.on_window_close, window.size_ms, expires), None
         windowed = cast(Windowed, of_faust(self._windowed(window, expires), self.app, self.help))
-        windowed.closing = closing
+        windowed.closing, windowed.recover_callbacks = closing, self.recover_callbacks
         self.app.tables[self.name] = windowed
         return windowed
 
@@ -285,5 +300,6 @@ def of_faust(table: T, app: App, help: str, on_window_close: OnWindowClose | Non
     table.__class__ = kinds[type(table)]
     found = cast(FaustTable, table)
     found.app, found.help, found.on_window_close = app, help, on_window_close
+    found.recover_callbacks = []
     app.seen_tables.append(found)
     return table

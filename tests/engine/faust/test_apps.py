@@ -6,6 +6,7 @@ from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -204,11 +205,30 @@ def test_set_tables(app: faust.App) -> None:
         ({"store": "redis://"}, "memory:// or rocksdb://"),
         ({"broker": "amqp://localhost"}, "it is kafka://HOST:PORT"),
         ({"autodiscover": True}, "name the modules"),
+        ({"timezone": "Mars/Base"}, "is not known"),
     ],
 )
 def test_options_that_cannot_be_had_are_refused_by_name(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         faust.App("shop", **options).finalize()
+
+
+def test_options_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = {
+        "BROKER_URL": "kafka://env",
+        "SHOP_WEB_PORT": "7000",
+        "SHOP_APP_WEB_ENABLED": "no",
+        "SHOP_TIMEZONE": "UTC",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert faust.App("shop", broker="kafka://code", web_port=1).conf.broker == "kafka://env:9092"
+    conf = faust.App("shop", broker="kafka://code", env_prefix="SHOP_").conf
+    assert (conf.broker, conf.web_port, conf.web_listen) == ("kafka://code:9092", 7000, None)
+    assert conf.timezone == ZoneInfo("UTC")
+    monkeypatch.setenv("APP_VERSION", "two")
+    with pytest.raises(ConfigError, match=r"the environment's APP_VERSION='two' is no value of faust.App\(version=\)"):
+        faust.App("shop")
 
 
 def test_options_that_need_not_be_said_are_taken() -> None:

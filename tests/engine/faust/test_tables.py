@@ -140,6 +140,27 @@ def test_a_table_is_relative_to_whatever_is_given(app: faust.App, words: faust.T
     assert seen == [[1, 1, 1], [{"cat": 1}, ["cat"], [1]], [1, 1, 1], [{"cat": 1}, ["cat"], [1]]]
 
 
+def test_functions_are_called_when_a_table_is_there(app: faust.App, words: faust.Topic, seen: list[Any]) -> None:
+    async def asynchronous() -> None:
+        seen.append(("async", dict(counts)))
+
+    counts = app.Table("counts", default=int, on_recover=asynchronous, recover_callbacks={lambda: seen.append("plain")})
+    views = app.Table("views", default=int).tumbling(10.0)
+
+    @views.on_recover
+    def windowed() -> None:
+        seen.append("windowed")
+
+    @app.agent(words)
+    async def count(stream: faust.Stream[str]) -> None:
+        async for word in stream:
+            counts[word] += 1
+            views[word] += 1
+
+    with app.ottla.test():
+        assert seen == ["plain", ("async", {}), "windowed"]
+
+
 def test_a_table_is_drawn(app: faust.App, counts: Any, seen: list[str]) -> None:
     @app.timer(1.0)
     async def draw() -> None:
