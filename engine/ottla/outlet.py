@@ -7,7 +7,7 @@ Inside a task, what is sent joins the task's outputs. Outside, whoever runs the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
@@ -27,6 +27,10 @@ class Outlet(Protocol):
 
     def check(self, records: Iterable[OutputRecord]) -> None:
         """Raises `RecordTooLarge` or `RecordRefused` for one that cannot be written, as far as is known."""
+
+    async def partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
+        """How many partitions each of the topics has that exist."""
+        ...
 
     async def send(self, records: Sequence[OutputRecord]) -> None:
         """Takes the records, in order. Waits for room; raises what `check` does, and `TransportError` when they cannot
@@ -68,6 +72,9 @@ class Collected:
 
     def check(self, records: Iterable[OutputRecord]) -> None:
         self._onward.check(records)
+
+    async def partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
+        return await self._onward.partition_counts(topics)
 
     async def send(self, records: Sequence[OutputRecord]) -> None:
         self.check(records)

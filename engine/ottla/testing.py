@@ -365,7 +365,7 @@ class Driver:
                 dead_letter_topic=config.dead_letter_topic,
                 sleep=self._sleep,
                 global_tables=self._globals,
-                partition_counts=self._partition_counts,
+                partition_counts=self._outlet.partition_counts,
                 refusals=self._refusals,
             )
 
@@ -416,9 +416,6 @@ class Driver:
             task.committed(ends, self._broker.groups[self._app.id].offsets)
             if (failure := task.take_failure()) is not None:
                 logger.warning("%s", failure)
-
-    async def _partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
-        return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}
 
     async def _sleep(self, seconds: float) -> None:
         self.now_ms += duration_ms(seconds, "a retry's backoff")
@@ -472,6 +469,9 @@ class _Onward:
     def check(self, records: Iterable[OutputRecord]) -> None:
         for record in records:
             check_size(record, self._max_record_bytes)
+
+    async def partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
+        return {topic: len(self._broker.topics[topic]) for topic in topics if topic in self._broker.topics}
 
     async def send(self, records: Sequence[OutputRecord]) -> None:
         self.check(records)

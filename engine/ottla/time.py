@@ -18,6 +18,7 @@ Duration = timedelta | float
 Extractor = Callable[[Any], int]
 """Takes an event's decoded value and returns its event time in milliseconds."""
 
+_LAST_MS = 2**63 - 1
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -49,4 +50,6 @@ def checked_timestamp(timestamp: object) -> int:
         raise InvalidTimestamp(f"event time must be an int of milliseconds since the epoch, not {timestamp!r}")
     if timestamp < 0:
         raise InvalidTimestamp(f"event time must not be negative, it is {timestamp}")
+    if timestamp > _LAST_MS:
+        raise InvalidTimestamp(f"event time is milliseconds in 64 bits, which {timestamp} is not")
     return timestamp

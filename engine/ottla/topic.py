@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, Literal, TypeVar
 
-from ottla.errors import ConfigError, EncodeError, Unavailable
+from ottla.errors import ConfigError, EncodeError, NoDestination, Unavailable
 from ottla.outlet import current_outlet
 from ottla.serdes import Codec, state_key_codec_for
-from ottla.task.processor import current
+from ottla.task.processor import PartitionCounts, current
 from ottla.time import Duration, Extractor, checked_timestamp, duration_ms, timestamp_extractor
 from ottla.transport.contract import PASSED_ON, Headers, OutputRecord, TopicSpec
 
@@ -73,18 +73,37 @@ class Topic(Generic[K, V]):
         timer or cron job with the one that covers the run; under `app.client()` it is written when this returns.
 
         `timestamp` is in milliseconds since the epoch; without one it is the time of the event being processed, outside
-        agents now. Raises `NotInTask` where there is neither, and `EncodeError` for a key or value that is not of the
-        topic's type.
+        agents now. Raises `NotInTask` where there is neither, `EncodeError` for a key, value or headers that are not of
+        the topic's types, `NoDestination` for a partition that it has not, and `InvalidTimestamp`.
         """
-        encoded_key, encoded_value = self.encode(key, value)
         context = current.get(None)
         if context is not None:
-            time = context.event_time() if timestamp is None else checked_timestamp(timestamp)
-            context.emit(OutputRecord(self.name, encoded_key, encoded_value, time, headers, partition))
+            time = context.event_time() if timestamp is None else timestamp
+            counts: PartitionCounts = context.partition_counts
+            context.emit(await self.record(key, value, time, headers, partition, counts))
             return
         out = current_outlet(f"sending to topic {self.name!r}")
-        time = out.now_ms() if timestamp is None else checked_timestamp(timestamp)
-        await out.send([OutputRecord(self.name, encoded_key, encoded_value, time, headers, partition)])
+        time = out.now_ms() if timestamp is None else timestamp
+        await out.send([await self.record(key, value, time, headers, partition, out.partition_counts)])
+
+    async def record(
+        self,
+        key: K | None,
+        value: V | None,
+        timestamp: int,
+        headers: Headers | None,
+        partition: int | None,
+        partition_counts: PartitionCounts,
+    ) -> OutputRecord:
+        """An event as it is written. Raises what `send` does for what cannot be."""
+        encoded_key, encoded_value = self.encode(key, value)
+        if headers:
+            headers = _checked_headers(self.name, headers)
+        if partition is not None:
+            count = (await partition_counts([self.name])).get(self.name)
+            if type(partition) is not int or partition < 0 or (count is not None and partition >= count):
+                raise NoDestination(f"topic {self.name!r} has {count} partitions, and no partition {partition!r}")
+        return OutputRecord(self.name, encoded_key, encoded_value, checked_timestamp(timestamp), headers, partition)
 
     def encode(self, key: K | None, value: V | None) -> tuple[bytes | None, bytes | None]:
         """The bytes of a key and a value; None stays None. Raises `EncodeError`."""
@@ -165,6 +184,23 @@ def repartition_topic(
         config=PASSED_ON,
         internal=True,
     )
+
+
+def _checked_headers(topic: str, headers: Headers | Mapping[str, Any]) -> Headers:
+    """The headers, texts in UTF-8. Raises `EncodeError` for what cannot be one."""
+    checked: Headers = []
+    pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else headers
+    for each in pairs:
+        match each:
+            case str(name), str(text):
+                checked.append((name, text.encode()))
+            case str(name), (bytes() | None) as value:
+                checked.append((name, value))
+            case _:
+                raise EncodeError(
+                    f"{each!r:.200} cannot be a header for topic {topic!r}: it is a name with bytes or None"
+                )
+    return checked
 
 
 def _encode(part: str, topic: str, codec: Codec[Any], data: Any) -> bytes:

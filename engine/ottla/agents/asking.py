@@ -19,9 +19,9 @@ from ottla.errors import AgentFailed, NoAnswer, NotInTask, TopologyError
 from ottla.outlet import current_outlet
 from ottla.serdes import Codec
 from ottla.task.processor import current
-from ottla.time import Duration, checked_timestamp, duration_ms
+from ottla.time import Duration, duration_ms
 from ottla.topic import Topic
-from ottla.transport.contract import Headers, Message, OutputRecord
+from ottla.transport.contract import Headers, Message
 
 V = TypeVar("V")
 R = TypeVar("R")
@@ -64,8 +64,7 @@ class Asking(Generic[V, R]):
         out = current_outlet(f"asking agent {self.name!r}")
         replies = await out.replies()
         request = await replies.expect()
-        time = out.now_ms() if timestamp is None else checked_timestamp(timestamp)
-        encoded_key, encoded_value = topic.encode(key, value)
+        time = out.now_ms() if timestamp is None else timestamp
         asked: Headers = [
             *(headers or ()),
             (REPLY_AGENT, self.name.encode()),
@@ -76,7 +75,7 @@ class Asking(Generic[V, R]):
         seconds = duration_ms(within, "ask(within)") / 1000
         try:
             async with asyncio.timeout(seconds):
-                await out.request([OutputRecord(topic.name, encoded_key, encoded_value, time, asked, partition)])
+                await out.request([await topic.record(key, value, time, asked, partition, out.partition_counts)])
                 answer = await request.answer
         except TimeoutError:
             raise NoAnswer(f"agent {self.name!r} did not answer within {seconds:g} s") from None

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -79,6 +79,10 @@ class Client:
     def check(self, records: Iterable[OutputRecord]) -> None:
         for record in records:
             check_size(record, self._config.max_record_bytes)
+
+    async def partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
+        assert self._transport is not None, "the client is open"
+        return await self._transport.partition_counts(topics)
 
     async def send(self, records: Sequence[OutputRecord]) -> None:
         """Returns when the records are written. What is sent at the same time is written together."""

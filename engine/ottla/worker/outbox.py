@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ottla.agents.replies import Replies
 from ottla.errors import EncodeError
+from ottla.task.processor import PartitionCounts
 from ottla.transport.contract import OutputRecord
 
 log = logging.getLogger("ottla.worker")
@@ -38,9 +39,14 @@ class Outbox:
     """
 
     def __init__(
-        self, now_ms: Callable[[], int], replies: Replies, check_record: Callable[[OutputRecord], None]
+        self,
+        now_ms: Callable[[], int],
+        replies: Replies,
+        check_record: Callable[[OutputRecord], None],
+        partition_counts: PartitionCounts,
     ) -> None:
         self._now_ms = now_ms
+        self._partition_counts = partition_counts
         self._check_record = check_record
         self._replies = replies
         self._waiting: deque[_Bundle] = deque()
@@ -55,6 +61,9 @@ class Outbox:
     def check(self, records: Iterable[OutputRecord]) -> None:
         for record in records:
             self._check_record(record)
+
+    async def partition_counts(self, topics: Collection[str]) -> Mapping[str, int]:
+        return await self._partition_counts(topics)
 
     async def send(self, records: Sequence[OutputRecord]) -> None:
         self.check(records)

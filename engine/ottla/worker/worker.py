@@ -134,7 +134,7 @@ class Worker:
             partial(self._restored, False),
             lambda: () if self._topic_watch is None else self._topic_watch.made_anew,
         )
-        self._outbox = Outbox(self._now_ms, self._replies, self._check_record)
+        self._outbox = Outbox(self._now_ms, self._replies, self._check_record, self._destinations.partition_counts)
         lead = Lead(transport.worker_id, transport.members, clock)
         self._services = Services(jobs or Jobs(), self._outbox, lead, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)

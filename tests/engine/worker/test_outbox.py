@@ -23,7 +23,7 @@ def values(taken: list[OutputRecord]) -> list[int]:
 @pytest.fixture
 def play() -> Callable[[Callable[[Outbox], Coroutine[Any, Any, None]]], None]:
     async def run(scenario: Callable[[Outbox], Coroutine[Any, Any, None]]) -> None:
-        await scenario(Outbox(lambda: 7, replies=None, check_record=lambda _: None))  # type: ignore[arg-type]
+        await scenario(Outbox(lambda: 7, None, lambda _: None, partition_counts=None))  # type: ignore[arg-type]
 
     return lambda scenario: asyncio.run(run(scenario))
 
@@ -85,7 +85,7 @@ def test_who_sends_what_cannot_be_written_is_told_and_what_turns_out_so_later_is
             raise RecordRefused(f"{record.value!r} is refused")
 
     async def scenario() -> None:
-        box = Outbox(lambda: 7, None, check)  # type: ignore[arg-type]
+        box = Outbox(lambda: 7, None, check, partition_counts=None)  # type: ignore[arg-type]
         with pytest.raises(RecordRefused, match="b'1' is refused"):
             await box.send(records(0, 1))
         await box.send(records(2, 3))

@@ -263,7 +263,7 @@ def test_what_a_run_sent_counts_only_while_its_worker_leads() -> None:
         return {"w0"}
 
     async def scenario() -> None:
-        box = Outbox(lambda: 0, replies=None, check_record=lambda _: None)  # type: ignore[arg-type]
+        box = Outbox(lambda: 0, None, lambda _: None, partition_counts=None)  # type: ignore[arg-type]
         now_s = JANUARY_2020_S - 1
         services = Services(app.jobs, box, Lead("w0", members, lambda: now_s), lambda: now_s, fail=False)
 
