@@ -100,6 +100,8 @@ def declare(app: ottla.App, steps: Iterable[Step]) -> None:
                 made[name] = of.filter(at_least(step["least"]))
             case "window_join":
                 made[name] = getattr(of, how)(other, pair, type=str)
+            case "window_foreign_key_join":
+                made[name] = getattr(of, how)(other, pair, on=first_letter, name=name, type=str)
             case "window_suppress":
                 made[name] = of.suppress(step["within"] * MS)
             case "window_group":

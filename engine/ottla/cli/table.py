@@ -115,7 +115,7 @@ async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit
     from ottla.transport.contract import TopicPartition
     from ottla.transport.kafka import KafkaTransport
 
-    if table.changelog is False or (isinstance(table, GlobalTable) and table.derived):
+    if table.changelog is False or (isinstance(table, GlobalTable) and table.is_derived):
         raise ConfigError(f"table {table.name!r} has no changelog to read: ask a worker, with --web HOST:PORT")
     changelog = table.spec.changelog
     lines: list[str] = []

@@ -44,12 +44,12 @@ def join_foreign(join: ForeignKeyJoin, result: Codec[Any]) -> Table[Any, Any]:
     (graph, left_step), (_, right_step) = left.changing(), right.changing()
     left.known_values(f"join {name!r}")
     right.known_values(f"join {name!r}")
-    table = graph.derived_table(name, left.key_codec, result)
+    table, keep = left.derived(name, result)
     subscriptions: Topic[Any, Any] = _internal_topic(
         f"{graph.app_id}-{name}-subscription-registration-topic", right.key_codec, Subscription
     )
     responses: Topic[Any, Any] = _internal_topic(
-        f"{graph.app_id}-{name}-subscription-response-topic", left.key_codec, Response
+        f"{graph.app_id}-{name}-subscription-response-topic", left.change_keys, Response
     )
     store = subscriptions_spec(graph.app_id, join)
     owner = f"foreign-key join {name!r}"
@@ -99,10 +99,10 @@ def join_foreign(join: ForeignKeyJoin, result: Codec[Any]) -> Table[Any, Any]:
         "foreign-key join",
         lambda context, step: Resolve(context, step, join),
         parents=(graph.source(responses),),
-        reads=(*left.specs(), table.spec),
+        reads=(*left.specs(), table.kept_spec),
         functions=(join.joiner,),
     )
-    graph.keep(table, resolve)
+    keep(resolve)
     return table
 
 

@@ -112,7 +112,7 @@ class Subscribe(ChangeStep):
         self._name = name
         self._join = join
         self._hash = join.hash()
-        self._encode_key = join.left.key_codec.encode
+        self._encode_key = join.left.change_keys.encode
         self._encode = join.right.key_codec.encode
 
     async def receive(self, batch: Batch) -> None:
@@ -287,7 +287,7 @@ def subscriptions_spec(app_id: str, join: ForeignKeyJoin) -> StoreSpec:
         _decode_subscriber,
         msgspec.msgpack.Encoder().encode,
         msgspec.msgpack.Decoder(_Subscribed).decode,
-        format=StoreFormat("subscriptions", f"{join.right.key_codec.name} and {join.left.key_codec.name}"),
+        format=StoreFormat("subscriptions", f"{join.right.key_codec.name} and {join.left.change_keys.name}"),
     )
 
 

@@ -297,6 +297,13 @@ class Relation(Generic[K, V]):
     def _values(self) -> Codec[V] | None:
         raise NotImplementedError
 
+    def derived(self, name: str, values: Codec[Any]) -> tuple[Table[K, Any], Callable[[str], None]]:
+        """A table of the same keys and other values, and what says which step hands those on, under the keys of
+        changes."""
+        graph, _ = self.changing()
+        table = graph.derived_table(name, self.key_codec, values)
+        return table, lambda step: graph.keep(table, step)
+
     def _view(
         self,
         step: str,

@@ -7,8 +7,9 @@ is told as a stream is under the key again, as the results of windows are: a `Wi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
+from ottla.hints import Selector
 from ottla.relations.change import Change, ChangeStep, change_codec
 from ottla.relations.relation import Relation, View
 from ottla.relations.suppress import WhenFull
@@ -49,30 +50,70 @@ class WindowRelation(Relation[K, V]):
         """The function's value in the place of each value; None is no value. `type` is as for `Stream.map`."""
         return cast("WindowView[K, R]", super().map_values(function, type=type))
 
-    def join(  # type: ignore[override]
+    @overload  # type: ignore[override]
+    def join(
+        self, other: WindowRelation[K, T], joiner: Callable[[V, T], R], *, name: str | None = None, type: Any = None
+    ) -> WindowView[K, R]: ...
+    @overload
+    def join(
         self,
-        other: WindowRelation[K, T],
+        other: Relation[Any, T],
         joiner: Callable[[V, T], R],
         *,
+        on: Selector,
+        name: str | None = None,
+        type: Any = None,
+    ) -> WindowTable[K, R]: ...
+    def join(
+        self,
+        other: Relation[Any, Any],
+        joiner: Callable[[Any, Any], Any],
+        *,
+        on: Selector | None = None,
         name: str | None = None,
         type: Any = None,  # noqa: A002 - as in map
-    ) -> WindowView[K, R]:
+    ) -> WindowView[K, Any] | WindowTable[K, Any]:
         """`joiner(value, other)` for each key and window that both have. A change of either is a change of the result.
 
-        `name` names the step, `type` is the type of the results where the joiner has no annotation.
+        With `on`, each value meets that of another table, of keys alone, for the key that it names. The arguments are
+        as for `Table.join`.
         """
-        return cast("WindowView[K, R]", self._join(other, joiner, "inner", name, type))
+        if on is not None:
+            return cast("WindowTable[K, Any]", super().join(other, joiner, on=on, name=name, type=type))
+        return cast("WindowView[K, Any]", super().join(other, joiner, name=name, type=type))
 
-    def left_join(  # type: ignore[override]
+    @overload  # type: ignore[override]
+    def left_join(
         self,
         other: WindowRelation[K, T],
         joiner: Callable[[V, T | None], R],
         *,
         name: str | None = None,
+        type: Any = None,
+    ) -> WindowView[K, R]: ...
+    @overload
+    def left_join(
+        self,
+        other: Relation[Any, T],
+        joiner: Callable[[V, T | None], R],
+        *,
+        on: Selector,
+        name: str | None = None,
+        type: Any = None,
+    ) -> WindowTable[K, R]: ...
+    def left_join(
+        self,
+        other: Relation[Any, Any],
+        joiner: Callable[[Any, Any], Any],
+        *,
+        on: Selector | None = None,
+        name: str | None = None,
         type: Any = None,  # noqa: A002 - as in map
-    ) -> WindowView[K, R]:
-        """As `join`, and `joiner(value, None)` for a key and window that the other lacks."""
-        return cast("WindowView[K, R]", self._join(other, joiner, "left", name, type))
+    ) -> WindowView[K, Any] | WindowTable[K, Any]:
+        """As `join`, and `joiner(value, None)` for what the other lacks, or a value that names nothing."""
+        if on is not None:
+            return cast("WindowTable[K, Any]", super().left_join(other, joiner, on=on, name=name, type=type))
+        return cast("WindowView[K, Any]", super().left_join(other, joiner, name=name, type=type))
 
     def outer_join(  # type: ignore[override]
         self,
@@ -119,13 +160,20 @@ class WindowRelation(Relation[K, V]):
 
         `changelog` are configs of that, as for `App.Table`.
         """
-        from ottla.tables.window_table import keep_windows
+        from ottla.tables.window_table import declared_windows, keep_windows
 
         graph, step = self.changing()
         values = self.known_values(f"to_table({name!r})")
-        return keep_windows(
-            graph, step, name, self.key_codec, values, self.retention_ms, of_changes=True, changelog=changelog
-        )
+        table = declared_windows(graph, name, self.key_codec, values, self.retention_ms, changelog)
+        keep_windows(graph, table, step, "changes")
+        return table
+
+    def derived(self, name: str, values: Codec[Any]) -> tuple[WindowTable[K, Any], Callable[[str], None]]:
+        from ottla.tables.window_table import declared_windows, keep_windows
+
+        graph, _ = self.changing()
+        table = declared_windows(graph, name, self.key_codec, values, self.retention_ms)
+        return table, lambda step: keep_windows(graph, table, step, "values")
 
     def _view(
         self,

@@ -30,7 +30,7 @@ class GlobalTable(Table[K, V]):
     `WrittenGlobalTable`, holds what agents write.
     """
 
-    derived = False
+    is_derived = False
     """Whether it holds what a function makes of its topic's records, and not these."""
 
     def __init__(self, name: str, source: Topic[K, V], *, default: Callable[[], V] | None = None) -> None:
@@ -69,7 +69,7 @@ class GlobalTable(Table[K, V]):
 class DerivedGlobalTable(GlobalTable[K, V]):
     """A global table of what a function makes of each record of its topic (Kafka Streams' `addGlobalStore`)."""
 
-    derived = True
+    is_derived = True
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from ottla.errors import ConfigError
 from ottla.relations.change import Change, ChangeStep
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+HandedOn = Literal["results", "changes", "values"]
+"""What a step hands on: results of windows, each under its key, or changes or values under the keys of windows."""
 
 
 class WindowTable(WindowRelation[K, V], Table[K, dict[int, V]], Generic[K, V]):
@@ -112,51 +115,53 @@ class WindowTable(WindowRelation[K, V], Table[K, dict[int, V]], Generic[K, V]):
         return cast(KeptWindowCache, self._store(context))
 
 
-def keep_windows(
+def declared_windows(
     graph: Graph,
-    step: str,
     name: str,
     key: Codec[Any],
     values: Codec[Any],
     retention_ms: int,
-    *,
-    of_changes: bool,
-    changelog: Changelog,
+    changelog: Changelog = True,
 ) -> WindowTable[Any, Any]:
-    """Declares a window table of what a step hands on: results of windows, or changes of another such table."""
+    """Declares a window table, of which `keep_windows` says what it is made of."""
     table: WindowTable[Any, Any] = WindowTable(graph.app_id, name, key, values, retention_ms, graph)
     table.changelog = checked_changelog(f"table {name!r}", changelog)
     graph.table(table)
+    return table
+
+
+def keep_windows(graph: Graph, table: WindowTable[Any, Any], step: str, of: HandedOn) -> None:
+    """Adds the step that keeps a window table of what a step hands on."""
     graph.add(
-        step_of(name),
+        step_of(table.name),
         "table",
-        lambda context, own: KeepWindows(context, own, table.spec.name, of_changes=of_changes),
+        lambda context, own: KeepWindows(context, own, table.spec.name, of),
         parents=(step,),
         tables=(table,),
     )
-    return table
 
 
 class KeepWindows(ChangeStep):
     """Keeps a window table, and hands on how it changes. A result without a value takes back an earlier one."""
 
-    def __init__(self, context: TaskContext, name: str, store: str, *, of_changes: bool) -> None:
+    def __init__(self, context: TaskContext, name: str, store: str, of: HandedOn) -> None:
         super().__init__()
         self._context = context
         self._name = name
         self._store = cast(KeptWindowCache, context.stores[store])
-        self._of_changes = of_changes
+        self._of = of
 
     @property
     def takes_old(self) -> bool:
         return False
 
     async def receive(self, batch: Batch) -> None:
-        if self._of_changes:
-            values = [change.new for change in batch.values]
-        else:
+        values = batch.values
+        if self._of == "changes":
+            values = [change.new for change in values]
+        elif self._of == "results":
             keys = [WindowKey(result.key, result.start, result.end) for result in batch.values]
-            values = [result.value for result in batch.values]
+            values = [result.value for result in values]
             batch = Batch(keys, values, batch.timestamps, batch.origins)
         columns = (batch.keys, values, batch.timestamps)
         batch, changes = call(self._context, self._name, self._change, batch, *columns)

@@ -209,7 +209,7 @@ class Graph:
         elif table.source is not None:
             self.topic(table.source)
         for other in self._global_tables.values():
-            if other.spec.changelog == table.spec.changelog and not (table.derived or other.derived):
+            if other.spec.changelog == table.spec.changelog and not (table.is_derived or other.is_derived):
                 raise DuplicateName(f"topic {table.spec.changelog!r} is global table {other.name!r} already: use that")
         self._global_tables[table.name] = table
 

@@ -9,7 +9,7 @@ from ottla.errors import TopologyError
 from ottla.serdes import Codec
 from ottla.state.logging import Changelog
 from ottla.stream import Stream
-from ottla.tables.window_table import WindowTable, keep_windows
+from ottla.tables.window_table import WindowTable, declared_windows, keep_windows
 from ottla.time import Duration, duration_ms
 from ottla.windows.definitions import AnyWindow, CountWindow, SessionWindow, Windowed
 
@@ -45,13 +45,6 @@ class WindowResults(Stream[Windowed[K, V]], Generic[K, V]):
                 f"to_window_table({name!r}): retention={timedelta(milliseconds=retention_ms)} is less than the "
                 f"{timedelta(milliseconds=max(changing_ms, 1))} for which a window may still change after its end"
             )
-        return keep_windows(
-            self.graph,
-            self.step,
-            name,
-            self.key_codec,
-            self._of_window,
-            retention_ms,
-            of_changes=False,
-            changelog=changelog,
-        )
+        table = declared_windows(self.graph, name, self.key_codec, self._of_window, retention_ms, changelog)
+        keep_windows(self.graph, table, self.step, "results")
+        return table

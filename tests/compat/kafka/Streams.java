@@ -155,6 +155,16 @@ final class Streams {
                     name, windowTables.get(of).filter((key, value) -> value.compareTo(least(step)) >= 0));
             case "window_join" -> windowTables.put(
                     name, joinTables(step, windowTables.get(of), windowTables.get(with(step))));
+            case "window_foreign_key_join" -> {
+                Function<String, String> key = Streams::firstLetter;
+                KTable<Windowed<String>, String> left = windowTables.get(of);
+                KTable<String, String> right = tables.get(with(step));
+                windowTables.put(
+                        name,
+                        step.get("how").asText().equals("inner")
+                                ? left.join(right, key, PAIR)
+                                : left.leftJoin(right, key, PAIR));
+            }
             case "window_suppress" -> windowTables.put(
                     name,
                     windowTables.get(of).suppress(Suppressed.untilTimeLimit(

@@ -190,6 +190,32 @@ def test_tables_are_joined_by_key_and_window(app: ottla.App, how: str, expected:
     assert [(each.start, each.value) for each in told] == expected
 
 
+@pytest.mark.parametrize("how", ["join", "left_join"])
+def test_each_window_meets_the_row_that_its_value_names(app: ottla.App, how: str) -> None:
+    """What comes of it is kept by key and window again, and follows both sides."""
+    names = app.Table("names", source=app.topic("names", key=str, value=str))
+    numbers = views(app).map_values(n_of)
+    table = getattr(numbers, how)(names, lambda n, name: f"{n} is {name}", on=str, name="named", type=str)
+    told: list[Any] = []
+    table.to_stream().call(told.append)
+    with app.test() as driver:
+        driver.send("names", key="1", value="one")
+        send(driver, 1, 12)
+        driver.run()
+        send(driver, 13)
+        driver.run()
+        driver.send("names", key="2", value="two")
+        kept = dict(driver.table("named"))
+    between = "2 is None" if how == "left_join" else None
+    assert [(each.start, each.value) for each in told] == [
+        (0, "1 is one"),
+        (10, "1 is one"),
+        (10, between),
+        (10, "2 is two"),
+    ]
+    assert kept == {"/": {0: "1 is one", 10: "2 is two"}}
+
+
 def test_rows_are_grouped_by_their_window(app: ottla.App) -> None:
     """How many pages were seen in each window: the key at hand has the window."""
 
