@@ -168,13 +168,16 @@ def shop() -> ottla.App:
     versions = app.Table("versions", key=str, value=str, versioned=60)
     lately = app.Table("lately", key=str, value=str, ttl=60)
     app.stream(words).aggregate("totals", words=ottla.count(), last=ottla.last(type=str))
+    counts = app.stream(words).window(ottla.tumbling(1)).aggregate("counts", emit="update", words=ottla.count())
+    counts.to_window_table("kept", retention=3600)
+    everywhere = app.GlobalTable("everywhere", key=str, value=str)
 
-    @app.agent(words)
+    @app.agent(words, uses=[everywhere])
     async def keep(words: ottla.Stream[str]) -> None:
         async for key, word in words.items():
             letters[key].update(word)
             windows[key] += 1
-            versions[key] = lately[key] = word
+            versions[key] = lately[key] = everywhere[key] = word
 
     return app
 
@@ -192,6 +195,8 @@ def test_tables_of_all_kinds_are_read_wherever_they_are(play_anywhere: Play) -> 
         "versions": "wow",
         "lately": "wow",
         "totals": {"words": 1, "last": "wow"},
+        "kept": {"1000": {"words": 1}},
+        "everywhere": "wow",
     }
 
     async def scenario(site: Any) -> None:
