@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from .brokers import BROKERS, Broker
-from .programs import Client, Family, Program
+from .programs import FAMILIES, Client, Family, Program
 
 TIMEOUT_S = 100
 
@@ -86,3 +86,9 @@ def new_topic(broker: Broker) -> Callable[..., str]:
 def new_name() -> Callable[[str], str]:
     """`new_name("group")` is a name that no other test uses."""
     return lambda kind: f"{kind}-{uuid4()}"
+
+
+@pytest.fixture(scope="session")
+def streams(programs: Callable[[Family], Program]) -> Program:
+    """The program in which Kafka Streams runs."""
+    return programs(next(family for family in FAMILIES if family.name == "java"))

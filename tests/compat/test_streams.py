@@ -4,13 +4,24 @@ A topology is a list of steps (`topologies.py`). To compare another one, write i
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from .programs import FAMILIES, Family, Program
+from .programs import Program
+from .scripts import (
+    BOTH,
+    EVEN,
+    HOW,
+    VALUES,
+    deletes_at_its_own_time,
+    in_time,
+    numbered,
+    records,
+    scripts,
+    told,
+    without_pauses,
+)
 from .topologies import (
     EXAMPLES,
     Emitted,
@@ -20,35 +31,6 @@ from .topologies import (
     of_ottla,
 )
 
-
-@pytest.fixture(scope="session")
-def streams(programs: Callable[[Family], Program]) -> Program:
-    """The program in which Kafka Streams runs."""
-    return programs(next(family for family in FAMILIES if family.name == "java"))
-
-
-def records(
-    topics: Iterable[str],
-    *,
-    keys: str = "ab",
-    values: st.SearchStrategy[str | None],
-    times: st.SearchStrategy[int],
-) -> st.SearchStrategy[list[Record]]:
-    """Scripts of records; one in eight or so has no key."""
-    key = st.sampled_from([*keys * 3, None])
-    return st.lists(st.builds(Record, st.sampled_from(list(topics)), key, values, times), max_size=25)
-
-
-def numbered(script: list[Record]) -> list[Record]:
-    """The records with values that tell them apart; null stays null."""
-    return [
-        each if each.value is None else each._replace(value=f"{each.value}{number}")
-        for number, each in enumerate(script)
-    ]
-
-
-VALUES = st.sampled_from(["v", "v", "v", None])
-EVEN = st.integers(0, 20).map(lambda half: 2 * half)
 JOIN_WINDOW = {"before": 7, "after": 7, "grace": 3}
 """With odd bounds and even times no event is exactly window and grace old, where Ottla deliberately differs."""
 
@@ -60,34 +42,6 @@ def joined(how: str, **window: int) -> list[Step]:
         {"step": "stream_join", "name": "j", "of": "l", "with": "r", "how": how, **JOIN_WINDOW, **window},
         {"step": "to", "of": "j", "topic": "out"},
     ]
-
-
-def scripts(topics: Iterable[str] = ("left", "right")) -> st.SearchStrategy[list[Record]]:
-    return records(topics, values=VALUES, times=EVEN).map(numbered)
-
-
-def in_time(script: list[Record], grace: int) -> list[Record]:
-    """The records with none later than grace."""
-    kept: list[Record] = []
-    for each in script:
-        newest = max((earlier.timestamp for earlier in kept), default=0)
-        kept.append(each._replace(timestamp=max(each.timestamp, newest - newest % 2 - grace + grace % 2)))
-    return kept
-
-
-def without_pauses(script: list[Record], most: int) -> list[Record]:
-    """The records with no step in time larger than this: Kafka Streams forgets windows that it leaves far behind."""
-    kept: list[Record] = []
-    for each in script:
-        newest = max((earlier.timestamp for earlier in kept), default=0)
-        kept.append(each._replace(timestamp=min(each.timestamp, newest + most)))
-    return kept
-
-
-def deletes_at_its_own_time(script: list[Record]) -> bool:
-    """Whether a value is deleted at the very time that it has: a versioned table of Kafka Streams then forgets that."""
-    values = {(each.topic, each.key, each.timestamp) for each in script if each.value is not None}
-    return any(each.value is None and (each.topic, each.key, each.timestamp) in values for each in script)
 
 
 def matched(emitted: Emitted) -> Emitted:
@@ -159,119 +113,6 @@ class TestWindows:
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
 
-BOTH: list[Step] = [
-    {"step": "stream", "name": "l", "topic": "left"},
-    {"step": "stream", "name": "r", "topic": "right"},
-]
-
-
-def windowed(name: str, of: str, window: str, *, emit: str = "update", grace: int = 6) -> Step:
-    how = {"window": window, "emit": emit, "size": 9, "grace": grace, "advance": 4}
-    return {"step": "window_table", "name": name, "of": of, **how}
-
-
-def window_told(of: str, topic: str = "out") -> list[Step]:
-    return [
-        {"step": "window_stream", "name": f"{of}-told", "of": of},
-        {"step": "to", "of": f"{of}-told", "topic": topic},
-    ]
-
-
-HOW = st.sampled_from(["inner", "left", "outer"])
-
-
-def of_results(emitted: Emitted) -> Emitted:
-    """Without the deletions of what was never told, of results by window."""
-    told: set[str] = set()
-    kept: Emitted = []
-    for made in emitted:
-        kept.append([])
-        for each in made:
-            window, _, value = (each.value or "").partition("=")
-            if value != "null" or window in told:
-                kept[-1].append(each)
-            (told.discard if value == "null" else told.add)(window)
-    return kept
-
-
-WINDOWS = st.sampled_from(["hopping", "sliding", "session"])
-
-
-class TestWindowTables:
-    @EXAMPLES
-    @given(
-        script=records(["left"], values=st.just("v"), times=EVEN),
-        window=WINDOWS,
-        emit=st.sampled_from(["update", "close"]),
-    )
-    def test_followed_and_filtered(self, streams: Program, script: list[Record], window: str, emit: str) -> None:
-        steps = [
-            BOTH[0],
-            windowed("w", "l", window, emit=emit),
-            {"step": "window_filter", "name": "f", "of": "w", "least": "2"},
-            *window_told("w", "all"),
-            *window_told("f"),
-        ]
-        script = script if window == "hopping" else without_pauses(script, 8)
-        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
-
-    @EXAMPLES
-    @given(script=records(["left", "right"], values=st.just("v"), times=EVEN), window=WINDOWS, how=HOW)
-    def test_joined_by_key_and_window(self, streams: Program, script: list[Record], window: str, how: str) -> None:
-        steps = [
-            *BOTH,
-            windowed("v", "l", window),
-            windowed("w", "r", window),
-            {"step": "window_join", "name": "j", "of": "v", "with": "w", "how": how},
-            *window_told("j"),
-        ]
-        script = script if window == "hopping" else without_pauses(script, 8)
-        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
-
-    @EXAMPLES
-    @given(script=records(["left"], values=st.just("v"), times=EVEN))
-    def test_grouped_by_window(self, streams: Program, script: list[Record]) -> None:
-        """Kafka Streams takes the initial count, 0, out of a group before it puts the first one in."""
-        steps = [BOTH[0], windowed("w", "l", "hopping"), {"step": "window_group", "name": "g", "of": "w"}, *told("g")]
-        emitted = of_kafka_streams(streams, steps, script)
-        theirs = [[each._replace(value=(each.value or "").replace("-0", "")) for each in made] for made in emitted]
-        assert of_ottla(steps, script) == [[each for each in made if each.value] for made in theirs]
-
-    @EXAMPLES
-    @given(
-        script=st.lists(
-            st.one_of(
-                st.builds(Record, st.just("left"), st.sampled_from("ab"), st.just("v"), EVEN),
-                st.builds(Record, st.just("right"), st.sampled_from("123"), VALUES, EVEN),
-            ),
-            max_size=25,
-        ).map(numbered),
-        how=st.sampled_from(["inner", "left"]),
-    )
-    def test_joined_by_a_foreign_key(self, streams: Program, script: list[Record], how: str) -> None:
-        """Each window meets the row for the count that it has. Kafka Streams takes it to have named that for 0 before,
-        and so deletes a result that there never was."""
-        steps = [
-            BOTH[0],
-            {"step": "table", "name": "r", "topic": "right"},
-            windowed("w", "l", "hopping"),
-            {"step": "window_foreign_key_join", "name": "j", "of": "w", "with": "r", "how": how},
-            *window_told("j"),
-        ]
-        assert of_results(of_ottla(steps, script)) == of_results(of_kafka_streams(streams, steps, script))
-
-    @EXAMPLES
-    @given(script=records(["left"], values=st.just("v"), times=EVEN), within=st.sampled_from([0, 5, 12]))
-    def test_suppressed(self, streams: Program, script: list[Record], within: int) -> None:
-        steps = [
-            BOTH[0],
-            windowed("w", "l", "hopping"),
-            {"step": "window_suppress", "name": "s", "of": "w", "within": within},
-            *window_told("s"),
-        ]
-        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
-
-
 TABLES: list[Step] = [
     {"step": "table", "name": "l", "topic": "left"},
     {"step": "table", "name": "r", "topic": "right"},
@@ -280,13 +121,6 @@ TABLES: list[Step] = [
 
 def table_joined(how: str) -> list[Step]:
     return [*TABLES, {"step": "table_join", "name": "j", "of": "l", "with": "r", "how": how}]
-
-
-def told(of: str, topic: str = "out") -> list[Step]:
-    return [
-        {"step": "to_stream", "name": f"{of}-told", "of": of},
-        {"step": "to", "of": f"{of}-told", "topic": topic},
-    ]
 
 
 def suppressed(of: str, within: int, most: int | None) -> Step:
