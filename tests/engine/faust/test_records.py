@@ -1,5 +1,7 @@
 """`faust.Record`: fields, options, and the serialized form, which is Faust's."""
 
+import os
+import pickle
 import sys
 import typing
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import pytest
 
 import ottla.faust as faust
 from ottla.faust.models.fields import FieldDescriptor, StringField
+from ottla.faust.serializers import codecs
 from ottla.faust.serializers.codecs import codec_of
 
 
@@ -240,3 +243,30 @@ def test_a_model_can_be_looked_into() -> None:
     options = Point._options
     assert (options.fields, options.fieldset, options.fieldpos) == ({"x": int, "y": int}, {"x", "y"}, {0: "x", 1: "y"})
     assert (options.optionalset, options.defaults) == ({"y"}, {"y": 3})
+
+
+def test_a_restricted_pickle_makes_nothing_but_what_is_allowed() -> None:
+    codec = codecs.get_codec("pickle_restricted")
+    value = {"at": datetime(2020, 1, 1), "price": Decimal("1.5"), "who": {"ann"}}
+    assert codec.loads(codec.dumps(value)) == value
+    with pytest.raises(pickle.UnpicklingError, match=r"posix.system is not of RestrictedUnpickler.ALLOWED_CLASSES"):
+        codec.loads(codecs.get_codec("pickle").dumps(os.system))
+
+
+def test_packages_may_bring_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Shout(codecs.Codec):
+        def _dumps(self, obj: Any) -> bytes:
+            return str(obj).upper().encode()
+
+        def _loads(self, data: bytes) -> Any:
+            return data.decode().lower()
+
+    class Extension:
+        name = "shout"
+
+        def load(self) -> Any:
+            return Shout
+
+    monkeypatch.setattr(codecs, "entry_points", lambda group: [Extension()] if group == "faust.codecs" else [])
+    monkeypatch.setattr(codecs, "codecs", dict(codecs.codecs))
+    assert codecs.dumps("shout|binary", "hi") == b"SEk="

@@ -3,17 +3,21 @@
     json        text, with Records as Faust writes them                raw       bytes as they are
     binary      base64                                                 pickle    as base64; only what every producer of
     is trusted
+    pickle_restricted   the same, of which only classes are made that `RestrictedUnpickler` allows
 
-They can be chained, `"json|binary"`, and one's own registered: `codecs.register("mine", MyCodec())`.
+They can be chained, `"json|binary"`, and one's own registered: `codecs.register("mine", MyCodec())`, or by a package's
+entry point of the group `faust.codecs`.
 """
 
 from __future__ import annotations
 
 import base64
 import pickle as pickling
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from decimal import Decimal
-from typing import Any
+from importlib.metadata import entry_points
+from io import BytesIO
+from typing import Any, ClassVar
 
 import msgspec
 import orjson
@@ -98,7 +102,40 @@ class pickle(Codec):  # noqa: N801
         return pickling.loads(base64.b64decode(data))
 
 
-codecs: dict[str, Codec] = {"json": json(), "raw": raw(), "binary": binary(), "base64": binary(), "pickle": pickle()}
+class RestrictedUnpickler(pickling.Unpickler):
+    """Makes objects only of the classes of `ALLOWED_CLASSES`, by module; an app may add its own.
+
+    Raises `pickle.UnpicklingError` for any other, so that data cannot have code run.
+    """
+
+    ALLOWED_CLASSES: ClassVar[Mapping[str, Set[str]]] = {
+        "builtins": frozenset({"complex", "frozenset", "range", "set", "slice"}),
+        "collections": frozenset({"Counter", "OrderedDict", "deque"}),
+        "datetime": frozenset({"date", "datetime", "time", "timedelta", "timezone"}),
+        "decimal": frozenset({"Decimal"}),
+        "fractions": frozenset({"Fraction"}),
+        "uuid": frozenset({"SafeUUID", "UUID"}),
+    }
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        if global_name not in self.ALLOWED_CLASSES.get(module_name, ()):
+            raise pickling.UnpicklingError(f"{module_name}.{global_name} is not of RestrictedUnpickler.ALLOWED_CLASSES")
+        return super().find_class(module_name, global_name)
+
+
+class pickle_restricted(pickle):  # noqa: N801
+    def _loads(self, data: bytes) -> Any:
+        return RestrictedUnpickler(BytesIO(base64.b64decode(data))).load()
+
+
+codecs: dict[str, Codec] = {
+    "json": json(),
+    "raw": raw(),
+    "binary": binary(),
+    "base64": binary(),
+    "pickle": pickle(),
+    "pickle_restricted": pickle_restricted(),
+}
 
 
 def register(name: str, codec: Codec) -> None:
@@ -111,6 +148,10 @@ def get_codec(name_or_codec: CodecArg) -> Codec:
     if isinstance(name_or_codec, Codec):
         return name_or_codec
     names = str(name_or_codec).split("|")
+    if not codecs.keys() >= set(names):
+        for extension in entry_points(group="faust.codecs"):
+            if extension.name in names and extension.name not in codecs:
+                register(extension.name, extension.load()())
     unknown = [name for name in names if name not in codecs]
     if unknown:
         raise ConfigError(f"there is no serializer {unknown[0]!r}; there are {', '.join(sorted(codecs))}")
