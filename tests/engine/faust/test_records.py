@@ -230,7 +230,7 @@ def test_a_model_of_a_script_has_the_name_that_others_import_it_by(
 ) -> None:
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "__init__.py").touch()
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "shop" / "orders.py"))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "shop" / "orders.py"), raising=False)
     order = type("Order", (faust.Record,), {"__module__": "__main__", "__annotations__": {"id": str}})
     assert order._options.namespace == "shop.orders.Order"  # type: ignore[attr-defined]
 

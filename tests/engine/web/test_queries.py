@@ -95,7 +95,9 @@ def test_reads_do_not_see_what_is_not_committed(play_anywhere: Play) -> None:
 
         async with site.worker(app) as address:
             await site.ready(address)
-            await asyncio.sleep(0.05)  # its first report is a commit, too
+            member = site.workers["w0"]._member
+            while "w0" not in member.view.reports or member.has_news:  # noqa: ASYNC110 - its first report is a commit, too
+                await asyncio.sleep(0.01)
             site.send("words", ("a", "a"))
             await seen.wait()
             assert (await site.get(address, "/tables/counts/keys/a")).status_code == 404

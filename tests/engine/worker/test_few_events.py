@@ -14,8 +14,8 @@ from ottla.worker.worker import Worker
 
 from ..real_broker import RealBroker
 
-LINGER_MS = 30_000
-SOON_S = 10.0
+LINGER_MS = 90_000
+SOON_S = 45.0
 
 
 def test_a_lone_event_waits_neither_for_others_nor_for_a_commit(ottla_broker: str) -> None:
