@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import ottla
 from ottla.testing import Driver
@@ -149,6 +151,43 @@ def test_what_a_failed_event_wrote_is_taken_back(app: ottla.App) -> None:
         for value in (1, 9, 2):
             driver.send("in", key="a", value=value)
         assert driver.table(counts)["a"] == 3
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(KEYS), st.sampled_from([1, 2, 10, -1])),
+        st.sampled_from(["commit", "crash", "lose"]),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_every_copy_is_what_the_tasks_wrote_whatever_crashes(steps: list[Any]) -> None:
+    app = ottla.App("shop")
+    counts = app.GlobalTable("counts", key=str, value=int, default=int)
+
+    @app.agent(app.topic("in", key=str, value=int, partitions=PARTITIONS), uses=[counts])
+    async def work(stream: ottla.Stream[int]) -> None:
+        async for key, value in stream.items():
+            counts[key] = counts[key] + value if value > 0 else None
+
+    expected: dict[str, int] = {}
+    with app.test() as driver:
+        for step in steps:
+            if step == "commit":
+                assert dict(driver.table(counts)) == expected
+            elif isinstance(step, str):
+                driver.crash_and_restart(lose_state=step == "lose")
+            else:
+                key, value = step
+                driver.send("in", key=key, value=value)
+                if value > 0:
+                    expected[key] = expected.get(key, 0) + value
+                else:
+                    expected.pop(key, None)
+        assert dict(driver.table(counts)) == expected
 
 
 @pytest.mark.parametrize("lose_state", [True, False])
