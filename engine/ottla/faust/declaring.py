@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, cast
 
 import ottla
@@ -11,6 +11,7 @@ from ottla.faust.closing import OnWindowClose
 from ottla.faust.missing import TABLE_OPTIONS
 from ottla.faust.serializers.codecs import codec_of
 from ottla.faust.tables import FaustTable, OnRecover, of_faust
+from ottla.state.logging import Changelog
 
 
 class DeclaresTables:
@@ -32,10 +33,11 @@ class DeclaresTables:
         on_recover: OnRecover | None = None,
         recover_callbacks: Iterable[OnRecover] = (),
         on_window_close: OnWindowClose | None = None,
+        extra_topic_configs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
         """Declares a table. With windows that expire, `on_window_close` is called with each that is over; `on_recover`
-        is called when a worker has begun with parts of it."""
+        is called when a worker has begun with parts of it. `extra_topic_configs` are those of its changelog."""
         _check_options(name, options)
         table = self.declared.Table(
             name,
@@ -43,6 +45,7 @@ class DeclaresTables:
             value=codec_of(value_type, "json"),
             default=default,
             partitions=partitions,
+            changelog=_configs(extra_topic_configs),
         )
         found: Any = of_faust(table, cast(Any, self), help, on_window_close)
         found.recover_callbacks += [*recover_callbacks, *([] if on_recover is None else [on_recover])]
@@ -81,15 +84,22 @@ class DeclaresTables:
         value_type: Any = None,
         partitions: int | None = None,
         help: str = "",  # noqa: A002
+        extra_topic_configs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
         """Declares a table of sets."""
         _check_options(name, options)
         key = None if key_type is None else codec_of(key_type, "json")
         value = Any if value_type is None else codec_of(value_type, "json")
-        table: Any = self.declared.SetTable(name, key=key, value=value, partitions=partitions)
+        configs = _configs(extra_topic_configs)
+        table: Any = self.declared.SetTable(name, key=key, value=value, partitions=partitions, changelog=configs)
         self.tables[name] = of_faust(table, cast(Any, self), help)
         return table
+
+
+def _configs(given: Mapping[str, Any] | None) -> Changelog:
+    """Those of a changelog, by Kafka's names."""
+    return {name: str(value) for name, value in given.items()} if given else True
 
 
 def _check_options(name: str, options: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from ottla.errors import ConfigError
 from ottla.faust.cli import AppCommand, Declared
 from ottla.faust.declaring import check_options
 from ottla.faust.settings import Settings
+from ottla.faust.streams import unwrapped
+from ottla.faust.utils import module_of
 from ottla.faust.web import METHODS, handler
 from ottla.web.pages import Routed
 
@@ -35,7 +37,9 @@ class DeclaresJobs:
         max_drift_correction: float = 0.1,  # noqa: ARG002 - a timer keeps its beat
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Calls the function below every so many seconds."""
-        return lambda fun: self.declared.timer(interval, on_leader=on_leader, name=name)(self._of_app(fun))
+        return lambda fun: self.declared.timer(interval, on_leader=on_leader, name=name or _name(fun))(
+            self._of_app(fun)
+        )
 
     def crontab(
         self,
@@ -49,7 +53,9 @@ class DeclaresJobs:
         """Calls the function below at the times of a cron expression: on every worker, unless `on_leader`. Faust's
         guide says `tz` for `timezone`."""
         zone = timezone or tz or self.conf.timezone
-        return lambda fun: self.declared.crontab(cron_format, timezone=zone, on_leader=on_leader)(self._of_app(fun))
+        return lambda fun: self.declared.crontab(cron_format, timezone=zone, on_leader=on_leader, name=_name(fun))(
+            self._of_app(fun)
+        )
 
     def task(
         self,
@@ -61,7 +67,7 @@ class DeclaresJobs:
         """Calls the function below when a worker is ready."""
 
         def declare(fun: Callable[..., Any]) -> Any:
-            return self.declared.task(on_leader=on_leader, name=fun.__name__)(self._of_app(fun))
+            return self.declared.task(on_leader=on_leader, name=_name(fun))(self._of_app(fun))
 
         return declare if fun is None else declare(fun)
 
@@ -129,3 +135,9 @@ class DeclaresJobs:
         if not inspect.signature(fun).parameters:
             return fun
         return functools.wraps(fun)(lambda _: fun(self))
+
+
+def _name(fun: Callable[..., Any]) -> str:
+    """The name of a function, which may have some of its arguments: two modules may each have one of that name."""
+    written = unwrapped(fun)
+    return f"{module_of(written)}.{written.__name__}"

@@ -270,7 +270,6 @@ TABLE: Mapping[str, str] = {
 }
 
 TABLE_OPTIONS: Mapping[str, str] = {
-    "extra_topic_configs": "changelogs are compacted, and altered as other topics are: ottla topic alter",
     "is_global": _GLOBAL,
     "manager_topic_name": "an agent of its own changes the sets, with what is sent to it",
     "manager_topic_suffix": "an agent of its own changes the sets, with what is sent to it",

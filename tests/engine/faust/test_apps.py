@@ -396,7 +396,9 @@ def test_agents_and_timers_are_functions_with_some_of_their_arguments(app: faust
         await topic.send(value="beat")
 
     app.agent(numbers, name="add", sink=[out])(partial(add, 10))
-    app.timer(1.0, name="beat")(partial(beat, out))
+    app.timer(1.0)(partial(beat, out))
+    app.crontab("0 0 1 1 *")(partial(lambda topic: None, out))  # noqa: ARG005 - it is not its day
+    assert [*app.declared.jobs.timers, *app.declared.jobs.cron] == [f"{__name__}.beat", f"{__name__}.<lambda>"]
     with app.ottla.test() as driver:
         for number in (5, 500):
             driver.send("in", value=number)

@@ -133,7 +133,6 @@ def test_a_slip_of_the_pen_is_just_that(thing: str) -> None:
     [
         ({"on_changelog_event": print}, "read the changelog as a topic"),
         ({"start_manager": True}, "an agent of its own"),
-        ({"extra_topic_configs": {"a": "b"}}, "ottla topic alter"),
         ({"nonsense": 1}, ""),
     ],
 )

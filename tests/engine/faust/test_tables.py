@@ -161,6 +161,22 @@ def test_functions_are_called_when_a_table_is_there(app: faust.App, words: faust
         assert seen == ["plain", ("async", {}), "windowed"]
 
 
+def test_changelogs_have_configs_of_their_own(app: faust.App, counts: Any) -> None:
+    big = app.Table("big", default=int, extra_topic_configs={"segment.bytes": 1_048_576}).tumbling(10.0)
+
+    @app.agent(app.topic("in"))
+    async def use(stream: faust.Stream[Any]) -> None:
+        async for value in stream:
+            big[value] += 1
+
+    configs = {
+        topic.name: topic.config.get("segment.bytes")
+        for topic in app.topology.plan({"in": 1, "words": 3}).internal_topics
+    }
+    assert (configs["shop-big-changelog"], configs["shop-counts-changelog"]) == ("1048576", None)
+    assert counts.name in app.tables
+
+
 def test_a_table_is_drawn(app: faust.App, counts: Any, seen: list[str]) -> None:
     @app.timer(1.0)
     async def draw() -> None:
