@@ -13,6 +13,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar, cast
 
 import ottla
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 Step = Callable[[ottla.Stream[Any]], ottla.Stream[Any]]
 
+_EVER = timedelta(days=36_500)
+"""How long a list waits to be full that is to wait as long as it takes."""
 _CHANGES = {"group_by", "filter", "through", "echo", "combine", "add_processor"}
 
 
@@ -77,10 +80,15 @@ class Stream(Lacking, Generic[T]):
 
     async def events(self) -> AsyncIterator[Event]:
         """Events with their contexts."""
-        async for each in self._running.events():
-            event = Event(self.app, each)
-            self._come_to(event)
-            yield event
+        app = self.app
+        if not app.sensors:
+            async for event in self._running.events():
+                yield Event(app, event)
+            return
+        async for event in self._running.events():
+            told = Event(app, event)
+            self._come_to(told)
+            yield told
             self.left()
 
     async def enumerate(self, start: int = 0) -> AsyncIterator[tuple[int, T]]:
@@ -90,13 +98,13 @@ class Stream(Lacking, Generic[T]):
             yield number, value
             number += 1
 
-    def take(self, max_: int, within: Any) -> AsyncIterator[list[T]]:
-        """Lists of values: up to so many, or what came within that time."""
+    def take(self, max_: int, within: Any = _EVER) -> AsyncIterator[list[T]]:
+        """Lists of values: so many, or what came within that time."""
         if self.app.sensors:
             return ([event.value for event in events] async for events in self.take_events(max_, within))
         return cast("AsyncIterator[list[T]]", self._running.take(max_, within).__aiter__())
 
-    async def take_events(self, max_: int, within: Any) -> AsyncIterator[list[Event]]:
+    async def take_events(self, max_: int, within: Any = _EVER) -> AsyncIterator[list[Event]]:
         """Lists of events."""
         async for values in self._running.take(max_, within):
             events = [Event(self.app, event) for event in values.events]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -83,6 +84,22 @@ def test_the_functions_of_steps_may_be_async(app: faust.App) -> None:
             driver.send("orders", value=Order(country, amount))
         assert dict(driver.table("totals")) == {"NO": 16, "SE": 7}
     assert "shop-by-country-repartition" in {topic.name for topic in app.topology.repartitions}
+
+
+def test_a_list_may_wait_until_it_is_full(app: faust.App) -> None:
+    @app.agent(app.topic("a"), sink=[app.topic("out")])
+    async def lists(stream: faust.Stream[int]) -> AsyncIterator[list[int]]:
+        async for three in stream.take(3):
+            yield three
+
+    with app.ottla.test() as driver:
+        driver.send("a", value=1)
+        driver.send("a", value=2)
+        driver.run()
+        driver.advance(timedelta(days=400))
+        assert driver.read("out") == []
+        driver.send("a", value=3)
+        assert [event.value for event in driver.read("out")] == [[1, 2, 3]]
 
 
 def test_a_processor_may_skip_events(app: faust.App) -> None:
