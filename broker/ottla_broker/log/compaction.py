@@ -84,7 +84,8 @@ class CompactionPlan:
                     for record in batch.records():
                         if not batch.base_offset <= record.offset <= batch.last_offset:
                             raise CorruptFile(f"{batch.base_offset} begins a batch with a record {record.offset}")
-                        if not offsets.put(record):
+                        # A round that found no room ended within a batch: what it knew of that must not fill this one.
+                        if record.offset >= self.first_dirty and not offsets.put(record):
                             return offsets
                 offsets.end = max(offsets.end, batch.next_offset)
             offsets.end = max(offsets.end, segment.next_offset)
