@@ -133,9 +133,12 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
             self._topics[topics[0]] = topic
         return topic
 
-    def stream(self, channel: Any) -> TopicStream:
-        """The events of a topic, to be combined with those of an agent."""
-        return self.as_topic(channel).stream()
+    def stream(self, channel: Any, *, processors: Iterable[Callable[[Any], Any]] = ()) -> TopicStream:
+        """The events of a topic, to be combined with those of an agent. Raises `TopologyError` for processors."""
+        stream = self.as_topic(channel).stream()
+        for processor in processors:
+            stream.add_processor(processor)
+        return stream
 
     def channel(
         self,

@@ -230,6 +230,9 @@ class TopicStream(Noted):
             stream = step(stream)
         return stream
 
+    def add_processor(self, processor: Callable[[Any], Any]) -> None:
+        raise TopologyError(f"{processor!r}: processors are added to the stream that an agent is given")
+
     def __aiter__(self) -> Any:
         raise TopologyError(f"the stream of {self._topic!r} is iterated by an agent: @app.agent(topic)")
 

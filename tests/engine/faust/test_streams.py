@@ -136,3 +136,5 @@ def test_a_topic_s_stream_is_iterated_by_an_agent(app: faust.App) -> None:
             TopologyError, match=r"the stream of <Topic: a> is iterated by an agent: @app.agent\(topic\)"
         ):
             read(app.topic("a").stream())
+    with pytest.raises(TopologyError, match=r"processors are added to the stream that an agent is given"):
+        app.stream("a", processors=[print])
