@@ -26,7 +26,7 @@ from ottla.relations.views import (
     mapped_reader,
 )
 from ottla.serdes import Codec
-from ottla.state.logging import Configured
+from ottla.state.logging import Changelog, Configured, checked_changelog, logged_as
 from ottla.state.store import StoreSpec
 from ottla.task.processor import TaskContext
 from ottla.time import Duration, duration_ms
@@ -212,18 +212,20 @@ class Relation(Generic[K, V]):
         max_bytes: int | None = None,
         when_full: WhenFull = "emit",
         name: str | None = None,
+        changelog: Changelog = True,
     ) -> View[K, V]:
         """The same table, but of each key's changes only the last is told, `within` so much stream time of the first.
 
         Then that key's next change waits anew. Who looks a key up finds what was told of it last. `max_records` keys
         or `max_bytes` of them wait at most; when there are more, the oldest are told early, or with `when_full="fail"`
-        the app stops. What waits is state, with a changelog, under `name` or one made of the table's. (The final
-        results of windows are `aggregate(emit="close")`.)
+        the app stops. What waits is state, with a changelog, under `name` or one made of the table's; `changelog` is as
+        for `App.Table`. (The final results of windows are `aggregate(emit="close")`.)
         """
         suppression = Suppression(duration_ms(within, "suppress(within=)"), max_records, max_bytes, when_full)
         graph, parent = self.changing()
         step = name or graph.unique(f"{self.name}-suppressed")
-        spec = suppress_spec(graph.app_id, step, self.change_keys, self.known_values("suppress()"))
+        held = suppress_spec(graph.app_id, step, self.change_keys, self.known_values("suppress()"))
+        spec = logged_as(held, checked_changelog(f"suppress {step!r}", changelog))
         graph.add(
             step,
             "suppress",

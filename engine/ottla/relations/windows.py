@@ -16,7 +16,7 @@ from ottla.relations.suppress import WhenFull
 from ottla.relations.views import Reader
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.kept_windows import window_key_codec
-from ottla.state.logging import Configured
+from ottla.state.logging import Changelog, Configured
 from ottla.state.store import StoreSpec
 from ottla.task.batch import Batch
 from ottla.task.processor import TaskContext
@@ -134,10 +134,11 @@ class WindowRelation(Relation[K, V]):
         max_bytes: int | None = None,
         when_full: WhenFull = "emit",
         name: str | None = None,
+        changelog: Changelog = True,
     ) -> WindowView[K, V]:
         """The same table, of which less is told: as `Table.suppress`, of each key and window the last change."""
         suppressed = super().suppress(
-            within, max_records=max_records, max_bytes=max_bytes, when_full=when_full, name=name
+            within, max_records=max_records, max_bytes=max_bytes, when_full=when_full, name=name, changelog=changelog
         )
         return cast("WindowView[K, V]", suppressed)
 

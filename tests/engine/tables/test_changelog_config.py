@@ -27,9 +27,10 @@ def changelog_config(app: ottla.App, store: str) -> dict[str, str]:
         lambda _, stream: (
             stream.to_table("rows").group_by(str, name="by").aggregate("kept", changelog=CONFIG, n=ottla.count())
         ),
+        lambda _, stream: stream.to_table("rows").suppress(5, name="kept", changelog=CONFIG),
         lambda app, _: app.Table("kept", source=app.topic("in", value=int), changelog=CONFIG),
     ],
-    ids=["aggregate", "cogroup", "window", "windowed cogroup", "stream", "view", "groups", "source"],
+    ids=["aggregate", "cogroup", "window", "windowed cogroup", "stream", "view", "groups", "suppress", "source"],
 )
 def test_what_is_made_of_events_has_the_config_that_is_given(app: ottla.App, declare: Any) -> None:
     declare(app, app.stream(app.topic("in", value=int)))
