@@ -1,5 +1,6 @@
 """What the chaos tests kill and start again: workers, and a broker of either kind on a port that it keeps."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -40,8 +41,9 @@ class Process:
     def start(self) -> None:
         # Whatever ends the tests ends it, too.
         command = ["setpriv", "--pdeathsig", "KILL", *self._command]
+        environment = {**os.environ, "PYTHONFAULTHANDLER": "1"}
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=HERE, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=HERE, env=environment, stdout=log, stderr=log)
         self._started()
 
     def supervise(self) -> None:
@@ -80,14 +82,15 @@ class Process:
         assert status == 0, f"it did not end well within {seconds:g} s:\n{self._log.read_text()[-4000:]}"
 
     def end(self) -> None:
-        """Stops it as an operator would. One that does not stop in time is killed, and fails the test."""
+        """Stops it as an operator would. One that does not stop in time says where it is, and fails the test."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
                 self._process.wait(STOPPED_WITHIN_S)
             except subprocess.TimeoutExpired:
-                self.kill()
-                pytest.fail(f"it did not stop within {STOPPED_WITHIN_S} s:\n{self._log.read_text()[-4000:]}")
+                self._process.send_signal(signal.SIGABRT)
+                self._process.wait()
+                pytest.fail(f"it did not stop within {STOPPED_WITHIN_S} s:\n{self._log.read_text()[-12_000:]}")
 
 
 @contextmanager
