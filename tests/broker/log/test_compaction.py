@@ -276,6 +276,19 @@ def test_more_keys_than_fit_take_several_rounds(bench, put, records) -> None:
     assert [value for _, _, value in content(records(log))] == ["2"] * 20
 
 
+def test_a_batch_with_more_keys_than_fit_takes_several_rounds(bench, put, records) -> None:
+    bench.config = COMPACT
+    log = bench.open()
+    for value in ("1", "2"):
+        put(log, **{f"k{number}": value for number in range(20)})
+    log.roll(bench.now_ms)
+    rounds = 0
+    while rounds < 20 and compact(bench, log, max_keys=7):
+        rounds += 1
+    assert 3 < rounds < 20
+    assert [value for _, _, value in content(records(log))] == ["2"] * 20
+
+
 def test_long_keys_are_told_apart(bench, records) -> None:
     bench.config = COMPACT
     log = bench.open()
