@@ -22,12 +22,13 @@ from ottla.faust.environment import from_environment
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.jobs import DeclaresJobs
 from ottla.faust.missing import APP, Lacking
+from ottla.faust.sensed import sensed
 from ottla.faust.sensors import Monitor, Sensors
 from ottla.faust.serializers.codecs import CodecArg, codec_of
 from ottla.faust.settings import Settings, settings
 from ottla.faust.signals import Signals
 from ottla.faust.streams import TopicStream, unwrapped
-from ottla.faust.tables import FaustTable, Windowed, sensed
+from ottla.faust.tables import FaustTable, Windowed
 from ottla.faust.topics import Topic
 from ottla.faust.utils import module_of
 from ottla.serdes import Codec

@@ -6,10 +6,8 @@ it was last committed, and cannot write.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from io import StringIO
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import ottla.tables
@@ -17,10 +15,8 @@ from ottla.errors import NotInTask
 from ottla.faust.closing import Closing, OnWindowClose
 from ottla.faust.missing import TABLE, Lacking
 from ottla.faust.models.fields import FieldDescriptor
+from ottla.faust.outside import ONLY_AGENTS, HeldParts, Outside
 from ottla.jobs import call
-from ottla.outlet import outlet
-from ottla.state.cache import StoreCache
-from ottla.state.store import Part
 from ottla.state.window_slots import Slot, WindowCache
 from ottla.tables.window_views import WindowedItems, WindowedKeys, WindowedValues
 from ottla.tables.window_views import WindowSet as OttlaWindowSet
@@ -38,8 +34,6 @@ T = TypeVar("T")
 
 OnRecover = Callable[[], Any]
 """A function, async or not, of nothing."""
-
-_ONLY_AGENTS = "key {!r}: tables are written by agents; send what is to be written to one"
 
 
 class FaustTable(ottla.tables.Table[Any, Any], Lacking):
@@ -125,7 +119,7 @@ class FaustGlobalTable(FaustTable, WrittenGlobalTable[Any, Any]):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if current.get(None) is None:
-            raise NotInTask(_ONLY_AGENTS.format(key))
+            raise NotInTask(ONLY_AGENTS.format(key))
         super().__setitem__(key, value)
 
 
@@ -174,8 +168,7 @@ class Windowed(FaustTable, WindowedTable[Any, Any]):
     def seen_at(self, clock: Clock) -> Windowed:
         seen = cast(Windowed, of_faust(super().seen_at(clock), self.app, self.help))
         seen.closing = self.closing
-        if isinstance(self, Sensed):
-            sensed(seen)
+        seen.__class__ = type(self)  # Its uses may be told to sensors.
         return seen
 
     def part_in(self, context: TaskContext) -> WindowCache:
@@ -204,89 +197,6 @@ class WindowSet(OttlaWindowSet[Any]):
 
     def _at(self, time_ms: int) -> Any:
         return self._table.at(self._key, lambda _: self._table.newest(max(time_ms, 0)))
-
-
-class Sensed(FaustTable):
-    """A table whose uses the app's sensors are told."""
-
-    def __getitem__(self, key: Any) -> Any:
-        for sensor in self.app.sensors:
-            sensor.on_table_get(self, key)
-        return super().__getitem__(key)
-
-    def _write(self, context: TaskContext, store: StoreCache, key: Any, value: Any) -> None:
-        super()._write(context, store, key, value)
-        for sensor in self.app.sensors:
-            if value is None:
-                sensor.on_table_del(self, key)
-            else:
-                sensor.on_table_set(self, key, value)
-
-
-class SensedSetTable(Sensed, FaustSetTable):
-    """A table of sets whose uses are told."""
-
-
-class SensedWindowed(Sensed, Windowed):
-    """A table with windows whose uses are told."""
-
-
-class SensedGlobalTable(Sensed, FaustGlobalTable):
-    """A global table whose uses are told."""
-
-
-def sensed(table: FaustTable) -> None:
-    """Has the uses of a table told from now on."""
-    kinds: dict[Any, Any] = {
-        FaustTable: Sensed,
-        FaustSetTable: SensedSetTable,
-        FaustGlobalTable: SensedGlobalTable,
-        Windowed: SensedWindowed,
-    }
-    table.__class__ = kinds.get(type(table), type(table))
-
-
-class Outside:
-    """Stands for a running task where none is."""
-
-    cursor = called_for = None
-
-    def __init__(self, table: str, parts: Sequence[Part]) -> None:
-        self.stores = {table: HeldParts(parts)}
-        self.global_tables = self.stores
-        out = outlet.get(None)
-        self.now_ms = int(time.time() * 1000) if out is None else out.now_ms()
-
-    def now(self) -> None:
-        """No event is at hand."""
-
-
-class HeldParts:
-    """The parts of a table as one, to read."""
-
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self._parts = parts
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        found = (part.get(key) for part in self._parts)
-        return next((value for value in found if value is not None), default)
-
-    def __contains__(self, key: Any) -> bool:
-        return any(key in part for part in self._parts)
-
-    def range(
-        self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
-    ) -> Iterator[tuple[Any, Any]]:
-        return chain.from_iterable(part.range(start, end, reverse=reverse) for part in self._parts)
-
-    def window(self, start: int) -> Iterator[tuple[Any, Any]]:
-        """The keys and values of one window."""
-        return chain.from_iterable(part.window(start) for part in cast("Iterable[WindowCache]", self._parts))
-
-    def put(self, key: Any, _: Any = None) -> None:
-        raise NotInTask(_ONLY_AGENTS.format(key))
-
-    delete = put
 
 
 def of_faust(table: T, app: App, help: str, on_window_close: OnWindowClose | None = None) -> T:  # noqa: A002
