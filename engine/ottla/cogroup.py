@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from ottla.aggregations import Aggregation, Compiled, compile_aggregations, reduce
 from ottla.errors import TopologyError
 from ottla.hints import returned_type
-from ottla.state.logging import Changelog
+from ottla.state.logged import Changelog
 from ottla.tables.aggregated import AggregatedTable, keep_aggregates
 from ottla.task.batch import Batch
 from ottla.task.processor import Processor

@@ -20,7 +20,7 @@ from ottla.joins.stream_stream import When, check_no_window, join_streams, join_
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.relations import View
 from ottla.serdes import Codec, codec_for, state_key_codec_for
-from ottla.state.logging import Changelog, Configured
+from ottla.state.logged import Changelog, Configured
 from ottla.tables import AggregatedTable, Table, aggregated_table
 from ottla.task.operators import Branch, Filter, FlatMap, Handle, KeyBy, Map, Pass, Sink, value_at
 from ottla.task.routing import ChoosePartition, ChooseTopic, RoutedSink

@@ -11,7 +11,7 @@ from ottla.faust.closing import OnWindowClose
 from ottla.faust.missing import TABLE_OPTIONS
 from ottla.faust.serializers.codecs import codec_of
 from ottla.faust.tables import FaustTable, OnRecover, of_faust
-from ottla.state.logging import Changelog
+from ottla.state.logged import Changelog
 
 
 class DeclaresTables:

@@ -26,7 +26,7 @@ from ottla.relations.views import (
     mapped_reader,
 )
 from ottla.serdes import Codec
-from ottla.state.logging import Changelog, Configured, checked_changelog, logged_as
+from ottla.state.logged import Changelog, Configured, checked_changelog, logged_as
 from ottla.state.store import StoreSpec
 from ottla.task.processor import TaskContext
 from ottla.time import Duration, duration_ms

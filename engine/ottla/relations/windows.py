@@ -16,7 +16,7 @@ from ottla.relations.suppress import WhenFull
 from ottla.relations.views import Reader
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.kept_windows import window_key_codec
-from ottla.state.logging import Changelog, Configured
+from ottla.state.logged import Changelog, Configured
 from ottla.state.store import StoreSpec
 from ottla.task.batch import Batch
 from ottla.task.processor import TaskContext

@@ -18,7 +18,7 @@ from ottla.relations.views import Reader
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.aggregates import AggregateCache, aggregate_spec
 from ottla.state.format import format_of
-from ottla.state.logging import Changelog, checked_changelog
+from ottla.state.logged import Changelog, checked_changelog
 from ottla.state.store import StoreSpec
 from ottla.tables.table import Table, changelog_topic
 from ottla.task.batch import Batch, Rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, TopologyError
 from ottla.serdes import Codec, Part, codec_for, state_codec_for, state_key_codec_for
-from ottla.state.logging import Changelog, Configured, checked_changelog
+from ottla.state.logged import Changelog, Configured, checked_changelog
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
 from ottla.tables.global_table import DerivedGlobalTable
 from ottla.tables.written_global import WrittenGlobalTable

@@ -18,7 +18,7 @@ from ottla.serdes import Codec, state_codec_for
 from ottla.state.cache import StoreCache
 from ottla.state.expiring import expiring_spec
 from ottla.state.format import format_of
-from ottla.state.logging import Changelog, logged_as
+from ottla.state.logged import Changelog, logged_as
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part, StoreSpec
 from ottla.state.window_slots import Slot, WindowCache, window_spec

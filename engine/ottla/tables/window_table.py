@@ -17,7 +17,7 @@ from ottla.relations.windows import WindowRelation, in_window
 from ottla.serdes import Codec
 from ottla.state.format import format_of
 from ottla.state.kept_windows import KeptWindowCache, kept_windows_spec
-from ottla.state.logging import Changelog, checked_changelog
+from ottla.state.logged import Changelog, checked_changelog
 from ottla.state.pairs import first_of
 from ottla.state.store import Part, StoreSpec
 from ottla.tables.aggregated import step_of

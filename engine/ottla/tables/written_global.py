@@ -16,7 +16,7 @@ from ottla.serdes import Codec
 from ottla.state.cache import StoreCache
 from ottla.state.format import format_of
 from ottla.state.global_store import WrittenGlobalStore
-from ottla.state.logging import logged_as
+from ottla.state.logged import logged_as
 from ottla.state.store import Part, StoreSpec
 from ottla.tables.global_table import GlobalTable
 from ottla.tables.table import Table, changelog_topic, table_spec

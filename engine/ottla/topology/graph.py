@@ -14,7 +14,7 @@ from ottla.agents.answers import replies_topic
 from ottla.deadletters import ErrorPolicy, StepPolicy
 from ottla.errors import DuplicateName, TopologyError
 from ottla.serdes import Codec
-from ottla.state.logging import Changelog, checked_changelog
+from ottla.state.logged import Changelog, checked_changelog
 from ottla.state.store import StoreSpec
 from ottla.tables import GlobalTable, Table, TableSource
 from ottla.tables.written import WrittenChanges

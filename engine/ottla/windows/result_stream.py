@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from ottla.errors import TopologyError
 from ottla.serdes import Codec
-from ottla.state.logging import Changelog
+from ottla.state.logged import Changelog
 from ottla.stream import Stream
 from ottla.tables.window_table import WindowTable, declared_windows, keep_windows
 from ottla.time import Duration, duration_ms

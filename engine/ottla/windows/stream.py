@@ -11,7 +11,7 @@ from ottla.errors import TopologyError
 from ottla.event import Event
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.format import format_of
-from ottla.state.logging import Changelog, checked_changelog, logged_as
+from ottla.state.logged import Changelog, checked_changelog, logged_as
 from ottla.state.store import StoreSpec
 from ottla.task.operators import Handle, Sink
 from ottla.task.processor import Processor, TaskContext
