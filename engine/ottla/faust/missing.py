@@ -164,7 +164,7 @@ TOPIC: Mapping[str, str] = {
 CHANNEL: Mapping[str, str] = {
     "stream": _READ,
     "throw": "send to it what its agent is to fail on",
-    **{name: text for name, text in TOPIC.items() if text == _INSIDE},
+    **{name: text for name, text in TOPIC.items() if text == _INSIDE and name != "empty"},
 }
 
 _COUNTED = "a worker counts that for itself: Prometheus reads /metrics"
@@ -234,15 +234,12 @@ _HOOK = "a sensor is told of what is read and written, app.sensors.add(...); the
 TABLE: Mapping[str, str] = {
     "combine": _DECLARED,
     "inner_join": _DECLARED,
-    "join": _DECLARED,
-    "left_join": _DECLARED,
     "on_changelog_event": _HOOK,
     "on_clear": _HOOK,
     "on_key_del": _HOOK,
     "on_key_get": _HOOK,
     "on_key_set": _HOOK,
     "on_window_close": "it is given to app.Table(on_window_close=)",
-    "outer_join": _DECLARED,
     **dict.fromkeys(
         (
             "WindowWrapper",
