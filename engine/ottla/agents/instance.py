@@ -15,6 +15,7 @@ with the next.
 from __future__ import annotations
 
 import types
+from asyncio import CancelledError, current_task
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -132,6 +133,11 @@ class Instance:
                     raise TopologyError(f"agent {self._name!r} returned without reading its stream")
             except Exception as error:
                 await self._failed(error, before)
+            except CancelledError as error:
+                # Of something that the function awaited, unless it is this task that is cancelled.
+                if (running := current_task()) is None or running.cancelling():
+                    raise
+                await self._failed(error, before)
             if self._ended or not self._has_row():
                 break
         values, rows = self._yielded, self._yielded_rows
@@ -169,7 +175,7 @@ class Instance:
     def _has_row(self) -> bool:
         return bool(self._rows) and self._rows[-1] > self.row
 
-    async def _failed(self, error: Exception, before: int) -> None:
+    async def _failed(self, error: BaseException, before: int) -> None:
         """Takes the failed event back, and either goes back to it or rejects it."""
         if not self._rows:
             raise error  # There is no event to reject for it.

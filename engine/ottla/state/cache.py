@@ -17,6 +17,7 @@ from itertools import islice
 from operator import ge, itemgetter, le
 from typing import Any, Final
 
+from ottla.errors import DecodeError, EncodeError, Unavailable
 from ottla.state.budget import CacheBudget
 from ottla.state.changes import Changes
 from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
@@ -133,7 +134,7 @@ class StoreCache:
         return self.get(key, _MISSING) is not _MISSING
 
     def put(self, key: Any, value: Any) -> None:
-        """Sets the value of the key. Raises what the key's codec raises when it cannot encode the key."""
+        """Sets the value of the key. Raises `EncodeError` for a key that cannot be encoded."""
         if key not in self._dirty:
             self._mark(key)
         self._entries[key] = value
@@ -185,7 +186,7 @@ class StoreCache:
                 key = self._decode_key(encoded)
                 value = entries.get(key, _MISSING)
                 if value is _MISSING:
-                    yield key, self._decode_value(data)
+                    yield key, self._decoded(key, data)
                 elif value is not _ABSENT:
                     yield key, value
         while head is not None:
@@ -233,18 +234,40 @@ class StoreCache:
         self._runs, self._fresh = [], []
 
     def _mark(self, key: Any) -> None:
-        encoded = self._encode_key(key)
+        try:
+            encoded = self._encode_key(key)
+        except Unavailable:
+            raise
+        except Exception as error:  # whatever a codec raises
+            raise self._no_key(key, error) from error
         self._dirty[key] = encoded
         if key not in self._in_flight:
             self._fresh.append((encoded, key))
 
     def _load(self, key: Any) -> Any:
-        data = self.store.get(self._encode_key(key))
-        value = _ABSENT if data is None else self._decode_value(data)
+        try:
+            encoded = self._encode_key(key)
+        except Unavailable:
+            raise
+        except Exception as error:  # whatever a codec raises
+            raise self._no_key(key, error) from error
+        data = self.store.get(encoded)
+        value = _ABSENT if data is None else self._decoded(key, data)
         self._entries[key] = value
         self._sample(data)
         self._evict()
         return value
+
+    def _decoded(self, key: Any, data: bytes) -> Any:
+        try:
+            return self._decode_value(data)
+        except Unavailable:
+            raise
+        except Exception as error:  # whatever a codec raises
+            raise DecodeError(f"{self.spec.name!r} has under {key!r:.200} what cannot be read: {error}") from error
+
+    def _no_key(self, key: Any, error: Exception) -> EncodeError:
+        return EncodeError(f"{key!r:.200} cannot be a key of {self.spec.name!r}: {error}")
 
     def _sample(self, data: bytes | None) -> None:
         if data is None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapp
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from ottla.errors import ConfigError, NotInTask, TopologyError
+from ottla.errors import ConfigError, EncodeError, NotInTask, TopologyError
 from ottla.relations.relation import Relation
 from ottla.relations.views import Reader, Stamped, stamped
 from ottla.serdes import Codec, state_codec_for
@@ -76,6 +76,8 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         self.key_codec = key_codec
         self.value_codec = value_codec
         self.default = default
+        # The codecs of other types tell by themselves, or take more than their type.
+        self._scalar: type | tuple[type, ...] = _SCALARS.get(value_codec.type, object)
         self.source = source
         self.partitions = partitions
         self.ttl_ms = ttl_ms
@@ -118,6 +120,10 @@ class Table(MutableMapping[K, V], Relation[K, V]):
             context = self._context()
             store = self._store(context)
         self.check_writable()
+        if value is not None and not isinstance(value, self._scalar):
+            raise EncodeError(
+                f"{value!r:.200} cannot be a value of table {self.name!r}, whose values are {self.value_codec.name}"
+            )
         self._write(context, store, key, value)
 
     def __delitem__(self, key: K) -> None:
@@ -375,6 +381,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
 
 
 _TIME = state_codec_for(int)
+_SCALARS: dict[Any, type | tuple[type, ...]] = {int: int, float: (float, int), str: str, bytes: bytes, bool: bool}
 
 
 class _Keys(KeysView[K]):

@@ -383,3 +383,21 @@ def test_an_agent_reads_a_stream_of_operators(app: ottla.App) -> None:
 def test_sending_outside_a_task_is_refused(app: ottla.App) -> None:
     with pytest.raises(ottla.NotInTask, match="sending to topic 'numbers' works in an agent"):
         asyncio.run(app.topic("numbers", value=int).send(value=1))
+
+
+def test_a_cancellation_of_what_an_agent_waits_for_fails_its_event_alone(app: ottla.App) -> None:
+    @app.agent(app.topic("in", key=str, value=int), sink=[app.topic("out", key=str, value=int)])
+    async def wait(stream: ottla.Stream[int]) -> AsyncIterator[int]:
+        async for number in stream:
+            waited = asyncio.ensure_future(asyncio.sleep(0))
+            if number == 2:
+                waited.cancel()
+            await waited
+            yield number
+
+    with app.test() as driver:
+        for number in (1, 2, 3):
+            driver.send("in", key="k", value=number)
+        assert [event.value for event in driver.read("out")] == [1, 3]
+        [letter] = driver.dead_letters()
+        assert dict(letter.headers)["ottla.error.type"] == b"CancelledError"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ottla.errors import EncodeError
 from ottla.state.cache import StoreCache
 from ottla.state.memory import MemoryStore
 from ottla.state.store import StoreSpec
@@ -188,6 +189,6 @@ def test_a_cache_behaves_as_a_dict_with_transactions(steps: list[tuple[str, str,
 def test_a_key_that_cannot_be_encoded_fails_where_it_is_written(
     cache: StoreCache, use: Callable[[StoreCache, object, int], None]
 ) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(EncodeError, match=r"^5 cannot be a key of "):
         use(cache, 5, 1)
     assert list(cache.changes()) == []

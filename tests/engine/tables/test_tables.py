@@ -330,3 +330,68 @@ def test_an_aggregate_that_becomes_too_large_stays_as_it_was(make_app: Callable[
         assert driver.table("all")["k"].words == ["tea", "milk"]
         assert len(driver.read("changes")) == 2
         assert [letter.value for letter in driver.dead_letters()] == [b"x" * 95]
+
+
+def test_a_key_of_another_type_fails_its_event_and_names_the_table(app: ottla.App) -> None:
+    table: Any = app.Table("counts", key=str, value=int, default=int)
+
+    @app.agent(app.topic("in", key=str, value=int))
+    async def count(stream: ottla.Stream[int]) -> None:
+        async for number in stream:
+            if number == 1:
+                table[number] += 1
+            elif number == 2:
+                table[number] = 1
+            else:
+                table["k"] = 1
+
+    with app.test() as driver:
+        for number in (1, 2, 3):
+            driver.send("in", key="k", value=number)
+        assert dict(driver.table("counts")) == {"k": 1}
+        reasons = [(dict(letter.headers)["ottla.error.reason"] or b"").decode() for letter in driver.dead_letters()]
+    assert [reason.partition("'counts'")[0] for reason in reasons] == [
+        "EncodeError: 1 cannot be a key of ",
+        "EncodeError: 2 cannot be a key of ",
+    ]
+
+
+@pytest.mark.parametrize(("type_", "good", "bad"), [(int, 5, "5"), (str, "5", 5), (float, 5, "5"), (bytes, b"5", "5")])
+def test_a_value_of_another_type_fails_its_event_and_not_those_that_read_it(
+    app: ottla.App, type_: Any, good: Any, bad: Any
+) -> None:
+    table: Any = app.Table("last", key=str, value=type_)
+
+    @app.agent(app.topic("in", key=str, value=int))
+    async def keep(stream: ottla.Stream[int]) -> None:
+        async for number in stream:
+            table["k"] = bad if number == 2 else good
+
+    with app.test() as driver:
+        for number in (1, 2, 3):
+            driver.send("in", key="k", value=number)
+        assert driver.table("last")["k"] == good
+        [letter] = driver.dead_letters()
+    reason = (dict(letter.headers)["ottla.error.reason"] or b"").decode()
+    assert f"{bad!r} cannot be a value of table 'last', whose values are " in reason
+
+
+def test_state_that_cannot_be_read_names_the_table_and_the_key(app: ottla.App) -> None:
+    table: Any = app.Table("last", key=str, value=list[int])
+
+    @app.agent(app.topic("in", key=str, value=str))
+    async def keep(stream: ottla.Stream[str]) -> None:
+        async for text in stream:
+            if text == "read":
+                table["k"]
+            else:
+                table["k"] = [text]
+
+    with app.test() as driver:
+        driver.send("in", key="k", value="a")
+        driver.run()
+        driver.crash_and_restart()
+        driver.send("in", key="k", value="read")
+        [letter] = driver.dead_letters()
+    reason = (dict(letter.headers)["ottla.error.reason"] or b"").decode()
+    assert reason == "DecodeError: 'last' has under 'k' what cannot be read: Expected `int`, got `str` - at `$[0]`"

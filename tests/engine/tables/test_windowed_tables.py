@@ -242,7 +242,7 @@ def test_what_cannot_be_meant_is_refused(app: ottla.App, answers: Answers) -> No
     def body(table: Any, _: str) -> None:
         with pytest.raises(ottla.TopologyError, match="has windows: go through one with items"):
             table.range("a")
-        with pytest.raises(TypeError, match="has windows: use what tumbling\\(\\) or hopping\\(\\) returned"):
+        with pytest.raises(ottla.EncodeError, match="has windows: use what tumbling\\(\\) or hopping\\(\\) returned"):
             table.declared["a"]
 
     assert answers(tumbling, body, ("x", 0)) == [None]

@@ -95,12 +95,14 @@ class Scene:
             await run
 
     def is_introduced(self) -> bool:
-        """Whether the worker has told the others what it has, for which it would settle everything."""
+        """Whether the worker has told the others what it has, and as their leader which topics there are, for which it
+        would settle everything."""
         if self.worker.insight is None:
             return False
         member = self.worker._member
         report = member.view.reports.get("w0")
-        return report is not None and report.warm == ["0_0"] and not member.has_news and self.worker._commits.is_settled
+        told = report is not None and report.warm == ["0_0"] and bool(member.view.topics)
+        return told and not member.has_news and self.worker._commits.is_settled
 
     def send(self, *words: str) -> None:
         self.cluster.send("words", *[(word, word) for word in words])
