@@ -3,6 +3,7 @@
 `Streams.java` declares the same steps for Kafka Streams' own `TopologyTestDriver`.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -14,7 +15,13 @@ import ottla
 from .programs import Program
 
 MS = timedelta(milliseconds=1)
-EXAMPLES = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+EXAMPLES = settings(
+    max_examples=int(os.environ.get("OTTLA_EXAMPLES", 40)),
+    derandomize="OTTLA_EXAMPLES" not in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+"""The same ones in every run, so that what nobody has seen yet is found by who looks for it: `OTTLA_EXAMPLES` says how
+many others are drawn instead."""
 
 Step = dict[str, Any]
 Run = Callable[..., None]

@@ -161,9 +161,10 @@ class KafkaProducer:
             return TransportError(
                 f"a record of {size} bytes for topic {record.topic!r} is larger than message.max.bytes allows"
             )
-        if error.code() != KafkaError._STATE or error.fatal():
+        if not self._settings.exactly_once or error.code() not in (KafkaError._STATE, KafkaError._FATAL):
             return transport_error(error, f"writing to topic {record.topic!r}")
-        # The transaction has failed meanwhile, and an attempt to commit it is how the client says why.
+        # The transaction has failed meanwhile, or the producer was fenced in it, and an attempt to commit is how the
+        # client says which.
         try:
             await self._calls.run(self._patiently, self._client.commit_transaction, "the transaction")
         except TransportError as why:

@@ -118,8 +118,8 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
     settings = {
         "listeners": f"PLAINTEXT://{address}",
         # One that was killed starts again only when the controller has given its predecessor up.
-        "broker.session.timeout.ms": "1000",
-        "broker.heartbeat.interval.ms": "200",
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "300",
     }
     command = kafka_node(directory, controller, settings)
     process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port))

@@ -12,6 +12,7 @@ from ottla.transport.contract import (
 from ottla.transport.errors import (
     FatalTransportError,
     MemberFencedError,
+    ProducerFencedError,
     TransactionAbortedError,
 )
 
@@ -130,5 +131,27 @@ def test_a_stopped_worker_has_left_the_group(play: Callable[[Scenario], None]) -
         # Nor is its session's timeout, which is as long, waited for.
         await until(second, lambda: new.partitions == [TopicPartition(bench.source, 0)])
         assert await second.members() == {"w1"}
+
+    play(scenario)
+
+
+def test_a_producer_that_was_fenced_says_so_wherever_it_notices(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        async def go_on(transport: Transport) -> None:
+            """A client hears that it is fenced when it adds another partition to its transaction, or commits it."""
+            for _ in range(50):
+                await transport.produce([bench.record(2, partition=1)])
+                await asyncio.sleep(0.01)
+            await transport.commit({})
+
+        await bench.topics(source_partitions=2)
+        former = await bench.start()
+        await former.produce([bench.record(1)])
+        await bench.start()
+        with pytest.raises(ProducerFencedError):
+            await go_on(former)
+        await former.renew()
+        await former.produce([bench.record(3)])
+        await former.commit({})
 
     play(scenario)
