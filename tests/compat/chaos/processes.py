@@ -33,9 +33,10 @@ class Process:
         started: Callable[[], object] = lambda: None,
         excuses: tuple[str, ...] = (),
         excused: tuple[int, ...] = (),
+        killed_by: signal.Signals = signal.SIGKILL,
     ) -> None:
         self._command, self._log, self._started = command, log, started
-        self._excuses, self._excused = excuses, excused
+        self._excuses, self._excused, self._killed_by = excuses, excused, killed_by
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -67,7 +68,7 @@ class Process:
     def kill(self) -> None:
         self.supervise()
         assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
+        self._process.send_signal(self._killed_by)
         self._process.wait()
 
     def run(self, seconds: float) -> None:
@@ -122,7 +123,8 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
         "broker.heartbeat.interval.ms": "300",
     }
     command = kafka_node(directory, controller, settings)
-    process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port))
+    # One that is killed, and has no replica, may tell a group offsets older than those that it has committed.
+    process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port), killed_by=signal.SIGTERM)
     process.start()
     try:
         yield process, address
