@@ -81,7 +81,7 @@ def test_the_status_says_who_has_what(play_anywhere: Play, app: Callable[..., ot
         async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
             await site.ready(first, second)
             status = await site.json(first, "/status")
-            while len(status["workers"]) < 2 or len(status["tasks"]) != 2:
+            while len(status["workers"]) < 2 or len(status["tasks"]) != 2 or status["not_ready"] is not None:
                 await asyncio.sleep(0.01)
                 status = await site.json(first, "/status")
             assert (status["app"], status["worker"], status["not_ready"]) == ("counting", "w0", None)
