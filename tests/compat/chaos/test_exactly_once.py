@@ -21,7 +21,7 @@ from .ordeal import AWAY_S, ordeal
 # kafka-python leaves sockets open that were refused.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
-KILLS = int(os.environ.get("OTTLA_KILLS", 40))
+KILLS = int(os.environ.get("OTTLA_KILLS", 60))
 FEW = 20
 HOLDS = 4
 
