@@ -25,7 +25,7 @@ _NEWEST_AGE_MS = 3_600_000
 
 
 class Payment(msgspec.Struct):
-    """The event: about 130 bytes of JSON."""
+    """The event: about 150 bytes of JSON."""
 
     id: int
     account: str
@@ -91,7 +91,7 @@ def account_name(number: int) -> str:
 
 
 def payment(number: int, account: str, amount: float) -> Payment:
-    return Payment(number, account, amount, "x" * 80)
+    return Payment(number, account, amount, "x" * 86)
 
 
 def _payments(count: int, accounts: int, start_ms: int) -> Iterator[Record]:
