@@ -465,7 +465,11 @@ class PartitionLog:
         segments = compactable_segments(self._segments, self.config, self.first_dirty_offset, end_offset, now_ms)
         if not segments:
             return None
-        aborted = [entry for segment in segments for entry in segment.transaction_index]
+        end = segments[-1].next_offset
+        # A marker may lie in a later segment than the records that it aborts.
+        aborted = [
+            entry for segment in self._segments for entry in segment.transaction_index if entry.first_offset < end
+        ]
         return CompactionPlan(
             disk=self._disk,
             directory=self.directory,

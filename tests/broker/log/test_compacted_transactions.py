@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ottla_broker.log.config import LogConfig
@@ -34,6 +34,15 @@ steps = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([RETENTION_MS // 2, 2 * RETENTION_MS])),
     st.tuples(st.just("start anew"), st.booleans()),
 )
+
+ABORTED_IN_A_LATER_SEGMENT = [
+    ("write", 1, [(b"k3", None)]),
+    ("compact", 1),
+    ("write", 2, [(b"k0", None)]),
+    ("end", 1, False),
+    ("compact", 1),
+]
+"""The last stable offset lies between the records of an aborted transaction and its marker."""
 
 
 @dataclass
@@ -140,6 +149,7 @@ def without_deleted(values: Values) -> Values:
 
 @settings(max_examples=80)
 @given(st.lists(steps, min_size=4, max_size=40), st.sampled_from([100, 400, 10_000]))
+@example([("put", b"k3", b"0"), *ABORTED_IN_A_LATER_SEGMENT], 100)
 def test_the_last_committed_value_of_every_key_stays(new_bench, taken: list[tuple], max_bytes: int) -> None:
     history = History(new_bench())
     for step, *arguments in taken:
