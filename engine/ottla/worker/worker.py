@@ -446,11 +446,14 @@ class Worker:
     async def _is_replaced(self) -> bool:
         """Whether the group has another member in this one's place."""
         until = time.monotonic() + _REPLACED_WITHIN_S
-        try:
-            while time.monotonic() < until:
+        while time.monotonic() < until:
+            try:
                 self._member.take(await self._transport.poll(self._pace.poll_messages, _BUSY_WAIT_S))
-        except MemberFencedError:
-            return True
+            except MemberFencedError:
+                return True
+            except ProducerFencedError:
+                # What a commit has said a poll may say again: it is why this is asked.
+                await asyncio.sleep(_BUSY_WAIT_S)
         return False
 
     async def _abort(self) -> None:

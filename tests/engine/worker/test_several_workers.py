@@ -9,7 +9,7 @@ import pytest
 
 import ottla
 from ottla.transport.contract import Polled
-from ottla.transport.errors import MemberFencedError
+from ottla.transport.errors import MemberFencedError, ProducerFencedError, TransportError
 from ottla.transport.partitioner import partition_for_key
 from ottla.worker import worker as worker_module
 from ottla.worker.worker import Worker
@@ -139,7 +139,22 @@ def test_a_worker_that_was_fenced_while_it_slept_begins_anew(play: Play, eventua
         async with cluster.running(counting_app(), "w0") as worker:
             await eventually(lambda: shared_by(cluster, "w0"))
             await count_all(cluster, eventually)
-            fence(worker, times=1)
+            fence(worker, MemberFencedError("fenced"), times=1)
+            await eventually(lambda: sample(worker, "ottla_tasks") == 0)
+            await eventually(lambda: sample(worker, "ottla_tasks") == PARTITIONS)
+            await count_all(cluster, eventually)
+
+    play(scenario)
+
+
+def test_a_worker_whose_producer_says_twice_that_it_was_fenced_begins_anew(play: Play, eventually: Eventually) -> None:
+    """librdkafka tells it to the call that fails, and once more to who takes delivery reports."""
+
+    async def scenario(cluster: Any) -> None:
+        async with cluster.running(counting_app(), "w0") as worker:
+            await eventually(lambda: shared_by(cluster, "w0"))
+            await count_all(cluster, eventually)
+            fence(worker, ProducerFencedError("fenced"), times=2)
             await eventually(lambda: sample(worker, "ottla_tasks") == 0)
             await eventually(lambda: sample(worker, "ottla_tasks") == PARTITIONS)
             await count_all(cluster, eventually)
@@ -152,15 +167,15 @@ def test_a_worker_that_is_fenced_again_and_again_ends(play: Play, eventually: Ev
         worker = cluster.worker(counting_app(), "w0")
         run = asyncio.create_task(worker.run())
         await eventually(lambda: shared_by(cluster, "w0"))
-        fence(worker, times=100)
+        fence(worker, MemberFencedError("fenced"), times=100)
         with pytest.raises(MemberFencedError, match="fenced"):
             await run
 
     play(scenario)
 
 
-def fence(worker: Worker, times: int) -> None:
-    """Its next polls are those of a member in whose place is another."""
+def fence(worker: Worker, error: TransportError, times: int) -> None:
+    """Its next polls say so."""
     transport = worker._transport
     poll = transport.poll
 
@@ -168,7 +183,7 @@ def fence(worker: Worker, times: int) -> None:
         nonlocal times
         if times > 0:
             times -= 1
-            raise MemberFencedError("fenced")
+            raise error
         return await poll(max_messages, timeout_s)
 
     transport.poll = fenced  # type: ignore[method-assign]
