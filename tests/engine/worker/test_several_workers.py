@@ -134,27 +134,23 @@ def test_a_worker_that_its_group_gave_up_commits_nothing_more_and_comes_back(
     play(scenario)
 
 
-def test_a_worker_that_was_fenced_while_it_slept_begins_anew(play: Play, eventually: Eventually) -> None:
+@pytest.mark.parametrize(
+    ("error", "times"),
+    [
+        (MemberFencedError("fenced"), 1),
+        # librdkafka tells it to the call that fails, and once more to who takes delivery reports.
+        (ProducerFencedError("fenced"), 2),
+    ],
+    ids=["member", "producer"],
+)
+def test_a_worker_that_was_fenced_while_it_slept_begins_anew(
+    play: Play, eventually: Eventually, error: TransportError, times: int
+) -> None:
     async def scenario(cluster: Any) -> None:
         async with cluster.running(counting_app(), "w0") as worker:
             await eventually(lambda: shared_by(cluster, "w0"))
             await count_all(cluster, eventually)
-            fence(worker, MemberFencedError("fenced"), times=1)
-            await eventually(lambda: sample(worker, "ottla_tasks") == 0)
-            await eventually(lambda: sample(worker, "ottla_tasks") == PARTITIONS)
-            await count_all(cluster, eventually)
-
-    play(scenario)
-
-
-def test_a_worker_whose_producer_says_twice_that_it_was_fenced_begins_anew(play: Play, eventually: Eventually) -> None:
-    """librdkafka tells it to the call that fails, and once more to who takes delivery reports."""
-
-    async def scenario(cluster: Any) -> None:
-        async with cluster.running(counting_app(), "w0") as worker:
-            await eventually(lambda: shared_by(cluster, "w0"))
-            await count_all(cluster, eventually)
-            fence(worker, ProducerFencedError("fenced"), times=2)
+            fence(worker, error, times)
             await eventually(lambda: sample(worker, "ottla_tasks") == 0)
             await eventually(lambda: sample(worker, "ottla_tasks") == PARTITIONS)
             await count_all(cluster, eventually)
