@@ -31,6 +31,8 @@ from ottla.faust.streams import TopicStream, unwrapped
 from ottla.faust.tables import FaustTable, Windowed
 from ottla.faust.topics import Topic
 from ottla.faust.utils import module_of
+from ottla.faust.web import Web
+from ottla.faust.web.cache import CacheBackend, MemoryCache
 from ottla.serdes import Codec
 from ottla.task.processor import current
 from ottla.topology.discovery import names_in
@@ -68,6 +70,9 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
             monitor = monitor_class()
         if monitor is not None:
             self.monitor = monitor
+        self.web = Web(self)
+        self.cache: CacheBackend = MemoryCache()
+        """Where answers of views are kept, unless their `cache` has a backend of its own."""
         self.functions: list[Callable[..., Any]] = []
         self.commands: dict[str, Declared] = {}
         self.log = logging.getLogger("ottla.faust")
@@ -248,6 +253,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
         if self._finalized:
             return
         self._discover()
+        self.web.blueprints.apply()
         functions = [*self.functions, *(agent.fun for agent in self._agents.values())]
         if self._monitor is None and any("monitor" in names_in(unwrapped(function)) for function in functions):
             self.monitor = Monitor()

@@ -5,18 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import ottla
 from ottla.errors import ConfigError
 from ottla.faust.cli import AppCommand, Declared
-from ottla.faust.declaring import check_options
 from ottla.faust.settings import Settings
 from ottla.faust.streams import unwrapped
 from ottla.faust.utils import module_of
-from ottla.faust.web import METHODS, handler
+from ottla.faust.web import View, Web
+from ottla.faust.web.views import Placed
 from ottla.web.pages import Routed
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 
 class DeclaresJobs:
@@ -24,6 +29,7 @@ class DeclaresJobs:
 
     declared: ottla.App
     conf: Settings
+    web: Web
     commands: dict[str, Declared]
     functions: list[Callable[..., Any]]
     """Those of the app, which may mention `app.monitor`."""
@@ -71,14 +77,20 @@ class DeclaresJobs:
 
         return declare if fun is None else declare(fun)
 
-    def page(self, path: str, *, name: str | None = None, **options: Any) -> Callable[[Any], Any]:  # noqa: ARG002
-        """Declares the function or `View` below as what answers to requests of a path."""
-        check_options(f"page {path!r}", options, {"cors_options", "base"})
+    def page(
+        self, path: str, *, name: str | None = None, base: type[View] = View, cors_options: Any = None
+    ) -> Callable[[Any], Any]:
+        """Declares the function or `View` below as what answers to requests of a path. A function answers to GET; its
+        first argument is a `base`."""
+        if cors_options:
+            raise ConfigError(
+                f"page({path!r}, cors_options=) is not part of Ottla's Faust facade: other origins are let in by a "
+                "proxy before the workers"
+            )
 
         def declare(page: Any) -> Any:
-            answer, methods = (page, METHODS) if isinstance(page, Routed) else handler(self, page)
-            served: Any = self.declared.page(path, methods=methods)
-            served(answer)
+            view: Any = page if inspect.isclass(page) else base.from_handler(page)
+            self.web.add_view(view, path, name or page.__name__)
             return page
 
         return declare
@@ -91,20 +103,15 @@ class DeclaresJobs:
         query_param: str | None = None,
         match_info: str | None = None,
         exact_key: str | None = None,
-    ) -> Callable[[Any], Any]:
-        """Below `page`: the worker that has the key of the table answers."""
-        if exact_key is not None:
-            raise ConfigError(
-                "table_route(exact_key=) is not part of Ottla's Faust facade: a page without table_route asks for the "
-                "key with await app.ottla.query(table).get(key)"
+    ) -> Callable[[Callable[..., Any]], Placed]:
+        """Below `page`, or above a method of a `View`: the worker that has the key of the table answers."""
+        if exact_key is None:
+            place = self.declared.table_route(
+                table.declared, match_info=match_info, query_param=query_param or shard_param
             )
-        param = query_param or shard_param
-
-        def declare(page: Any) -> Any:
-            answer, _ = handler(self, page)
-            return self.declared.table_route(table.declared, match_info=match_info, query_param=param)(answer)
-
-        return declare
+        else:
+            place = partial(AtKey, table=table.declared, match_info=None, query_param=None, key=exact_key)
+        return lambda fun: Placed(fun, place)
 
     def service(self, service: Any) -> Any:
         """Starts a service with the worker, and stops it at its end: a class of which an object is made, or an object,
@@ -135,6 +142,16 @@ class DeclaresJobs:
         if not inspect.signature(fun).parameters:
             return fun
         return functools.wraps(fun)(lambda _: fun(self))
+
+
+@dataclass(frozen=True, slots=True)
+class AtKey(Routed):
+    """A handler that runs on the worker that has one certain key."""
+
+    key: str = ""
+
+    def key_text(self, request: Request) -> str:  # noqa: ARG002 - whatever is asked
+        return self.key
 
 
 def _name(fun: Callable[..., Any]) -> str:

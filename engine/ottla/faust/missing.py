@@ -28,7 +28,6 @@ APP: Mapping[str, str] = {
     "LiveCheck": "app.ottla.test() runs the app against what should come out of it",
     "SetGlobalTable": _GLOBAL_SETS,
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
-    "cache": "web caches are not part of this facade",
     "commit": "a worker commits every broker_commit_interval",
     "config_from_object": "give the options to faust.App()",
     "create_event": "send to a topic",
@@ -44,7 +43,7 @@ APP: Mapping[str, str] = {
     "on_rebalance_start": _KEEPS,
     "on_started_init_extra_services": _SERVICE,
     "on_started_init_extra_tasks": "declare them with @app.task",
-    "on_webserver_init": _WEB,
+    "on_webserver_init": "a blueprint's on_webserver_init is called when its pages were declared",
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
     "serializers": "register codecs with faust.serializers.codecs.register",
     "start_client": _CLIENT,
@@ -52,7 +51,6 @@ APP: Mapping[str, str] = {
     "trace": _LOG,
     "traced": _LOG,
     "tracer": _LOG,
-    "web": _WEB,
     "web_server": _WEB,
     "web_server_url": _WEB,
     **dict.fromkeys(
@@ -78,6 +76,8 @@ APP: Mapping[str, str] = {
         _INSIDE,
     ),
 }
+
+WEB: Mapping[str, str] = dict.fromkeys(("init_server", "on_start", "route", "wsgi"), _WEB)
 
 AGENT: Mapping[str, str] = {
     "ask_nowait": "agent.send(value=..., reply_to=...) sends the answer to a topic or agent",

@@ -27,7 +27,6 @@ NOT_NEEDED: Mapping[str, str] = {
     "broker_rebalance_timeout": "workers go on while others come and go",
     "broker_request_timeout": "librdkafka's",
     "broker_session_timeout": "ten seconds",
-    "cache": "web caches are not part of this facade",
     "canonical_url": "the web server is Ottla's own",
     "consumer_api_version": "librdkafka asks the broker",
     "consumer_connections_max_idle_ms": "librdkafka's",
@@ -85,6 +84,7 @@ REFUSED: Mapping[str, str] = {
     "reply_to_prefix": "answers come through the topic APP-replies",
     "id_format": "an app of version 2 is ID-v2",
     "url": "give broker=",
+    "cache": "answers are kept in memory: set app.cache to a backend of your own, with async get, set and delete",
     "web_cors_options": "other origins are let in by a proxy before the workers",
     "web_ssl_context": "HTTPS is spoken by a proxy before the workers",
     **dict.fromkeys(

@@ -76,8 +76,8 @@ def test_pages_read_tables_and_send_to_agents() -> None:
                 await asyncio.sleep(0.01)
             assert (await http.get("/all/")).json() == {"cat": 1}
             assert (await http.get("/add/", params={"word": "x"})).text == "post a word, not x"
-            missing = await http.post("/missing/")
-            assert (missing.status_code, missing.json()) == (404, {"error": "POST finds nothing"})
+            missing = await http.get("/missing/")
+            assert (missing.status_code, missing.json()) == (404, {"error": "GET finds nothing"})
             worker.stop()
             await running
         listener.close()
