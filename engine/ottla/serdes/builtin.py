@@ -15,6 +15,12 @@ def _same(data: bytes) -> bytes:
     return data
 
 
+def _bytes(data: bytes) -> bytes:
+    if not isinstance(data, bytes):
+        raise TypeError(f"it is of type {type(data).__name__}")
+    return data
+
+
 def _fixed(name: str, layout: str, type_: type[T]) -> Codec[T]:
     struct = Struct(layout)
     unpack = struct.unpack
@@ -26,7 +32,7 @@ def _fixed(name: str, layout: str, type_: type[T]) -> Codec[T]:
     return Codec(name, struct.pack, decode, type_)
 
 
-RAW: Codec[bytes] = Codec("raw", _same, _same, bytes)
+RAW: Codec[bytes] = Codec("raw", _bytes, _same, bytes)
 """Bytes as they are."""
 
 TEXT: Codec[str] = Codec("text", str.encode, bytes.decode, str)

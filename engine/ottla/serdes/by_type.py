@@ -13,6 +13,7 @@ frame per event.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -40,8 +41,25 @@ def state_codec_for(type_: Any, topic: str = "", part: Part = "value") -> Codec[
 
 
 def state_key_codec_for(type_: Any, topic: str = "") -> Codec[Any]:
-    """The codec of a table's keys. Untyped keys are JSON; a list comes back as a tuple, so that it can be a key."""
-    return _ANY_KEY if type_ is None or type_ is Any else state_codec_for(type_, topic, "key")
+    """The codec of a table's keys. Untyped keys are JSON; a list comes back as a tuple, so that it can be a key.
+
+    It writes no key that it cannot read: such a key would fail whoever looks at the others.
+    """
+    if type_ is None or type_ is Any:
+        return _ANY_KEY
+    given = _given(type_, topic, "key")
+    return _read_back(msgpack(type_)) if given is None else given
+
+
+def _read_back(codec: Codec[Any]) -> Codec[Any]:
+    encode, decode = codec.encode, codec.decode
+
+    def encode_readable(key: Any) -> bytes:
+        data = encode(key)
+        decode(data)
+        return data
+
+    return replace(codec, encode=encode_readable)
 
 
 def _given(type_: Any, topic: str, part: Part) -> Codec[Any] | None:

@@ -23,7 +23,7 @@ def json(type_: Any = Any) -> Codec[Any]:
     if type_ is Any or type_ is None:
         return JSON
     decode = _decoder(msgspec.json.Decoder, type_)
-    return Codec(f"json[{type_name(type_)}]", msgspec.json.Encoder().encode, decode, type_)
+    return Codec(f"json[{type_name(type_)}]", _encoder(msgspec.json.Encoder().encode, type_), decode, type_)
 
 
 def msgpack(type_: Any = Any) -> Codec[Any]:
@@ -31,7 +31,7 @@ def msgpack(type_: Any = Any) -> Codec[Any]:
     if type_ is Any or type_ is None:
         return MSGPACK
     decode = _decoder(msgspec.msgpack.Decoder, type_)
-    return Codec(f"msgpack[{type_name(type_)}]", msgspec.msgpack.Encoder().encode, decode, type_)
+    return Codec(f"msgpack[{type_name(type_)}]", _encoder(msgspec.msgpack.Encoder().encode, type_), decode, type_)
 
 
 def typed(codec: Codec[Any], type_: Any) -> Codec[Any]:
@@ -50,6 +50,24 @@ def type_name(type_: Any) -> str:
     """`Flight` for a class, the source form for `list[int]` and other generic types."""
     is_class = isinstance(type_, type) and get_origin(type_) is None
     return type_.__name__ if is_class else str(type_).replace("typing.", "")
+
+
+def _encoder(encode: Callable[[Any], bytes], type_: Any) -> Callable[[Any], bytes]:
+    """What writes only values of a type that is plain enough to tell by a look.
+
+    msgspec's encoders write whatever they are given; where a type has fields, another may stand for it (a dict for a
+    Struct), but a text among numbers could not be read again.
+    """
+    if type_ not in (int, float, bool):
+        return encode
+    accepted = (int, float) if type_ is float else type_
+
+    def encode_checked(value: Any) -> bytes:
+        if not isinstance(value, accepted) or (value.__class__ is bool and type_ is not bool):
+            raise TypeError(f"it is of type {type(value).__name__}")
+        return encode(value)
+
+    return encode_checked
 
 
 def _decoder(make: Callable[[Any], Any], type_: Any) -> Callable[[bytes], Any]:

@@ -34,6 +34,22 @@ def test_topics_hold_text_raw_bytes_or_json(type_: Any, value: Any, data: bytes)
     assert codec.decode(data) == value
 
 
+@pytest.mark.parametrize(
+    ("type_", "value"), [(int, "12"), (int, 1.5), (int, True), (float, "1.5"), (float, False), (bool, 1), (bool, "yes")]
+)
+def test_numbers_and_truth_values_are_written_only_as_what_they_are_declared(type_: Any, value: Any) -> None:
+    for codec in (codec_for(type_), state_codec_for(type_), state_key_codec_for(type_)):
+        with pytest.raises(TypeError, match=f"it is of type {type(value).__name__}"):
+            codec.encode(value)
+
+
+def test_a_key_that_could_not_be_read_is_not_written() -> None:
+    codec = state_key_codec_for(tuple[str, int])
+    assert codec.decode(codec.encode(("a", 1))) == ("a", 1)
+    with pytest.raises(msgspec.ValidationError):
+        codec.encode(("a", "b"))
+
+
 @given(st.floats() | st.integers(-(2**63), 2**63 - 1) | st.binary() | st.text())
 def test_state_comes_back_as_it_was(value: Any) -> None:
     codec = state_codec_for(Any)

@@ -332,28 +332,31 @@ def test_an_aggregate_that_becomes_too_large_stays_as_it_was(make_app: Callable[
         assert [letter.value for letter in driver.dead_letters()] == [b"x" * 95]
 
 
-def test_a_key_of_another_type_fails_its_event_and_names_the_table(app: ottla.App) -> None:
-    table: Any = app.Table("counts", key=str, value=int, default=int)
+@pytest.mark.parametrize(
+    ("type_", "good", "bad"),
+    [(str, "k", 1), (bytes, b"k", "k"), (int, 1, "k"), (tuple[str, int], ("k", 1), ("k", "k"))],
+)
+def test_a_key_of_another_type_fails_its_event_and_names_the_table(
+    app: ottla.App, type_: Any, good: Any, bad: Any
+) -> None:
+    table: Any = app.Table("counts", key=type_, value=int, default=int)
 
     @app.agent(app.topic("in", key=str, value=int))
     async def count(stream: ottla.Stream[int]) -> None:
         async for number in stream:
             if number == 1:
-                table[number] += 1
+                table[bad] += 1
             elif number == 2:
-                table[number] = 1
+                table[bad] = 1
             else:
-                table["k"] = 1
+                table[good] = 1
 
     with app.test() as driver:
         for number in (1, 2, 3):
             driver.send("in", key="k", value=number)
-        assert dict(driver.table("counts")) == {"k": 1}
+        assert dict(driver.table("counts")) == {good: 1}
         reasons = [(dict(letter.headers)["ottla.error.reason"] or b"").decode() for letter in driver.dead_letters()]
-    assert [reason.partition("'counts'")[0] for reason in reasons] == [
-        "EncodeError: 1 cannot be a key of ",
-        "EncodeError: 2 cannot be a key of ",
-    ]
+    assert [reason.partition("'counts'")[0] for reason in reasons] == [f"EncodeError: {bad!r} cannot be a key of "] * 2
 
 
 @pytest.mark.parametrize(("type_", "good", "bad"), [(int, 5, "5"), (str, "5", 5), (float, 5, "5"), (bytes, b"5", "5")])
