@@ -221,7 +221,9 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
             return Stream(self._graph, self._graph.source(source), source.key_codec, source.value_codec.kept)
         if isinstance(source, TopicPattern):
             return Stream(self._graph, self._graph.pattern(source), source.key_codec, source.value_codec.kept)
-        raise TopologyError(f"app.stream() takes a topic, a pattern of topics or an agent, not {source!r}")
+        raise TopologyError(
+            f"what is read is a topic as app.topic() declares it, a pattern of topics or an agent, not {source!r}"
+        )
 
     @overload
     def agent(

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar, get_args, overload
 
 from ottla.agents.asking import Asking, reply_headers
 from ottla.agents.channels import Channel, ChannelAgent
+from ottla.agents.function import check_function
 from ottla.agents.processor import AgentProcessor, Check, FunctionProcessor, WholeBatches
 from ottla.deadletters import StepPolicy
 from ottla.errors import TopologyError
@@ -130,6 +131,7 @@ class AgentDecorator(Generic[V]):
         name = self._name or function.__name__
         written = inspect.unwrap(function)
         over_stream = inspect.isasyncgenfunction(written) or inspect.iscoroutinefunction(written)
+        check_function(name, function)
         self._check(name, over_stream)
         graph, source, whole = self._graph, self._source, self._batch
         result = None if self._results is not None else _result_type(function, over_stream=over_stream, whole=whole)

@@ -17,6 +17,7 @@ from contextlib import aclosing
 from typing import Any, Generic, TypeVar, cast
 
 from ottla.agents.asking import Asking
+from ottla.agents.function import check_function
 from ottla.errors import AgentFailed, ConfigError, NoAnswer, TopologyError
 from ottla.event import Event, Taken
 from ottla.jobs import call
@@ -217,9 +218,9 @@ class ChannelAgentDecorator(Generic[V]):
         self._fail = fail
 
     def __call__(self, function: Callable[..., Any]) -> ChannelAgent[V, Any]:
-        agent: ChannelAgent[V, Any] = ChannelAgent(
-            self._name or function.__name__, function, self._channel, self._sink, fail=self._fail
-        )
+        name = self._name or function.__name__
+        check_function(name, function)
+        agent: ChannelAgent[V, Any] = ChannelAgent(name, function, self._channel, self._sink, fail=self._fail)
         self._registered(agent)
         return agent
 

@@ -223,6 +223,15 @@ class _Running(Stream[V]):
             "declare them before, as in @app.agent(app.stream(topic).filter(...))"
         )
 
+    def __iter__(self) -> Iterator[V]:
+        raise TypeError("the stream of an agent is read with `async for`, not with `for`")
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"an async agent is given its stream, which has no {name!r}: values are read from it with `async for`; "
+            "a plain function, without async, is given each value"
+        )
+
     async def __aiter__(self) -> AsyncIterator[V]:
         at = self._instance
         while await at.has_next():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -363,6 +364,28 @@ def test_operators_cannot_be_added_while_an_agent_runs(app: ottla.App) -> None:
         driver.send("numbers", value=1)
         [letter] = driver.dead_letters()
     assert b"operators cannot be added to <stream topic.numbers>" in (dict(letter.headers)["ottla.error.reason"] or b"")
+
+
+def test_an_async_agent_that_takes_its_stream_for_a_value_is_told(app: ottla.App) -> None:
+    numbers = app.topic("numbers", value=int)
+
+    @app.agent(numbers)
+    async def double(number: Any) -> None:
+        number.bit_length()
+
+    @app.agent(numbers)
+    async def every(stream: Any) -> None:
+        for _ in stream:
+            pass
+
+    with app.test() as driver:
+        driver.send(numbers, value=1)
+        reasons = [dict(letter.headers)["ottla.error.reason"] or b"" for letter in driver.dead_letters()]
+    assert [reason.partition(b";")[0] for reason in reasons] == [
+        b"AttributeError: an async agent is given its stream, which has no 'bit_length': values are read from it with "
+        b"`async for`",
+        b"TypeError: the stream of an agent is read with `async for`, not with `for`",
+    ]
 
 
 def test_an_agent_reads_a_stream_of_operators(app: ottla.App) -> None:

@@ -197,7 +197,18 @@ class TestRecordByRecord:
             ottla.TopologyError,
             "table 'a' has key=json\\[int\\] but its topic 't' has text",
         ),
-        (lambda app: app.stream("numbers"), ottla.TopologyError, "takes a topic, a pattern of topics or an agent"),
+        (lambda app: app.stream("numbers"), ottla.TopologyError, "a pattern of topics or an agent, not 'numbers'"),
+        (lambda app: app.agent("numbers"), ottla.TopologyError, "a pattern of topics or an agent, not 'numbers'"),
+        (
+            lambda app: app.agent(app.topic("t"))(lambda: None),
+            ottla.TopologyError,
+            "its function takes one argument, the stream if it is async, else a value",
+        ),
+        (
+            lambda app: app.agent(app.channel())(lambda: None),
+            ottla.TopologyError,
+            "its function takes one argument, the stream if it is async, else a value",
+        ),
         (lambda app: app.declared_topic("nowhere"), ottla.TopologyError, "no topic 'nowhere' is declared"),
     ],
 )
