@@ -64,7 +64,7 @@ def plugins_command(
         str | None, typer.Argument(metavar="[NAME]", help="One plugin, as source.NAME or sink.NAME, with its config.")
     ] = None,
 ) -> None:
-    """List the plugins that are installed, or show one with the JSON Schema of its config."""
+    """List the plugins, or show one with its JSON Schema."""
     from ottla_connectors.errors import ConfigError
     from ottla_connectors.plugins import installed_plugins
 

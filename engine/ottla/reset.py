@@ -36,6 +36,12 @@ class Reset:
     offsets: dict[TopicPartition, int]
     topics: list[str]
     directories: list[Path]
+    """The workers' places on this machine."""
+
+    @property
+    def state(self) -> list[Path]:
+        """Those of the places that hold state. Who the workers are is there, too, and stays."""
+        return [directory for directory in self.directories if (directory / "rocksdb").exists()]
 
 
 def own_topics(topology: Topology) -> set[str]:
@@ -72,18 +78,12 @@ def carry_out(admin: AdminClient, config: AppConfig, reset: Reset, told: Callabl
     with _locked(reset.directories):
         kafka_admin.delete_group(admin, config.app_id)
         kafka_admin.set_group_offsets(admin, config.app_id, reset.offsets)
-        told(f"offsets of {len(reset.offsets)} partitions are set")
+        told(f"offsets set: {len(reset.offsets)}")
         kafka_admin.delete_topics(admin, reset.topics)
-        told(f"{len(reset.topics)} topics of the app's own are deleted")
-        delete_state(reset.directories)
-        told(f"state in {len(reset.directories)} directories is deleted")
-
-
-def delete_state(directories: list[Path]) -> None:
-    """Deletes the stores; who the workers are, stays."""
-    for directory in directories:
-        if (directory / "rocksdb").exists():
+        told(f"topics deleted: {len(reset.topics)}")
+        for directory in reset.state:
             shutil.rmtree(directory / "rocksdb")
+            told(f"state deleted: {directory}")
 
 
 def _places(parent: Path) -> list[Path]:

@@ -66,7 +66,7 @@ def broker(
     quick: Annotated[bool, typer.Option("--quick", help="A glance: little of everything, one round.")] = False,
     names: Annotated[bool, typer.Option("--list", help="Print the names of the rows, and measure nothing.")] = False,
 ) -> None:
-    """The broker: throughput, small requests, latency, start and memory, many topics, idle connections."""
+    """The broker. Throughput, small requests, latency, start and memory, many topics, idle connections."""
     listed = rows(QUICK if quick else Scale())
     chosen = choose(listed, only)
     for part in only or []:
@@ -131,7 +131,7 @@ def engine(
     ] = True,
     environment: Annotated[Path, typer.Option(help="Where the Python peers are installed.")] = Path(".bench/peers"),
 ) -> None:
-    """A worker: agents, tables, windows and joins in events a second, latency, and what a million keys cost."""
+    """A worker. Agents, tables, windows and joins in events a second, latency, and what a million keys cost."""
     chosen = engine_rows.choose(only)
     if not chosen:
         raise typer.BadParameter(f"no row is named so; there are: {'; '.join(engine_rows.names())}")
@@ -152,7 +152,7 @@ def _peers(environment: Path) -> Peers:
 
 @app.command("flights")
 def flights(output: FormatOption = Format.TABLE, rounds: RoundsOption = 3) -> None:
-    """Events per second of the flights app: file, broker, windows, join, SQLite, each row exactly once."""
+    """The flights app. Events a second from file through broker, windows and join to SQLite, each row exactly once."""
     report("flights", {"flights": {"ottla": flights_bench.measure}}, rounds, output)
 
 

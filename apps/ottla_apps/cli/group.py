@@ -58,7 +58,7 @@ def describe(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show a group: state, and for each partition the offset, the lag and the member that has it."""
+    """Show a group and its partitions: offset, lag, member."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.groups import describe_group
 
@@ -96,7 +96,7 @@ def members(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show who is in a group, and which partitions each member has."""
+    """Show who is in a group, and who has which partitions."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.groups import describe_group
 
@@ -119,7 +119,7 @@ def lag(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Show how far a group is behind, by topic, with the sum of all at the end."""
+    """Show how far a group is behind, by topic and in all."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.groups import describe_group
 
@@ -263,7 +263,7 @@ def offset_delete(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT_S,
     output: options.Output = None,
 ) -> None:
-    """Delete offsets of topics that a group has committed and that none of its members subscribes to."""
+    """Delete offsets of a group. No member may be subscribed to their topics."""
     from ottla_apps.cli.connection import connect
     from ottla_apps.cli.groups import delete_offsets
 

@@ -33,9 +33,10 @@ def dump(
     ] = False,
     output: options.Output = None,
 ) -> None:
-    """Show batches, records, index entries and producers, and where a file is damaged.
+    """Show what is in files of a log, and where one is damaged.
 
-    The exit status is 1 if one is. No broker is needed, and one may be running. JSON comes as one object a line.
+    Batches, records, index entries and producers. The exit status is 1 if one is damaged. No broker is needed, and one
+    may be running. JSON comes as one object a line.
     """
     from ottla_apps.cli.log_files import read_files
 

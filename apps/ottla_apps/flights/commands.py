@@ -56,7 +56,7 @@ def flights(
     ] = None,
     output: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TEXT,
 ) -> None:
-    """Run the flights of January 2013 through the broker: delays by airline and hour, in a SQLite file."""
+    """Run the demo: real flights through broker and app into SQLite. It tells delays by airline and hour."""
     # The default would end this process at once, and leave its worker and a temporary directory behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     import ottla

@@ -16,7 +16,7 @@ def _commands() -> None:
 
 @app.command("list")
 def list_agents(target: AppName) -> None:
-    """List the agents: what they read, which tables they use, what they write. No broker is asked."""
+    """List the agents with what they read, use and write. No broker is asked."""
     from ottla.loading import load_app
 
     with told_in_a_sentence("agent list"):

@@ -36,10 +36,11 @@ def reset_app(
         Path | None, typer.Option("--state-dir", metavar="DIR", help="Where state is kept, instead of the app's.")
     ] = None,
 ) -> None:
-    """Start an app over: offsets set anew, its own topics and the state on this machine deleted.
+    """Start an app over, without its state.
 
-    Its own topics are changelogs, repartition topics and the control topic. Topics that the app declares, and dead
-    letters, stay. It is refused while workers run. State on other machines is deleted by running it there.
+    Its offsets are set anew; its own topics and the state on this machine are deleted. Its own topics are changelogs,
+    repartition topics and the control topic. Topics that the app declares, and dead letters, stay. It is refused while
+    workers run. State on other machines is deleted by running it there.
     """
     from confluent_kafka.admin import AdminClient
 
@@ -69,20 +70,20 @@ def reset_app(
 
 Steps = Annotated[
     list[str] | None,
-    typer.Option("--step", help="Only the part of the topology that this step is in; can be repeated."),
+    typer.Option("--step", metavar="NAME", help="Only the part of the topology that this step is in; can be repeated."),
 ]
 
 
 @app.command("pause")
 def pause_app(target: AppName, step: Steps = None, broker: BrokerUrl = None) -> None:
-    """Let all workers of an app stop processing, and stay where they are, until `ottla app resume`."""
+    """Let all workers of an app rest. They stay where they are, and go on with `ottla app resume`."""
     with told_in_a_sentence("app pause"):
         _say(target, step or [], broker, paused=True)
 
 
 @app.command("resume")
 def resume_app(target: AppName, step: Steps = None, broker: BrokerUrl = None) -> None:
-    """Let an app go on that was paused, or the part of it that was paused by this step."""
+    """Let an app go on that was paused. With --step it is the part that was paused by this step."""
     with told_in_a_sentence("app resume"):
         _say(target, step or [], broker, paused=False)
 
@@ -104,5 +105,5 @@ def _show(reset: Reset) -> None:
     rows = [["WHAT", "WHERE", "TO"]]
     rows += [["offset", f"{topic}[{number}]", str(offset)] for (topic, number), offset in sorted(reset.offsets.items())]
     rows += [["topic", topic, "deleted"] for topic in reset.topics]
-    rows += [["state", str(directory), "deleted"] for directory in reset.directories]
+    rows += [["state", str(directory), "deleted"] for directory in reset.state]
     print_columns(rows)

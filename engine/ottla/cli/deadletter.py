@@ -98,7 +98,7 @@ def show_letter(
     broker: BrokerUrl = None,
     topic: Topic = None,
 ) -> None:
-    """Show a dead letter whole: why it failed, where, and the message it was."""
+    """Show a dead letter whole. It tells why and where the event failed, and the message that it was."""
 
     async def work(box: DeadLetterBox) -> None:
         from ottla.deadletters.selection import Selection, parse_number
@@ -132,7 +132,7 @@ def replay_letters(
     again: Annotated[bool, typer.Option("--again", help="Also letters that were replayed before.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,
 ) -> None:
-    """Send the events of dead letters back to the topics they came from, as they were, each once."""
+    """Send events back to the topics they came from. They go as they were, each once."""
 
     async def work(box: DeadLetterBox) -> None:
         from ottla.deadletters.selection import show_number

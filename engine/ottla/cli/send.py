@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 def send(
     target: AppName,
     to: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic; @AGENT is the topic that an agent reads.")],
-    value: Annotated[str, typer.Argument(help="Text where the topic's values are text, else JSON.")],
-    key: Annotated[str | None, typer.Option("--key", "-k", help="Text where the keys are text, else JSON.")] = None,
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="Text where the topic's values are text, else JSON.")],
+    key: Annotated[
+        str | None, typer.Option("--key", "-k", metavar="KEY", help="Text where the keys are text, else JSON.")
+    ] = None,
     partition: Annotated[
-        int | None, typer.Option("--partition", "-p", min=0, help="Without it, the key decides.")
+        int | None, typer.Option("--partition", "-p", min=0, metavar="N", help="Without it, the key decides.")
     ] = None,
     timestamp: Annotated[
         int | None, typer.Option("--timestamp", metavar="MS", help="Event time since 1970; without it, now.")
     ] = None,
     broker: BrokerUrl = None,
 ) -> None:
-    """Send an event to a topic of an app, encoded as the app declares it."""
+    """Send an event to a topic, encoded as the app declares it."""
     from ottla.loading import load_app
     from ottla.web.text import from_text
 
