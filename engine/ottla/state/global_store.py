@@ -13,7 +13,7 @@ offsets, as it does every other store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ottla.errors import DecodeError, Unavailable
@@ -121,9 +121,13 @@ class GlobalStore:
     def range(
         self, start: bytes | None = None, end: bytes | None = None, *, reverse: bool = False
     ) -> Iterator[tuple[Any, Any]]:
-        """The entries with start <= encoded key < end in the order of the encoded keys, or the last first."""
-        for key, value in self._all.range(start, end, reverse=reverse):
-            yield self.spec.decode_key(key), self._decode(value)
+        """The entries with start <= encoded key < end in the order of the encoded keys, or the last first.
+
+        Raises `DecodeError` for a record that is not as declared.
+        """
+        for encoded, data in self._all.range(start, end, reverse=reverse):
+            key = self._readable(self.spec.decode_key, encoded, "as a key")
+            yield key, self._readable(self._decode, data, f"for key {key!r}")
 
     def close(self) -> None:
         self._store.close()
@@ -133,19 +137,21 @@ class GlobalStore:
 
     def _load(self, key: Any, encoded: bytes) -> Any:
         data = self._all.get(encoded)
-        try:
-            value = None if data is None else self._decode(data)
-        except Unavailable:
-            raise
-        except Exception as error:
-            raise DecodeError(
-                f"global table {self.spec.name!r} cannot decode what topic {self.spec.changelog!r} has for "
-                f"key {key!r}: {error}"
-            ) from error
+        value = None if data is None else self._readable(self._decode, data, f"for key {key!r}")
         if len(self._decoded) >= self._capacity:
             self._decoded.clear()
         self._decoded[encoded] = value
         return value
+
+    def _readable(self, decode: Callable[[bytes], Any], data: bytes, where: str) -> Any:
+        try:
+            return decode(data)
+        except Unavailable:
+            raise
+        except Exception as error:  # whatever a codec raises
+            raise DecodeError(
+                f"global table {self.spec.name!r} cannot decode what topic {self.spec.changelog!r} has {where}: {error}"
+            ) from error
 
 
 class WrittenGlobalStore(GlobalStore):

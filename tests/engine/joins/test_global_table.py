@@ -147,6 +147,27 @@ def test_a_record_that_is_not_as_declared_fails_the_events_that_need_it() -> Non
         assert [event.value for event in driver.read("joined")] == [3]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "where"), [(b"x", b"1", "as a key"), (b"7", b"cheap", "for key 7")], ids=["key", "value"]
+)
+def test_going_through_a_table_with_a_record_that_is_not_as_declared_names_table_and_topic(
+    key: bytes, value: bytes, where: str
+) -> None:
+    app = ottla.App("shop")
+    prices = app.GlobalTable("prices", source=app.topic("prices", key=int, value=int))
+
+    @app.agent(app.topic("orders", key=str, value=str))
+    def look(_: str) -> None:
+        dict(prices.items())
+
+    with app.test() as driver:
+        driver.send_raw("prices", key, value)
+        driver.send("orders", key="k", value="look")
+        [letter] = driver.dead_letters()
+    reason = (dict(letter.headers)["ottla.error.reason"] or b"").decode()
+    assert f"global table 'prices' cannot decode what topic 'prices' has {where}" in reason
+
+
 def test_declarations_that_cannot_work_are_refused(make_app: Callable[..., ottla.App]) -> None:
     app = make_app()
     people = app.topic("people", key=str, value=str)
