@@ -269,6 +269,14 @@ class Transport(Protocol):
         not.
         """
 
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """At least once: makes sure that the group has this member, and will for half a session timeout at least.
+
+        If it has not taken a commit for so long it is asked, by committing these offsets, which are committed, once
+        more. Raises `DeliveryError` if it has gone on without this member, `MemberFencedError` with another in its
+        place.
+        """
+
     async def commit(
         self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
     ) -> dict[TopicPartition, int]:
@@ -278,7 +286,8 @@ class Transport(Protocol):
         one the newest, is over (KIP-447). At least once: all records are acknowledged before the offsets are stored.
         Returns, for each partition that a record was addressed to by number, the offset after the last such record.
         Raises `TransactionAbortedError` or `DeliveryError` when nothing was committed (both in one, a
-        `RecordRefusedError`, if a record is the reason), and `FatalTransportError` when nothing can be.
+        `RecordRefusedError`, if a record is the reason), `OffsetsUnknownError` when all records were acknowledged but
+        not the offsets, and `FatalTransportError` when nothing can be.
         """
         ...
 

@@ -4,7 +4,8 @@ OttlaError
 └── TransportError                 the broker cannot be reached, refuses, or does not know
     ├── TransactionAbortedError    this transaction is lost, the next one may succeed: abort, rewind, go on
     ├── DeliveryError              a record could not be delivered (at least once): rewind, go on
-    │   └── RecordRefusedError     ... or a transaction is lost, because of what a record is: go on without it
+    │   ├── RecordRefusedError     ... or a transaction is lost, because of what a record is: go on without it
+    │   └── OffsetsUnknownError    all was, and the offsets may be committed or not: ask the group, and restore
     └── FatalTransportError        this worker cannot go on: replaced by its successor, or not authorised
         ├── ProducerFencedError    its producer cannot; a new one can, if it was not a successor that fenced it
         └── MemberFencedError      it is no member; it can become one again, if it is not a successor that is
@@ -28,6 +29,12 @@ class DeliveryError(TransportError):
 class RecordRefusedError(TransactionAbortedError, DeliveryError):
     """The broker refuses a record for what it is: its time, its size, or that it has no key. It always will, the others
     it may take: `Transport.limits` says what it goes by.
+    """
+
+
+class OffsetsUnknownError(DeliveryError):
+    """At least once: the offsets of a commit may have been stored or not. Who went on from those before might write
+    older state than goes with those that are stored, and would lose events if it ended then.
     """
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -33,8 +34,8 @@ from ottla.transport.contract import (
     TopicState,
 )
 from ottla.transport.errors import (
-    DeliveryError,
     FatalTransportError,
+    OffsetsUnknownError,
     TransportError,
 )
 from ottla.transport.kafka_log import ClientLog
@@ -58,6 +59,9 @@ class KafkaTransport:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._patience_s = settings.transaction_timeout_ms / 1000
+        # Within that time of a commit's beginning the group cannot have gone on without this member.
+        self._sure_for_s = int(settings.consumer()["session.timeout.ms"]) / 2000
+        self._heard_at = -math.inf
         self._errors = ClientErrors()
         self._callbacks: Settings = {"error_cb": self._errors.told}
         try:
@@ -355,6 +359,10 @@ class KafkaTransport:
     async def flush(self) -> None:
         await self._producer.flush()
 
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if offsets and time.monotonic() - self._heard_at > self._sure_for_s:
+            await self._consumer_calls.run(self._commit_offsets, _kafka_partitions(offsets, offsets))
+
     async def commit(
         self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
     ) -> dict[TopicPartition, int]:
@@ -370,13 +378,16 @@ class KafkaTransport:
         return self._producer.take_written()
 
     def _commit_offsets(self, positions: list[confluent_kafka.TopicPartition]) -> None:
+        began = time.monotonic()
         try:
             self._consumer.commit(offsets=positions, asynchronous=False)
         except KafkaException as failure:
             error = kafka_error(failure)
             if error.fatal():
                 raise transport_error(error, "committing offsets") from failure
-            raise DeliveryError(f"committing offsets failed: {error.str()}") from failure
+            # Whatever the error: the client has tried more than once, and it is that of the last time.
+            raise OffsetsUnknownError(f"committing offsets failed: {error.str()}") from failure
+        self._heard_at = began
 
     async def abort(self) -> None:
         await self._producer.abort()

@@ -32,6 +32,7 @@ from ottla.transport.contract import (
     limits_of,
 )
 from ottla.transport.errors import (
+    DeliveryError,
     FatalTransportError,
     MemberFencedError,
     ProducerFencedError,
@@ -355,6 +356,11 @@ class MemoryTransport:
 
     async def flush(self) -> None:
         """What is produced is written at once, or with its transaction."""
+
+    async def confirm(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if self._group.members.get(self._worker_id) is not self:
+            raise DeliveryError("the group has gone on without this worker")
+        self._group.offsets.update(offsets)
 
     async def commit(
         self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None

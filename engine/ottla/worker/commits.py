@@ -23,6 +23,7 @@ from ottla.config import AppConfig
 from ottla.state.changes import Changes
 from ottla.task.processor import TaskCounts
 from ottla.transport.contract import Membership, TopicPartition, Transport
+from ottla.transport.errors import OffsetsUnknownError
 from ottla.worker.assignment import AssignedTask
 from ottla.worker.failures import FailureLog
 from ottla.worker.metrics import WorkerMetrics
@@ -32,14 +33,15 @@ from ottla.worker.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """What one commit is of: the state that was written, the offsets that go with it, and what the tasks had done, as
-    of one moment."""
+    """What one commit is of: the state that was written, the offsets that go with it, those that were committed before
+    in the same partitions, and what the tasks had done, as of one moment."""
 
     tasks: Sequence[AssignedTask]
     counts: Sequence[TaskCounts]
     changes: Sequence[tuple[TopicPartition, Changes]]
     now_ms: int
     offsets: dict[TopicPartition, int]
+    before: dict[TopicPartition, int]
     began: float
 
 
@@ -59,6 +61,9 @@ class Commits:
         now_ms: Callable[[], int],
     ) -> None:
         self.is_pending = False
+        self.is_unknown = False
+        """Whether the last commit may have taken place or not (`OffsetsUnknownError`): nothing more may be written
+        before the group was asked which offsets are committed, and the state restored that goes with them."""
         self._exactly_once = config.processing_guarantee == "exactly_once"
         self._interval_s = config.commit_interval_ms / 1000
         self._workload = workload
@@ -137,14 +142,20 @@ class Commits:
             moved[where] = workload.committed.get(where, 0)
         self._metrics.changes.inc(sum(len(of_store) for _, of_store in changes))
         self.forget()
+        self.is_unknown = False
+        before = {where: workload.committed[where] for where in moved if where in workload.committed}
         counts = [replace(task.task.counts) for task in tasks]
-        self._cut = _Cut(tasks, counts, changes, self._now_ms(), moved, began)
+        self._cut = _Cut(tasks, counts, changes, self._now_ms(), moved, before, began)
         self._committing = asyncio.create_task(self._commit(self._cut, membership))
 
     async def _commit(self, cut: _Cut, membership: Membership | None) -> Mapping[TopicPartition, int]:
         if not self._exactly_once:
             # State must never say that a window was emitted, or an event counted, while the output is still on its way.
             await self._transport.flush()
+            # That may have taken long. If others have the tasks by now, what they restored must stay what they build
+            # on: a change that comes later is found behind theirs by whoever restores next.
+            if cut.changes:
+                await self._transport.confirm(cut.before)
         for changelog, changes in cut.changes:
             await self._transport.produce_changes(changelog, changes, cut.now_ms)
         return await self._transport.commit(cut.offsets, membership)
@@ -158,7 +169,11 @@ class Commits:
             return False
         cut, committing = self._cut, self._committing
         self._cut = self._committing = None
-        written = committing.result()
+        try:
+            written = committing.result()
+        except OffsetsUnknownError:
+            self.is_unknown = True
+            raise
         read = self._workload.committed
         read |= cut.offsets
         for task, counts in zip(cut.tasks, cut.counts, strict=True):
@@ -177,9 +192,18 @@ class Commits:
             await asyncio.wait([self._committing])
             self.finished()
 
+    async def give_up(self) -> None:
+        """The group went on without this worker. At least once, the commit under way writes nothing more; whether it
+        took place is not known. Exactly once it cannot take place any more, and says so when it is waited for."""
+        if not self._exactly_once:
+            await self._cancel()
+
     async def end(self) -> None:
         """Ends with the worker. A commit under way is given up: whether it took place is not known."""
         self._failures.tell(math.inf)
+        await self._cancel()
+
+    async def _cancel(self) -> None:
         self._cut = None
         committing, self._committing = self._committing, None
         if committing is not None:

@@ -253,10 +253,9 @@ class Worker:
         log.warning("the group went on without this worker; its %d tasks go to others", len(self._workload.tasks))
         self._member.lost()
         await self._takeover.cancel()
-        await self._end_commit()
-        await self._drop(self._workload.tasks)
-        self._granted = None
+        await self._commits.give_up()
         await self._abort()
+        await self._drop_all()
 
     # -- one turn
 
@@ -418,9 +417,14 @@ class Worker:
             log.warning("it cannot be told which event is at fault: %s", error)
 
     async def _undo(self) -> None:
-        """Makes all that was done since the last commit undone: tasks begin anew there."""
+        """Makes all that was done since the last commit undone: tasks begin anew there, or are taken over once more if
+        it is not known which commit was the last."""
         await self._abort()
-        await self._workload.begin_anew()
+        if self._commits.is_unknown:
+            await self._takeover.cancel()
+            await self._drop_all()
+        else:
+            await self._workload.begin_anew()
 
     async def _come_back(self, error: ProducerFencedError | MemberFencedError) -> None:
         """Begins anew with nothing, after others took this worker for gone: it slept, or was cut off.
@@ -433,8 +437,7 @@ class Worker:
         log.warning("joining the group again: %s", error)
         await self._takeover.cancel()
         await self._end_commit()
-        await self._drop(self._workload.tasks)
-        self._granted = None
+        await self._drop_all()
         if isinstance(error, MemberFencedError) or await self._is_replaced():
             self._member.cut_off()
             await self._transport.rejoin()
@@ -528,7 +531,11 @@ class Worker:
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit of tasks failed, their events go to other workers: %s", error)
             await self._undo()
-        await self._drop(running)
+        await self._drop(running & self._workload.tasks.keys())
+
+    async def _drop_all(self) -> None:
+        await self._drop(self._workload.tasks)
+        self._granted = None
 
     async def _drop(self, task_ids: Iterable[TaskId]) -> None:
         await self._workload.drop(task_ids)

@@ -10,6 +10,7 @@ from ottla.transport.contract import (
     Transport,
 )
 from ottla.transport.errors import (
+    DeliveryError,
     FatalTransportError,
     MemberFencedError,
     ProducerFencedError,
@@ -61,6 +62,20 @@ def test_a_commit_names_the_membership_and_is_refused_when_that_is_over(play: Ca
         await first.commit({source: 3}, await first.membership())
         assert [message.value() for message in await read_all(outside, bench.sink)] == [b"1", b"3"]
         assert await first.committed([source]) == {source: 3}
+
+    play(scenario)
+
+
+def test_a_group_confirms_its_member_and_nobody_whose_place_is_taken(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.topics()
+        source = TopicPartition(bench.source, 0)
+        asleep, _ = await bench.member("w0", exactly_once=False)
+        awake, _ = await bench.member("w0", exactly_once=False)
+        with pytest.raises((DeliveryError, MemberFencedError)):
+            await asleep.confirm({source: 7})
+        await awake.confirm({source: 7})
+        assert await awake.committed([source]) == {source: 7}
 
     play(scenario)
 
