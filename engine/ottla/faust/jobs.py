@@ -18,6 +18,7 @@ from ottla.faust.streams import unwrapped
 from ottla.faust.utils import module_of
 from ottla.faust.web import View, Web
 from ottla.faust.web.views import Placed
+from ottla.tables import GlobalTable
 from ottla.web.pages import Routed
 
 if TYPE_CHECKING:
@@ -104,13 +105,34 @@ class DeclaresJobs:
         match_info: str | None = None,
         exact_key: str | None = None,
     ) -> Callable[[Callable[..., Any]], Placed]:
-        """Below `page`, or above a method of a `View`: the worker that has the key of the table answers."""
-        if exact_key is None:
-            place = self.declared.table_route(
-                table.declared, match_info=match_info, query_param=query_param or shard_param
+        """Below `page`, or above a method of a `View`: the worker that has the key of the table answers; of a
+        global table, any."""
+        if isinstance(table, GlobalTable):
+            return lambda fun: Placed(fun, lambda answer: answer)
+        return self._placed(table.declared, query_param or shard_param, match_info, exact_key)
+
+    def topic_route(
+        self,
+        topic: Any,
+        shard_param: str | None = None,
+        *,
+        query_param: str | None = None,
+        match_info: str | None = None,
+        exact_key: str | None = None,
+    ) -> Callable[[Callable[..., Any]], Placed]:
+        """As `table_route`: the worker answers whose agents read the topic's events with the key."""
+        return self._placed(topic.one("routed by"), query_param or shard_param, match_info, exact_key)
+
+    def _placed(
+        self, by: Any, query_param: str | None, match_info: str | None, exact_key: str | None
+    ) -> Callable[[Callable[..., Any]], Placed]:
+        if exact_key is not None:
+            place: Callable[[Callable[..., Any]], Any] = partial(
+                AtKey, by=by, match_info=None, query_param=None, key=exact_key
             )
         else:
-            place = partial(AtKey, table=table.declared, match_info=None, query_param=None, key=exact_key)
+            declare = self.declared.topic_route if isinstance(by, ottla.Topic) else self.declared.table_route
+            place = declare(by, match_info=match_info, query_param=query_param)
         return lambda fun: Placed(fun, place)
 
     def service(self, service: Any) -> Any:

@@ -47,7 +47,6 @@ APP: Mapping[str, str] = {
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
     "serializers": "register codecs with faust.serializers.codecs.register",
     "start_client": _CLIENT,
-    "topic_route": "a page is answered by the worker that has a table's key: @app.table_route",
     "trace": _LOG,
     "traced": _LOG,
     "tracer": _LOG,

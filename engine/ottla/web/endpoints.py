@@ -22,11 +22,13 @@ from ottla.serdes.requests import Pending, deferring_requests, with_answers
 from ottla.state.store import Part
 from ottla.tables import Table
 from ottla.task.processor import TaskContext, current
+from ottla.topic import Topic
 from ottla.web.index import index_page
 from ottla.web.pages import Handler, Page, Routed
 from ottla.web.queries import (
     MAX_LIMIT,
     PartUnavailable,
+    Place,
     Queries,
     TableQuery,
     check_past,
@@ -204,18 +206,18 @@ class Endpoints:
         return answer
 
     async def _routed(self, routed: Routed, request: Request) -> Response:
-        queries, table = self._at_work(), routed.table
+        queries, by = self._at_work(), routed.by
         text = routed.key_text(request)
         if text is None:
-            raise ConfigError(f"the request lacks {routed.match_info or routed.query_param}, a key of {table.name!r}")
-        partition = queries.partition_of(table, _key(table, text))
-        while (context := queries.insight.context(table.spec.name, partition)) is not None:
+            raise ConfigError(f"the request lacks {routed.match_info or routed.query_param}, a key of {by.name!r}")
+        place = queries.place_of(by, _key(by, text))
+        while (context := queries.insight.context(place.task)) is not None:
             try:
                 return await self._reading(context, routed.handler, request)
             except Pending as pending:
                 # What the values need is asked for by a thread. The page has only read: it can be called anew.
                 await asyncio.to_thread(pending.fetch)
-        return await self._forward(queries, table, partition, request)
+        return await self._forward(queries, place, request)
 
     async def _reading(self, context: TaskContext, handler: Handler, request: Request) -> Response:
         entered = current.set(context)
@@ -228,13 +230,12 @@ class Endpoints:
             raise NotInTask(f"page {request.url.path} wrote to a table or topic: pages only read; send to an agent")
         return response
 
-    async def _forward(self, queries: Queries, table: Table[Any, Any], partition: int, request: Request) -> Response:
+    async def _forward(self, queries: Queries, place: Place, request: Request) -> Response:
         if _FORWARDED in request.headers:
-            raise HTTPException(421, f"part {partition} of table {table.name!r} is not here\n")
+            raise HTTPException(421, f"{place.words} is not here\n")
         headers = {name: request.headers[name] for name in ("accept", "content-type") if name in request.headers}
         reply = await queries.forward(
-            table,
-            partition,
+            place,
             request.method,
             request.url.path,
             list(request.query_params.multi_items()),
@@ -273,8 +274,9 @@ def _refusal(status: int) -> Callable[[Request, Exception], Response]:
     return lambda _, error: JSONResponse({"error": str(error)}, status)
 
 
-def _key(table: Table[Any, Any], text: str) -> Any:
-    return from_text(table.key_codec, text, f"a key of table {table.name!r}")
+def _key(of: Table[Any, Any] | Topic[Any, Any], text: str) -> Any:
+    what = "topic" if isinstance(of, Topic) else "table"
+    return from_text(of.key_codec, text, f"a key of {what} {of.name!r}")
 
 
 def _is_set(request: Request, option: str) -> bool:

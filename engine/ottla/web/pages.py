@@ -1,4 +1,5 @@
-"""`@app.page` and `@app.table_route`: what an app serves over HTTP itself, on every worker that listens."""
+"""`@app.page`, `@app.table_route` and `@app.topic_route`: what an app serves over HTTP itself, on every worker that
+listens."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ottla.errors import ConfigError, DuplicateName, NotInTask
-from ottla.tables import Table
+from ottla.tables import GlobalTable, Table
+from ottla.topic import Topic
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -24,10 +26,10 @@ Handler = Callable[..., Awaitable[Any] | Any]
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """A handler that runs on the worker that has a key of a table."""
+    """A handler that runs on the worker that has a key of a table, or reads it in a topic."""
 
     handler: Handler
-    table: Table[Any, Any]
+    by: Table[Any, Any] | Topic[Any, Any]
     match_info: str | None
     query_param: str | None
 
@@ -85,7 +87,20 @@ class DeclaresPages:
         """
         if (match_info is None) == (query_param is None):
             raise ConfigError(f"table_route of table {table.name!r} takes either match_info= or query_param=")
+        if isinstance(table, GlobalTable):
+            raise ConfigError(
+                f"table_route of table {table.name!r} leads nowhere: every worker has it; a page reads it with "
+                "app.query(table)"
+            )
         return lambda handler: Routed(handler, table, match_info, query_param)
+
+    def topic_route(
+        self, topic: Topic[Any, Any], *, match_info: str | None = None, query_param: str | None = None
+    ) -> Callable[[Handler], Any]:
+        """Below `page`, as `table_route`: answers on the worker whose agents read a topic's events with the key."""
+        if (match_info is None) == (query_param is None):
+            raise ConfigError(f"topic_route of topic {topic.name!r} takes either match_info= or query_param=")
+        return lambda handler: Routed(handler, topic, match_info, query_param)
 
     def query(self, table: Table[K, V]) -> TableQuery[K, V]:
         """Reads of a table over all workers, from pages, timers and tasks of this worker, which has to listen (`web`).

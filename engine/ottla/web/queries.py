@@ -29,6 +29,8 @@ from ottla.serdes.requests import with_answers
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part
 from ottla.tables import Table, VersionedTable
+from ottla.topic import Topic
+from ottla.topology.topology import TaskId
 from ottla.transport.partitioner import partition_for_key
 from ottla.web.auth import authorization
 from ottla.worker.insight import Insight
@@ -42,6 +44,14 @@ _TIMEOUT_S = 5.0
 
 class PartUnavailable(OttlaError):  # noqa: N818
     """No worker that can be reached has the part of the table now: it is being moved, or its worker is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A task that a request is for, and what is looked for there, in words."""
+
+    task: TaskId
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,20 @@ class Queries:
             codec = table.key_codec
         return partition_for_key(codec.encode(key), self._insight.partitions(table.spec.name))
 
+    def place_of(self, by: Table[Any, Any] | Topic[Any, Any], key: Any) -> Place:
+        """Where the key of a table is, or that of a topic's events is read. Raises `ConfigError` for a topic that no
+        agent reads."""
+        if isinstance(by, Topic):
+            readers = self._insight.readers_of(by.name)
+            if not readers:
+                raise ConfigError(f"topic {by.name!r} is read by no agent of this app")
+            partition = partition_for_key(by.key_codec.encode(key), len(readers))
+            return Place(readers[partition], f"partition {partition} of topic {by.name!r}")
+        return self._part(by, self.partition_of(by, key))
+
+    def _part(self, table: Table[Any, Any], partition: int) -> Place:
+        return Place(self._insight.task_of(table.spec.name, partition), f"part {partition} of table {table.name!r}")
+
     async def get(self, table: Table[Any, Any], key: Any, *, as_of: int | None, stale: bool) -> Any:
         check_past(table, as_of)
         partition = self.partition_of(table, key)
@@ -226,15 +250,14 @@ class Queries:
         path = f"/tables/{table.name}/parts/{partition}/{what}"
         if stale:
             parameters = {**parameters, "stale": "true"}
-        reply = await self.forward(table, partition, "GET", path, parameters, stale=stale)
+        reply = await self.forward(self._part(table, partition), "GET", path, parameters, stale=stale)
         if reply.status_code != httpx.codes.OK:
             raise PartUnavailable(f"table {table.name!r}, part {partition}: {reply.text}")
         return reply.content
 
     async def forward(
         self,
-        table: Table[Any, Any],
-        partition: int,
+        place: Place,
         method: str,
         path: str,
         parameters: Any,
@@ -243,11 +266,11 @@ class Queries:
         body: bytes = b"",
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
-        """Makes a request of the worker that has the part; with `stale`, of those that have copies if it has not.
+        """Makes a request of the worker that runs the task; with `stale`, of those that have copies if it has not.
 
         Raises `PartUnavailable` when none answers.
         """
-        where = self._insight.whereabouts(table.spec.name, partition)
+        where = self._insight.whereabouts(place.task)
         addresses = [] if where.owner is None else [where.owner]
         if stale:
             addresses += [address for address in where.copies if address not in addresses]
@@ -261,9 +284,7 @@ class Queries:
             if reply.status_code != httpx.codes.MISDIRECTED_REQUEST:
                 return reply
         hint = "" if stale or not where.copies else ", or ask for stale=true, which a copy can answer"
-        raise PartUnavailable(
-            f"no worker that can be reached has part {partition} of table {table.name!r} now; try again{hint}"
-        )
+        raise PartUnavailable(f"no worker that can be reached has {place.words} now; try again{hint}")
 
 
 class _Value(msgspec.Struct, Generic[V]):

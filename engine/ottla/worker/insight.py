@@ -159,17 +159,27 @@ class Insight:
         parts = (self.committed(spec, number, stale=False) for number in range(self.partitions(spec.name)))
         return [part for part in parts if part is not None]
 
-    def context(self, store: str, partition: int) -> TaskContext | None:
-        """What functions see tables through, with the committed state of a task; None if it is not here."""
-        found = self._holder(store)
-        task = self._tasks.get(TaskId(found.index, partition)) if found is not None else None
-        return None if task is None else task.task.reading(self._committed_stores(task))
-
-    def whereabouts(self, store: str, partition: int) -> Whereabouts:
-        """Where else a part of a table can be read."""
+    def task_of(self, store: str, partition: int) -> TaskId:
+        """The task that writes a part of a table."""
         found = self._holder(store)
         assert found is not None, "a global table is everywhere"
-        task, view = str(TaskId(found.index, partition)), self._member.view
+        return TaskId(found.index, partition)
+
+    def readers_of(self, topic: str) -> list[TaskId]:
+        """The tasks that read a topic, by its partitions: those of the first agents that do."""
+        parts = self.topology.subtopologies
+        found = next((part.index for part in parts if topic in part.inputs), None)
+        tasks = (task for task in self._plan.tasks if task.subtopology == found)
+        return [task for task in tasks if topic in self._part(task).inputs_at(task.partition)]
+
+    def context(self, task_id: TaskId) -> TaskContext | None:
+        """What functions see tables through, with the committed state of a task; None if it is not here."""
+        task = self._tasks.get(task_id)
+        return None if task is None else task.task.reading(self._committed_stores(task))
+
+    def whereabouts(self, task_id: TaskId) -> Whereabouts:
+        """Where else the state of a task can be read."""
+        task, view = str(task_id), self._member.view
         grant = view.assignment.active.get(task)
         workers = [*([] if grant is None else [grant.worker]), *view.assignment.standby.get(task, [])]
         addresses = {

@@ -35,6 +35,16 @@ def pages() -> faust.App:
         assert request.match_info == {"word": word}
         return web.json({word: counts[word], "as": Word(word)})
 
+    @app.page("/of/{word}/")
+    class Of(faust.web.View):
+        @app.topic_route(words, match_info="word")
+        async def get(self, _: Any, word: str) -> Any:
+            return self.json([word, counts[word]])
+
+        @app.table_route(counts, exact_key="cat")
+        async def put(self, _: Any, word: str) -> Any:
+            return self.json([word, counts["cat"]])
+
     @app.page("/add/")
     class Add(faust.web.View):
         async def get(self, request: Any) -> Any:
@@ -74,6 +84,8 @@ def test_pages_read_tables_and_send_to_agents() -> None:
             expected = {"cat": 1, "as": {"text": "cat", "__faust": {"ns": "pages.Word"}}}
             while (await http.get("/count/cat/")).json() != expected:  # noqa: ASYNC110 - an answer may come first
                 await asyncio.sleep(0.01)
+            assert (await http.get("/of/cat/")).json() == ["cat", 1]
+            assert (await http.put("/of/dog/")).json() == ["dog", 1]
             assert (await http.get("/all/")).json() == {"cat": 1}
             assert (await http.get("/add/", params={"word": "x"})).text == "post a word, not x"
             missing = await http.get("/missing/")

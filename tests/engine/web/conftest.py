@@ -97,6 +97,11 @@ def counting_app(**options: Any) -> ottla.App:
     def asked(request: Any) -> str:
         return f"{request.query_params['word']}: {counts[request.query_params['word']]}"
 
+    @app.page("/read/{word}")
+    @app.topic_route(words, match_info="word")
+    async def read(request: Any, word: str) -> dict[str, Any]:  # noqa: ARG001
+        return {word: counts[word]}
+
     @app.page("/spoil/{word}")
     @app.table_route(counts, match_info="word")
     async def spoil(request: Any, word: str) -> None:  # noqa: ARG001

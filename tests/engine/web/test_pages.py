@@ -28,6 +28,7 @@ def test_a_page_runs_where_the_key_is(play: Play, app: Callable[..., ottla.App])
             for address in (first, second):
                 for word in WORDS:
                     assert await site.json(address, f"/count/{word}") == {"word": word, "count": 1}
+                    assert await site.json(address, f"/read/{word}") == {word: 1}
                     answer = await site.get(address, "/asked", word=word)
                     assert answer.text == f"{word}: 1"
                     assert answer.headers["content-type"].startswith("text/html")
@@ -138,6 +139,8 @@ def test_declaring_a_page_twice_or_wrongly_is_refused(app: Callable[..., ottla.A
         declared.page("first")
     with pytest.raises(ottla.ConfigError, match="either match_info= or query_param="):
         declared.table_route(counts)
+    with pytest.raises(ottla.ConfigError, match="leads nowhere: every worker has it"):
+        declared.table_route(declared.GlobalTable("rates", key=str, value=float), match_info="currency")
     with pytest.raises(ottla.NotInTask, match="--web-listen"):
         declared.query(counts)
 
