@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ottla.cli.common import AppName, print_columns, told_in_a_sentence
+from ottla.cli.common import AppName, Output, show_list, told_in_a_sentence
 
 app = typer.Typer(help="The agents of an app.", no_args_is_help=True)
 
@@ -15,13 +15,13 @@ def _commands() -> None:
 
 
 @app.command("list")
-def list_agents(target: AppName) -> None:
+def list_agents(target: AppName, output: Output = None) -> None:
     """List the agents with what they read, use and write. No broker is asked."""
     from ottla.loading import load_app
 
     with told_in_a_sentence("agent list"):
         topology = load_app(target).topology
-    rows = [["AGENT", "READS", "TABLES", "WRITES"]]
+    rows = []
     for part in topology.subtopologies:
         steps = {step.name: step for step in part.steps}
         for step in part.steps:
@@ -32,4 +32,4 @@ def list_agents(target: AppName) -> None:
             rows.append(
                 [step.name, *(", ".join(each) or "-" for each in (reads, [s.name for s in step.stores], writes))]
             )
-    print_columns(rows)
+    show_list(["agent", "reads", "tables", "writes"], rows, output)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ottla.cli.common import AppName, BrokerUrl, client_settings, print_columns, told_in_a_sentence
+from ottla.cli.common import AppName, BrokerUrl, Format, Output, client_settings, show_list, told_in_a_sentence
 
 if TYPE_CHECKING:
     from ottla.reset import Reset
@@ -35,6 +35,7 @@ def reset_app(
     state_dir: Annotated[
         Path | None, typer.Option("--state-dir", metavar="DIR", help="Where state is kept, instead of the app's.")
     ] = None,
+    output: Output = None,
 ) -> None:
     """Start an app over, without its state.
 
@@ -60,7 +61,7 @@ def reset_app(
             admin = AdminClient(settings.admin(), logger=ClientLog())
             topology = resolved(loaded.topology, topics(admin))
             reset = plan_reset(admin, topology, config, start)
-            _show(reset)
+            _show(reset, output)
             if dry_run:
                 return
             if not yes and sys.stdin.isatty():
@@ -101,9 +102,8 @@ def _say(target: str, steps: list[str], broker: str | None, *, paused: bool) -> 
     asyncio.run(work())
 
 
-def _show(reset: Reset) -> None:
-    rows = [["WHAT", "WHERE", "TO"]]
-    rows += [["offset", f"{topic}[{number}]", str(offset)] for (topic, number), offset in sorted(reset.offsets.items())]
+def _show(reset: Reset, output: Format | None) -> None:
+    rows = [["offset", f"{topic}[{number}]", str(offset)] for (topic, number), offset in sorted(reset.offsets.items())]
     rows += [["topic", topic, "deleted"] for topic in reset.topics]
     rows += [["state", str(directory), "deleted"] for directory in reset.state]
-    print_columns(rows)
+    show_list(["what", "where", "to"], rows, output)

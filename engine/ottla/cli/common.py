@@ -1,9 +1,11 @@
-"""What the commands about an app share: its name, its broker, how errors end them, columns."""
+"""What the commands about an app share: its name, its broker, how errors end them, how lists are shown."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,24 @@ AppName = Annotated[str, typer.Argument(metavar="MODULE:APP", help="The app: its
 BrokerUrl = Annotated[
     str | None,
     typer.Option("--broker", metavar="URL", help="kafka://HOST:PORT or embedded://DIR, instead of the app's."),
+]
+
+
+class Format(StrEnum):
+    """How a list is printed."""
+
+    TABLE = "table"
+    TEXT = "text"
+    JSON = "json"
+
+
+Output = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        help="How to print the list. Without it: columns on a terminal, tab-separated text when piped.",
+        show_default=False,
+    ),
 ]
 
 
@@ -49,8 +69,25 @@ def client_settings(config: AppConfig, broker: str | None, client: str) -> Itera
         yield KafkaSettings(bootstrap, config.app_id, client, exactly_once=False, options=config.broker_options)
 
 
-def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    """Rows with their columns below each other; the first row is the heading."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def show_list(columns: Sequence[str], rows: Sequence[Sequence[str]], output: Format | None) -> None:
+    """Prints rows under their columns, whose names are in lower case, as JSON shows them."""
+    if output is None:
+        output = Format.TABLE if sys.stdout.isatty() else Format.TEXT
+    if output is Format.JSON:
+        import msgspec
+
+        listed = [dict(zip(columns, row, strict=True)) for row in rows]
+        typer.echo(msgspec.json.format(msgspec.json.encode(listed)).decode())
+        return
+    lines = [[column.upper() for column in columns], *([printable(cell) for cell in row] for row in rows)]
+    if output is Format.TEXT:
+        typer.echo("\n".join("\t".join(line) for line in lines))
+        return
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that a terminal would obey instead of showing it."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

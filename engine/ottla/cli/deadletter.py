@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ottla.cli.common import BrokerUrl, client_settings, print_columns, told_in_a_sentence
+from ottla.cli.common import BrokerUrl, Format, Output, client_settings, printable, show_list, told_in_a_sentence
 
 if TYPE_CHECKING:
     from ottla.config import AppConfig
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at an app's dead letters, and send them back.", no_args_is_help=True)
 
 _LONGEST_REASON = 100
-_HEADING = ["NUMBER", "FAILED", "KIND", "STEP", "ORIGIN", "STATE", "REASON"]
+_COLUMNS = ["number", "failed", "kind", "step", "origin", "state", "reason"]
 
 
 class Kind(StrEnum):
@@ -68,6 +68,7 @@ def list_letters(
     since: Since = None,
     until: Until = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="List so many at most, the newest.")] = 50,
+    output: Output = None,
 ) -> None:
     """List dead letters, the newest last."""
 
@@ -82,8 +83,9 @@ def list_letters(
             newest.append(letter)
             if len(newest) > limit:
                 del newest[0]
-        if newest:
-            print_columns([_HEADING, *(_row(letter, replayed=letter.number in replayed) for letter in newest)])
+        if newest or output is Format.JSON:
+            rows = [_row(letter, replayed=letter.number in replayed, whole=output is Format.JSON) for letter in newest]
+            show_list(_COLUMNS, rows, output)
         listed = f", of which the last {limit} are listed" if count > limit else ""
         letters = "1 dead letter" if count == 1 else f"{count} dead letters"
         typer.echo(f"{letters} in {box.topic}, {count - open_} replayed{listed}", err=True)
@@ -216,18 +218,18 @@ def _selection(
     )
 
 
-def _row(letter: DeadLetter, *, replayed: bool) -> list[str]:
+def _row(letter: DeadLetter, *, replayed: bool, whole: bool) -> list[str]:
     from ottla.deadletters.selection import show_number
 
-    reason = letter.reason.replace("\n", " ")
+    reason = letter.reason if whole else letter.reason.replace("\n", " ")
     return [
         show_number(letter.number),
         _time(letter.failed_ms),
-        letter.kind,
-        letter.step,
+        letter.kind or "-",
+        letter.step or "-",
         _origin(letter),
         "replayed" if replayed else "open",
-        reason if len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 1]}…",
+        reason if whole or len(reason) <= _LONGEST_REASON else f"{reason[: _LONGEST_REASON - 1]}…",
     ]
 
 
@@ -238,13 +240,15 @@ def _whole(letter: DeadLetter, *, replayed: bool) -> str:
         f"step     {letter.step}",
         f"origin   {_origin(letter)}",
         f"state    {'replayed' if replayed else 'open'}",
-        f"reason   {letter.reason}",
+        f"reason   {printable(letter.reason)}",
         f"time     {_time(letter.timestamp_ms)}",
         f"key      {_text(letter.key)}",
         f"value    {_text(letter.value)}" if not letter.left_out else f"value    left out, {letter.left_out} bytes",
-        *(f"header   {name}: {_text(value)}" for name, value in letter.headers),
+        *(f"header   {printable(name)}: {_text(value)}" for name, value in letter.headers),
     ]
-    return "\n".join(lines) + "\n" + (f"\n{letter.stack.rstrip()}\n" if letter.stack else "")
+    if letter.stack:
+        lines += ["", *map(printable, letter.stack.rstrip().splitlines())]
+    return "\n".join(lines) + "\n"
 
 
 def _origin(letter: DeadLetter) -> str:
@@ -255,7 +259,7 @@ def _text(data: bytes | None) -> str:
     if data is None:
         return "null"
     try:
-        return data.decode()
+        return printable(data.decode())
     except UnicodeDecodeError:
         return repr(data)
 

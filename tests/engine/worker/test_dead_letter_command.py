@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import confluent_kafka
+import msgspec
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner, Result
@@ -108,7 +109,9 @@ def test_letters_of_a_connector_are_found_by_their_topic(broker: str) -> None:
     def deadletter(verb: str, *arguments: str) -> Result:
         return CliRunner().invoke(command, [verb, f"kafka://{broker}", *arguments])
 
-    assert "books.csv:3  open   no number" in deadletter("list", "--topic", topic).stdout
+    assert "-\t-\tbooks.csv:3\topen\tno number\n" in deadletter("list", "--topic", topic).stdout
+    [listed] = msgspec.json.decode(deadletter("list", "--topic", topic, "--format", "json").stdout)
+    assert (listed["origin"], listed["reason"]) == ("books.csv:3", "no number")
     assert "value    a,b\n" in deadletter("show", "0", "--topic", topic).stdout
     assert "letter 0 is left out, since it came from books.csv:3" in deadletter("replay", "--topic", topic).stderr
     assert "Name their topic with --topic" in deadletter("list").stderr
