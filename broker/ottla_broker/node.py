@@ -122,7 +122,7 @@ class Node:
         controller = Controller(metadata, config)
         cluster_id = logs.directory.properties.cluster_id
         self.broker = broker = Broker(config, cluster_id, self._image, controller, logs, clock, steady_clock)
-        self._reconcile()
+        await self._reconcile()
         broker.groups = GroupCoordinator(broker)
         broker.transactions = TransactionCoordinator(broker)
         broker.errors = None if timings is None else ErrorCounts()
@@ -226,7 +226,7 @@ class Node:
                 if partition is not None:
                     self._create_log(partition)
 
-    def _reconcile(self) -> None:
+    async def _reconcile(self) -> None:
         """Bring the logs on disk in line with the metadata: a crash may have come between the two."""
         for log in self._logs:
             if log.topic == CLUSTER_METADATA:
@@ -237,7 +237,7 @@ class Node:
                 self._logs.identify(log, topic.id)
             if topic is None or log.topic_id != topic.id or log.index >= len(topic.partitions):
                 logger.info("deleting %s-%d, which belongs to no topic any more", log.topic, log.index)
-                self._logs.delete(log.topic, log.index)
+                await self._logs.delete(log.topic, log.index)
         for topic in self._image.topics.values():
             for partition in topic.partitions:
                 if self._holds(partition):
@@ -254,7 +254,7 @@ class Node:
             for partition in topic.partitions:
                 if partition.index and partition.index % _LOGS_PER_TURN == 0:
                     await asyncio.sleep(0)
-                self._logs.delete(topic.name, partition.index)
+                await self._logs.delete(topic.name, partition.index)
                 self.broker.waits.wake(topic.name, partition.index)
             self.broker.groups.forget_topic(topic.name)
         if changes.brokers_configured:

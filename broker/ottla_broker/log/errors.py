@@ -4,7 +4,7 @@
     ├── DataDirectoryError          a data directory that cannot be used; the message tells the operator why
     │   └── DataDirectoryInUse      another process holds its lock
     ├── CorruptFile                 a checkpoint, index or snapshot whose contents do not hold together
-    └── CompactionStopped           the broker stops; nothing has changed
+    └── CompactionStopped           the broker stops, or the topic is deleted; nothing has changed
     KafkaError
     ├── RefusedRecords              a batch that a client must change before it can be taken; says which records
     └── InvalidRecord

@@ -13,6 +13,7 @@ wait for the disk in threads.
 
 import asyncio
 import logging
+import threading
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -30,7 +31,7 @@ from ottla_broker.log.compaction import BYTES_PER_KEY, CompactionPlan, Compactio
 from ottla_broker.log.config import LogConfig, LogManagerConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
-from ottla_broker.log.errors import CorruptFile, LogError
+from ottla_broker.log.errors import CompactionStopped, CorruptFile, LogError
 from ottla_broker.log.pace import Pace
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.log.traffic import Traffic
@@ -63,14 +64,15 @@ class LogManager:
         self._flushes: dict[PartitionLog, asyncio.Lock] = {}
         self._removals: list[tuple[int, Path]] = []
         self._checkpoints: dict[str, dict[TopicPartition, int]] = {}  # as they are on disk
+        self._writing_checkpoint = threading.Lock()
         self._jobs: list[asyncio.Task[None]] = []
         self.flushes = 0
         self.flushing_ms = 0
         self.retired = Traffic()  # of the partitions that were deleted
         self.unmade: dict[TopicPartition, str] = {}  # logs that could not be created, and why; to be tried again
         self._compacting: PartitionLog | None = None  # its segments are being read in a thread
-        self._pace = Pace()
-        self._pace.limit(config.cleaner_io_max_bytes_per_second)
+        self._compaction = asyncio.Lock()  # held as long
+        self._pace = Pace()  # of that compaction
 
     @property
     def directory(self) -> DataDirectory:
@@ -131,11 +133,12 @@ class LogManager:
     def _forget(self, topic: str, index: int) -> None:
         """What the checkpoints say of a deleted partition must never be taken for a new one's of the same name."""
         key = topic, index
-        for name, offsets in self._checkpoints.items():
-            if key in offsets:
-                remaining = {other: offset for other, offset in offsets.items() if other != key}
-                self.directory.write_offsets(name, remaining)
-                self._checkpoints[name] = remaining
+        with self._writing_checkpoint:  # one that is being written may still name the deleted one
+            for name, offsets in self._checkpoints.items():
+                if key in offsets:
+                    remaining = {other: offset for other, offset in offsets.items() if other != key}
+                    self.directory.write_offsets(name, remaining)
+                    self._checkpoints[name] = remaining
 
     async def load(self, config_of: Callable[[str], LogConfig]) -> None:
         """Open all partitions that are on disk; `config_of` gives a topic's settings. Recovers them after a crash.
@@ -178,14 +181,26 @@ class LogManager:
         log.first_dirty_offset = max(log.log_start_offset, min(first_dirty, log.log_end_offset))
         return log
 
-    def delete(self, topic: str, index: int) -> None:
-        """Take a partition out of service at once; its files go after file.delete.delay.ms. Fine if it has no log."""
+    async def delete(self, topic: str, index: int) -> None:
+        """Take a partition out of service at once; its files go after file.delete.delay.ms. Fine if it has no log.
+
+        Returns when no thread works on the files any more: by their names it would meet those of the next partition
+        that is called so.
+        """
         self.unmade.pop((topic, index), None)
         log = self._logs.pop((topic, index), None)
         if log is None:
             return
         self.retired.add(log.measure())
+        if log is self._compacting:
+            self._pace.stop()
+            async with self._compaction:
+                pass
+        async with self._flushing(log):
+            self._delete(log)
         self._flushes.pop(log, None)
+
+    def _delete(self, log: PartitionLog) -> None:
         due_ms = self._clock() + log.config.file_delete_delay_ms
         try:
             self._removals.append((due_ms, log.delete()))
@@ -345,16 +360,21 @@ class LogManager:
         plan = log.plan_compaction(self._config.cleaner_dedupe_buffer_size // BYTES_PER_KEY, self._clock())
         if plan is None:
             return
-        self._compacting = log
-        try:
-            # Recovery takes no gap in offsets for granted, so it must never check again what is compacted now.
-            await self.flush(log)
-            await self._checkpoint(RECOVERY_POINTS)
-            result = await self._run(plan)
-            due_ms = self._clock() + log.config.file_delete_delay_ms
-            self._removals += [(due_ms, path) for path in log.finish_compaction(result)]
-        finally:
-            self._compacting = None
+        async with self._compaction:
+            self._compacting, self._pace = log, Pace()
+            self._pace.limit(self._config.cleaner_io_max_bytes_per_second)
+            try:
+                # Recovery takes no gap in offsets for granted, so it must never check again what is compacted now.
+                await self.flush(log)
+                await self._checkpoint(RECOVERY_POINTS)
+                result = await self._run(plan)
+                due_ms = self._clock() + log.config.file_delete_delay_ms
+                self._removals += [(due_ms, path) for path in log.finish_compaction(result)]
+            except CompactionStopped:
+                if self._logs.get((log.topic, log.index)) is log:  # else it is being deleted, and all is well
+                    raise
+            finally:
+                self._compacting = None
 
     async def _run(self, plan: CompactionPlan) -> CompactionResult:
         """Run a plan in a thread; not even a cancelled caller goes before that has let go of the log's files."""
@@ -377,9 +397,14 @@ class LogManager:
     async def _checkpoint(self, *names: str) -> None:
         """Write those of the checkpoints that have changed."""
         for name in names:
-            offsets = {key: _CHECKPOINTED[name](log) for key, log in self._logs.items()}
+            await asyncio.to_thread(self._write_checkpoint, name)
+
+    def _write_checkpoint(self, name: str) -> None:
+        """Write one if it has changed. Runs in a thread; whoever writes last writes what was true last."""
+        with self._writing_checkpoint:
+            offsets = {key: _CHECKPOINTED[name](log) for key, log in list(self._logs.items())}
             if offsets != self._checkpoints[name]:
-                await asyncio.to_thread(self.directory.write_offsets, name, offsets)
+                self.directory.write_offsets(name, offsets)
                 self._checkpoints[name] = offsets
 
     async def _remove_due(self) -> None:

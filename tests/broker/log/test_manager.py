@@ -167,7 +167,7 @@ def test_deleting_renames_at_once_and_removes_later(node: Node, one_batch: MakeB
         for _ in range(3):
             node.append(log, one_batch())
         region = log.read(0, 1000).region
-        manager.delete("orders", 0)
+        await manager.delete("orders", 0)
         assert manager.get("orders", 0) is None
         (name,) = (name for name in node.disk.list(DATA) if name.startswith("orders-0."))
         assert name.endswith("-delete")
@@ -186,7 +186,7 @@ def test_what_was_deleted_before_a_crash_is_removed_after_it(node: Node) -> None
     async def scenario() -> None:
         manager = node.open()
         manager.create("orders", TOPIC_ID, 0, CONFIG)
-        manager.delete("orders", 0)
+        await manager.delete("orders", 0)
         await manager.close()
         manager = node.open(BUSY)
         await manager.load(lambda _: CONFIG)
@@ -209,7 +209,7 @@ def test_a_recreated_topic_inherits_nothing_from_the_checkpoints(node: Node, one
         manager = node.open()
         await manager.load(lambda _: CONFIG)
         assert read_offsets(node.disk, DATA / LOG_START_OFFSETS) == {("orders", 0): 40}
-        manager.delete("orders", 0)
+        await manager.delete("orders", 0)
         log = manager.create("orders", uuid.UUID(int=78), 0, CONFIG)
         for _ in range(5):
             node.append(log, one_batch())
@@ -387,7 +387,7 @@ def test_what_cannot_be_removed_is_tried_again(
         manager = node.open(BUSY)
         for index in range(2):
             node.append(manager.create("orders", TOPIC_ID, index, CONFIG), one_batch())
-            manager.delete("orders", index)
+            await manager.delete("orders", index)
         node.now_ms += CONFIG.file_delete_delay_ms
         monkeypatch.setattr(node.disk, "remove_tree", refuse)
         await manager._remove_due()
@@ -574,7 +574,7 @@ def test_a_data_directory_on_a_real_disk(tmp_path: Path, one_batch: MakeBatch) -
             assert region is not None
             assert len(log.read_bytes(region)) == region.size
             manager.create("gone", TOPIC_ID, 0, CONFIG)
-            manager.delete("gone", 0)
+            await manager.delete("gone", 0)
             await manager.close()
         assert (tmp_path / "orders-0" / "partition.metadata").exists()
 
