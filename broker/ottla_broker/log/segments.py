@@ -1,10 +1,12 @@
 """The segments of one log, in order, and what is found across them."""
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ottla_broker.log.header import BatchHeader
 from ottla_broker.log.scan import read_batch
 from ottla_broker.log.segment import Segment
 from ottla_broker.log.transactions import AbortedTransaction
@@ -154,5 +156,44 @@ class Segments:
 
     def find_newest(self, start_offset: int) -> TimestampedOffset | None:
         """The first record at `start_offset` or later that has the largest timestamp of all, if any has one."""
-        newest = max(segment.newest_timestamp()[0] for segment in self._segments)
-        return self.find_timestamp(newest, start_offset) if newest >= 0 else None
+        found: TimestampedOffset | None = None
+        segments = [segment for segment in self._segments if segment.next_offset > start_offset]
+        for segment in sorted(segments, key=lambda segment: -segment.newest_timestamp()[0]):
+            newest, _ = segment.newest_timestamp()
+            if newest < 0 or (found is not None and found.timestamp > newest):
+                break
+            found = _newer(found, _newest_in(segment, newest, start_offset))
+        return found
+
+
+def _newest_in(segment: Segment, newest: int, start_offset: int) -> TimestampedOffset | None:
+    """`find_newest` in one segment, whose headers say that it is of the time `newest`.
+
+    If that record was deleted, or compaction has left nothing but the header of its batch, all of it is looked through.
+    """
+    found: TimestampedOffset | None = None
+    places = itertools.chain(segment.scan_timestamp(newest, start_offset), segment.scan_timestamp(0, start_offset))
+    for position, header in places:
+        if found is None or header.max_timestamp >= found.timestamp:
+            found = _newer(found, _newest_record(segment, position, header, start_offset))
+        if found is not None and found.timestamp == newest:
+            break
+    return found
+
+
+def _newest_record(segment: Segment, position: int, header: BatchHeader, start_offset: int) -> TimestampedOffset | None:
+    """The same in one batch. If its records cannot be read it is found as a whole."""
+    epoch = header.partition_leader_epoch
+    try:
+        later = [r for r in read_batch(segment.file, position, header).records() if r.offset >= start_offset]
+    except InvalidRecord:
+        return TimestampedOffset(header.max_timestamp, max(header.base_offset, start_offset), epoch)
+    newest = max(later, key=lambda record: record.timestamp, default=None)
+    return None if newest is None else TimestampedOffset(newest.timestamp, newest.offset, epoch)
+
+
+def _newer(one: TimestampedOffset | None, other: TimestampedOffset | None) -> TimestampedOffset | None:
+    """The later one of two; the first of them in the log if they are of the same time."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda found: (found.timestamp, -found.offset))
