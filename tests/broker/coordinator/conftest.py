@@ -68,7 +68,8 @@ class Driver(Generic[Core]):
     new_core: Callable[[Timers[Any]], Core]
     codec: RecordCodec
     now_ms: int = 1_000_000
-    log: list[Entry] = field(default_factory=list)
+    log: list[Entry | None] = field(default_factory=list)
+    """By offset; None is what compaction has removed."""
     refusing: ErrorCode | None = None
     timers: Timers[Any] = field(default_factory=Timers)
     on_change: Callable[[], None] = lambda: None
@@ -123,14 +124,58 @@ class Driver(Generic[Core]):
         """A core made from the first entries of the log, as after a crash."""
         core: Any = self.new_core(Timers())
         for offset, entry in enumerate(self.log[:entries]):
+            if entry is None:
+                continue
             if entry.committed is not None:
                 core.replay_marker(entry.producer_id, entry.committed)
             else:
                 core.replay(self.codec.decode(entry.key, entry.value), offset, entry.producer_id)
         return core
 
+    def compact(self, end: int, *, late: bool) -> None:
+        """Compact the log up to `end`, or to the first transaction that is open there.
+
+        What goes only after its delete horizon, tombstones and markers without records, goes if it is so `late`.
+        """
+        aborted: set[int] = set()
+        open_since: dict[int, list[int]] = {}
+        for offset, entry in enumerate(self.log):
+            if entry is None or entry.producer_id < 0:
+                continue
+            if entry.committed is None:
+                open_since.setdefault(entry.producer_id, []).append(offset)
+            else:
+                written = open_since.pop(entry.producer_id, [])
+                aborted.update(() if entry.committed else written)
+        end = min([end, *(offsets[0] for offsets in open_since.values())])
+        last = {
+            entry.key: offset
+            for offset, entry in enumerate(self.log[:end])
+            if entry is not None and entry.committed is None and offset not in aborted
+        }
+        written_by: set[int] = set()
+        for offset, entry in enumerate(self.log[:end]):
+            if entry is None:
+                continue
+            if entry.committed is not None:
+                stays = entry.producer_id in written_by or not late
+                written_by.discard(entry.producer_id)
+            else:
+                stays = last.get(entry.key) == offset and (entry.value is not None or not late)
+                if stays and entry.producer_id >= 0:
+                    written_by.add(entry.producer_id)
+            if not stays:
+                self.log[offset] = None
+
     def restart(self) -> None:
-        """Crash and start again: what is not in the log is gone."""
+        """Crash and start again: what is not in the log is gone. Some of the log may have been compacted by then."""
+        match len(self.log) % 4:
+            case 1:
+                self.compact(len(self.log) // 2, late=True)
+            case 2:
+                self.compact(len(self.log), late=False)
+            case 3:
+                self.compact(len(self.log), late=True)
         self.core = self.recovered()
         self.timers = self.core._timers
         self.core.loaded(self.now_ms)
