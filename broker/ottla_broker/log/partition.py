@@ -443,7 +443,6 @@ class PartitionLog:
         self._producers, self._transactions = load_producers(
             self._segments.copy(),
             self._snapshots,
-            self.log_start_offset,
             set(),
             self._producer_expiration_ms,
             now_ms,

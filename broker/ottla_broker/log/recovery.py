@@ -91,9 +91,7 @@ def recover_log(
     producers, transactions = Producers(), OpenTransactions()
     # A clean stop leaves a snapshot, unless there is nothing to remember.
     if snapshots or unindexed or not clean_shutdown:
-        producers, transactions = load_producers(
-            segments, snapshots, log_start_offset, unindexed, producer_expiration_ms, now_ms
-        )
+        producers, transactions = load_producers(segments, snapshots, unindexed, producer_expiration_ms, now_ms)
     snapshots.remove_strays(segment.base_offset for segment in segments)
     return RecoveredLog(segments, log_start_offset, epochs, producers, transactions, snapshots)
 
@@ -209,7 +207,6 @@ def _has_broken_transaction_index(segment: Segment, names: list[str]) -> bool:
 def load_producers(
     segments: list[Segment],
     snapshots: Snapshots,
-    log_start_offset: int,
     unindexed: set[int],
     producer_expiration_ms: int,
     now_ms: int,
@@ -217,12 +214,13 @@ def load_producers(
     """The state at the end of the log: from the newest snapshot that is old enough, and what was appended since.
 
     Old enough is one from before the first of the segments `unindexed` (by base offset), whose empty transaction
-    indexes are filled on the way.
+    indexes are filled on the way. What lies before the log start offset counts as long as it is there: who wrote it
+    goes on, and must neither be taken for somebody else nor be allowed to repeat itself.
     """
-    log_end_offset = segments[-1].next_offset
+    first_offset, log_end_offset = segments[0].base_offset, segments[-1].next_offset
     snapshots.remove_beyond(log_end_offset)
-    found = snapshots.load_newest(log_start_offset, min(unindexed, default=log_end_offset))
-    producers, replay_from = found if found is not None else (Producers(), log_start_offset)
+    found = snapshots.load_newest(first_offset, min(unindexed, default=log_end_offset))
+    producers, replay_from = found if found is not None else (Producers(), first_offset)
     producers.expire(now_ms, producer_expiration_ms)
     transactions = OpenTransactions()
     transactions.apply(producers.open_transactions(), ())

@@ -36,10 +36,10 @@ class Snapshots:
         self._offsets.add(offset)
         return path.name
 
-    def load_newest(self, after: int, latest: int) -> tuple[Producers, int] | None:
-        """The newest snapshot for an offset in (after, latest], and that offset. Damaged ones are removed."""
+    def load_newest(self, earliest: int, latest: int) -> tuple[Producers, int] | None:
+        """The newest snapshot for an offset in [earliest, latest], and that offset. Damaged ones are removed."""
         for offset in sorted(self._offsets, reverse=True):
-            if after < offset <= latest:
+            if earliest <= offset <= latest:
                 try:
                     return Producers.decode(read_whole(self._disk, self.path(offset))), offset
                 except CorruptFile:
