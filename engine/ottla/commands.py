@@ -7,6 +7,7 @@ costs next to nothing for the same reason.
 
 from __future__ import annotations
 
+import faulthandler
 import sys
 from enum import StrEnum
 from importlib.metadata import EntryPoint, entry_points, version
@@ -18,6 +19,7 @@ import typer
 FAILURE = 1
 USAGE_ERROR = 2
 _GROUP = "ottla.commands"
+_EXIT_WITHIN_S = 20.0
 
 
 def main() -> None:
@@ -25,7 +27,11 @@ def main() -> None:
     installed = {entry_point.name: entry_point for entry_point in entry_points(group=_GROUP)}
     asked_for = sys.argv[1] if len(sys.argv) > 1 else ""
     wanted = [installed[asked_for]] if asked_for in installed else list(installed.values())
-    command_line(wanted)(prog_name="ottla")
+    try:
+        command_line(wanted)(prog_name="ottla")
+    finally:
+        # Clients that were left as they are, since their broker does not answer, may keep the interpreter from exiting.
+        faulthandler.dump_traceback_later(_EXIT_WITHIN_S, exit=True)
 
 
 def command_line(entry_points: list[EntryPoint]) -> typer.Typer:

@@ -61,9 +61,13 @@ class CallThread:
         return awaited.result()
 
     async def stop(self) -> None:
-        """Ends the thread after the calls that were handed over."""
-        self._calls.put(self._end)
-        await asyncio.to_thread(self._thread.join)
+        """Ends the thread after the calls that were handed over.
+
+        Who is cancelled meanwhile leaves it as it is. Nothing else waits for it either, as a thread that joins it would
+        when the interpreter exits.
+        """
+        await self.run(self._end)
+        self._thread.join()
 
     def _end(self) -> None:
         self._stopping = True

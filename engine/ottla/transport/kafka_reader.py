@@ -4,6 +4,7 @@ keep copies of it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
 import confluent_kafka
@@ -18,6 +19,8 @@ from ottla.transport.kafka_settings import KafkaSettings
 
 _BATCH_MESSAGES = 10_000
 _MARGIN_S = 30.0
+_LOOK_S = 0.25
+"""No call waits for longer: who gives up reading waits for the one that is under way."""
 
 
 async def read_ranges(
@@ -32,14 +35,18 @@ async def read_ranges(
     calls = CallThread("ottla-restore")
     try:
         consumer.assign([confluent_kafka.TopicPartition(*where, ranges[where].start) for where in ends])
+        heard_at = time.monotonic()
         while ends:
-            taken = await calls.run(_take, consumer, patience_s)
+            taken = await calls.run(_take, consumer, _LOOK_S)
+            if not taken and time.monotonic() - heard_at < patience_s:
+                continue
             if not taken:
                 first = min(ends)
                 raise TransportError(
                     f"reading {first.topic}[{first.partition}] stalled: nothing came for {patience_s:g} s; "
                     "if a transaction hangs there, `ottla transaction find-hanging` shows it, and `abort` ends it"
                 )
+            heard_at = time.monotonic()
             polled = sort_messages(taken)
             batches, finished = {}, []
             for where, messages in polled.messages.items():

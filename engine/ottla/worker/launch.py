@@ -26,6 +26,7 @@ from ottla.transport.kafka import KafkaTransport
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_reach import wait_for_broker
 from ottla.transport.kafka_settings import KafkaSettings
+from ottla.worker.deadline import stopping_deadline
 from ottla.worker.embedded import serving
 from ottla.worker.garbage import collected_seldom
 from ottla.worker.identity import worker_place
@@ -59,14 +60,16 @@ def run_worker(
 
     The app `served` can read what the worker holds; where the config says `web`, it is served over HTTP.
 
-    A second signal ends it at once, without its last commit. Raises what `Worker.run` raises, and `StateError` or
-    `TransportError` when the state directory or an embedded broker cannot be used.
+    A second signal ends it at once, without its last commit. A process that has not stopped `STOPPED_WITHIN_S` after
+    the first is ended (`deadline.py`). Raises what `Worker.run` raises, and `StateError` or `TransportError` when the
+    state directory or an embedded broker cannot be used.
     """
     with (
         _listening(config, served) as listener,
         serving(config.broker) as bootstrap,
         worker_place(config.state_dir, config.app_id) as place,
         collected_seldom(),
+        stopping_deadline() as told_to_stop,
     ):
         log.info("%s: worker %s, broker %s, state in %s", config.app_id, place.worker_id, bootstrap, place.directory)
         settings = KafkaSettings(
@@ -98,7 +101,7 @@ def run_worker(
                     address=None if listener is None else listener.address,
                 )
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    summary = runner.run(_run(worker, served, listener))
+                    summary = runner.run(_run(worker, served, listener, told_to_stop))
                 if not worker.outdated:
                     return summary
             except StoppedAtOnce:
@@ -174,22 +177,24 @@ def _listening(config: AppConfig, served: App | None) -> Iterator[Listener | Non
         listener.close()
 
 
-async def _run(worker: Worker, served: App | None, listener: Listener | None) -> WorkerSummary:
+async def _run(
+    worker: Worker, served: App | None, listener: Listener | None, told_to_stop: Callable[[], None]
+) -> WorkerSummary:
     if served is None:
-        return await _run_until_signalled(worker)
+        return await _run_until_signalled(worker, told_to_stop)
     served.held_parts = lambda spec: [] if worker.insight is None else worker.insight.held(spec)
     try:
         if listener is None:
-            return await _run_until_signalled(worker)
+            return await _run_until_signalled(worker, told_to_stop)
         from ottla.web.server import WebServer
 
         async with WebServer(served, worker, listener):
-            return await _run_until_signalled(worker)
+            return await _run_until_signalled(worker, told_to_stop)
     finally:
         served.held_parts = None
 
 
-async def _run_until_signalled(worker: Worker) -> WorkerSummary:
+async def _run_until_signalled(worker: Worker, told_to_stop: Callable[[], None]) -> WorkerSummary:
     loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     assert running is not None
@@ -200,6 +205,7 @@ async def _run_until_signalled(worker: Worker) -> WorkerSummary:
         nonlocal told_at, cut_short
         if told_at is None:
             told_at = loop.time()
+            told_to_stop()
             worker.outdated = False
             worker.stop()
         elif loop.time() - told_at >= _SAME_SIGNAL_S:

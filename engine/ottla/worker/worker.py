@@ -173,28 +173,6 @@ class Worker:
         for warning in self._topology.warnings:
             log.warning("%s", warning)
         try:
-            await self._transport.start()
-            await prepare_codecs(self._topology, lambda: self._stopping)
-            plan = await provision_topics(self._topology, self._transport)
-            await check_stores(self._topology, self._transport, now_ms=self._now_ms())
-            self._member = self._make_member(plan)
-            self._topic_watch = TopicWatch(self._topology, plan, self._transport)
-            self.insight = Insight(
-                self._topology,
-                plan,
-                self._member,
-                self._workload.tasks,
-                self._standbys,
-                self._globals,
-                self._workload.lags,
-            )
-            await self._globals.start(self._transport, self._progress, lambda: self._stopping)
-            await self._services.begin()
-            # The inputs are subscribed to although it is not the group that assigns them: brokers expire committed
-            # offsets of topics that a group's members do not subscribe to.
-            control = control_topic(self._config.app_id).name
-            await self._transport.subscribe([control, *self._topology.input_topics], self)
-            self._services.entered("joining")
             if await self._work_until_stopped():
                 await self._finish()
         finally:
@@ -222,10 +200,32 @@ class Worker:
         if self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time() + _FINISH_TIMEOUT_S)
 
+    async def _begin(self) -> None:
+        await self._transport.start()
+        await prepare_codecs(self._topology, lambda: self._stopping)
+        plan = await provision_topics(self._topology, self._transport)
+        await check_stores(self._topology, self._transport, now_ms=self._now_ms())
+        self._member = self._make_member(plan)
+        self._topic_watch = TopicWatch(self._topology, plan, self._transport)
+        self.insight = Insight(
+            self._topology, plan, self._member, self._workload.tasks, self._standbys, self._globals, self._workload.lags
+        )
+        await self._globals.start(self._transport, self._progress, lambda: self._stopping)
+        await self._services.begin()
+        # The inputs are subscribed to although it is not the group that assigns them: brokers expire committed
+        # offsets of topics that a group's members do not subscribe to.
+        control = control_topic(self._config.app_id).name
+        await self._transport.subscribe([control, *self._topology.input_topics], self)
+        self._services.entered("joining")
+
     async def _work_until_stopped(self) -> bool:
-        """Turn after turn. Returns whether the last one ended by itself, and not because the broker was silent."""
+        """Begins, then turn after turn. Returns whether the last one ended by itself, and not because the broker was
+        silent."""
+        doing = "answer while the worker began"
         try:
-            async with asyncio.timeout(None) as self._patience:
+            async with asyncio.timeout(_FINISH_TIMEOUT_S if self._stopping else None) as self._patience:
+                await self._begin()
+                doing = "take the last commit"
                 while not self._finished():
                     try:
                         await self._turn()
@@ -238,7 +238,7 @@ class Worker:
         except TimeoutError:
             if self._patience is None or not self._patience.expired():
                 raise
-            log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
+            log.warning("the broker did not %s within %g s", doing, _FINISH_TIMEOUT_S)
             return False
         finally:
             self._patience = None

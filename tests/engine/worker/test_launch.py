@@ -36,7 +36,7 @@ class BusyWorker:
 
 async def signalled(worker: Any) -> "asyncio.Task[WorkerSummary]":
     """The run of a worker that was told to stop."""
-    run = asyncio.create_task(launch._run_until_signalled(worker))
+    run = asyncio.create_task(launch._run_until_signalled(worker, lambda: None))
     await asyncio.sleep(0)
     os.kill(os.getpid(), signal.SIGINT)
     await worker.told.wait()
