@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
-from ottla.serdes import Codec, state_codec_for
+from ottla.serdes import Codec, checked_state_codec_for
 
 Selector = str | Callable[[Any], Any]
 """The name of a field, or a function of the event's value."""
@@ -51,7 +51,7 @@ def selected_type(selector: Selector, values: Codec[Any] | None) -> Any:
 
 def value_codec(type_: Any) -> Codec[Any] | None:
     """The codec of values of a type that may be unknown."""
-    return None if type_ is None else state_codec_for(type_)
+    return None if type_ is None else checked_state_codec_for(type_)
 
 
 def _hints(thing: Any) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from ottla.serdes.builtin import (
     TEXT,
     UUID,
 )
-from ottla.serdes.by_type import codec_for, state_codec_for, state_key_codec_for
+from ottla.serdes.by_type import checked_state_codec_for, codec_for, state_codec_for, state_key_codec_for
 from ottla.serdes.codec import Codec, Part, Serde
 from ottla.serdes.formats import JSON, MSGPACK, json, msgpack, type_name
 from ottla.serdes.names import named, register
@@ -48,6 +48,7 @@ __all__ = [
     "SchemaRegistry",
     "Serde",
     "avro",
+    "checked_state_codec_for",
     "codec_for",
     "json",
     "msgpack",

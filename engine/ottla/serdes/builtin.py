@@ -11,14 +11,16 @@ from ottla.serdes.codec import Codec
 T = TypeVar("T")
 
 
-def _same(data: bytes) -> bytes:
-    return data
+def _bool(value: bool) -> bytes:
+    if type(value) is not bool:
+        raise TypeError(f"it is of type {type(value).__name__}")
+    return b"\1" if value else b"\0"
 
 
-def _bytes(data: bytes) -> bytes:
-    if not isinstance(data, bytes):
-        raise TypeError(f"it is of type {type(data).__name__}")
-    return data
+def _uuid(value: uuid.UUID) -> bytes:
+    if not isinstance(value, uuid.UUID):
+        raise TypeError(f"it is of type {type(value).__name__}")
+    return str(value).encode()
 
 
 def _fixed(name: str, layout: str, type_: type[T]) -> Codec[T]:
@@ -32,7 +34,7 @@ def _fixed(name: str, layout: str, type_: type[T]) -> Codec[T]:
     return Codec(name, struct.pack, decode, type_)
 
 
-RAW: Codec[bytes] = Codec("raw", _bytes, _same, bytes)
+RAW: Codec[bytes] = Codec("raw", bytes.__bytes__, bytes.__bytes__, bytes)
 """Bytes as they are."""
 
 TEXT: Codec[str] = Codec("text", str.encode, bytes.decode, str)
@@ -53,10 +55,8 @@ FLOAT: Codec[float] = _fixed("float", ">f", float)
 DOUBLE: Codec[float] = _fixed("double", ">d", float)
 """8 bytes, IEEE 754, as Kafka's DoubleSerializer."""
 
-BOOLEAN: Codec[bool] = _fixed("boolean", "?", bool)
+BOOLEAN: Codec[bool] = Codec("boolean", _bool, _fixed("boolean", "?", bool).decode, bool)
 """1 byte, as Kafka's BooleanSerializer."""
 
-UUID: Codec[uuid.UUID] = Codec(
-    "uuid", lambda value: str(value).encode(), lambda data: uuid.UUID(data.decode()), uuid.UUID
-)
+UUID: Codec[uuid.UUID] = Codec("uuid", _uuid, lambda data: uuid.UUID(data.decode()), uuid.UUID)
 """The 36 characters of a UUID, as Kafka's UUIDSerializer."""

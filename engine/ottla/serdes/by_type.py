@@ -5,7 +5,7 @@
     Any             untyped JSON, decoded by orjson; encoded by msgspec, which also writes Structs and dataclasses
 
 State that only Ottla reads (tables that agents write, windows) is msgpack by `state_codec_for`: unlike JSON it keeps
-NaN, infinity and bytes as they are.
+NaN, infinity and bytes as they are. What users' code makes is checked by `checked_state_codec_for`.
 
 A codec is bound once per topic or table, so that decoding a batch is `list(map(codec.decode, raw))` with no Python
 frame per event.
@@ -21,7 +21,7 @@ import orjson
 
 from ottla.serdes.builtin import RAW, TEXT
 from ottla.serdes.codec import Codec, Part, Serde
-from ottla.serdes.formats import json, msgpack
+from ottla.serdes.formats import json, msgpack, unchecked_msgpack
 from ottla.serdes.names import named
 
 
@@ -35,7 +35,16 @@ def codec_for(type_: Any, topic: str = "", part: Part = "value") -> Codec[Any]:
 
 
 def state_codec_for(type_: Any, topic: str = "", part: Part = "value") -> Codec[Any]:
-    """The codec of state kept for a type, in the changelog `topic`: as `codec_for`, with msgpack in JSON's place."""
+    """The codec of state kept for a type, in the changelog `topic`: as `codec_for`, with msgpack in JSON's place.
+
+    It takes a value at its word: that what it writes can be read as the type is the caller's to know.
+    """
+    given = _given(type_, topic, part)
+    return unchecked_msgpack(type_) if given is None else given
+
+
+def checked_state_codec_for(type_: Any, topic: str = "", part: Part = "value") -> Codec[Any]:
+    """As `state_codec_for`, for values that users' code makes: it writes none that cannot be read as the type."""
     given = _given(type_, topic, part)
     return msgpack(type_) if given is None else given
 
@@ -48,7 +57,7 @@ def state_key_codec_for(type_: Any, topic: str = "") -> Codec[Any]:
     if type_ is None or type_ is Any:
         return _ANY_KEY
     given = _given(type_, topic, "key")
-    return _read_back(msgpack(type_)) if given is None else given
+    return _read_back(unchecked_msgpack(type_)) if given is None else given
 
 
 def _read_back(codec: Codec[Any]) -> Codec[Any]:

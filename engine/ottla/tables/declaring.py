@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, TopologyError
-from ottla.serdes import Codec, Part, codec_for, state_codec_for, state_key_codec_for
+from ottla.serdes import Codec, Part, checked_state_codec_for, codec_for, state_key_codec_for
 from ottla.state.logged import Changelog, Configured, checked_changelog
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
 from ottla.tables.global_table import DerivedGlobalTable
@@ -283,7 +283,7 @@ class DeclaresTables:
         """How the keys and values of a table that agents write are kept."""
         value_type = value if value is not None else default if isinstance(default, type) else Any
         topic = changelog_topic(self._graph.app_id, name)
-        return state_key_codec_for(key, topic), state_codec_for(value_type, topic)
+        return state_key_codec_for(key, topic), checked_state_codec_for(value_type, topic)
 
     @overload
     def SetTable(

@@ -11,7 +11,7 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, MutableMapp
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from ottla.errors import ConfigError, EncodeError, NotInTask, TopologyError
+from ottla.errors import ConfigError, EncodeError, NotInTask, TopologyError, Unavailable
 from ottla.relations.relation import Relation
 from ottla.relations.views import Reader, Stamped, stamped
 from ottla.serdes import Codec, state_codec_for
@@ -76,8 +76,10 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         self.key_codec = key_codec
         self.value_codec = value_codec
         self.default = default
-        # The codecs of other types tell by themselves, or take more than their type.
-        self._scalar: type | tuple[type, ...] = _SCALARS.get(value_codec.type, object)
+        # Values of this class are not looked at; where there is none, the codec looks when they are written.
+        self._class: type | None = value_codec.type if value_codec.type in _SCALARS else None
+        if value_codec.exact is not None:
+            self._class = value_codec.exact.of
         self.source = source
         self.partitions = partitions
         self.ttl_ms = ttl_ms
@@ -120,10 +122,8 @@ class Table(MutableMapping[K, V], Relation[K, V]):
             context = self._context()
             store = self._store(context)
         self.check_writable()
-        if value is not None and not isinstance(value, self._scalar):
-            raise EncodeError(
-                f"{value!r:.200} cannot be a value of table {self.name!r}, whose values are {self.value_codec.name}"
-            )
+        if type(value) is not self._class:
+            self.check_value(value)
         self._write(context, store, key, value)
 
     def __delitem__(self, key: K) -> None:
@@ -327,6 +327,20 @@ class Table(MutableMapping[K, V], Relation[K, V]):
     def _values(self) -> Codec[V] | None:
         return self.value_codec
 
+    def check_value(self, value: V | None) -> None:
+        """Raises `EncodeError` for what is none of the table's values, as far as their class tells."""
+        if value is None or self._class is None or type(value) is self._class:
+            return
+        try:
+            self.value_codec.encode(value)
+        except Unavailable:
+            raise
+        except Exception as error:  # whatever a codec raises
+            raise EncodeError(
+                f"{value!r:.200} cannot be a value of table {self.name!r}, whose values are {self.value_codec.name}: "
+                f"{error}"
+            ) from error
+
     def check_writable(self) -> None:
         """Raises `TopologyError` if only a topic or a step may write the table."""
         if self.source is not None:
@@ -381,7 +395,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
 
 
 _TIME = state_codec_for(int)
-_SCALARS: dict[Any, type | tuple[type, ...]] = {int: int, float: (float, int), str: str, bytes: bytes, bool: bool}
+_SCALARS = (int, float, str, bytes, bool)
 
 
 class _Keys(KeysView[K]):
@@ -419,6 +433,7 @@ def table_spec(app_id: str, name: str, key: Codec[Any], value: Codec[Any], ttl_m
         changelog=changelog_topic(app_id, name),
         encode_key=key.encode,
         decode_key=key.decode,
-        encode_value=value.encode,
+        # What is put into the table was looked at before.
+        encode_value=value.encode if value.exact is None else value.exact.encode,
         decode_value=value.decode,
     )

@@ -119,6 +119,7 @@ class VersionedTable(Table[K, V]):
         self._write_version(context, store, key, value, store.time())
 
     def _write_version(self, context: TaskContext, part: VersionedCache, key: Any, value: Any, time: int) -> bool:
+        self.check_value(value)
         cursor = context.cursor
         if cursor is not None:
             version = (key, time)

@@ -123,7 +123,9 @@ class WindowedTable(Table[K, "WindowSet[V]"], Generic[K, V]):
             old = part.get(slot)
             if old is None and self._table.default is not None:
                 old = self._table.default()
-            self._write(context, part, slot, operation(old, operand))
+            new = operation(old, operand)
+            self.check_value(new)
+            self._write(context, part, slot, new)
 
     def at(self, key: K, choose: Callable[[TaskContext], int]) -> V:
         """The value of the key in the window whose start `choose` gives, or the default, or `KeyError`."""

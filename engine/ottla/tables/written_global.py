@@ -69,6 +69,7 @@ class WrittenGlobalTable(GlobalTable[K, V]):
                 f"write: @app.agent(..., uses=[{self.name}])"
             )
         self._check_own(context, key)
+        self.check_value(value)
         self._write(context, part, key, value)
 
     def clear(self) -> None:

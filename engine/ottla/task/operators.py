@@ -283,10 +283,8 @@ class Sink(Processor):
 
     async def receive(self, batch: Batch) -> None:
         topic = self._topic
-        encode_key, encode_value = topic.key_codec.encode, topic.value_codec.encode
         try:
-            keys = [None if key is None else encode_key(key) for key in batch.keys]
-            values = [None if value is None else encode_value(value) for value in batch.values]
+            keys, values = topic.key_codec.encode_all(batch.keys), topic.value_codec.encode_all(batch.values)
         except Exception:
             batch, pairs = call(self._context, self._name, topic.encode, batch, batch.keys, batch.values)
             keys, values = [key for key, _ in pairs], [value for _, value in pairs]

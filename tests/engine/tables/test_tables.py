@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ottla
-from ottla import Stream
+from ottla import Stream, serdes
 
 
 def app_running(body: Callable[[Any, str], Any], **table: Any) -> ottla.App:
@@ -380,7 +380,8 @@ def test_a_value_of_another_type_fails_its_event_and_not_those_that_read_it(
 
 
 def test_state_that_cannot_be_read_names_the_table_and_the_key(app: ottla.App) -> None:
-    table: Any = app.Table("last", key=str, value=list[int])
+    numbers = serdes.json(list[int])
+    table: Any = app.Table("last", key=str, value=ottla.Codec("numbers", serdes.JSON.encode, numbers.decode))
 
     @app.agent(app.topic("in", key=str, value=str))
     async def keep(stream: ottla.Stream[str]) -> None:
