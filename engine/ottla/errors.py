@@ -94,7 +94,8 @@ class InvalidTimestamp(EventError):  # noqa: N818
 
 
 class ProcessingFailed(OttlaError):  # noqa: N818
-    """An event failed and the app's policy is `on_error="fail"`. The cause is the original error."""
+    """An event failed and the app's policy is `on_error="fail"`, or users' code raised what is no `Exception`, such as
+    SystemExit. The cause is the original error."""
 
 
 class Unavailable(OttlaError):  # noqa: N818

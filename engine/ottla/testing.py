@@ -30,6 +30,7 @@ from ottla.cluster.records import control_topic
 from ottla.cluster.view import ClusterView
 from ottla.config import AppConfig
 from ottla.errors import OttlaError, ProcessingFailed, Unavailable
+from ottla.escapes import contained
 from ottla.event import Event
 from ottla.jobs import Driven, PartitionsFunction, call
 from ottla.outlet import Collected, outlet
@@ -244,7 +245,8 @@ class Driver:
 
     async def _settle(self) -> None:
         for job in self._jobs.take(self.now_ms):
-            await self._call(job.call)
+            with contained(job.name):
+                await self._call(job.call)
         busy = True
         while busy:
             async with self._processing:

@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar, cast
 from ottla.agents.asking import Asking
 from ottla.agents.function import check_function
 from ottla.errors import AgentFailed, ConfigError, NoAnswer, TopologyError
+from ottla.escapes import is_being_cancelled
 from ottla.event import Event, Taken
 from ottla.jobs import call
 from ottla.outlet import outlet
@@ -162,7 +163,9 @@ class ChannelAgent(Asking[V, R]):
             at = _At(self.channel)
             try:
                 await self._run(at)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_being_cancelled():
+                    raise
                 at.answer_error(self.name, error)
                 if self._fail:
                     raise
@@ -256,7 +259,7 @@ class _At:
             if answer is not None and not answer.done():
                 answer.set_result(result)
 
-    def answer_error(self, agent: str, error: Exception) -> None:
+    def answer_error(self, agent: str, error: BaseException) -> None:
         for _, answer in self._items:
             if answer is not None and not answer.done():
                 answer.set_exception(AgentFailed(f"agent {agent!r} failed: {type(error).__name__}: {error}"))

@@ -15,7 +15,7 @@ with the next.
 from __future__ import annotations
 
 import types
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +24,7 @@ from typing import Any, Final, TypeVar, cast
 
 from ottla.agents.answers import Answers
 from ottla.errors import TopologyError
+from ottla.escapes import is_being_cancelled
 from ottla.event import Event, Taken, event_at
 from ottla.stream import Stream
 from ottla.task.batch import Batch
@@ -134,8 +135,7 @@ class Instance:
             except Exception as error:
                 await self._failed(error, before)
             except CancelledError as error:
-                # Of something that the function awaited, unless it is this task that is cancelled.
-                if (running := current_task()) is None or running.cancelling():
+                if is_being_cancelled():
                     raise
                 await self._failed(error, before)
             if self._ended or not self._has_row():

@@ -14,6 +14,7 @@ from typing import Any
 from ottla.agents.answers import Answers
 from ottla.agents.instance import Attempts, Instance, Results
 from ottla.errors import EncodeError, TopologyError
+from ottla.escapes import contained
 from ottla.event import Taken
 from ottla.serdes import Codec
 from ottla.stream import Stream
@@ -101,7 +102,7 @@ class AgentProcessor(Processor):
         for row, key in zip(rows, batch.keys, strict=True):
             shares[_place(key, row) % len(shares)].append(row)
         parts = await asyncio.gather(
-            *(instance.process(batch, share) for instance, share in zip(self._instances, shares, strict=True) if share),
+            *(self._part(each, batch, share) for each, share in zip(self._instances, shares, strict=True) if share),
             return_exceptions=True,
         )
         found: list[tuple[int, Any]] = []
@@ -111,6 +112,10 @@ class AgentProcessor(Processor):
             found += zip(*part, strict=True)
         found.sort(key=_row)
         return [row for row, _ in found], [value for _, value in found]
+
+    async def _part(self, instance: Instance, batch: Batch, share: list[int]) -> Results:
+        with contained(f"agent {self._name!r}"):
+            return await instance.process(batch, share)
 
     async def _hand_on(self, batch: Batch, results: Results) -> None:
         rows, values = results

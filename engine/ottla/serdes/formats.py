@@ -1,8 +1,8 @@
 """JSON and msgpack: of a type, or of whatever they can hold.
 
-What is written of a type can be read as that type. The library writes whatever it is given, so a value that is not of the
-type's own class is read again before it is written. Within a Struct or dataclass nothing is looked at: what its fields
-are is what their annotations say.
+What is written of a type can be read as that type. The library writes whatever it is given, so a value that is not of
+the type's own class is read again before it is written. Within a Struct or dataclass nothing is looked at: what its
+fields are is what their annotations say.
 """
 
 from __future__ import annotations

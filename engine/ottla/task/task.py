@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from ottla.deadletters import ErrorPolicy, describe_origin
 from ottla.errors import EncodeError
+from ottla.escapes import contained
 from ottla.state.cache import StoreCache
 from ottla.state.changes import Changes
 from ottla.state.global_store import GlobalStore
@@ -146,21 +147,24 @@ class Task:
 
     def add(self, topic: str, messages: Sequence[Message]) -> None:
         """Takes messages of this task's partition of the topic, in offset order."""
-        self._inputs[topic].add(messages)
+        with contained(f"task {self.id}"):
+            self._inputs[topic].add(messages)
 
     async def process(self, caught_up: Collection[str] = ()) -> int:
         """Processes all that may be taken now and returns how many events that were.
 
         Between inputs the smallest timestamp goes first. An input with nothing buffered holds the others back, unless
         its topic is in `caught_up`: the driver knows that its partition was read to the end (lag 0).
-        Raises `ProcessingFailed` when the policy is to fail; the task must then be closed.
+        Raises `ProcessingFailed` when the policy is to fail, or a user's function raised what is no `Exception`; the
+        task must then be closed.
         """
         inputs = tuple(self._inputs.values())
         before = self._context.counts.processed
         entered = current.set(self._context)
         try:
-            while not self.is_held and (run := next_run(inputs, caught_up, self._room)) is not None:
-                await self._take(run)
+            with contained(f"task {self.id}"):
+                while not self.is_held and (run := next_run(inputs, caught_up, self._room)) is not None:
+                    await self._take(run)
         finally:
             current.reset(entered)
         return self._context.counts.processed - before
@@ -178,8 +182,9 @@ class Task:
         self._context.elapsed_ms = elapsed_ms
         entered = current.set(self._context)
         try:
-            for processor in self._timed:
-                await processor.advance()
+            with contained(f"task {self.id}"):
+                for processor in self._timed:
+                    await processor.advance()
         finally:
             current.reset(entered)
 
@@ -188,8 +193,9 @@ class Task:
         close."""
         entered = current.set(self._context)
         try:
-            for processor in self._processors.values():
-                await processor.end_of_input()
+            with contained(f"task {self.id}"):
+                for processor in self._processors.values():
+                    await processor.end_of_input()
         finally:
             current.reset(entered)
 

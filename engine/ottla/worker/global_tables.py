@@ -15,6 +15,7 @@ from typing import Any
 
 from ottla.deadletters import ErrorPolicy, Failure, FailureKind
 from ottla.errors import ProcessingFailed
+from ottla.escapes import contained
 from ottla.event import Event
 from ottla.state.changelog import RestoreProgress, restore
 from ottla.state.derived_store import Failed, open_global
@@ -75,6 +76,10 @@ class GlobalTables:
         self._tables.clear()
 
     async def _load(self, transport: Transport, progress: RestoreProgress | None) -> None:
+        with contained("global tables"):
+            await self._read(transport, progress)
+
+    async def _read(self, transport: Transport, progress: RestoreProgress | None) -> None:
         for spec in self._specs:
             self._tables[spec.name] = open_global(spec, self._stores.open("global", spec.name), self._failed)
         counts = await transport.partition_counts({spec.changelog for spec in self._specs})
@@ -100,7 +105,8 @@ class GlobalTables:
                         # Of two tables of one topic, one may have read further when it was loaded.
                         read = table.partition(where.partition).offset or 0
                         if fresh := [message for message in messages if message.offset() >= read]:
-                            table.apply(where.partition, fresh)
+                            with contained(f"global table {table.spec.name!r}"):
+                                table.apply(where.partition, fresh)
         finally:
             await follower.close()
 

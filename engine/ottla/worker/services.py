@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from ottla.errors import ProcessingFailed
+from ottla.escapes import contained, is_being_cancelled
 from ottla.jobs import Background, CronJob, Jobs, Timer, WorkerState, call
 from ottla.outlet import Collected, outlet
 from ottla.state.cache import StoreCache
@@ -37,7 +38,7 @@ class Services:
     """Runs the jobs of an app. `clock` gives seconds since the epoch; timers go by the monotonic clock.
 
     With `fail` a timer or cron job that raises stops the worker; else it is logged, and runs again when it is due.
-    A background task that raises always stops it: nothing would start it again.
+    A background task that raises always stops it: nothing would start it again. So does what is no `Exception`.
     """
 
     def __init__(self, jobs: Jobs, outbox: Outbox, lead: Lead, clock: Callable[[], float], *, fail: bool) -> None:
@@ -58,7 +59,10 @@ class Services:
         """Runs what `on_start` registered, before the worker reads its first event."""
         for function in self._jobs.on_start:
             try:
-                await self._call(function)
+                with contained("on_start"):
+                    await self._call(function)
+            except ProcessingFailed:
+                raise
             except Exception as error:
                 raise ProcessingFailed(f"what on_start calls failed: {type(error).__name__}: {error}") from error
 
@@ -114,7 +118,8 @@ class Services:
         await asyncio.gather(*running, return_exceptions=True)
         for function in self._jobs.on_stop:
             try:
-                await self._call(function)
+                with contained("on_stop"):
+                    await self._call(function)
             except Exception:
                 log.exception("what on_stop calls failed; the worker stops without it")
 
@@ -130,7 +135,10 @@ class Services:
             await before
         for function in calls:
             try:
-                await self._call(function)
+                with contained(occasion):
+                    await self._call(function)
+            except ProcessingFailed as failure:
+                self._failure = failure
             except Exception:
                 log.exception("what %s calls failed", occasion)
 
@@ -148,7 +156,10 @@ class Services:
 
     async def _guard(self, job: Timer | CronJob | Background) -> None:
         try:
-            await self._life(job)
+            with contained(job.name):
+                await self._life(job)
+        except ProcessingFailed as failure:
+            self._failure = failure
         except Exception as error:
             self._failure = ProcessingFailed(f"{job.name} failed: {type(error).__name__}: {error}")
             self._failure.__cause__ = error
@@ -187,8 +198,8 @@ class Services:
         token = outlet.set(collected)
         try:
             await call(job.call)
-        except Exception:
-            if self._fail:
+        except (Exception, asyncio.CancelledError) as error:
+            if self._fail or (isinstance(error, asyncio.CancelledError) and is_being_cancelled()):
                 raise
             log.exception("%s failed; what it sent is dropped, and it runs again when it is due", job.name)
             collected.records.clear()

@@ -199,8 +199,8 @@ def test_tables_take_no_value_of_another_type(kind: str, type_: Any, value: Any)
 
     @app.agent(source, uses=[written])
     async def write(texts: ottla.Stream[str]) -> None:
-        async for key, _ in texts.items():
-            written[key] = value
+        async for event in texts.events():
+            written[event.key] = value
 
     with app.test() as driver:
         driver.send(source, key="k", value="go")

@@ -222,6 +222,19 @@ def test_a_mistake_gets_one_sentence(
     assert done.stdout == ""
 
 
+def test_an_agent_that_exits_ends_the_worker_with_an_error(shop: Shop) -> None:
+    _succeeds(shop.run("shop:app", "--until-end"))
+    with (shop.directory / "shop.py").open("a") as module:
+        module.write("        exit(0)\n")
+    order(shop, ("a", 1))
+    done = shop.run()
+    assert done.returncode == 1
+    assert re.search(
+        r"^ottla worker: task \d_\d: SystemExit\(0\) was raised in add \(.*shop.py:\d+\)", done.stderr, re.M
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_other_commands_do_not_load_the_engines_clients() -> None:
     code = (
         "import sys; sys.argv = ['ottla', 'broker', '--help']\n"
