@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.agents.agent import Agent, AgentDecorator
 from ottla.agents.channels import Channel, ChannelAgent, ChannelAgentDecorator
-from ottla.config import AppConfig, ProcessingGuarantee, StoreKind
+from ottla.config import AppConfig, OnLostRecords, ProcessingGuarantee, StoreKind
 from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, DuplicateName, TopologyError
@@ -53,9 +53,11 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
     state is kept up, so that one of them takes the task over without restoring. `tags` say where a worker is, such as
     `{"zone": "eu-1a"}`: copies go where no other of their task is. `state_cache_bytes` is how much of
     their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `broker_wait` is
-    how long a worker that begins waits for a broker that does not answer. `web` is where a
-    worker listens for HTTP, as `HOST:PORT` or `PORT`: pages, health, metrics and queries (`web/`); `web_auth`, as
-    `USER:PASSWORD`, is asked of whoever comes. Raises `ConfigError` for an option out of range.
+    how long a worker that begins waits for a broker that does not answer. `on_lost_records` says what becomes of a
+    worker whose input has lost records that it had yet to read, by retention or by hand: it reads on where there are
+    some, says so and counts them ("continue"), or it stops ("fail"). `web` is where a worker listens for HTTP, as
+    `HOST:PORT` or `PORT`: pages, health, metrics and queries (`web/`); `web_auth`, as `USER:PASSWORD`, is asked of
+    whoever comes. Raises `ConfigError` for an option out of range.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         tags: Mapping[str, str] | None = None,
         state_cache_bytes: int = 48_000_000,
         broker_wait: Duration = 60.0,
+        on_lost_records: OnLostRecords = "continue",
         web: str | None = None,
         web_auth: str | None = None,
     ) -> None:
@@ -99,6 +102,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
             tags=dict(tags or {}),
             state_cache_bytes=state_cache_bytes,
             broker_wait_ms=duration_ms(broker_wait, "broker_wait"),
+            on_lost_records=on_lost_records,
             web=web,
             web_auth=web_auth,
         )

@@ -15,6 +15,7 @@ from ottla.transport.kafka_settings import BrokerOptions, checked_options
 
 ProcessingGuarantee = Literal["exactly_once", "at_least_once"]
 StoreKind = Literal["rocksdb", "memory"]
+OnLostRecords = Literal["continue", "fail"]
 
 
 _APP_ID = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}")
@@ -39,6 +40,7 @@ class AppConfig:
     tags: Mapping[str, str] = field(default_factory=dict)
     state_cache_bytes: int = 48_000_000
     broker_wait_ms: int = 60_000
+    on_lost_records: OnLostRecords = "continue"
     web: str | None = None
     web_auth: str | None = field(default=None, repr=False)
 
@@ -52,6 +54,7 @@ class AppConfig:
             raise ConfigError(f"broker={self.broker!r} must be kafka://HOST:PORT or embedded://DIR")
         _one_of("processing_guarantee", self.processing_guarantee, ("exactly_once", "at_least_once"))
         _one_of("store", self.store, ("rocksdb", "memory"))
+        _one_of("on_lost_records", self.on_lost_records, ("continue", "fail"))
         if self.commit_interval_ms < 1:
             raise ConfigError("commit_interval must be at least a millisecond")
         checked_options(self.broker_options)

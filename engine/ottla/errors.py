@@ -16,6 +16,7 @@
     │   └── InvalidTimestamp     its event time is missing, negative or no integer
     ├── NoAnswer                 an agent that was asked did not answer in time
     ├── AgentFailed              an agent that was asked failed on the request
+    ├── RecordsLost              `on_lost_records="fail"`: records were deleted before they were read
     ├── ProcessingFailed         `on_error="fail"`: an event failed, the worker stops
     ├── Unavailable              what an event needs is away for now: the worker tries again, the event is not at fault
     ├── StateError               the state directory cannot be used
@@ -91,6 +92,12 @@ class RecordRefused(EncodeError):  # noqa: N818
 
 class InvalidTimestamp(EventError):  # noqa: N818
     """An event's time is missing, negative, or not an integer of milliseconds since the epoch."""
+
+
+class RecordsLost(OttlaError):  # noqa: N818
+    """Records were deleted before they were read, or a broker has lost some that were, and the app says that it stops
+    then (`on_lost_records="fail"`).
+    """
 
 
 class ProcessingFailed(OttlaError):  # noqa: N818

@@ -40,7 +40,7 @@ def is_being_cancelled() -> bool:
 
 def _escaped(what: str, error: BaseException) -> ProcessingFailed:
     raised = f"{type(error).__name__}({', '.join(map(repr, error.args))})"
-    *_, frame = traceback.extract_tb(error.__traceback__)
+    *_, frame = (each for each in traceback.extract_tb(error.__traceback__) if not each.filename.startswith("<frozen"))
     return ProcessingFailed(
         f"{what}: {raised:.200} was raised in {frame.name} ({frame.filename}:{frame.lineno}), which ends the worker; "
         "what it had not committed is processed again by the next one"

@@ -129,11 +129,14 @@ class Polled:
     """What one poll brought: the messages of each partition in offset order, and the partitions read to their end.
 
     `ends` holds, for each partition whose end was reached after these messages, the next offset that will be written
-    there; control records may put it beyond the last message's offset + 1.
+    there; control records may put it beyond the last message's offset + 1. `missing` has the offset that was to be read
+    next of each partition where it is not there, deleted or beyond the end: of those nothing is read until reading is
+    started anew.
     """
 
     messages: dict[TopicPartition, list[Message]] = field(default_factory=dict)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
+    missing: dict[TopicPartition, int] = field(default_factory=dict)
 
 
 Membership = bytes
@@ -161,7 +164,7 @@ class Follower(Protocol):
     """Reads partitions outside the group for as long as it is wanted: how copies of state are kept."""
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Reads these partitions too, from these offsets on."""
+        """Reads these partitions too, from these offsets on, or from the log start offset if they are not there."""
 
     def remove(self, partitions: Collection[TopicPartition]) -> None:
         """Reads these partitions no more."""
@@ -235,8 +238,8 @@ class Transport(Protocol):
         ...
 
     def start_reading(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Polls bring messages of these partitions too, from these offsets on, or from the log start offset if that is
-        later.
+        """Polls bring messages of these partitions too, from these offsets on; of those that have them not,
+        `Polled.missing` tells.
         """
 
     def stop_reading(self, partitions: Collection[TopicPartition]) -> None:

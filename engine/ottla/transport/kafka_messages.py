@@ -108,6 +108,9 @@ def _without_events(taken: Sequence[confluent_kafka.Message], polled: Polled) ->
         elif error.code() == KafkaError._PARTITION_EOF:
             where = cast(Message, message)
             polled.ends[TopicPartition(where.topic(), where.partition())] = where.offset()
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+            where = cast(Message, message)
+            polled.missing[TopicPartition(where.topic(), where.partition())] = where.offset()
         elif error.fatal() or error.code() in _LASTING:
             raise transport_error(error, "reading from the broker")
         else:

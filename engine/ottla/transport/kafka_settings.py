@@ -105,6 +105,8 @@ class KafkaSettings:
     def consumer(self) -> Settings:
         return self._reading("consumer") | {
             "group.id": self.app_id,
+            # An offset that is not there is an error, for which the worker looks (`Polled.missing`).
+            "auto.offset.reset": "error",
             # A static member (KIP-345): a worker restarted within the session timeout gets its partitions back at once.
             "group.instance.id": self.worker_id,
             "session.timeout.ms": self.session_timeout_ms,
@@ -118,6 +120,7 @@ class KafkaSettings:
         """For reading outside the group. librdkafka demands a group id; nothing is ever committed under this one."""
         return self._reading("restore") | {
             "group.id": f"{self.app_id}-restore",
+            "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": 10,
             **self.options,
         }
@@ -153,7 +156,6 @@ class KafkaSettings:
 
     def _reading(self, role: str) -> Settings:
         return self._common(role) | {
-            "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

@@ -245,6 +245,7 @@ class MemoryTransport:
         self._generation = 0
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
+        self._missing: set[TopicPartition] = set()
         self._told_ends: dict[TopicPartition, int] = {}
         self._produced: list[OutputRecord] = []
         self._written: dict[TopicPartition, int] = {}
@@ -296,6 +297,7 @@ class MemoryTransport:
             raise FatalTransportError(f"another worker with the worker id {self._worker_id} is running")
         self._positions.clear()
         self._paused.clear()
+        self._missing.clear()
         self._told_ends.clear()
         self._generation = 0
         if self._listener is not None:
@@ -319,19 +321,21 @@ class MemoryTransport:
             await self._follow_group()
             polled = self._take(max_messages)
             remaining = deadline - asyncio.get_running_loop().time()
-            if polled.messages or polled.ends or remaining <= 0:
+            if polled.messages or polled.ends or polled.missing or remaining <= 0:
                 return polled
             await self._broker.wait(remaining)
 
     def start_reading(self, positions: Mapping[TopicPartition, int]) -> None:
         for where, position in positions.items():
-            self._positions[where] = max(position, self._broker.partition(where).start)
+            self._positions[where] = position
+            self._missing.discard(where)
             self._told_ends.pop(where, None)
             self._paused.discard(where)
 
     def stop_reading(self, partitions: Collection[TopicPartition]) -> None:
         for where in partitions:
             del self._positions[where]
+            self._missing.discard(where)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
         self._paused.update(where for where in partitions if where in self._positions)
@@ -465,7 +469,16 @@ class MemoryTransport:
         return share
 
     def _take(self, max_messages: int) -> Polled:
-        return _next_messages(self._broker, self._positions, self._told_ends, self._paused, max_messages)
+        missing = {}
+        for where in self._positions.keys() - self._paused - self._missing:
+            log, position = self._broker.partition(where), self._positions[where]
+            if not log.start <= position <= len(log.entries):
+                missing[where] = position
+        self._missing.update(missing)
+        idle = self._paused | self._missing
+        polled = _next_messages(self._broker, self._positions, self._told_ends, idle, max_messages)
+        polled.missing = missing
+        return polled
 
 
 class MemoryFollower:
@@ -510,6 +523,7 @@ def _next_messages(
         if where in paused:
             continue
         log = broker.partition(where)
+        position = max(position, log.start)
         end = min(position + max_messages, len(log.entries))
         if messages := log.messages(position, end):
             polled.messages[where] = messages

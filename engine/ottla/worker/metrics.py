@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from ottla.task.processor import TaskCounts
+from ottla.transport.contract import TopicPartition
 
 _COMMIT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
@@ -23,6 +24,13 @@ class WorkerMetrics:
         self.produced = counter("ottla_produced_records", "Records written to topics, changelogs aside.")
         self.changes = counter("ottla_changelog_records", "Records written to changelogs.")
         self.aborts = counter("ottla_aborted_commits", "Commits that failed and were made anew.")
+        self._lost = Counter(
+            "ottla_lost_records",
+            "Offsets of inputs that were deleted before they were read.",
+            ("app", "topic", "partition"),
+            registry=self.registry,
+        )
+        self._app_id = app_id
         self.restored = counter("ottla_restored_records", "Changelog records read to restore state.")
         dropped = Counter(
             "ottla_dropped_events",
@@ -56,6 +64,10 @@ class WorkerMetrics:
             ("app", "topic", "partition"),
             registry=self.registry,
         )
+
+    def count_lost(self, where: TopicPartition, offsets: int) -> None:
+        """Counts offsets of an input that were deleted before they were read."""
+        self._lost.labels(self._app_id, *where).inc(offsets)
 
     def count(self, before: TaskCounts, now: TaskCounts) -> None:
         """Counts what became of the events of a task between two commits."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,9 +13,8 @@ from ottla.state.changelog import RestoreProgress, Told, restore
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import TopicPartition, Transport
 from ottla.worker.assignment import AssignedTask, TaskMaker
+from ottla.worker.lost_records import LostRecords
 from ottla.worker.metrics import WorkerMetrics
-
-log = logging.getLogger("ottla.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +31,7 @@ class Restored:
 
 
 class Takeover:
-    """One takeover at a time, of any number of tasks; given up, it loses nothing of what was restored.
-
-    `made_anew` tells which topics are not those that were read before, but others of the same name.
-    """
+    """One takeover at a time, of any number of tasks; given up, it loses nothing of what was restored."""
 
     def __init__(
         self,
@@ -47,7 +42,7 @@ class Takeover:
         progress: RestoreProgress | None,
         now_ms: Callable[[], int],
         told: Told,
-        made_anew: Callable[[], Collection[str]],
+        lost: LostRecords,
     ) -> None:
         self._maker = maker
         self._transport = transport
@@ -56,7 +51,7 @@ class Takeover:
         self._progress = progress
         self._now_ms = now_ms
         self._told = told
-        self._made_anew = made_anew
+        self._lost = lost
         self._restoring: asyncio.Task[Restored] | None = None
 
     @property
@@ -101,37 +96,6 @@ class Takeover:
             found |= await self._transport.offsets_at(partitions, at)
         return found
 
-    async def _behind_the_end(self, committed: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """Where inputs are to be read from that end before their committed offset. Says what is missing of any.
-
-        What was there before is processed, and a client that is told an offset beyond the end would begin at the
-        beginning, and process it once more.
-        """
-        found = {}
-        ranges = await self._transport.offset_ranges(committed)
-        for where, offset in sorted(committed.items()):
-            there = ranges[where]
-            if offset < there.start:
-                log.warning(
-                    "%s[%d]: the records from offset %d up to %d were deleted before they were read; "
-                    "reading goes on at %d",
-                    *where,
-                    offset,
-                    there.start - 1,
-                    there.start,
-                )
-            elif offset > there.end:
-                found[where] = there.start if where.topic in self._made_anew() else there.end
-                log.warning(
-                    "%s[%d]: it was read up to offset %d and now ends at %d, so its broker has lost records that were "
-                    "read; reading goes on at %d",
-                    *where,
-                    offset,
-                    there.end,
-                    found[where],
-                )
-        return found
-
     async def _restore(self, task_ids: list[TaskId]) -> Restored:
         began = time.perf_counter()
         opened: dict[TaskId, TaskStores] = {}
@@ -140,7 +104,7 @@ class Takeover:
             # committed with them is in the changelogs.
             inputs = [where for task_id in task_ids for where in self._maker.inputs(task_id)]
             committed = await self._transport.committed(inputs)
-            elsewhere = await self._behind_the_end(committed)
+            elsewhere = await self._lost.starts(committed)
             for task_id in task_ids:
                 opened[task_id] = self._standbys.hand_over(task_id) or self._maker.open_stores(task_id)
             stores = {where: store for each in opened.values() for where, store in each.items()}

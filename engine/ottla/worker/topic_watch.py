@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ottla.cluster.records import control_topic
 from ottla.errors import TopologyError
@@ -72,6 +72,12 @@ class TopicWatch:
                 topic,
                 self._topology.app_id,
             )
+
+    async def confirm(self, topics: Iterable[str]) -> None:
+        """Raises `TopologyError` for those of the topics that are not the ones which were there at first, and
+        `TransportError`."""
+        for topic, state in (await self._transport.topic_states(topics)).items():
+            self._check_id(topic, state.id)
 
     async def stop(self) -> None:
         self._looking.cancel()

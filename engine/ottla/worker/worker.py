@@ -48,6 +48,7 @@ from ottla.worker.endings import Endings
 from ottla.worker.global_tables import GlobalTables
 from ottla.worker.insight import Insight
 from ottla.worker.leader import Lead
+from ottla.worker.lost_records import LostRecords
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
 from ottla.worker.pace import Pace
@@ -124,6 +125,7 @@ class Worker:
         )
         self._replies = Replies(transport, config.app_id)
         self._standbys = Standbys(transport, self._maker.open_stores, partial(self._restored, True))
+        self._lost = LostRecords(config, transport, self.metrics, lambda: self._topic_watch)
         self._takeover = Takeover(
             self._maker,
             transport,
@@ -132,7 +134,7 @@ class Worker:
             progress,
             self._now_ms,
             partial(self._restored, False),
-            lambda: () if self._topic_watch is None else self._topic_watch.made_anew,
+            self._lost,
         )
         self._outbox = Outbox(self._now_ms, self._replies, self._check_record, self._destinations.partition_counts)
         lead = Lead(transport.worker_id, transport.members, clock)
@@ -288,6 +290,7 @@ class Worker:
                 self._commits.note()
         workload.rest(self._member.view.pauses)
         await workload.hand_out(polled)
+        workload.read_from(await self._lost.positions(polled.missing, workload.owners, workload.committed))
         if self._commits.finished():
             self._failed_commits = 0
         if processing.may_start:

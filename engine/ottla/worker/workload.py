@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -79,6 +79,19 @@ class Workload:
         )
         self._metrics.tasks.set(len(self.tasks))
         self._services.ready(None if self._leader is None else self._leader.caches[LEADER_STORE])
+
+    def read_from(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Reads partitions on from elsewhere: what was to be read next is not there."""
+        if not positions:
+            return
+        self._transport.stop_reading(positions)
+        self._transport.start_reading(positions)
+        for where, position in positions.items():
+            if (owner := self.owners.get(where)) is not None:
+                owner.paused.discard(where.topic)
+                if owner.running is None and not owner.task.buffered(where.topic):
+                    # Nothing that was read before waits for its commit, so the next one may be of this offset.
+                    owner.task.positions[where] = position
 
     async def drop(self, task_ids: Iterable[TaskId]) -> None:
         """Ends tasks as they are; what they did since the last commit is not committed here."""

@@ -174,6 +174,28 @@ def test_a_paused_partition_brings_nothing_until_it_is_resumed(play: Callable[[S
     play(scenario)
 
 
+@pytest.mark.parametrize("position", [2, 1_000])
+def test_an_offset_that_is_not_there_is_told_and_waits_for_another(
+    play: Callable[[Scenario], None], position: int
+) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        source = TopicPartition(bench.source, 0)
+        await bench.fill(outside, range(6))
+        await outside.delete_records({source: 4})
+        transport, _ = await bench.member()
+        transport.start_reading({source: position})
+        while not (polled := await transport.poll(10, 0.5)).missing:
+            assert not polled.messages
+        assert polled.missing == {source: position}
+        assert not (await transport.poll(10, 0.2)).messages
+        transport.stop_reading([source])
+        transport.start_reading({source: 4})
+        assert await values(transport, 2) == [4, 5]
+
+    play(scenario)
+
+
 def test_a_partition_that_is_begun_anew_is_not_paused_any_more(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         source = TopicPartition(bench.source, 0)
