@@ -65,7 +65,7 @@ class LostRecords:
         if not (missing or self._missing):
             return {}
         read = {self._control, *inputs}
-        self._missing = {where: offset for where, offset in (self._missing | missing).items() if where in read}
+        self._missing = {where: offset for where, offset in {**self._missing, **missing}.items() if where in read}
         try:
             if (watch := self._watch()) is not None:
                 await watch.confirm({where.topic for where in self._missing})
