@@ -438,7 +438,11 @@ class Stream(Generic[V]):
         commit."""
         self._called("call", function, events)
 
-    def to_table(self, name: str, *, changelog: Configured = True) -> Table[Any, V]:
+    @overload
+    def to_table(self: Stream[R | None], name: str, *, changelog: Configured = True) -> Table[Any, R]: ...
+    @overload
+    def to_table(self, name: str, *, changelog: Configured = True) -> Table[Any, V]: ...
+    def to_table(self, name: str, *, changelog: Configured = True) -> Table[Any, Any]:
         """A table of the newest value of each key, a null value deletes it. It is kept under the name.
 
         For queries, and to be joined: with streams, and as what changes with other tables. It can be read in agents and
