@@ -396,9 +396,25 @@ class Stream(Generic[V]):
         self.graph.errors_at(self.step, StepPolicy(on_error))
         return self
 
+    @overload
     def to(
         self,
         topic: Topic[Any, V] | ChooseTopic,
+        *,
+        partition: ChoosePartition | None = None,
+        on_error: OnError | None = None,
+    ) -> None: ...
+    @overload
+    def to(
+        self: Stream[R | None],
+        topic: Topic[Any, R] | ChooseTopic,
+        *,
+        partition: ChoosePartition | None = None,
+        on_error: OnError | None = None,
+    ) -> None: ...
+    def to(
+        self,
+        topic: Topic[Any, Any] | ChooseTopic,
         *,
         partition: ChoosePartition | None = None,
         on_error: OnError | None = None,

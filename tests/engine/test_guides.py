@@ -14,7 +14,8 @@ EXAMPLE = re.compile(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", re.D
 
 
 @pytest.mark.parametrize(
-    ("guide", "examples"), [("joins.md", 4), ("agents.md", 3), ("tables.md", 4), ("from-kafka-streams.md", 9)]
+    ("guide", "examples"),
+    [("joins.md", 4), ("agents.md", 3), ("tables.md", 4), ("recipes.md", 6), ("from-kafka-streams.md", 9)],
 )
 def test_the_examples_print_what_is_shown(guide: str, examples: int) -> None:
     found = EXAMPLE.findall((DOCS / guide).read_text())
