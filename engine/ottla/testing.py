@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -54,6 +55,7 @@ from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.assignment import clear_unless_at
 from ottla.worker.global_tables import failed_by
 from ottla.worker.leader import LEADER_STORE
+from ottla.worker.questions import Questions
 from ottla.worker.upgrades import refuse_changes
 
 if TYPE_CHECKING:
@@ -99,7 +101,11 @@ class Driver:
         self._create_topics()
         self._make_plan()
         self._jobs = Driven(app.jobs, now_ms)
-        self._outlet = _Onward(self, self._broker, app.config, self._settle)
+        self._outlet = _Onward(self, self._broker, app.config, lambda _: self._settle())
+        self._within = _Onward(self, self._broker, app.config, self._answer)
+        exactly_once = app.config.processing_guarantee == "exactly_once"
+        self._asks = None if exactly_once else Questions(self._within, self._owner_of)
+        self._turns: defaultdict[TaskId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._start()
         app.held_parts = self._held
         self._channel_agents = self._runner.run(self._begin_channel_agents())
@@ -125,6 +131,7 @@ class Driver:
                 self._runner.run(task.close())
             self._runner.run(self._end_channel_agents())
             self._runner.run(self._outlet.close())
+            self._runner.run(self._within.close())
             self._app.held_parts = None
             self._tasks.clear()
 
@@ -369,6 +376,7 @@ class Driver:
                 global_tables=self._globals,
                 partition_counts=self._outlet.partition_counts,
                 refusals=self._refusals,
+                asks=self._asks,
             )
 
     async def _process(self) -> int:
@@ -386,14 +394,34 @@ class Driver:
             if self._is_paused(task_id):
                 continue
             await task.advance(self.now_ms, self.now_ms)
-            topics = self._topology.subtopologies[task_id.subtopology].inputs_at(task_id.partition)
+            processed += await self._take_turn(task_id)
+        return processed
+
+    async def _take_turn(self, task_id: TaskId) -> int:
+        """Gives a task what is new in its topics and lets it process. Returns how many events that were."""
+        task = self._tasks[task_id]
+        topics = self._topology.subtopologies[task_id.subtopology].inputs_at(task_id.partition)
+        async with self._turns[task_id]:
             for topic in topics:
                 where = TopicPartition(topic, task_id.partition)
                 log = self._broker.partition(where)
                 task.add(topic, log.messages(self._added.get(where, 0), len(log.entries)))
                 self._added[where] = len(log.entries)
-            processed += await task.process(caught_up=topics)
-        return processed
+            return await task.process(caught_up=topics)
+
+    def _owner_of(self, where: TopicPartition) -> TaskId | None:
+        """Which task reads a partition."""
+        parts = self._topology.subtopologies
+        reading = (task for task in self._tasks if where.partition == task.partition)
+        return next((task for task in reading if where.topic in parts[task.subtopology].inputs), None)
+
+    async def _answer(self, records: Sequence[OutputRecord]) -> None:
+        """Lets the tasks process that these requests are for, whose agents another agent waits for: at least once, what
+        they send is written before the commit."""
+        for record in records:
+            if (owner := self._owner_of(TopicPartition(record.topic, record.partition or 0))) is not None:
+                await self._take_turn(owner)
+                self._broker.append(self._tasks[owner].drain())
 
     def _follow_control(self) -> None:
         """Reads what is paused."""
@@ -457,11 +485,15 @@ class _Onward:
     """An `Outlet` to a driver's broker. A request is processed at once, so that its answer is there."""
 
     def __init__(
-        self, driver: Driver, broker: MemoryBroker, config: AppConfig, settle: Callable[[], Awaitable[None]]
+        self,
+        driver: Driver,
+        broker: MemoryBroker,
+        config: AppConfig,
+        answer: Callable[[Sequence[OutputRecord]], Awaitable[None]],
     ) -> None:
         self._driver = driver
         self._broker = broker
-        self._settle = settle
+        self._answer = answer
         self._max_record_bytes = config.max_record_bytes
         self._replies = Replies(MemoryTransport(broker, config.app_id, "test"), config.app_id)
 
@@ -481,7 +513,7 @@ class _Onward:
 
     async def request(self, records: Sequence[OutputRecord]) -> None:
         self._broker.append(records)
-        await self._settle()
+        await self._answer(records)
 
     async def replies(self) -> Replies:
         return self._replies

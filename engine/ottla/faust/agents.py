@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -10,7 +11,7 @@ from typing import Any
 
 import ottla
 from ottla.agents.agent import AgentDecorator
-from ottla.errors import TopologyError
+from ottla.errors import NotInTask, TopologyError
 from ottla.faust.channels import Channel
 from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import AGENT, Lacking
@@ -154,11 +155,26 @@ class Agent(Lacking):
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = None,
+        reply_to: Any = None,
+        correlation_id: str | None = None,  # noqa: ARG002 - a request has an id of its own
     ) -> Any:
-        """Sends an event to the agent, and returns the first thing it yields for it."""
+        """Sends an event to the agent, and returns the first thing it yields for it. Within an agent, at least once
+        only. Raises `TopologyError` for a `reply_to`: the answer comes to who asks."""
+        if reply_to is not None:
+            raise TopologyError(
+                f"agent {self.name!r}: ask(reply_to=) is not part of Ottla's Faust facade: the answer comes to who "
+                "asks; send(reply_to=) has it sent to a topic or agent"
+            )
         return await self.ready().ask(
             value, key=key, partition=partition, timestamp=milliseconds(timestamp), headers=headers_of(headers)
         )
+
+    async def ask_nowait(self, value: Any = None, **options: Any) -> asyncio.Task[Any]:
+        """Sends an event to the agent, and returns what is awaited for the answer. Not within an agent, which is done
+        with its event when it asks for the next one."""
+        if current.get(None) is not None:
+            raise NotInTask(f"agent {self.name!r}: ask_nowait works outside agents; within one, await ask()")
+        return asyncio.create_task(self.ask(value, **options))
 
     def map(self, values: Any, key: Any = None) -> AsyncIterator[Any]:
         """Asks with each value, and yields the answers as they arrive."""

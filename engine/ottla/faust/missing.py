@@ -79,7 +79,6 @@ APP: Mapping[str, str] = {
 WEB: Mapping[str, str] = dict.fromkeys(("init_server", "on_start", "route", "wsgi"), _WEB)
 
 AGENT: Mapping[str, str] = {
-    "ask_nowait": "agent.send(value=..., reply_to=...) sends the answer to a topic or agent",
     "cancel": "workers begin and end their agents",
     "clone": "declare another agent",
     "stream": "an agent is given its stream",

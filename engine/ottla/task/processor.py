@@ -7,6 +7,7 @@ Everything that leaves the task (outputs, dead letters, counts) goes through the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import astuple, dataclass, field
 from itertools import groupby
@@ -24,6 +25,7 @@ from ottla.deadletters import (
 )
 from ottla.errors import EncodeError, NotInTask, ProcessingFailed, RecordTooLarge, Unavailable
 from ottla.event import Event, event_at
+from ottla.outlet import Outlet
 from ottla.state.cache import StoreCache
 from ottla.state.global_store import GlobalStore
 from ottla.task.batch import Batch
@@ -88,6 +90,16 @@ class Follower(Protocol):
     async def tell(self, written: Sequence[Written]) -> None: ...
 
 
+class Asks(Protocol):
+    """How an agent asks another in the middle of an event: by an outlet, and while it waits, saying for what."""
+
+    @property
+    def outlet(self) -> Outlet: ...
+    def waiting(self, task: TaskId, where: TopicPartition) -> AbstractContextManager[None]:
+        """Raises `NotInTask` if the answer would never come."""
+        ...
+
+
 class Answerer(Protocol):
     """Is told of an event that will not come to it: a step before it failed."""
 
@@ -116,6 +128,7 @@ class TaskContext:
     one of which `refusals` says that its topic does not take it. `partition` is the task's, that of all its inputs.
     `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
     `failure` is a sentence about the first event that failed since it was taken.
+    `asks` is how agents ask in the middle of an event, None where they cannot.
     `followers` are told what is written to tables, by their stores, and `answerers` what a step before them rejected,
     by the names of those steps.
     """
@@ -142,6 +155,7 @@ class TaskContext:
     refusals: Refusals = field(default_factory=Refusals)
     followers: dict[str, Follower] = field(default_factory=dict)
     answerers: dict[str, list[Answerer]] = field(default_factory=dict)
+    asks: Asks | None = None
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:

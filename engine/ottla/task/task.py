@@ -31,6 +31,7 @@ from ottla.task.operators import Source
 from ottla.task.processor import (
     MAX_RECORD_BYTES,
     Answerer,
+    Asks,
     PartitionCounts,
     Processor,
     TaskContext,
@@ -48,7 +49,8 @@ class Task:
     """One partition of one sub-topology.
 
     `stores` holds a cache for each of `subtopology.stores`, restored. `sleep` is awaited between retries.
-    `global_tables` are the worker's, by name, and so are `refusals`; `partition_counts` asks the broker.
+    `global_tables` are the worker's, by name, and so are `refusals`; `partition_counts` asks the broker. With `asks`
+    agents can wait for answers of others.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Task:
         partition_counts: PartitionCounts,
         max_record_bytes: int = MAX_RECORD_BYTES,
         refusals: Refusals | None = None,
+        asks: Asks | None = None,
     ) -> None:
         self.id = task_id
         self.positions: dict[TopicPartition, int] = {}
@@ -81,6 +84,7 @@ class Task:
             refusals=refusals or Refusals(),
             partition=task_id.partition,
             partition_counts=partition_counts,
+            asks=asks,
         )
         for store in stores.values():
             store.use_clock(self._context.now)
@@ -202,7 +206,15 @@ class Task:
     def reading(self, stores: Mapping[str, StoreCache]) -> TaskContext:
         """What functions see tables through that read these stores instead of the task's own."""
         return replace(
-            self._context, stores=stores, outputs=[], journal=[], followers={}, cursor=None, called_for=None, _shared={}
+            self._context,
+            stores=stores,
+            outputs=[],
+            journal=[],
+            followers={},
+            cursor=None,
+            called_for=None,
+            asks=None,
+            _shared={},
         )
 
     def drain(self) -> list[OutputRecord]:

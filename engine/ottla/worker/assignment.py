@@ -21,6 +21,7 @@ from ottla.task.refusals import Refusals
 from ottla.task.task import Task
 from ottla.topology.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
+from ottla.worker.questions import Questions
 
 log = logging.getLogger("ottla.worker")
 
@@ -115,6 +116,7 @@ class TaskMaker:
         global_tables: Mapping[str, GlobalStore],
         partition_counts: PartitionCounts,
         refusals: Refusals,
+        questions: Questions,
     ) -> None:
         self._topology = topology
         self._stateful = {part.index for part in topology.subtopologies if part.logged_stores}
@@ -123,6 +125,8 @@ class TaskMaker:
         self._global_tables = global_tables
         self._partition_counts = partition_counts
         self._refusals = refusals
+        # Under exactly once an answer would come with a commit, which waits for whoever asks.
+        self._asks = None if config.processing_guarantee == "exactly_once" else questions
         self._budget = CacheBudget(config.state_cache_bytes)
 
     @property
@@ -200,6 +204,7 @@ class TaskMaker:
             global_tables=self._global_tables,
             partition_counts=self._partition_counts,
             refusals=self._refusals,
+            asks=self._asks,
         )
         return AssignedTask(task, part, stores, caches)
 

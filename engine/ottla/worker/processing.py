@@ -17,6 +17,7 @@ from ottla.worker.commits import Commits
 from ottla.worker.metrics import WorkerMetrics
 from ottla.worker.outbox import Outbox
 from ottla.worker.pace import Pace
+from ottla.worker.questions import Questions
 from ottla.worker.workload import Workload
 
 TICK_S = 0.1
@@ -34,6 +35,7 @@ class Processing:
         workload: Workload,
         commits: Commits,
         outbox: Outbox,
+        questions: Questions,
         transport: Transport,
         metrics: WorkerMetrics,
         pace: Pace,
@@ -43,6 +45,7 @@ class Processing:
         self._workload = workload
         self._commits = commits
         self._outbox = outbox
+        self._questions = questions
         self._transport = transport
         self._metrics = metrics
         self._pace = pace
@@ -58,9 +61,13 @@ class Processing:
         return not self._commits.is_due
 
     def start(self) -> None:
-        """Lets those tasks process that have something new, or are to be told the time."""
+        """Lets those tasks process that have something new, or are to be told the time; where something must be
+        committed before, only those that an agent waits for in the middle of an event."""
+        asked = None if self.may_start else self._questions.wanted
         now = time.monotonic()
         for task in self._workload.tasks.values():
+            if asked is not None and asked.isdisjoint(task.inputs):
+                continue
             ticks = task.task.timed and now >= task.tick_at and not (task.ended or task.at_rest)
             if task.running is None and (task.has_work or ticks):
                 task.changed = False

@@ -55,6 +55,7 @@ from ottla.worker.pace import Pace
 from ottla.worker.processing import TICK_S, Processing
 from ottla.worker.provisioning import prepare_codecs, provision_topics
 from ottla.worker.purging import Purge
+from ottla.worker.questions import Questions
 from ottla.worker.services import Services
 from ottla.worker.takeover import Takeover
 from ottla.worker.topic_watch import TopicWatch
@@ -120,10 +121,11 @@ class Worker:
         self._globals = GlobalTables(topology.global_tables, stores, config.errors)
         self._destinations = Destinations(transport)
         self._refusals = Refusals()
-        self._maker = TaskMaker(
-            topology, config, stores, self._globals.tables, self._destinations.partition_counts, self._refusals
-        )
         self._replies = Replies(transport, config.app_id)
+        counts = self._destinations.partition_counts
+        self._outbox = Outbox(self._now_ms, self._replies, self._check_record, counts)
+        questions = Questions(self._outbox, lambda where: self._workload.owner_of(where))
+        self._maker = TaskMaker(topology, config, stores, self._globals.tables, counts, self._refusals, questions)
         self._standbys = Standbys(transport, self._maker.open_stores, partial(self._restored, True))
         self._lost = LostRecords(config, transport, self.metrics, lambda: self._topic_watch)
         self._takeover = Takeover(
@@ -136,7 +138,6 @@ class Worker:
             partial(self._restored, False),
             self._lost,
         )
-        self._outbox = Outbox(self._now_ms, self._replies, self._check_record, self._destinations.partition_counts)
         lead = Lead(transport.worker_id, transport.members, clock)
         self._services = Services(jobs or Jobs(), self._outbox, lead, clock, fail=config.errors.on_error == "fail")
         self._has_jobs = bool(jobs)
@@ -146,7 +147,7 @@ class Worker:
         self._commits = Commits(config, self._workload, self._outbox, transport, self.metrics, self._now_ms)
         self._pace = Pace(config.commit_interval_ms)
         self._processing = Processing(
-            self._workload, self._commits, self._outbox, transport, self.metrics, self._pace, self._now_ms
+            self._workload, self._commits, self._outbox, questions, transport, self.metrics, self._pace, self._now_ms
         )
         self._member: Member
         self._topic_watch: TopicWatch | None = None
@@ -293,8 +294,7 @@ class Worker:
         workload.read_from(await self._lost.positions(polled.missing, workload.owners, workload.committed))
         if self._commits.finished():
             self._failed_commits = 0
-        if processing.may_start:
-            processing.start()
+        processing.start()
         await processing.collect(_BUSY_WAIT_S)
         await processing.produce()
         workload.hold_back(polled)

@@ -137,6 +137,10 @@ class Workload:
                 log.info("task %s %s", task_id, "is paused" if at_rest else "goes on")
                 task.at_rest = at_rest
 
+    def owner_of(self, where: TopicPartition) -> TaskId | None:
+        """Which of the tasks reads an input partition."""
+        return None if (owner := self.owners.get(where)) is None else owner.task.id
+
     # -- their input
 
     async def hand_out(self, polled: Polled) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import ottla.faust as faust
 from ottla import ConfigError, TopologyError
+from ottla.errors import NotInTask
 
 
 class Order(faust.Record):
@@ -178,3 +179,48 @@ def test_an_agent_and_its_topic_have_the_names_that_faust_gives_them() -> None:
 
     assert app.agents == {f"{__name__}.count": count}
     assert count.channel.get_topic_name() == f"shop-v2-{__name__}.count"
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+def test_an_agent_asks_another(guarantee: str) -> None:
+    app = faust.App("rpc", processing_guarantee=guarantee)
+    said: list[Any] = []
+
+    @app.agent(app.topic("pow", partitions=2))
+    async def power(stream: faust.Stream[Any]) -> AsyncIterator[int]:
+        async for base, exponent in stream:
+            yield base**exponent
+
+    @app.agent(app.topic("in", partitions=1))
+    async def ask(stream: faust.Stream[Any]) -> None:
+        async for value in stream:
+            said.append(await power.ask(value=[value, 2]))
+            with pytest.raises(NotInTask, match="within one, await ask"):
+                await power.ask_nowait(value)
+
+    with app.ottla.test() as driver:
+        driver.send("in", value=3)
+        letters = driver.dead_letters()
+    if guarantee == "at_least_once":
+        assert (said, letters) == ([9], [])
+    else:
+        [letter] = letters
+        assert b'run the app with processing_guarantee="at_least_once"' in (
+            dict(letter.headers)["ottla.error.reason"] or b""
+        )
+
+
+def test_answers_are_awaited_later(app: faust.App) -> None:
+    @app.agent(app.topic("in"))
+    async def double(stream: faust.Stream[Any]) -> AsyncIterator[int]:
+        async for value in stream:
+            yield value * 2
+
+    async def ask() -> list[int]:
+        promises = [await double.ask_nowait(number) for number in range(3)]
+        with pytest.raises(TopologyError, match="the answer comes to who asks"):
+            await double.ask(1, reply_to="elsewhere")
+        return [await promise for promise in promises]
+
+    with app.ottla.test() as driver:
+        assert driver.call(ask) == [0, 2, 4]

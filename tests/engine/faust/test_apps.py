@@ -236,7 +236,7 @@ def test_options_that_need_not_be_said_are_taken() -> None:
     assert (app.conf.broker, app.conf.app_id) == ("kafka://a:9092,b:1", "shop-v2")
 
 
-@pytest.mark.parametrize("name", ["topic_route", "SetGlobalTable", "on_produce_message"])
+@pytest.mark.parametrize("name", ["router", "LiveCheck", "on_produce_message"])
 def test_what_is_not_there_is_refused_by_name(app: faust.App, name: str) -> None:
     with pytest.raises(TopologyError, match=f"app.{name} is not part of Ottla's Faust facade"):
         getattr(app, name)
