@@ -143,6 +143,7 @@ class Server:
         max_idle_ms = self.broker.config.connections_max_idle_ms
         now_ms = int(loop.time() * 1000)
         for protocol in list(self.connections):
+            protocol.note_progress(now_ms)
             if protocol.connection.is_idle(now_ms, max_idle_ms):
                 logger.info("closing %s: idle for more than %d ms", protocol.connection, max_idle_ms)
                 protocol.abort()
@@ -165,6 +166,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
         self._turn = server.turn
         self._is_gathered = False  # whether a request waits for the end of the turn
         self._paused = False
+        self._progress = (0, 0)  # when idle connections were last looked for
         self._unmuting: asyncio.TimerHandle | None = None
         self.connection = Connection("unknown", 0, int(loop.time() * 1000))
         self.connection.listener = listener
@@ -184,6 +186,7 @@ class ClientProtocol(asyncio.BufferedProtocol):
             logger.warning("refusing %s: %s", self.connection, reason)
             self.abort()
             return
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         config = self._broker.config
         for option, size in (
             (socket.SO_SNDBUF, config.socket_send_buffer_bytes),
@@ -380,6 +383,13 @@ class ClientProtocol(asyncio.BufferedProtocol):
         """Close now; what has not left is dropped."""
         self.connection.close()
         self._transport.abort()
+
+    def note_progress(self, now_ms: int) -> None:
+        """A large request that is coming, and a response that is leaving, slowly as it may be, are no idleness."""
+        progress = self._reader.partial_bytes, self._writer.pending_bytes
+        if progress != self._progress:
+            self._progress = progress
+            self.connection.last_active_ms = now_ms
 
     def release_memory(self) -> None:
         """Forget the room that was kept for the next large request."""

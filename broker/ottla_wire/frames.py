@@ -142,6 +142,11 @@ class FrameReader:
         """Whether the bytes so far end within a frame: a connection that closes now was cut off."""
         return self._body is not None or bool(self._length)
 
+    @property
+    def partial_bytes(self) -> int:
+        """How much has arrived of a frame that is not whole yet."""
+        return len(self._length) if self._body is None else LENGTH_SIZE + self._filled
+
     def _refusal(self, size: int) -> FrameTooLarge:
         opening = _LENGTH.pack(size)
         for beginning, stranger in _STRANGERS:

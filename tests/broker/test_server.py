@@ -3,6 +3,7 @@
 import socket
 import struct
 import threading
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -146,6 +147,52 @@ def test_a_slow_reader_gets_everything_in_order(wire: Wire) -> None:
         assert correlation_id(answer) == number
         assert values_of(answer)[:5] == [value] * 5
     assert correlation_id(wire.receive()) == 10
+
+
+MAX_IDLE_MS = 300
+
+
+@pytest.fixture
+def impatient(start_broker: Any) -> Any:
+    """A connection to a broker that closes idle ones soon, and the topic."""
+    broker = start_broker(connections_max_idle_ms=MAX_IDLE_MS, offsets_topic_num_partitions=1)
+    with Wire(broker.address) as wire:
+        wire.send(frame(MetadataRequest(topics=[MetadataRequestTopic(name="t")]), 4, 0))
+        wire.receive()
+        yield wire
+
+
+def test_who_sends_a_large_request_slowly_is_not_idle(impatient: Wire) -> None:
+    request = produce(bytes(100_000))
+    for start in range(0, len(request), 10_000):
+        impatient.send(request[start : start + 10_000])
+        time.sleep(MAX_IDLE_MS / 3000)
+    assert offset_of(impatient.receive()) == 0
+
+
+def test_who_reads_a_large_response_slowly_is_not_idle(impatient: Wire) -> None:
+    values = [bytes(900_000)] * 8
+    for value in values:
+        impatient.send(produce(value))
+        impatient.receive()
+    impatient.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    impatient.send(fetch(0))
+    answer = b""
+    (size,) = struct.unpack(">i", impatient._read(4))
+    while len(answer) < size:
+        answer += impatient._read(min(500_000, size - len(answer)))
+        time.sleep(MAX_IDLE_MS / 3000)
+    assert values_of(answer) == values
+
+
+def test_who_takes_nothing_of_a_large_response_is_idle(impatient: Wire) -> None:
+    for _ in range(8):
+        impatient.send(produce(bytes(900_000)))
+        impatient.receive()
+    impatient.send(fetch(0))
+    time.sleep(3 * MAX_IDLE_MS / 1000)
+    with pytest.raises((AssertionError, ConnectionResetError)):
+        impatient.receive()
 
 
 def test_a_client_that_goes_away_leaves_no_waiting_fetch_behind(wire: Wire, broker: Any) -> None:
