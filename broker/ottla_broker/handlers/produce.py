@@ -12,12 +12,14 @@ A request for one partition without a transaction takes the shortcut.
 
 import asyncio
 from collections import defaultdict
-from typing import TypeAlias
+from itertools import islice
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from ottla_broker.broker import Broker
 from ottla_broker.cluster.topics import is_internal
 from ottla_broker.dispatch import Peer, RequestContext, gatherer, handles, shortcut
+from ottla_broker.eager import run_to_first_wait
 from ottla_broker.errors import ClosesConnection
 from ottla_broker.leaders import LeaderHints
 from ottla_broker.log.config import INT64_MAX
@@ -31,9 +33,11 @@ from ottla_wire.messages.produce import (
     BatchIndexAndErrorMessage,
     LeaderIdAndEpoch,
     NodeEndpoint,
+    PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
     ProduceResponse,
+    TopicProduceData,
     TopicProduceResponse,
 )
 from ottla_wire.records import Compression
@@ -59,55 +63,86 @@ _ATTRIBUTES_AT, _COMPRESSION, _TRANSACTIONAL = 22, 0x07, 0x10
 _ADMIN_CLIENT_ID = "__admin_client"
 
 
+class _Produced(NamedTuple):
+    """What has become of the batch for one partition. An append that has to be flushed first names its log."""
+
+    topic: str
+    answer: PartitionProduceResponse
+    unflushed: PartitionLog | None = None
+
+
 @handles(ProduceRequest, "3-13", advertised_from=0)
 async def produce(broker: Broker, context: RequestContext, request: ProduceRequest) -> ProduceResponse | None:
-    response = ProduceResponse(responses=[])
-    unflushed: list[tuple[PartitionLog, PartitionProduceResponse]] = []
-    misdirected: list[tuple[str, PartitionProduceResponse]] = []
-    for topic in request.topic_data:
-        answered = TopicProduceResponse(name=topic.name, topic_id=topic.topic_id, partition_responses=[])
-        for data in topic.partition_data:
-            name = topic.name
-            start_offset = _NO_OFFSET
-            try:
-                if context.version >= _FIRST_WITH_TOPIC_IDS:
-                    name = broker.topic_name(topic.topic_id)
-                log = broker.partition(name, data.index)
-                records = _check(broker, log, data.records, request.acks, context.version, context.client_id)
-                if _is_transactional(records):
-                    if request.transactional_id is None:
-                        raise KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
-                    await admit_to_transaction(broker, request.transactional_id, log, records, context.version)
-                start_offset = log.log_start_offset
-                if broker.laborious.concerns(log, records):
-                    appended = await broker.laborious.append(broker, log, records)
-                else:
-                    appended = broker.append(log, records)
-            except KafkaError as error:
-                answered.partition_responses.append(_refusal(data.index, error, start_offset))
-                broker.count_failure(name, data.index, produce=True)
-                if error.code == ErrorCode.NOT_LEADER_OR_FOLLOWER:
-                    misdirected.append((name, answered.partition_responses[-1]))
-                continue
-            answered.partition_responses.append(
-                PartitionProduceResponse(
-                    index=data.index,
-                    base_offset=appended.base_offset,
-                    log_append_time_ms=appended.log_append_time_ms,
-                    log_start_offset=appended.log_start_offset,
-                )
-            )
-            if appended.flush_due:
-                unflushed.append((log, answered.partition_responses[-1]))
-        response.responses.append(answered)
+    # All begin at once, so that what a later request has for one of the partitions does not come before this.
+    begun = [
+        run_to_first_wait(_produce(broker, context, request, topic, data))
+        for topic in request.topic_data
+        for data in topic.partition_data
+    ]
+    try:
+        produced = [done if task is None else await task for task, done in begun]
+    finally:
+        for task, _ in begun:
+            if task is not None:
+                task.cancel()
+    outcomes = [each for each in produced if each is not None]
+    unflushed = [_flush(broker, each.unflushed, each.answer) for each in outcomes if each.unflushed is not None]
     if unflushed:
-        await asyncio.gather(*(_flush(broker, log, partition) for log, partition in unflushed))
+        await asyncio.gather(*unflushed)
+    answers = (each.answer for each in outcomes)
+    response = ProduceResponse(
+        responses=[
+            TopicProduceResponse(
+                name=topic.name,
+                topic_id=topic.topic_id,
+                partition_responses=list(islice(answers, len(topic.partition_data))),
+            )
+            for topic in request.topic_data
+        ]
+    )
     if request.acks == _ACKS_NONE:
         _close_on_error(response)
         return None
+    misdirected = [each for each in outcomes if each.answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER]
     if misdirected and context.version >= _FIRST_WITH_LEADERS:
         _name_leaders(broker, context, misdirected, response)
     return response
+
+
+async def _produce(
+    broker: Broker,
+    context: RequestContext,
+    request: ProduceRequest,
+    topic: TopicProduceData,
+    data: PartitionProduceData,
+) -> _Produced:
+    """Append what a request has for one partition."""
+    name = topic.name
+    start_offset = _NO_OFFSET
+    try:
+        if context.version >= _FIRST_WITH_TOPIC_IDS:
+            name = broker.topic_name(topic.topic_id)
+        log = broker.partition(name, data.index)
+        records = _check(broker, log, data.records, request.acks, context.version, context.client_id)
+        if _is_transactional(records):
+            if request.transactional_id is None:
+                raise KafkaError(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+            await admit_to_transaction(broker, request.transactional_id, log, records, context.version)
+        start_offset = log.log_start_offset
+        if broker.laborious.concerns(log, records):
+            appended = await broker.laborious.append(broker, log, records)
+        else:
+            appended = broker.append(log, records)
+    except KafkaError as error:
+        broker.count_failure(name, data.index, produce=True)
+        return _Produced(name, _refusal(data.index, error, start_offset))
+    answer = PartitionProduceResponse(
+        index=data.index,
+        base_offset=appended.base_offset,
+        log_append_time_ms=appended.log_append_time_ms,
+        log_start_offset=appended.log_start_offset,
+    )
+    return _Produced(name, answer, log if appended.flush_due else None)
 
 
 @shortcut(ProduceRequest)
@@ -243,13 +278,13 @@ async def _flush(broker: Broker, log: PartitionLog, partition: PartitionProduceR
 def _name_leaders(
     broker: Broker,
     context: RequestContext,
-    misdirected: list[tuple[str, PartitionProduceResponse]],
+    misdirected: list[_Produced],
     response: ProduceResponse,
 ) -> None:
     hints = LeaderHints(broker, context.listener)
-    for topic, partition in misdirected:
-        node_id, epoch = hints.leader(topic, partition.index)
-        partition.current_leader = LeaderIdAndEpoch(leader_id=node_id, leader_epoch=epoch)
+    for topic, answer, _ in misdirected:
+        node_id, epoch = hints.leader(topic, answer.index)
+        answer.current_leader = LeaderIdAndEpoch(leader_id=node_id, leader_epoch=epoch)
     response.node_endpoints = [
         NodeEndpoint(node_id=node.id, host=endpoint.host, port=endpoint.port, rack=node.rack)
         for node, endpoint in hints.endpoints()

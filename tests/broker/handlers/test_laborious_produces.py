@@ -74,6 +74,18 @@ def test_what_comes_for_the_same_partition_waits_for_its_turn(with_client: Any) 
     with_client(scenario)
 
 
+def test_the_other_partitions_of_a_request_do_not_fall_behind_later_requests(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t", partitions=2, cleanup_policy="compact")
+        data = [PartitionProduceData(index=0, records=many()), PartitionProduceData(index=1, records=few())]
+        first = ProduceRequest(acks=-1, timeout_ms=1_000, topic_data=[TopicProduceData(name="t", partition_data=data)])
+        both, later = await asyncio.gather(client.ask(first, 9), client.produce("t", b"later", index=1))
+        offsets = [(answer.index, answer.base_offset) for answer in both.responses[0].partition_responses]
+        assert (offsets, later.base_offset) == ([(0, 0), (1, 0)], 1)
+
+    with_client(scenario)
+
+
 def test_one_that_is_refused_holds_up_nobody(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t", cleanup_policy="compact")
