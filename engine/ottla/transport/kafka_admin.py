@@ -30,6 +30,8 @@ from ottla.transport.errors import TransportError
 from ottla.transport.kafka_messages import kafka_error, transport_error
 
 _TIMEOUT_S = 30.0
+_PATIENCE_S = 60.0
+"""As long as a worker waits for its broker before it begins: one that starts again may take half a minute alone."""
 _RETRY_EVERY_S = 0.1
 _TIME_BOUNDS = ("message.timestamp.before.max.ms", "message.timestamp.after.max.ms")
 """What Kafka before 3.6 does not know (KIP-937)."""
@@ -61,7 +63,7 @@ def _patient(ask: Callable[Concatenate[AdminClient, P], T]) -> Callable[Concaten
 
     @wraps(ask)
     def asked(admin: AdminClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        deadline = time.monotonic() + _TIMEOUT_S
+        deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 return ask(admin, *args, **kwargs)

@@ -1,8 +1,7 @@
 """The load of the latency row: on schedule, and without a core of its own."""
 
-import time
-
 import msgspec
+import pytest
 
 from ottla_apps.bench.engine import latency
 from ottla_apps.bench.engine.topics import Payment
@@ -21,14 +20,32 @@ class Recorder:
         return 0
 
 
-def test_events_leave_on_schedule_and_their_sender_sleeps_between_them() -> None:
-    producer, count = Recorder(), 500
-    began, used = time.perf_counter(), time.thread_time()
+class Clock:
+    """The time, which goes on while one sleeps, and at no other time."""
+
+    def __init__(self) -> None:
+        self._now_ns = 0
+        self._looks = 0
+
+    def perf_counter_ns(self) -> int:
+        return self._now_ns
+
+    def perf_counter(self) -> float:
+        self._looks += 1
+        assert self._looks <= 2, "it goes round and round"
+        return self._now_ns / 1e9
+
+    def sleep(self, seconds: float) -> None:
+        self._looks = 0
+        self._now_ns += round(seconds * 1e9)
+
+
+def test_events_leave_on_schedule_and_their_sender_sleeps_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    producer, clock, count = Recorder(), Clock(), 500
+    monkeypatch.setattr(latency, "time", clock)
     latency._send(producer, "events", count)  # type: ignore[arg-type]
-    lasted, used = time.perf_counter() - began, time.thread_time() - used
     assert len(producer.events) == count
-    # The first leaves at once, the last when it is due, however late the ones before were.
-    assert lasted >= (count - 1) / latency.PER_SECOND
-    assert used < lasted / 2
-    sent_at = [event.id for event in producer.events]
-    assert sent_at == sorted(sent_at)
+    # The first leaves at once, and each when it is due or with the next look after that.
+    for number, event in enumerate(producer.events):
+        late_s = event.id / 1e9 - number / latency.PER_SECOND
+        assert -1e-9 <= late_s <= latency._TICK_S + 1e-9

@@ -1,8 +1,9 @@
 """Transactions that a broker has left open for good, ended as an operator would end them (KIP-664).
 
 A coordinator of Apache Kafka that starts with a decided transaction writes its markers at once. Where it does not know
-a partition's leader yet, it takes the partition for deleted, and leaves its marker out. Nobody who reads only what is
-committed can pass there any more, until `transaction abort` writes one.
+a partition's leader yet, it takes the partition for deleted, and leaves its marker out (KAFKA-20734). Nobody who reads
+only what is committed can pass there any more, until `transaction abort` writes one. If the transaction was committed,
+it then lacks what it had in that partition: results, or the group's offsets, which are the older ones again.
 """
 
 import time

@@ -281,7 +281,7 @@ def ordeal(
             address = through.address
 
         def new_worker(index: int, *arguments: str) -> processes.Process:
-            return processes.worker(address, directory / f"worker-{index}", guarantee, *arguments)
+            return processes.worker(kind, address, directory / f"worker-{index}", guarantee, *arguments)
 
         begun = Ordeal(broker, address, new_worker, workers, draw)
         stack.callback(begun.end)

@@ -140,12 +140,12 @@ def test_a_broker_that_comes_is_all_that_is_waited_for(ottla_broker: str) -> Non
     with socket.socket() as taken, ThreadPoolExecutor() as threads:
         taken.bind((host, 0))
         address = taken.getsockname()
-        waiting = threads.submit(wait_for_broker, KafkaSettings(f"{host}:{address[1]}", "app", "w0"), 20.0)
+        waiting = threads.submit(wait_for_broker, KafkaSettings(f"{host}:{address[1]}", "app", "w0"), 100.0)
         time.sleep(0.3)
         assert not waiting.done()
         taken.listen()
         # Whatever answers there sends the client to the broker
-        taken.settimeout(10)
+        taken.settimeout(100)
         with taken.accept()[0] as client, socket.create_connection((host, int(port))) as broker:
             client.settimeout(0.1)
             broker.settimeout(0.1)
