@@ -354,7 +354,7 @@ class Driver:
             part = self._topology.subtopologies[task_id.subtopology]
             caches = {}
             for spec in part.stores:
-                store = self._stores.open(str(task_id), spec.name)
+                store = spec.open(self._stores, str(task_id))
                 if spec.logged:
                     log = self._broker.partition(TopicPartition(spec.changelog, task_id.partition))
                     missing = log.messages(store.offset or 0, len(log.entries))

@@ -11,6 +11,7 @@ Uncommitted state never reaches the store, so that a crash needs no wipe: the st
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -195,8 +196,9 @@ class StoreCache:
                 yield head[1], value
             head = next(pending, None)
 
-    def changes(self) -> Changes:
-        """What was written since the last call, encoded, one change per key (None: deleted).
+    def changes(self, most: int = sys.maxsize) -> Changes:  # noqa: ARG002 - for kinds with several entries in a record
+        """What was written since the last call, as records of the changelog: encoded, one change per key (None:
+        deleted). No record that has several entries has more than `most` bytes.
 
         `committed` or `discard` must follow before the next call; reads and writes may come in between.
         """

@@ -60,11 +60,15 @@ class GlobalPartition:
         offset: int | None,
         dropped: Sequence[KeyRange] = (),
     ) -> None:
-        ranges = [(KEYS + start, KEYS + end) for start, end in dropped]
-        self._store.write_batch(self._prefixed(changes, offset), None, ranges)
+        self._store.write_batch(self._prefixed(changes, offset), None, _prefixed_ranges(dropped))
 
-    def restore(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> None:
-        self._store.restore(self._prefixed(changes, offset), None)
+    def restore(
+        self,
+        changes: Sequence[tuple[bytes | None, bytes | None]],
+        offset: int | None,
+        dropped: Sequence[KeyRange] = (),
+    ) -> None:
+        self._store.restore(self._prefixed(changes, offset), None, _prefixed_ranges(dropped))
 
     def _prefixed(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> list[Change]:
         # Who restores from a topic of any origin meets records without a key, which belong to no entry.
@@ -195,3 +199,7 @@ class _MarkedPartition(GlobalPartition):
     def _prefixed(self, changes: Sequence[tuple[bytes | None, bytes | None]], offset: int | None) -> list[Change]:
         origin = self._origin
         return super()._prefixed([(key, None if value is None else origin + value) for key, value in changes], offset)
+
+
+def _prefixed_ranges(ranges: Sequence[KeyRange]) -> list[KeyRange]:
+    return [(KEYS + start, KEYS + end) for start, end in ranges]

@@ -74,9 +74,9 @@ class MemoryStore:
             self._offset = offset
         self._written_s = self._clock()
 
-    def restore(self, changes: Sequence[Change], offset: int | None) -> None:
+    def restore(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         written_s = self._written_s
-        self.write_batch(changes, offset)
+        self.write_batch(changes, offset, dropped)
         if written_s is not None:
             self._written_s = written_s
 

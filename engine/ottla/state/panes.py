@@ -6,20 +6,22 @@ store. It is closed as a whole.
 
     new_pane(time), pane(time)  ->  pane.get(key), pane.put(key, value)  ->  pane.take()
 
-Uncommitted state stays in memory as in every `StoreCache`: `changes`, `committed` and `discard` are for panes, too.
+Uncommitted state stays in memory as in every `StoreCache`: `changes`, `committed` and `discard` are for panes, too. How
+panes are in the changelog is said in `blocks.py`.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
 from ottla.aggregations import Fold
+from ottla.state.blocks import AROUND_AN_ENTRY, BlockStore, range_of
 from ottla.state.cache import DECODED_TIMES, SAMPLED_CHANGES, StoreCache
 from ottla.state.changes import Changes
-from ottla.state.pairs import behind_prefix
-from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
+from ottla.state.store import KeyValueStore, StoreSpec
 
 _UNKNOWN: Final = object()
 
@@ -31,33 +33,42 @@ class Pane:
     """The entries under one time. A value is never None.
 
     `get(key)` gives the value, or None. `prefix` is what the encoded slots of the time begin with. `encode` makes the
-    rest of a key, and raises what the key's codec raises.
+    rest of a key, and raises what the key's codec raises. A `whole` one has nothing stored, and one that is not
+    `in_blocks` has a record of the changelog for each entry.
     """
 
     __slots__ = (
         "_cache",
         "_changed",
         "_emptied",
+        "_emptying",
         "_encode",
         "_entries",
         "_in_flight",
-        "_prefix",
         "_taken",
         "_whole",
         "get",
+        "gone",
+        "in_blocks",
+        "prefix",
     )
 
-    def __init__(self, cache: PaneCache, prefix: bytes, encode: Callable[[Any], bytes], *, whole: bool) -> None:
+    def __init__(
+        self, cache: PaneCache, prefix: bytes, encode: Callable[[Any], bytes], *, whole: bool, in_blocks: bool
+    ) -> None:
         self._cache = cache
-        self._prefix = prefix
+        self.prefix = prefix
+        self.in_blocks = in_blocks
+        self.gone: list[bytes] = []
+        """Keys that were taken since the last `changes`, encoded, of one that is not in blocks."""
         self._encode = encode
         # None under a key: it is known not to exist; so is what is not in a whole pane.
         self._entries: dict[Any, Any] = {}
         # Keys written since the last `changes`, and those handed out by it, each with its encoded form.
         self._changed: dict[Any, bytes] = {}
         self._in_flight: dict[Any, bytes] = {}
-        # Whether it was taken since the last `changes`, so that keys may be changed and have no entry.
-        self._emptied = False
+        # Whether it was taken since the last `changes`, and before that, which is not committed yet.
+        self._emptied = self._emptying = False
         self._whole = whole
         self._taken = False
         self.get: Callable[[Any], Any] = self._entries.get if whole else self._look_up
@@ -79,14 +90,16 @@ class Pane:
         more."""
         entries = self._entries
         if not self._whole:
-            stored = self._cache.stored_under(self._prefix)
-            entries |= {key: value for key, value in stored if key not in entries and not self._is_deleted(key)}
+            stored = self._cache.stored_under(self.prefix)
+            entries |= {key: value for key, value in stored if key not in entries}
             for key in [key for key, value in entries.items() if value is None]:
                 del entries[key]
         keys, values, encoded = list(entries), list(entries.values()), list(map(self._encode, entries))
         order = sorted(range(len(keys)), key=encoded.__getitem__)
-        self._changed |= zip(keys, encoded, strict=True)
+        if not self.in_blocks:
+            self.gone += encoded
         entries.clear()
+        self._changed.clear()
         self._whole, self.get = True, entries.get
         self._taken = self._emptied = True
         return [keys[place] for place in order], [values[place] for place in order]
@@ -109,44 +122,35 @@ class Pane:
 
     @property
     def dirty_count(self) -> int:
-        """How many keys were written since the last `changes`."""
-        return len(self._changed)
+        """How many keys were written since the last `changes`, and one for that it was taken."""
+        return len(self._changed) + self._emptied
 
     @property
-    def is_taken(self) -> bool:
-        """Whether all entries were deleted, and it was not asked for again."""
-        return self._taken
+    def is_emptied(self) -> bool:
+        """Whether it was taken since the last `changes`, before what was written then."""
+        return self._emptied
 
     @property
     def is_over(self) -> bool:
-        """Whether it was taken, and that is committed."""
-        return self._taken and not self._changed and not self._in_flight
+        """Whether it was taken, and not asked for again, and that is committed."""
+        return self._taken and not (self._emptied or self._emptying or self._changed or self._in_flight)
 
-    @property
-    def range(self) -> KeyRange:
-        """All encoded slots of its time."""
-        return _range(self._prefix)
-
-    def changes(self, encode_value: Callable[[Any], bytes]) -> Changes:
-        """What was written since the last call, as `StoreCache.changes`."""
-        prefix, entries, changed = self._prefix, self._entries, self._changed
-        keys = [prefix + encoded for encoded in changed.values()]
-        if self._emptied:
-            found = map(entries.get, changed)
-            values = [None if value is None else encode_value(value) for value in found]
-        else:
-            values = list(map(encode_value, map(entries.__getitem__, changed)))
-        self._in_flight, self._changed, self._emptied = changed, {}, False
-        return Changes(keys, values)
+    def changes(self, encode_value: Callable[[Any], bytes]) -> tuple[list[bytes], list[bytes]]:
+        """What was written since the last call, the keys without the prefix."""
+        changed = self._changed
+        values = list(map(encode_value, map(self._entries.__getitem__, changed)))
+        self._in_flight, self._changed = changed, {}
+        self._emptying, self._emptied, self.gone = self._emptied, False, []
+        return list(changed.values()), values
 
     def committed(self) -> None:
-        self._in_flight = {}
+        self._in_flight, self._emptying = {}, False
 
     def discard(self) -> None:
         self._entries.clear()
         self._changed.clear()
-        self._in_flight = {}
-        self._emptied = False
+        self._in_flight, self.gone = {}, []
+        self._emptied = self._emptying = False
         self._is_partial()
 
     def evict(self, count: int) -> int:
@@ -167,14 +171,8 @@ class Pane:
     def _look_up(self, key: Any) -> Any:
         value = self._entries.get(key, _UNKNOWN)
         if value is _UNKNOWN:
-            deleted = self._is_deleted(key)
-            value = None if deleted else self._cache.load(self._prefix + self._encode(key))
-            self._entries[key] = value
+            value = self._entries[key] = self._cache.load(self.prefix + self._encode(key))
         return value
-
-    def _is_deleted(self, key: Any) -> bool:
-        """Whether a key without an entry was taken, which the store need not know yet."""
-        return key in self._changed or key in self._in_flight
 
 
 class PaneCache(StoreCache):
@@ -183,7 +181,7 @@ class PaneCache(StoreCache):
     `prefix` makes of a time what its encoded slots begin with, `encode` the rest of them of the keys.
     """
 
-    __slots__ = ("_encode", "_panes", "_prefix_of")
+    __slots__ = ("_blocks", "_encode", "_panes", "_prefix_of")
 
     def __init__(
         self,
@@ -194,7 +192,9 @@ class PaneCache(StoreCache):
         prefix: Callable[[int], bytes],
         encode: Callable[[Any], bytes],
     ) -> None:
-        super().__init__(spec, store, capacity=capacity)
+        self._blocks = store if isinstance(store, BlockStore) else BlockStore(store)
+        self._blocks.begin_anew()
+        super().__init__(spec, self._blocks.entries, capacity=capacity)
         self._prefix_of = prefix
         self._encode = encode
         self._panes: dict[int, Pane] = {}
@@ -210,7 +210,9 @@ class PaneCache(StoreCache):
     def _pane(self, time: int, *, whole: bool) -> Pane:
         pane = self._panes.get(time)
         if pane is None:
-            pane = self._panes[time] = Pane(self, self._prefix_of(time), self._encode, whole=whole)
+            prefix = self._prefix_of(time)
+            in_blocks = self.spec.logged and (whole or self._blocks.has_blocks(prefix))
+            pane = self._panes[time] = Pane(self, prefix, self._encode, whole=whole, in_blocks=in_blocks)
         pane.use()
         return pane
 
@@ -226,31 +228,43 @@ class PaneCache(StoreCache):
     def dirty_count(self) -> int:
         return super().dirty_count + sum(pane.dirty_count for pane in self._panes.values())
 
-    def changes(self) -> Changes:
-        changes = super().changes()
-        deletions = Changes([], [])
+    def changes(self, most: int = sys.maxsize) -> Changes:
+        changes, blocks = super().changes(most), self._blocks
+        records = changes + Changes([], [])
+        blocks.begin(most)
         for pane in self._panes.values():
             if not pane.dirty_count:
                 continue
-            is_taken, of_pane = pane.is_taken, pane.changes(self._encode_value)
-            if is_taken:
-                # The changelog has to be told of each key, the store but of the time.
-                deletions += of_pane
-                self._dropped.append(pane.range)
+            prefix = pane.prefix
+            if pane.is_emptied:
+                records += Changes([prefix + key for key in pane.gone], [None] * len(pane.gone))
+                blocks.delete(prefix)
+                self._dropped.append(range_of(prefix))
+            keys, values = pane.changes(self._encode_value)
+            slots = Changes([prefix + key for key in keys], [*values])
+            if pane.in_blocks:
+                self.spec.check_sizes(slots, most - AROUND_AN_ENTRY)
+                blocks.add(prefix, keys, values, pane.held)
             else:
-                for _, data in of_pane[:SAMPLED_CHANGES]:
-                    self._sample(data)
-                changes += of_pane
-        return changes + deletions if deletions else changes
+                records += slots
+            for data in values[:SAMPLED_CHANGES]:
+                self._sample(data)
+            changes += slots
+        of_blocks, marks = blocks.take()
+        records += of_blocks
+        changes += marks
+        return records
 
     def committed(self, offset: int | None) -> None:
         for pane in self._panes.values():
             pane.committed()
         self._panes = {time: pane for time, pane in self._panes.items() if not pane.is_over}
         super().committed(offset)
+        self._blocks.committed()
 
     def discard(self) -> None:
         super().discard()
+        self._blocks.begin_anew()
         for pane in self._panes.values():
             pane.discard()
 
@@ -262,7 +276,7 @@ class PaneCache(StoreCache):
 
     def stored_under(self, prefix: bytes) -> Iterator[tuple[Any, Any]]:
         """The keys, without their times, and values that are stored for one time."""
-        for encoded, data in self.store.range(*_range(prefix)):
+        for encoded, data in self.store.range(*range_of(prefix)):
             yield self._decode_key(encoded)[1], self._decode_value(data)
 
     def _evict(self) -> None:
@@ -274,9 +288,3 @@ class PaneCache(StoreCache):
                 excess -= pane.evict(excess)
                 if excess <= 0:
                     break
-
-
-def _range(prefix: bytes) -> KeyRange:
-    end = behind_prefix(prefix)
-    assert end is not None, "the first byte of a time is below 0x80"
-    return prefix, end

@@ -100,14 +100,14 @@ class RocksStore:
         if not self._restorable:
             self.write()
 
-    def restore(self, changes: Sequence[Change], offset: int | None) -> None:
+    def restore(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         # What is read from a changelog is mostly the last change of its key already: to put it off would save nothing.
         self.write()
         if self._written_ms is None:
             self._written_ms = self._stores.now_ms()
         if offset is not None:
             self._offset = offset
-        self._write(changes, self._offset)
+        self._write(changes, self._offset, dropped)
 
     def write(self) -> None:
         """What is committed to disk, with its offset, whole or not at all."""

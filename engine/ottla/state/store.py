@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from ottla.state.changes import Change
+from ottla.errors import RecordTooLarge
+from ottla.state.changes import Change, Changes
 from ottla.state.format import StoreFormat
 
 KeyRange = tuple[bytes, bytes]
@@ -28,7 +29,7 @@ class StoreSpec:
     One that is not `logged` has no such topic: its offset is the sum of the input offsets that its task had committed
     with what it holds, and where that is another, it is cleared. `format` says what it holds, to be compared with what
     an earlier version of the app left there. `changelog_config` are configs of the changelog's topic, beside the app's
-    own.
+    own. `restored` is put before a store whose changelog has other records than one for each entry, and reads them.
     """
 
     name: str
@@ -41,6 +42,24 @@ class StoreSpec:
     format: StoreFormat = field(default_factory=StoreFormat)
     logged: bool = True
     changelog_config: Mapping[str, str] = field(default_factory=dict)
+    restored: Callable[[KeyValueStore], KeyValueStore] | None = None
+
+    def open(self, stores: Stores, task: str) -> KeyValueStore:
+        """The store of a task, to be given what its changelog has, and then to a cache."""
+        store = stores.open(task, self.name, restorable=self.logged)
+        return store if self.restored is None else self.restored(store)
+
+    def check_sizes(self, changes: Changes, most: int) -> None:
+        """Raises `RecordTooLarge` for entries of more bytes, if they are to go to a changelog."""
+        if not self.logged or not changes.may_exceed(most):
+            return
+        for key, value in changes:
+            if value is not None and len(key) + len(value) > most:
+                raise RecordTooLarge(
+                    f"{self.name!r} holds a value that cannot be stored: under {self.decode_key(key)!r} it has "
+                    f"{len(value)} bytes, and {most} with the key is the most: raise message.max.bytes in "
+                    f"broker_options, and max.message.bytes of the topic {self.changelog!r}, or keep less under one key"
+                )
 
     def with_format(self, format: StoreFormat) -> StoreSpec:  # noqa: A002 - the field's name
         """The same store, said to hold this."""
@@ -102,7 +121,7 @@ class KeyValueStore(Protocol):
         Without an offset the one there is stays.
         """
 
-    def restore(self, changes: Sequence[Change], offset: int | None) -> None:
+    def restore(self, changes: Sequence[Change], offset: int | None, dropped: Sequence[KeyRange] = ()) -> None:
         """As `write_batch`, for many changes that are read from the changelog. It does not make the store younger."""
 
     def clear(self) -> None:

@@ -10,6 +10,7 @@ A new round begins when stream time has gone on by the store's pace.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -55,12 +56,12 @@ class TimedCache(StoreCache):
             self.stream_time = time
             self._moved = True
 
-    def changes(self) -> Changes:
+    def changes(self, most: int = sys.maxsize) -> Changes:
         if self._moved:
             self._moved = False
             StoreCache.put(self, _STREAM_TIME, self.stream_time)
         self._tidy()
-        return super().changes()
+        return super().changes(most)
 
     def discard(self) -> None:
         super().discard()

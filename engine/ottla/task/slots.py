@@ -3,7 +3,7 @@
 What has one time are neighbours in the store, in the order of their encoded keys, and times come in order. So what a
 window's end or a join's grace makes due is read in one go, and what is not due is never looked at. Times below zero
 belong to no event: they are for what a step remembers besides, and sort behind the others. Those at `STREAM_TIME` and
-`CLOSED_UP_TO` have no key.
+`CLOSED_UP_TO` have no key; the one before them is that of `state/blocks.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from struct import Struct
 from typing import Any
 
 from ottla.serdes import Codec
+from ottla.state.blocks import BlockStore
 from ottla.state.panes import PaneCache
 from ottla.state.store import StoreSpec
 
@@ -59,4 +60,5 @@ def slot_spec(
         encode_value,
         decode_value,
         cache=partial(PaneCache, prefix=prefix, encode=encode) if panes else None,
+        restored=BlockStore if panes else None,
     )

@@ -167,7 +167,7 @@ class TaskMaker:
         """The task's stores as they are on disk, each by its changelog partition; not those that have none."""
         part = self._topology.subtopologies[task_id.subtopology]
         return {
-            TopicPartition(spec.changelog, task_id.partition): self._stores.open(str(task_id), spec.name)
+            TopicPartition(spec.changelog, task_id.partition): spec.open(self._stores, str(task_id))
             for spec in part.logged_stores
         }
 
@@ -180,9 +180,7 @@ class TaskMaker:
         position = sum(committed.get(where, 0) for where in self.inputs(task_id))
         opened = {}
         for spec in part.local_stores:
-            store = opened[TopicPartition(spec.changelog, task_id.partition)] = self._stores.open(
-                str(task_id), spec.name, restorable=False
-            )
+            store = opened[TopicPartition(spec.changelog, task_id.partition)] = spec.open(self._stores, str(task_id))
             clear_unless_at(store, position, f"{spec.name!r} of task {task_id}")
         return opened
 

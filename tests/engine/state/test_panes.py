@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ottla.serdes import TEXT, state_codec_for
+from ottla.state.blocks import BLOCKS
 from ottla.state.cache import open_cache
 from ottla.state.changes import Change
 from ottla.state.memory import MemoryStore
 from ottla.state.panes import Pane, PaneCache
-from ottla.task.slots import STREAM_TIME, prefix, slot_spec
+from ottla.task.slots import NEVER, STREAM_TIME, prefix, slot_spec
 
 NUMBERS = state_codec_for(int)
 SPEC = slot_spec("app", "counts", TEXT, NUMBERS.encode, NUMBERS.decode, panes=True)
@@ -76,7 +77,7 @@ def test_a_pane_that_is_taken_leaves_nothing(store: MemoryStore) -> None:
     pane.put("a", 2)
     commit(cache)
     assert pane.take() == (["a", "b"], [2, 1])
-    assert commit(cache) == [(prefix(10) + b"b", None), (prefix(10) + b"a", None)]
+    assert commit(cache) == [(BLOCKS + prefix(10) + bytes(8), None)]
     assert (list(store.range()), cache.held) == ([], 0)
 
 
@@ -109,7 +110,8 @@ def test_what_was_not_committed_is_forgotten(store: MemoryStore) -> None:
     cache.changes()
     cache.discard()
     assert (pane.get("a"), pane.get("b")) == (1, None)
-    assert commit(cache) == []
+    assert all(value is None for _, value in commit(cache))
+    assert cache_on(store).pane(10).take() == (["a"], [1])
 
 
 times, keys = st.sampled_from([0, 5, 1 << 40]), st.sampled_from(KEYS)
@@ -162,7 +164,7 @@ class Run:
         if self.handed_out is not None:
             self.cache.committed(None)
             self.committed, self.handed_out = self.handed_out, None
-            assert {key: NUMBERS.decode(value) for key, value in self.store.range()} == {
+            assert {key: NUMBERS.decode(value) for key, value in self.store.range(prefix(0), NEVER)} == {
                 prefix(time) + key.encode(): value
                 for time, entries in self.committed.items()
                 for key, value in entries.items()

@@ -174,6 +174,12 @@ def test_ranges_of_a_batch_are_deleted_before_its_changes(store: KeyValueStore) 
     assert (store.get(b"b"), store.get(b"bb"), store.offset) == (None, b"new", 2)
 
 
+def test_ranges_of_what_is_restored_are_deleted_before_its_changes(store: KeyValueStore) -> None:
+    store.write_batch([(key, b"old") for key in (b"a", b"b", b"c")], 1)
+    store.restore([(b"bb", b"new")], 2, [(b"b", b"c")])
+    assert list(store.range()) == [(b"a", b"old"), (b"bb", b"new"), (b"c", b"old")]
+
+
 changes = st.lists(st.tuples(st.binary(max_size=3), st.none() | st.binary(max_size=3)), max_size=12)
 ranges = st.lists(st.tuples(st.binary(max_size=2), st.binary(max_size=2)).filter(lambda each: each[0] < each[1]))
 
