@@ -13,6 +13,7 @@ from ottla.errors import ConfigError
 from ottla.faust import cli, exceptions, models, sensors, serializers, types, utils, web
 from ottla.faust.agents import Agent
 from ottla.faust.app import App, current_event
+from ottla.faust.auth import GSSAPICredentials, SASLCredentials, SSLCredentials
 from ottla.faust.channels import Channel
 from ottla.faust.cli import AppCommand, Command
 from ottla.faust.events import TP, Event, Message
@@ -35,14 +36,10 @@ StreamT = Stream
 TopicT = Topic
 Model = Record
 
-_BROKER_OPTIONS = "give App(broker_options=) with librdkafka's names, such as sasl.username and ssl.ca.location"
 _SERVICES = "it is of the library mode, which is not installed: pip install mode-streaming"
 _GLOBAL_SETS = "what all workers hold are values: app.GlobalTable(name), with a list of the elements for each key"
 _REFUSED: Mapping[str, str] = {
-    "GSSAPICredentials": _BROKER_OPTIONS,
-    "OAuthCredentials": _BROKER_OPTIONS,
-    "SASLCredentials": _BROKER_OPTIONS,
-    "SSLCredentials": _BROKER_OPTIONS,
+    "OAuthCredentials": "give App(broker_options=) librdkafka's names, such as sasl.oauthbearer.method",
     "Service": _SERVICES,
     "ServiceT": _SERVICES,
     "SetGlobalTable": _GLOBAL_SETS,
@@ -74,6 +71,7 @@ __all__ = [
     "Event",
     "EventT",
     "FieldDescriptor",
+    "GSSAPICredentials",
     "GlobalTable",
     "HoppingWindow",
     "Message",
@@ -81,6 +79,8 @@ __all__ = [
     "ModelOptions",
     "Monitor",
     "Record",
+    "SASLCredentials",
+    "SSLCredentials",
     "Schema",
     "Sensor",
     "SetTable",

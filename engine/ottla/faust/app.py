@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from ottla.faust.channels import Channel
 from ottla.faust.cli import Declared
 from ottla.faust.closing import close_windows
 from ottla.faust.declaring import DeclaresTables, check_options
+from ottla.faust.discovering import discover, modules_of
 from ottla.faust.environment import from_environment
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.jobs import DeclaresJobs
@@ -123,6 +123,8 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
         key = codec_of(key_type, key_serializer or self.conf.key_serializer)
         value = codec_of(value_type, value_serializer or self.conf.value_serializer)
         if pattern is not None:
+            if self.conf.consumer_auto_offset_reset != "earliest":
+                raise ConfigError("app.topic(pattern=) reads from the start: consumer_auto_offset_reset= is of topics")
             return Topic(self, [self.declared.topic(pattern=pattern, key=key, value=value)], key_type, value_type)
         declared = [
             self.declared.topic(
@@ -131,6 +133,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
                 value=value,
                 partitions=partitions or (self.conf.topic_partitions if internal else None),
                 config=topic_config,
+                start=self.conf.consumer_auto_offset_reset,
             )
             for name in topics
         ]
@@ -216,9 +219,8 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
     # -- what runs
 
     def discover(self, *modules: str) -> None:
-        """Imports modules, for what they declare."""
-        for module in modules:
-            importlib.import_module(module)
+        """Imports modules, and packages with all that is in them but tests, for what they declare."""
+        discover(modules)
 
     @property
     def finalized(self) -> bool:
@@ -332,13 +334,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
         self.declared.config = ottla.App(self.conf.app_id, **self.conf.for_ottla()).config
 
     def _discover(self) -> None:
-        modules = self.conf.autodiscover
-        modules = modules() if callable(modules) else modules
-        if modules is True:
-            raise ConfigError(
-                "faust.App(autodiscover=True) cannot be had: name the modules, autodiscover=['shop.agents']"
-            )
-        self.discover(*(modules or ()))
+        self.discover(*modules_of(self.conf.autodiscover, self.conf.origin))
 
 
 class _AlwaysFlows:

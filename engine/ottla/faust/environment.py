@@ -17,6 +17,7 @@ def _flag(text: str) -> bool:
 
 _VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "APP_DATADIR": ("datadir", str),
+    "APP_ID_FORMAT": ("id_format", str),
     "APP_KEY_SERIALIZER": ("key_serializer", str),
     "APP_STORE": ("store", str),
     "APP_VALUE_SERIALIZER": ("value_serializer", str),
@@ -24,7 +25,11 @@ _VARIABLES: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "APP_WEB_ENABLED": ("web_enabled", _flag),
     "BROKER_COMMIT_INTERVAL": ("broker_commit_interval", float),
     "BROKER_URL": ("broker", str),
+    "CONSUMER_AUTO_OFFSET_RESET": ("consumer_auto_offset_reset", str),
     "PROCESSING_GUARANTEE": ("processing_guarantee", str),
+    "PRODUCER_COMPRESSION_TYPE": ("producer_compression_type", str),
+    "PRODUCER_LINGER": ("producer_linger", float),
+    "PRODUCER_MAX_REQUEST_SIZE": ("producer_max_request_size", int),
     "TABLE_CLEANUP_INTERVAL": ("table_cleanup_interval", float),
     "TABLE_STANDBY_REPLICAS": ("table_standby_replicas", int),
     "TIMEZONE": ("timezone", str),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import logging.config
 import os
 import random
 import sys
@@ -112,9 +113,12 @@ def _worker(app: App) -> click.Command:
         from ottla.worker.launch import run_worker
 
         handler = logging.StreamHandler(sys.stderr) if logfile is None else logging.FileHandler(logfile)
-        logging.basicConfig(level=_LEVELS[loglevel.lower()], handlers=[handler])
         try:
             ottla_app = app.ottla
+            if app.conf.logging_config is None:
+                logging.basicConfig(level=_LEVELS[loglevel.lower()], handlers=[handler, *app.conf.loghandlers])
+            else:
+                logging.config.dictConfig(dict(app.conf.logging_config))
             conf = replace(app.conf, web_port=web_port or app.conf.web_port, web_bind=web_bind or app.conf.web_bind)
             config = replace(ottla_app.config, web=conf.web_listen if with_web else None)
             run_worker(app.topology, config, until_end=until_end, jobs=ottla_app.jobs, served=ottla_app)

@@ -3,7 +3,9 @@ had."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
 from pathlib import Path
@@ -11,9 +13,22 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ottla.errors import ConfigError
+from ottla.faust.auth import options_of
+from ottla.time import duration_ms
+from ottla.topic import Start
 
 NOT_NEEDED: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "aerospike_retries_on_exception",
+            "aerospike_sleep_seconds_between_retries_on_exception",
+            "crash_app_on_aerospike_exception",
+            "store_check_exists",
+        ),
+        "of stores that are not here",
+    ),
     "agent_supervisor": "an agent that raises begins anew with the next event",
+    "blocking_timeout": "what holds the event loop is named in the log",
     "broker_api_version": "librdkafka asks the broker",
     "broker_check_crcs": "always checked",
     "broker_client_id": "made of the app's id",
@@ -27,27 +42,26 @@ NOT_NEEDED: Mapping[str, str] = {
     "broker_rebalance_timeout": "workers go on while others come and go",
     "broker_request_timeout": "librdkafka's",
     "broker_session_timeout": "ten seconds",
-    "canonical_url": "the web server is Ottla's own",
     "consumer_api_version": "librdkafka asks the broker",
     "consumer_connections_max_idle_ms": "librdkafka's",
     "consumer_max_fetch_size": "librdkafka's",
     "consumer_metadata_max_age_ms": "librdkafka's",
     "consumer_group_instance_id": "made of the worker's place in the state directory",
+    "cython_optimizations": "there is nothing to choose",
     "debug": "use --loglevel debug",
     "env_prefix": "it was there for the environment's variables",
-    "logging_config": "configure logging before app.main()",
-    "loghandlers": "configure logging before app.main()",
-    "origin": "modules are imported by name",
     "producer_acks": "all",
     "producer_api_version": "librdkafka asks the broker",
     "producer_connections_max_idle_ms": "librdkafka's",
     "producer_metadata_max_age_ms": "librdkafka's",
     "producer_request_timeout": "librdkafka's",
-    "producer_linger_ms": "five milliseconds",
     "producer_max_batch_size": "a megabyte",
     "producer_threaded": "librdkafka has threads of its own",
+    "recovery_consistency_check": "always checked",
     "reply_create_topic": "created when something is asked",
     "reply_expires": "an hour",
+    "reply_to": "answers come through the topic APP-replies",
+    "reply_to_prefix": "answers come through the topic APP-replies",
     "stream_ack_cancelled_tasks": "a stop takes back what is not done",
     "stream_ack_exceptions": "an event that fails is a dead letter",
     "stream_buffer_maxsize": "no queue stands between the broker and an agent",
@@ -74,16 +88,7 @@ NOT_NEEDED: Mapping[str, str] = {
 """Options that are taken and change nothing, each with the reason."""
 
 REFUSED: Mapping[str, str] = {
-    "broker_credentials": "give broker_options= with librdkafka's names, such as sasl.username",
-    "ssl_context": "give broker_options= with librdkafka's names, such as ssl.ca.location",
-    "consumer_auto_offset_reset": "an app without committed offsets begins at the log's start",
     "producer_partitioner": "keys are partitioned by murmur2, as Java's clients and Faust's default do",
-    "producer_compression_type": "give broker_options={'compression.type': ...}",
-    "producer_max_request_size": "give broker_options={'message.max.bytes': ...}",
-    "reply_to": "answers come through the topic APP-replies",
-    "reply_to_prefix": "answers come through the topic APP-replies",
-    "id_format": "an app of version 2 is ID-v2",
-    "url": "give broker=",
     "cache": "answers are kept in memory: set app.cache to a backend of your own, with async get, set and delete",
     "web_cors_options": "other origins are let in by a proxy before the workers",
     "web_ssl_context": "HTTPS is spoken by a proxy before the workers",
@@ -137,15 +142,27 @@ class Settings:
     web_port: int = 6066
     web_host: str = ""
     broker_options: Mapping[str, Any] = field(default_factory=dict)
+    broker_credentials: Any = None
+    ssl_context: ssl.SSLContext | None = None
+    canonical_url: str = ""
+    consumer_auto_offset_reset: Start = "earliest"
+    id_format: str = "{id}-v{self.version}"
+    logging_config: Mapping[str, Any] | None = None
+    loghandlers: Sequence[logging.Handler] = ()
+    origin: str | None = None
+    producer_compression_type: str | None = None
+    producer_linger: float | timedelta | None = None
+    producer_linger_ms: float | None = None
+    producer_max_request_size: int | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Takes an option after the app was made, as Faust does: `app.conf.broker = ...`."""
         if check_option(name):
-            super().__setattr__(name, value)
+            super().__setattr__("broker" if name == "url" else name, value)
 
     @property
     def app_id(self) -> str:
-        return self.id if self.version <= 1 else f"{self.id}-v{self.version}"
+        return self.id if self.version <= 1 else self.id_format.format(id=self.id, self=self)
 
     @property
     def web_listen(self) -> str | None:
@@ -161,15 +178,37 @@ class Settings:
             "processing_guarantee": self.processing_guarantee,
             "commit_interval": timedelta(seconds=self.broker_commit_interval),
             "standbys": self.table_standby_replicas,
-            "broker_options": dict(self.broker_options) or None,
+            "broker_options": {**self._client_options(), **self.broker_options} or None,
         }
+
+    def _client_options(self) -> dict[str, str]:
+        """What other options say of librdkafka's."""
+        found: dict[str, str] = {}
+        credentials = self.ssl_context if self.broker_credentials is None else self.broker_credentials
+        if credentials is not None:
+            found.update(options_of(credentials))
+        if self.producer_compression_type is not None:
+            found["compression.type"] = self.producer_compression_type
+        if self.producer_max_request_size is not None:
+            found["message.max.bytes"] = str(self.producer_max_request_size)
+        if self.producer_linger is not None:
+            found["linger.ms"] = str(duration_ms(self.producer_linger, "faust.App(producer_linger=)"))
+        elif self.producer_linger_ms is not None:
+            found["linger.ms"] = str(self.producer_linger_ms)
+        return found
 
 
 def settings(app_id: str, options: dict[str, Any]) -> Settings:
     """The options, checked. Raises `ConfigError` for one that is refused or unknown, with the reason."""
+    if str(options.get("cache")).startswith("memory:"):
+        options = {**options, "cache": None}
     given = {name: value for name, value in options.items() if value is not None and check_option(name)}
     if "id" in given:
         raise ConfigError("faust.App(id) has one id")
+    if "url" in given:
+        given["broker"] = given.pop("url")
+    if given.get("consumer_auto_offset_reset", "earliest") not in ("earliest", "latest"):
+        raise ConfigError("faust.App(consumer_auto_offset_reset=) is earliest or latest")
     if "broker" in given:
         given["broker"] = _broker(given["broker"])
     if "store" in given:
@@ -187,7 +226,7 @@ def check_option(name: str) -> bool:
     """Whether an option says something. Raises `ConfigError` for one that is refused or unknown."""
     if name in REFUSED:
         raise ConfigError(f"faust.App({name}=...) has no meaning under Ottla: {REFUSED[name]}")
-    if name not in Settings.__dataclass_fields__ and name not in NOT_NEEDED:
+    if name not in Settings.__dataclass_fields__ and name not in NOT_NEEDED and name != "url":
         raise ConfigError(f"faust.App({name}=...) is not known; see docs/from-faust.md for the options")
     return name not in NOT_NEEDED
 

@@ -35,7 +35,9 @@ class Web(MakesResponses, Lacking):
 
     @property
     def url(self) -> str:
-        """Where this worker is reached, with `web_host` and `web_port`."""
+        """Where this worker is reached: `canonical_url`, or made of `web_host` and `web_port`."""
+        if self.app.conf.canonical_url:
+            return str(self.app.conf.canonical_url)
         return f"http://{self.app.conf.web_host or 'localhost'}:{self.app.conf.web_port}/"
 
     def url_for(self, view_name: str, **found: Any) -> str:
