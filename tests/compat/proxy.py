@@ -16,6 +16,8 @@ class LossyProxy:
     From `hold_produces` until `lose_what_is_held` no produce reaches the broker that has some bytes in it, nor what
     follows on its connection, while all else does; then these connections end. `spared` is the client id, or its
     beginning, of a client that it is not done to.
+
+    `grow_silent` says after how many requests of a client no more reach the broker, while its connections stay.
     """
 
     def __init__(self, spared: str = "none") -> None:
@@ -25,6 +27,7 @@ class LossyProxy:
         self._losing = False
         self._held: bytes | None = None
         self._spared = spared.encode()
+        self._answered: dict[bytes, int] = {}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -47,6 +50,21 @@ class LossyProxy:
 
     def lose_what_is_held(self) -> None:
         self._loop.call_soon_threadsafe(self._lose)
+
+    def grow_silent(self, client_id: str, requests: int) -> None:
+        """To the clients whose ids begin like that, after so many requests of theirs together."""
+        self._answered[client_id.encode()] = requests
+
+    def is_silent(self, client_id: str) -> bool:
+        """Whether a request of theirs was not passed on."""
+        return self._answered[client_id.encode()] < 0
+
+    def _is_unheard(self, frame: bytes) -> bool:
+        for client_id, left in self._answered.items():
+            if frame.startswith(client_id, CLIENT_ID_AT):
+                self._answered[client_id] = left - 1
+                return left <= 0
+        return False
 
     def _lose(self) -> None:
         self._held = None
@@ -97,6 +115,8 @@ class LossyProxy:
 
         async def requests() -> None:
             while frame := await _read_frame(client):
+                if self._is_unheard(frame):
+                    continue
                 key, correlation_id = int.from_bytes(frame[4:6], "big"), frame[8:12]
                 if key == PRODUCE and self._is_held(frame):
                     await self._released.wait()
