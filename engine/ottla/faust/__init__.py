@@ -29,6 +29,7 @@ from ottla.faust.topics import Topic
 from ottla.faust.utils import uuid
 from ottla.faust.windows import HoppingWindow, TumblingWindow
 from ottla.tables import GlobalTable, SetTable, Table
+from ottla.tables.global_sets import SetGlobalTable
 
 ChannelT = Channel
 EventT = Event
@@ -37,12 +38,10 @@ TopicT = Topic
 Model = Record
 
 _SERVICES = "it is of the library mode, which is not installed: pip install mode-streaming"
-_GLOBAL_SETS = "what all workers hold are values: app.GlobalTable(name), with a list of the elements for each key"
 _REFUSED: Mapping[str, str] = {
     "OAuthCredentials": "give App(broker_options=) librdkafka's names, such as sasl.oauthbearer.method",
     "Service": _SERVICES,
     "ServiceT": _SERVICES,
-    "SetGlobalTable": _GLOBAL_SETS,
     "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
     "Window": "there are TumblingWindow and HoppingWindow",
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
@@ -83,6 +82,7 @@ __all__ = [
     "SSLCredentials",
     "Schema",
     "Sensor",
+    "SetGlobalTable",
     "SetTable",
     "Settings",
     "Stream",

@@ -96,6 +96,24 @@ class DeclaresTables:
         self.tables[name] = of_faust(table, cast(Any, self), help)
         return table
 
+    def SetGlobalTable(  # noqa: N802
+        self,
+        name: str,
+        *,
+        key_type: Any = None,
+        value_type: Any = None,
+        partitions: int | None = None,
+        help: str = "",  # noqa: A002
+        **options: Any,
+    ) -> Any:
+        """Declares a table of sets that every worker has whole, written as a `GlobalTable`."""
+        _check_options(name, options)
+        key = None if key_type is None else codec_of(key_type, "json")
+        value = Any if value_type is None else codec_of(value_type, "json")
+        table: Any = self.declared.SetGlobalTable(name, key=key, value=value, partitions=partitions)
+        self.tables[name] = of_faust(table, cast(Any, self), help)
+        return table
+
 
 def _configs(given: Mapping[str, Any] | None) -> Changelog:
     """Those of a changelog, by Kafka's names."""

@@ -12,7 +12,6 @@ from ottla.errors import TopologyError
 
 _INSIDE = "it is how Faust works inside"
 _GLOBAL = "a table that all workers hold is app.GlobalTable(name)"
-_GLOBAL_SETS = "what all workers hold are values: app.GlobalTable(name), with a list of the elements for each key"
 _KEEPS = (
     "workers keep their tasks while others come and go: app.on_partitions_assigned and _revoked tell of those that move"
 )
@@ -26,7 +25,6 @@ _ACK = "an event is acknowledged with the commit after it was processed"
 
 APP: Mapping[str, str] = {
     "LiveCheck": "app.ottla.test() runs the app against what should come out of it",
-    "SetGlobalTable": _GLOBAL_SETS,
     "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
     "commit": "a worker commits every broker_commit_interval",
     "config_from_object": "give the options to faust.App()",

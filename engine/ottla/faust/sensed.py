@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ottla.faust.tables import FaustGlobalTable, FaustSetTable, FaustTable, Windowed
+from ottla.faust.tables import FaustGlobalTable, FaustSetGlobalTable, FaustSetTable, FaustTable, Windowed
 from ottla.state.cache import StoreCache
 from ottla.task.processor import TaskContext
 
@@ -38,12 +38,17 @@ class SensedGlobalTable(Sensed, FaustGlobalTable):
     """A global table whose uses are told."""
 
 
+class SensedSetGlobalTable(Sensed, FaustSetGlobalTable):
+    """A global table of sets whose uses are told."""
+
+
 def sensed(table: FaustTable) -> None:
     """Has the uses of a table told from now on."""
     kinds: dict[Any, Any] = {
         FaustTable: Sensed,
         FaustSetTable: SensedSetTable,
         FaustGlobalTable: SensedGlobalTable,
+        FaustSetGlobalTable: SensedSetGlobalTable,
         Windowed: SensedWindowed,
     }
     table.__class__ = kinds.get(type(table), type(table))

@@ -18,6 +18,7 @@ from ottla.faust.models.fields import FieldDescriptor
 from ottla.faust.outside import ONLY_AGENTS, HeldParts, Outside
 from ottla.jobs import call
 from ottla.state.window_slots import Slot, WindowCache
+from ottla.tables.global_sets import SetGlobalTable
 from ottla.tables.window_views import WindowedItems, WindowedKeys, WindowedValues
 from ottla.tables.window_views import WindowSet as OttlaWindowSet
 from ottla.tables.windowed import Clock, WindowedTable
@@ -123,6 +124,10 @@ class FaustGlobalTable(FaustTable, WrittenGlobalTable[Any, Any]):
         super().__setitem__(key, value)
 
 
+class FaustSetGlobalTable(FaustGlobalTable, SetGlobalTable[Any, Any]):
+    """A table of sets that every worker has whole."""
+
+
 class Windowed(FaustTable, WindowedTable[Any, Any]):
     """A table with windows."""
 
@@ -206,6 +211,7 @@ def of_faust(table: T, app: App, help: str, on_window_close: OnWindowClose | Non
         ottla.tables.SetTable: FaustSetTable,
         WindowedTable: Windowed,
         WrittenGlobalTable: FaustGlobalTable,
+        SetGlobalTable: FaustSetGlobalTable,
     }
     table.__class__ = kinds[type(table)]
     found = cast(FaustTable, table)

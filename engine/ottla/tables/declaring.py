@@ -9,6 +9,7 @@ from ottla.errors import ConfigError, TopologyError
 from ottla.serdes import Codec, Part, checked_state_codec_for, codec_for, state_key_codec_for
 from ottla.state.logged import Changelog, Configured, checked_changelog
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
+from ottla.tables.global_sets import SetGlobalTable
 from ottla.tables.global_table import DerivedGlobalTable
 from ottla.tables.written_global import WrittenGlobalTable
 from ottla.time import Duration, duration_ms
@@ -333,6 +334,24 @@ class DeclaresTables:
         )
         table.changelog = checked_changelog(f"table {name!r}", changelog)
         self._graph.table(table)
+        return table
+
+    def SetGlobalTable(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partitions: int | None = None,
+        changelog: Configured = True,
+    ) -> SetGlobalTable[Any, Any]:
+        """Declares a table of sets of which every worker holds all, written by the agents that name it: as a
+        `SetTable`, and as a `GlobalTable` without a source."""
+        topic = changelog_topic(self._graph.app_id, name)
+        codecs = state_key_codec_for(key, topic), state_key_codec_for(value, topic)
+        table: SetGlobalTable[Any, Any] = SetGlobalTable(self._graph.app_id, name, *codecs, partitions=partitions)
+        table.changelog = checked_changelog(f"table {name!r}", changelog)
+        self._graph.global_table(table)
         return table
 
 

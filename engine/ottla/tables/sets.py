@@ -21,7 +21,8 @@ K = TypeVar("K")
 E = TypeVar("E")
 
 _key = itemgetter(0)
-_PRESENT: Codec[bool] = Codec("present", lambda _: b"\x01", lambda _: True, bool)
+PRESENT: Codec[bool] = Codec("present", lambda _: b"\x01", lambda _: True, bool)
+"""What is kept for an element: that it is there."""
 
 
 class SetTable(Table[K, "TableSet[E]"], Generic[K, E]):
@@ -43,9 +44,8 @@ class SetTable(Table[K, "TableSet[E]"], Generic[K, E]):
         partitions: int | None = None,
         ttl_ms: int | None = None,
     ) -> None:
-        spec = table_spec(app_id, name, pair_codec(key_codec, element_codec), _PRESENT, ttl_ms)
-        sets: Codec[Any] = Codec(f"set[{element_codec.name}]", _no_bytes, _no_bytes, set)
-        super().__init__(app_id, name, key_codec, sets, partitions=partitions, spec=spec)
+        spec = table_spec(app_id, name, pair_codec(key_codec, element_codec), PRESENT, ttl_ms)
+        super().__init__(app_id, name, key_codec, sets_codec(element_codec), partitions=partitions, spec=spec)
 
     def __getitem__(self, key: K) -> TableSet[E]:
         self._part()
@@ -186,6 +186,11 @@ class TableSet(MutableSet[E]):
 
     def difference(self, *others: Iterable[E]) -> set[E]:
         return set(self).difference(*others)
+
+
+def sets_codec(element_codec: Codec[Any]) -> Codec[Any]:
+    """The codec of a set table's values, which only says what they are."""
+    return Codec(f"set[{element_codec.name}]", _no_bytes, _no_bytes, set)
 
 
 def _no_bytes(value: Any) -> Any:

@@ -29,7 +29,7 @@ V = TypeVar("V")
 
 class WrittenGlobalTable(GlobalTable[K, V]):
     """A global table without a topic of its own. `spec` is the copy of all that every worker has, `part_spec` the part
-    of a task that writes."""
+    of a task that writes. `entries` are the codecs of what is kept, where that is not its keys and values."""
 
     def __init__(
         self,
@@ -40,20 +40,22 @@ class WrittenGlobalTable(GlobalTable[K, V]):
         *,
         default: Callable[[], V] | None = None,
         partitions: int | None = None,
+        entries: tuple[Codec[Any], Codec[Any]] | None = None,
     ) -> None:
+        kept_key, kept_value = entries or (key_codec, value_codec)
         copy = StoreSpec(
             name=name,
             changelog=changelog_topic(app_id, name),
-            encode_key=key_codec.encode,
-            decode_key=key_codec.decode,
-            encode_value=value_codec.encode,
-            decode_value=value_codec.decode,
+            encode_key=kept_key.encode,
+            decode_key=kept_key.decode,
+            encode_value=kept_value.encode,
+            decode_value=kept_value.decode,
             cache=WrittenGlobalStore,
         )
         Table.__init__(self, "", name, key_codec, value_codec, default=default, partitions=partitions, spec=copy)
-        part = table_spec(app_id, f"{name}-part", key_codec, value_codec)
+        part = table_spec(app_id, f"{name}-part", kept_key, kept_value)
         self._part_spec = part.with_changelog(copy.changelog).with_format(
-            format_of("part of a global table", key_codec, value_codec)
+            format_of("part of a global table", kept_key, kept_value)
         )
 
     @property
@@ -62,12 +64,7 @@ class WrittenGlobalTable(GlobalTable[K, V]):
 
     def __setitem__(self, key: K, value: V | None) -> None:
         context = self._context()
-        part = context.stores.get(self._part_spec.name)
-        if part is None:
-            raise TopologyError(
-                f"global table {self.name!r} is written by those that name it, so that their tasks have the part to "
-                f"write: @app.agent(..., uses=[{self.name}])"
-            )
+        part = self._store(context)
         self._check_own(context, key)
         self.check_value(value)
         self._write(context, part, key, value)
@@ -82,6 +79,16 @@ class WrittenGlobalTable(GlobalTable[K, V]):
         copy = cast(WrittenGlobalStore, super().part_in(context))
         own = context.stores.get(self._part_spec.name)
         return copy if own is None else OverlaidPart(own, copy, context.partition)
+
+    def _store(self, context: TaskContext) -> StoreCache:
+        """The part that the task writes."""
+        part = context.stores.get(self._part_spec.name)
+        if part is None:
+            raise TopologyError(
+                f"global table {self.name!r} is written by those that name it, so that their tasks have the part to "
+                f"write: @app.agent(..., uses=[{self.name}])"
+            )
+        return part
 
     def _check_own(self, context: TaskContext, key: K) -> None:
         """Raises `NotInTask` for a key that other tasks write: its value would depend on who is heard of last."""

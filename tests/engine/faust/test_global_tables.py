@@ -68,3 +68,54 @@ def test_it_is_read_outside_agents_and_not_written(app: faust.App) -> None:
 def test_options_that_it_has_not_are_refused(app: faust.App, option: str) -> None:
     with pytest.raises(ConfigError, match=f"{option}= is not part of Ottla's Faust facade"):
         app.GlobalTable("counts", **{option: True})
+
+
+def test_sets_that_every_worker_has(app: faust.App) -> None:
+    members = app.SetGlobalTable("members", key_type=str, value_type=str, help="of teams")
+    found: list[Any] = []
+
+    @app.agent(app.topic("joined", key_type=str, value_type=str, partitions=3))
+    async def join(stream: Any) -> None:
+        async for team, name in stream.items():
+            if name == "-":
+                members[team].clear()
+            else:
+                members[team].add(name)
+            found.append(len(members[team]))
+
+    @app.agent(app.topic("asked", value_type=str, partitions=3))
+    async def look(stream: Any) -> None:
+        async for team in stream:
+            teams = sorted(members)
+            found.append((team, "ann" in members[team], teams))
+
+    @app.agent(app.topic("strayed", key_type=str, value_type=str, partitions=3))
+    async def stray(stream: Any) -> None:
+        async for team in stream:
+            members[team].add("me")
+
+    @app.timer(1.0)
+    async def show() -> None:
+        found.append(set(members["red"]))
+
+    with app.ottla.test() as driver:
+        for team, name in (("red", "ann"), ("red", "bob"), ("red", "ann"), ("blue", "cid"), ("blue", "-")):
+            driver.send("joined", key=team, value=name)
+        driver.run()
+        assert sorted(found) == [0, 1, 1, 2, 2]
+        found.clear()
+        driver.send("asked", value="red")
+        driver.advance(1)
+        driver.run()
+        assert found == [("red", True, ["red"]), {"ann", "bob"}]
+        assert dict(driver.table("members")) == {"red": {"ann", "bob"}}
+        driver.crash_and_restart(lose_state=True)
+        assert dict(driver.table("members")) == {"red": {"ann", "bob"}}
+        for team in ("red", "blue", "green"):
+            driver.send("strayed", key="k", value=team)
+        letters = driver.dead_letters()
+    assert letters
+    assert all(
+        b"is written by the tasks of partition" in (dict(each.headers)["ottla.error.reason"] or b"") for each in letters
+    )
+    assert isinstance(members, faust.SetGlobalTable)
