@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 
 from ottla.errors import ConfigError, TopologyError
-from ottla.hints import Selector, returned_type, selected
+from ottla.hints import Selector, check_selector, returned_type, selected
+from ottla.serdes import Codec
 
 _CALLED = ("function", "initial", "merger", "remover")
 """What the text of an aggregation may call, by the names of its fields."""
@@ -323,9 +324,11 @@ class Compiled:
     result_type: type[msgspec.Struct]
 
 
-def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> Compiled:
-    """Writes and compiles the functions of a definition. `name` is the step's, for tracebacks and the result's
-    class."""
+def compile_aggregations(
+    name: str, aggregations: Mapping[str, Aggregation], values: Codec[Any] | None = None
+) -> Compiled:
+    """Writes and compiles the functions of a definition. `name` is the step's, for tracebacks and the result's class.
+    Raises `TopologyError` for a field that the `values` are known not to have."""
     if not aggregations:
         raise TopologyError(f"aggregate({name!r}) computes nothing: name at least one aggregation, like events=count()")
     scope: dict[str, Any] = {}
@@ -342,6 +345,9 @@ def compile_aggregations(name: str, aggregations: Mapping[str, Aggregation]) -> 
             raise TopologyError(
                 f"aggregate({name!r}): {field}={aggregation!r} is no aggregation; use count(), mean(...)"
             )
+        for selector in (aggregation.selector, *aggregation.calls):
+            if selector is not None:
+                check_selector(selector, values)
         own = [f"s{len(slots) + offset}" for offset in range(len(aggregation.then))]
         words = {word: f"{word}{index}" for word in ("x", *_CALLED)} | {"value": "value"}
         words |= {f"other{offset}": f"other_{slot}" for offset, slot in enumerate(own)}

@@ -17,6 +17,7 @@ from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.jobs import DeclaresJobs
 from ottla.pausing import Pausable
 from ottla.serdes import Serde, codec_for
+from ottla.serdes.supported import check_supported
 from ottla.stream import Stream
 from ottla.tables import Table
 from ottla.tables.declaring import DeclaresTables
@@ -202,9 +203,13 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
                     "takes types and timestamp="
                 )
             label = str(pattern)
+            check_supported(key, f"key of topics {label!r}")
+            check_supported(value, f"value of topics {label!r}")
             return TopicPattern(pattern, codec_for(key, label, "key"), codec_for(value, label, "value"), timestamp)
         if name is None:
             raise ConfigError("app.topic() needs a name, or pattern=")
+        check_supported(key, f"key of topic {name!r}")
+        check_supported(value, f"value of topic {name!r}")
         topic: Topic[Any, Any] = Topic(
             name,
             codec_for(key, name, "key"),

@@ -50,7 +50,7 @@ class AppConfig:
                 f"{self.app_id!r} cannot be an app's id: it begins topic names, so at most 100 letters, digits, dots, "
                 "dashes and underscores"
             )
-        if not self.broker.startswith(("kafka://", "embedded://")):
+        if not str(self.broker).startswith(("kafka://", "embedded://")):
             raise ConfigError(f"broker={self.broker!r} must be kafka://HOST:PORT or embedded://DIR")
         _one_of("processing_guarantee", self.processing_guarantee, ("exactly_once", "at_least_once"))
         _one_of("store", self.store, ("rocksdb", "memory"))

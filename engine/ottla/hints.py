@@ -6,19 +6,24 @@ type before the first event; `type=` says it where there is none. An annotation 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
 
+import msgspec
+
+from ottla.errors import TopologyError
 from ottla.serdes import Codec, checked_state_codec_for
 
 Selector = str | Callable[[Any], Any]
 """The name of a field, or a function of the event's value."""
 
 
-def selected(selector: Selector) -> Callable[[Any], Any]:
+def selected(selector: Selector, values: Codec[Any] | None = None) -> Callable[[Any], Any]:
     """The function behind a selector. A field is an attribute, or an item where the value is a dict; a null value has
-    none."""
+    none. Raises `TopologyError` for what is no selector, and for a field that the `values` are known not to have."""
+    check_selector(selector, values)
     if not isinstance(selector, str):
         return selector
     attribute = attrgetter(selector)
@@ -27,6 +32,26 @@ def selected(selector: Selector) -> Callable[[Any], Any]:
         return None if value is None else value[selector] if isinstance(value, dict) else attribute(value)
 
     return select
+
+
+def check_selector(selector: Selector, values: Codec[Any] | None) -> None:
+    """Raises `TopologyError` for what is neither a field nor a function, and for a field that values of a Struct or
+    dataclass do not have."""
+    if not isinstance(selector, str):
+        if not callable(selector):
+            raise TopologyError(f"{selector!r} is neither the name of a field nor a function of the value")
+        return
+    type_ = None if values is None else values.type
+    if not isinstance(type_, type) or hasattr(type_, selector):  # A property has no field.
+        return
+    if issubclass(type_, msgspec.Struct):
+        fields = list(type_.__struct_fields__)
+    elif dataclasses.is_dataclass(type_):
+        fields = [field.name for field in dataclasses.fields(type_)]
+    else:
+        return
+    if selector.partition(".")[0] not in fields:
+        raise TopologyError(f"{type_.__name__} has no field {selector!r}; it has {', '.join(fields)}")
 
 
 def returned_type(function: Callable[..., Any]) -> Any:

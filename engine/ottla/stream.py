@@ -94,7 +94,7 @@ class Stream(Generic[V]):
         events to the partitions of their new keys, and so does `repartition` behind this. `type` is the key's, where
         neither the field nor the function is annotated.
         """
-        function = selected(key)
+        function = selected(key, self.value_codec)
         found = type if type is not None else selected_type(key, self.value_codec)
         step = self._then("select_key", lambda context, name: KeyBy(context, name, function), function, None).step
         return Stream(self.graph, step, state_key_codec_for(found, step), self.value_codec, scattered=True)
@@ -131,7 +131,7 @@ class Stream(Generic[V]):
         if name is None and not label.isidentifier():
             raise TopologyError(f"group_by on {self!r} needs a name for its topic: name=")
         step = name or self.graph.unique(f"{self.step.removeprefix('topic.')}-by-{label}")
-        function = selected(key)
+        function = selected(key, self.value_codec)
         key_type = type if type is not None else selected_type(key, self.value_codec)
         values = self.known_values(f"group_by({label or step!r})")
         topic = repartition_topic(self.graph.app_id, step, key_type, values, partitions)
@@ -156,7 +156,14 @@ class Stream(Generic[V]):
         """
         self.check_placed(f"aggregate({name!r})")
         return aggregated_table(
-            self.graph, self.step, name, self.key_codec, aggregations, of_changes=False, changelog=changelog
+            self.graph,
+            self.step,
+            name,
+            self.key_codec,
+            self.value_codec,
+            aggregations,
+            of_changes=False,
+            changelog=changelog,
         )
 
     def cogroup(self, function: Callable[[Any, V], Any]) -> Cogrouped[Any]:
@@ -429,6 +436,8 @@ class Stream(Generic[V]):
         `on_error` is about those that cannot be written, because they cannot be encoded, are too large, or because
         there is no such topic or partition.
         """
+        if not isinstance(topic, Topic) and not callable(topic):
+            raise TopologyError(f"to() takes a topic as app.topic() declares it, or a function, not {topic!r}")
         chosen = topic if isinstance(topic, Topic) else None
         label = chosen.name if chosen is not None else getattr(topic, "__name__", "function").strip("<>")
         step = self.graph.unique(f"{self.step}.to.{label}")

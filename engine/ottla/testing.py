@@ -168,6 +168,10 @@ class Driver:
         now."""
         declared = self._topic(topic)
         encoded_key, encoded_value = declared.encode(key, value)
+        if (
+            timestamp is not None and type(timestamp) is not int
+        ):  # A number may be wrong on purpose, to see the event rejected.
+            checked_timestamp(timestamp)
         self.send_raw(
             declared.name, encoded_key, encoded_value, timestamp=timestamp, headers=headers, partition=partition
         )

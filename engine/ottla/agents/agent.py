@@ -186,6 +186,8 @@ class AgentDecorator(Generic[V]):
         if self._errors is not None:
             graph.errors_at(name, self._errors)
         stream: Stream[Any] = Stream(graph, name, source.key_codec, self._results or value_codec(result))
+        if not isinstance(self._sink, (list, tuple)):
+            raise TopologyError(f"agent {name!r}: sink={self._sink!r} must be a list, as in sink=[topic]")
         for sink in self._sink:
             _sink(stream, name, sink)
         return Agent(name, function, stream, self._topic, answers)

@@ -51,7 +51,7 @@ def join_table(
             f"{kind} with {table!r}: grace= needs a table that knows its past; declare it with versioned=, "
             "for at least as long"
         )
-    join = TableJoin(table, joiner, left, None if key is None else selected(key), grace_ms=grace_ms)
+    join = TableJoin(table, joiner, left, None if key is None else selected(key, stream.value_codec), grace_ms=grace_ms)
     step = name or stream.graph.unique(f"{stream.step}.{kind}.{table.name}")
     return _add(stream, kind, step, join, type_, own_table=False)
 

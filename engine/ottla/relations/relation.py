@@ -272,8 +272,8 @@ class Relation(Generic[K, V]):
         if name is None and not label.isidentifier():
             raise TopologyError(f"group_by on {self!r} needs a name for its topic: name=")
         step = name or graph.unique(f"{self.name}-by-{label}")
-        select = selected(key)
         values = self.known_values(f"group_by({label or step!r})")
+        select = selected(key, values)
         key_type = type if type is not None else selected_type(key, values)
         topic = repartition_topic(graph.app_id, step, key_type, change_codec(values), partitions)
         graph.add(
@@ -284,7 +284,7 @@ class Relation(Generic[K, V]):
             functions=(select,),
         )
         grouped: Stream[Any] = Stream(graph, step, topic.key_codec, topic.value_codec).through(topic)
-        return GroupedTable(graph, grouped.step, topic.key_codec)
+        return GroupedTable(graph, grouped.step, topic.key_codec, values)
 
     def check_keys(self, other: Relation[Any, Any], how: str) -> None:
         """Raises `TopologyError` if equal keys of both would not meet in one task."""
@@ -374,7 +374,8 @@ class Relation(Generic[K, V]):
                 f"join {step!r} must keep its results and cannot see their type: annotate what the joiner returns, or "
                 "name it, as in .join(table, joiner, on=..., type=Report)"
             )
-        return join_foreign(ForeignKeyJoin(step, self, other, joiner, selected(on), keeps_left), values)
+        select = selected(on, self._values())
+        return join_foreign(ForeignKeyJoin(step, self, other, joiner, select, keeps_left), values)
 
 
 class View(Relation[K, V]):

@@ -73,13 +73,14 @@ def aggregated_table(
     step: str,
     name: str,
     key: Codec[Any],
+    values: Codec[Any] | None,
     aggregations: Mapping[str, Aggregation],
     *,
     of_changes: bool,
     changelog: Changelog,
 ) -> AggregatedTable[Any, Any]:
     """Declares a table of aggregates of what a step hands on: events, or changes of rows."""
-    compiled = compile_aggregations(name, aggregations)
+    compiled = compile_aggregations(name, aggregations, values)
     if of_changes and compiled.undo is None:
         lasting = next(field for field, each in aggregations.items() if not each.undo)
         raise TopologyError(
@@ -186,10 +187,11 @@ class AggregateChanges(AggregateEvents):
 class GroupedTable:
     """The rows of a table by group. Made by the `group_by` of tables; `aggregate` makes a table of them again."""
 
-    def __init__(self, graph: Graph, step: str, key_codec: Codec[Any]) -> None:
+    def __init__(self, graph: Graph, step: str, key_codec: Codec[Any], value_codec: Codec[Any]) -> None:
         self._graph = graph
         self._step = step
         self._key_codec = key_codec
+        self._value_codec = value_codec
 
     def __repr__(self) -> str:
         return f"<groups {self._step}>"
@@ -204,7 +206,14 @@ class GroupedTable:
         its changelog; `changelog` is as for `App.Table`.
         """
         return aggregated_table(
-            self._graph, self._step, name, self._key_codec, aggregations, of_changes=True, changelog=changelog
+            self._graph,
+            self._step,
+            name,
+            self._key_codec,
+            self._value_codec,
+            aggregations,
+            of_changes=True,
+            changelog=changelog,
         )
 
 

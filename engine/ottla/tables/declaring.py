@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ottla.errors import ConfigError, TopologyError
 from ottla.serdes import Codec, Part, checked_state_codec_for, codec_for, state_key_codec_for
+from ottla.serdes.supported import check_supported
 from ottla.state.logged import Changelog, Configured, checked_changelog
 from ottla.tables import GlobalTable, SetTable, Table, VersionedTable, changelog_topic
 from ottla.tables.global_sets import SetGlobalTable
@@ -284,6 +285,8 @@ class DeclaresTables:
         """How the keys and values of a table that agents write are kept."""
         value_type = value if value is not None else default if isinstance(default, type) else Any
         topic = changelog_topic(self._graph.app_id, name)
+        check_supported(key, f"key of table {name!r}")
+        check_supported(value_type, f"value of table {name!r}")
         return state_key_codec_for(key, topic), checked_state_codec_for(value_type, topic)
 
     @overload
@@ -324,6 +327,8 @@ class DeclaresTables:
         `changelog` is as for `Table`.
         """
         topic = changelog_topic(self._graph.app_id, name)
+        check_supported(key, f"key of set table {name!r}")
+        check_supported(value, f"value of set table {name!r}")
         table: SetTable[Any, Any] = SetTable(
             self._graph.app_id,
             name,

@@ -66,7 +66,7 @@ class WindowedStream(Generic[V]):
             self._window,
             name,
             emit,
-            compile_aggregations(name, aggregations),
+            compile_aggregations(name, aggregations, self._stream.value_codec),
             definition=describe_aggregations(aggregations),
             functions=[function for each in aggregations.values() for function in each.functions],
             late=late,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 import ottla
@@ -12,6 +13,18 @@ from ottla.agents.answers import replies_topic
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.topology.topology import TaskId
 from ottla.transport.contract import ANY_TIME, TopicSpec
+
+
+class Order(msgspec.Struct):
+    item: str
+
+
+class Foreign:
+    """As a model of another library is."""
+
+
+def orders(app: ottla.App) -> ottla.Topic[str, Order]:
+    return app.topic("orders", key=str, value=Order)
 
 
 def flights_app() -> ottla.App:
@@ -208,6 +221,39 @@ class TestRecordByRecord:
             lambda app: app.agent(app.channel())(lambda: None),
             ottla.TopologyError,
             "its function takes one argument, the stream if it is async, else a value",
+        ),
+        (lambda app: app.stream(app.topic("t")).to("out"), ottla.TopologyError, "to\\(\\) takes a topic .*, not 'out'"),
+        (
+            lambda app: app.stream(orders(app)).group_by("nam"),
+            ottla.TopologyError,
+            "Order has no field 'nam'; it has item",
+        ),
+        (lambda app: app.stream(orders(app)).group_by(Order.item), ottla.TopologyError, "neither the name of a field"),
+        (
+            lambda app: app.stream(orders(app)).window(ottla.tumbling(1)).aggregate("a", n=ottla.sum("pieces")),
+            ottla.TopologyError,
+            "Order has no field 'pieces'; it has item",
+        ),
+        (
+            lambda app: app.stream(orders(app)).aggregate("a", n=ottla.top(1, "pieces")),
+            ottla.TopologyError,
+            "Order has no field 'pieces'; it has item",
+        ),
+        (
+            lambda app: app.Table("a", source=orders(app)).group_by("item").aggregate("b", n=ottla.sum("pieces")),
+            ottla.TopologyError,
+            "Order has no field 'pieces'; it has item",
+        ),
+        (
+            lambda app: app.agent(orders(app), sink=app.topic("out"))(lambda order: order),
+            ottla.TopologyError,
+            "sink=<topic out> must be a list",
+        ),
+        (lambda app: app.topic("t", value=Foreign), ottla.ConfigError, "value of topic 't': Foreign is no type"),
+        (
+            lambda app: app.Table("t", key=str, value=dict[str, list[Foreign]]),
+            ottla.ConfigError,
+            "value of table 't': Foreign is no type that msgspec knows",
         ),
         (lambda app: app.declared_topic("nowhere"), ottla.TopologyError, "no topic 'nowhere' is declared"),
     ],
