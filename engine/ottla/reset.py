@@ -41,7 +41,11 @@ class Reset:
     @property
     def state(self) -> list[Path]:
         """Those of the places that hold state. Who the workers are is there, too, and stays."""
-        return [directory for directory in self.directories if (directory / "rocksdb").exists()]
+        return _with_state(self.directories)
+
+
+def _with_state(directories: list[Path]) -> list[Path]:
+    return [directory for directory in directories if (directory / "rocksdb").exists()]
 
 
 def own_topics(topology: Topology) -> set[str]:
@@ -81,9 +85,21 @@ def carry_out(admin: AdminClient, config: AppConfig, reset: Reset, told: Callabl
         told(f"offsets set: {len(reset.offsets)}")
         kafka_admin.delete_topics(admin, reset.topics)
         told(f"topics deleted: {len(reset.topics)}")
-        for directory in reset.state:
-            shutil.rmtree(directory / "rocksdb")
-            told(f"state deleted: {directory}")
+        _delete_state(reset.state, told)
+
+
+def delete_state(state_dir: Path, app_id: str, told: Callable[[str], None]) -> None:
+    """Deletes the state on this machine alone, which is restored from the changelogs. Raises `OttlaError` when a worker
+    uses it."""
+    directories = _places(state_dir / app_id)
+    with _locked(directories):
+        _delete_state(_with_state(directories), told)
+
+
+def _delete_state(directories: list[Path], told: Callable[[str], None]) -> None:
+    for directory in directories:
+        shutil.rmtree(directory / "rocksdb")
+        told(f"state deleted: {directory}")
 
 
 def _places(parent: Path) -> list[Path]:

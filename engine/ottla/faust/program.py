@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from ottla.errors import ConfigError, OttlaError, TopologyError
 from ottla.faust.app import App
 from ottla.faust.channels import Channel
+from ottla.faust.housekeeping import housekeeping, refuse
 from ottla.faust.models.record import Record, registry
 from ottla.jobs import call
 from ottla.loading import import_module
@@ -63,7 +64,7 @@ def commands_of(app: App) -> dict[str, click.Command]:
         "tables": _tables(app),
         "models": _models(),
         "model": _model(),
-        "reset": _reset(app),
+        **housekeeping(app),
     }
 
 
@@ -81,12 +82,6 @@ def as_client(app: App, function: Callable[..., Any]) -> Callable[..., None]:
             refuse(error, 1)
 
     return run_it
-
-
-def refuse(error: OttlaError, status: int) -> NoReturn:
-    """Ends the program with the error's sentence."""
-    click.echo(f"faust: {error}", err=True)
-    sys.exit(status)
 
 
 def _worker(app: App) -> click.Command:
@@ -245,20 +240,6 @@ def _model() -> click.Command:
         _list(name, ("field", "type", "default*"), rows)
 
     return model
-
-
-def _reset(app: App) -> click.Command:
-    @click.command("reset")
-    def reset() -> None:
-        """Say how state is deleted."""
-        state = app.conf.datadir / app.conf.app_id
-        text = (
-            f"reset is not part of Ottla's Faust facade: delete {state} while no worker runs, and state is restored "
-            "from the changelogs; 'ottla app reset' lets an app begin anew"
-        )
-        refuse(ConfigError(text), 2)
-
-    return reset
 
 
 def _first_line(documented: Any) -> str:
