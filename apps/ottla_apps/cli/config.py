@@ -34,7 +34,7 @@ Name = Annotated[
 def get(
     kind: KindArgument,
     name: Name,
-    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Only these settings.")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY...", help="Only these settings.")] = None,
     changed: Annotated[bool, typer.Option("--changed", help="Only settings that differ from their defaults.")] = False,
     synonyms: Annotated[
         bool, typer.Option("--synonyms", help="Also show what a setting goes back to when it is deleted.")
@@ -68,7 +68,7 @@ def get(
 def set_(
     kind: KindArgument,
     name: Name,
-    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="The settings.")],
+    assignments: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="The settings.")],
     dry_run: options.DryRun = False,
     brokers: options.Brokers = None,
     profile: options.Profile = None,
@@ -92,7 +92,7 @@ def set_(
 def delete(
     kind: KindArgument,
     name: Name,
-    keys: Annotated[list[str], typer.Argument(metavar="KEY", help="The settings.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="The settings.")],
     dry_run: options.DryRun = False,
     yes: options.Yes = False,
     brokers: options.Brokers = None,

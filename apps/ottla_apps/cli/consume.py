@@ -22,7 +22,7 @@ class Isolation(StrEnum):
 
 @reported
 def consume(
-    topics: Annotated[list[str], typer.Argument(metavar="TOPIC", autocompletion=complete_topics)],
+    topics: Annotated[list[str], typer.Argument(metavar="TOPIC...", autocompletion=complete_topics)],
     record_format: Annotated[
         str,
         typer.Option(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look at consumer groups, move their offsets.", no_args_is_help=True)
 
 GroupId = Annotated[str, typer.Argument(metavar="GROUP", autocompletion=complete_groups)]
-GroupIds = Annotated[list[str], typer.Argument(metavar="GROUP", autocompletion=complete_groups)]
+GroupIds = Annotated[list[str], typer.Argument(metavar="GROUP...", autocompletion=complete_groups)]
 
 
 @app.command("list")

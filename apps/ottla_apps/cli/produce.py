@@ -43,7 +43,7 @@ class Acks(StrEnum):
 def produce(
     topic: Annotated[str, typer.Argument(metavar="TOPIC", autocompletion=complete_topics)],
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE", help="Files to read instead of stdin; - is stdin.")
+        list[Path] | None, typer.Argument(metavar="FILE...", help="Files to read instead of stdin; - is stdin.")
     ] = None,
     line_format: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from ottla_apps.cli.admin import refusal
 from ottla_apps.cli.connection import Cluster
-from ottla_apps.cli.errors import CommandError, Unreachable
+from ottla_apps.cli.errors import CommandError, Refused, Unreachable
 from ottla_apps.cli.output import write_bytes
 from ottla_apps.cli.record_format import Header, InputRecord, Shown
 
@@ -77,9 +77,16 @@ class Sender:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
             # What follows the first failure is mostly its consequence.
-            self._failure = self._failure or refusal(f"A record for {self._topic} was not written", error)
+            self._failure = self._failure or self._reason(error, message)
         elif self._render is not None:
             write_bytes(self._render(message))  # type: ignore[arg-type]
+
+    def _reason(self, error: KafkaError, message: Message) -> CommandError:
+        what = f"A record for {self._topic} was not written"
+        if error.code() == KafkaError.INVALID_RECORD and message.key() is None:
+            # The broker says so, but librdkafka does not pass on what it says.
+            return Refused(f"{what}: it has no key, which the records of a compacted topic need.", error.code())
+        return refusal(what, error)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

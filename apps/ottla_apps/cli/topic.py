@@ -13,8 +13,8 @@ from ottla_apps.cli.output import Cell, Facts, Table, fail_if, show, show_outcom
 app = typer.Typer(help="Create, list, describe, change and delete topics.", no_args_is_help=True)
 
 Topic = Annotated[str, typer.Argument(metavar="TOPIC", autocompletion=complete_topics)]
-Topics = Annotated[list[str], typer.Argument(metavar="TOPIC", autocompletion=complete_topics)]
-NewTopics = Annotated[list[str], typer.Argument(metavar="TOPIC")]
+Topics = Annotated[list[str], typer.Argument(metavar="TOPIC...", autocompletion=complete_topics)]
+NewTopics = Annotated[list[str], typer.Argument(metavar="TOPIC...")]
 Settings = list[str] | None
 
 

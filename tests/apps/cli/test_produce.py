@@ -109,4 +109,4 @@ def test_a_record_that_the_topic_does_not_take_is_told(ottla: Run, topic: str) -
     ottla("topic", "alter-config", topic, "-s", "max.message.bytes=1000").ok()
     ottla("produce", topic, stdin=b"x" * 2000).fails(f"A record for {topic} was not written: .*too large.")
     ottla("topic", "alter-config", topic, "-s", "cleanup.policy=compact").ok()
-    ottla("produce", topic, stdin=b"no key\n").fails(f"A record for {topic} was not written: .*")
+    ottla("produce", topic, stdin=b"no key\n").fails(f"A record for {topic} was not written: it has no key, .*")
