@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import countOf
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class Codec(Serde[T]):
     def encode_all(self, values: Sequence[T | None]) -> list[bytes | None]:
         """The encoded forms of a column, in which None stays None. Raises what `encode` does."""
         exact = self.exact
-        if exact is not None and set(map(type, values)) == {exact.of}:
+        if exact is not None and countOf(map(type, values), exact.of) == len(values):
             return list(map(exact.encode, values))
         encode = self.encode
         return [None if value is None else encode(value) for value in values]

@@ -68,6 +68,14 @@ class Window:
         first = max(0, last - (self.size_ms - 1 - timestamp % self.advance_ms) // self.advance_ms * self.advance_ms)
         return range(first, last + 1, self.advance_ms)
 
+    def covering(self, timestamp: int) -> tuple[range, int, int]:
+        """The starts of the windows that hold the timestamp, and between which times (half-open) it is the same ones:
+        since the last of them began, or the one before the first ended, until the next begins, or the first ends."""
+        starts = self.starts(timestamp)
+        first, last = starts[0], starts[-1]
+        ended = first - self.advance_ms + self.size_ms if first else 0  # no window starts before the epoch
+        return starts, max(last, ended), min(last + self.advance_ms, first + self.size_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class SlidingWindow:

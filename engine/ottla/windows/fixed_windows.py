@@ -106,20 +106,37 @@ class FixedAggregation(WindowedAggregation):
         self._stream_time = stream_time
 
     def _hop(self, batch: Batch, out: Results, late: list[int]) -> None:
-        size, update, result = self._window.size_ms, self._compiled.update, self._compiled.result
+        """Several windows for each event."""
+        size, on_close, update, result = (
+            self._window.size_ms,
+            self._on_close,
+            self._compiled.update,
+            self._compiled.result,
+        )
+        closes_at, stream_time = self._closes_at(), self._stream_time
+        begin = end = closed = 0  # between these times events are in the windows of `panes`, and in `closed` others
+        panes: dict[int, Pane] = {}
         for row, (key, value, timestamp) in enumerate(zip(batch.keys, batch.values, batch.timestamps, strict=True)):
             if key is None:
                 self._context.counts.null_key_dropped += 1
                 continue
-            self._stream_time = max(self._stream_time, timestamp)
-            closing_time = self.closing_time()
-            if self.due(closing_time):
-                self.close_ended(closing_time, out)
-            covering = self._window.starts(timestamp)
-            panes = {start: pane for start in covering if (pane := self._pane(start)) is not None}
-            self._context.counts.late_dropped += len(covering) - len(panes)
+            if timestamp > stream_time:
+                stream_time = timestamp
+                if timestamp >= closes_at:
+                    self._stream_time = stream_time
+                    self.close_ended(self.closing_time(), out)
+                    closes_at = self._closes_at()
+                    begin = end = 0
+            if not begin <= timestamp < end:
+                self._stream_time = stream_time
+                covering, begin, end = self._window.covering(timestamp)
+                panes = {start: pane for start in covering if (pane := self._pane(start)) is not None}
+                closed = len(covering) - len(panes)
+                closes_at = self._closes_at()
+            self._context.counts.late_dropped += closed
             if not panes:
                 late.append(row)
+                continue
             try:
                 states = [update(pane.get(key), value, timestamp) for pane in panes.values()]
                 for pane, state in zip(panes.values(), states, strict=True):
@@ -127,9 +144,10 @@ class FixedAggregation(WindowedAggregation):
             except Exception as error:
                 self._context.reject(self._name, error, batch, row)
                 continue
-            if not self._on_close:
+            if not on_close:
                 for start, state in zip(panes, states, strict=True):
                     out.add(key, start, start + size, result(state), state[0], batch, row)
+        self._stream_time = stream_time
 
     def _pane(self, start: int) -> Pane | None:
         """What is in a window, which opens with that if it was not open; None if it is closed."""

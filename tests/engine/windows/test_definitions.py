@@ -21,6 +21,18 @@ def test_a_timestamp_is_in_every_window_that_covers_it_and_in_no_other(size: int
     assert list(Window(size, advance).starts(timestamp)) == covering
 
 
+@given(size=st.integers(1, 50), advance=st.integers(1, 50), timestamp=st.integers(0, 500))
+def test_the_same_windows_cover_all_times_between_their_bounds_and_none_beside(
+    size: int, advance: int, timestamp: int
+) -> None:
+    window = Window(size, min(advance, size))
+    starts, begin, end = window.covering(timestamp)
+    assert begin <= timestamp < end
+    assert all(window.starts(time) == starts for time in range(begin, end))
+    assert window.starts(end) != starts
+    assert begin == 0 or window.starts(begin - 1) != starts
+
+
 def test_tumbling_windows_lie_side_by_side() -> None:
     window = tumbling(hours=1)
     assert list(window.starts(0)) == [0]

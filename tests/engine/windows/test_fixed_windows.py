@@ -223,15 +223,57 @@ def test_in_any_order_each_window_is_emitted_once_with_what_a_plain_computation_
     assert {(key, start): tuple(figures) for key, start, _, *figures in emitted} == expected
 
 
-@given(events=st.lists(EVENT, max_size=40), size=st.integers(1, 20), grace=st.integers(0, 30))
+@given(events=st.lists(EVENT, max_size=40), size=st.integers(1, 20), hops=st.integers(1, 4), grace=st.integers(0, 30))
 def test_the_last_update_of_a_window_is_what_closing_would_give(
-    events: list[tuple[str, int, int]], size: int, grace: int
+    events: list[tuple[str, int, int]], size: int, hops: int, grace: int
 ) -> None:
-    window = Window(size, size, grace)
+    window = Window(size, max(1, size // hops), grace)
     with windowed_app(window, "update").test() as driver:
         send(driver, *events)
         last = {(key, start): tuple(figures) for key, start, _, *figures in results(driver)}
     assert last == plainly(window, events)
+
+
+@settings(max_examples=50)
+@given(
+    events=st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(-1, 2), st.integers(0, 60)), max_size=30),
+    advance=st.integers(1, 20),
+    hops=st.integers(1, 4),
+    more=st.integers(0, 5),
+    grace=st.integers(0, 30),
+    emit=st.sampled_from(["close", "update"]),
+)
+def test_how_events_are_batched_changes_nothing(
+    events: list[tuple[str | None, int, int]], advance: int, hops: int, more: int, grace: int, emit: Any
+) -> None:
+    def processed(*, together: bool) -> tuple[Any, ...]:
+        app = ottla.App("shop")
+        sales, made = app.topic("sales", key=str, value=int), app.topic("made", key=str, value=Any)
+        window = Window(advance * hops + min(more, advance - 1), advance, grace)
+        stream = app.stream(sales).window(window)
+        # A sale of -1 is none, and one of 0 is only where there were others.
+        stream.aggregate("sum", emit=emit, late=app.topic("late", key=str, value=int), total=ottla.reduce(take)).to(
+            made
+        )
+        with app.test() as driver:
+            for key, value, timestamp in events:
+                driver.send(sales, key=key, value=value, timestamp=timestamp)
+                if not together:
+                    driver.run()
+            driver.run()
+            driver.end_of_input()
+            found = [(event.key, event.value, event.timestamp) for event in driver.read(made)]
+            late = [(event.key, event.value, event.timestamp) for event in driver.read("late")]
+            letters = [(letter.key, letter.value) for letter in driver.dead_letters()]
+            return found, late, letters, driver.counts
+
+    assert processed(together=True) == processed(together=False)
+
+
+def take(total: int, amount: int) -> int:
+    if amount == 0 or total < 0:
+        raise ValueError
+    return total + amount
 
 
 def test_an_event_whose_aggregation_raises_is_dead_lettered_and_the_others_count(app: ottla.App) -> None:
