@@ -3,10 +3,8 @@ group's offsets say was processed.
 """
 
 import asyncio
-import random
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 import ottla
 from ottla.state.memory import MemoryStores
 from ottla.transport.contract import Membership, Polled, TopicPartition
-from ottla.transport.errors import DeliveryError, OffsetsUnknownError
+from ottla.transport.errors import OffsetsUnknownError
 from ottla.transport.memory import MemoryTransport
 from ottla.worker import worker as worker_module
 from ottla.worker.worker import Worker
@@ -176,119 +174,5 @@ def test_after_a_commit_without_an_answer_the_group_says_where_to_go_on(
             await eventually(lambda: offset(cluster) == 3)
         assert seen == (["a", "b", "c"] if stored else ["a", "b", "b", "c"])
         assert cluster.state(CHANGELOG) == {"a": 1, "b": 1 if stored else 2, "c": 1}
-
-    play(scenario)
-
-
-# --- many orders of things, by chance
-
-
-WORDS = "abcdef"
-WORKERS = 3
-
-
-class Chance:
-    """What happens to the calls of all workers, until it is calm."""
-
-    def __init__(self, seed: int) -> None:
-        self.draw = random.Random(seed)
-        self.calm = False
-
-    def happens(self, probability: float) -> bool:
-        return not self.calm and self.draw.random() < probability
-
-
-class Ordeal(MemoryTransport):
-    """Each call may fail before or after it is done, take long, or be the worker's last. Polls bring few messages, so
-    that what is done again is done in other portions."""
-
-    def __init__(self, chance: Chance, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._chance = chance
-        self.died = asyncio.Event()
-
-    async def _suffer(self, failure: DeliveryError | None = None) -> None:
-        if self._chance.happens(0.02):
-            self.died.set()
-        if self.died.is_set():
-            await asyncio.get_running_loop().create_future()  # nothing that it does is seen any more
-        if failure is not None and self._chance.happens(0.03):
-            raise failure
-        if self._chance.happens(0.1):
-            await asyncio.sleep(self._chance.draw.uniform(0, 0.02))
-
-    async def poll(self, max_messages: int, timeout_s: float) -> Polled:
-        return await super().poll(min(max_messages, self._chance.draw.randint(1, 8)), min(timeout_s, 0.005))
-
-    async def flush(self) -> None:
-        await self._suffer(DeliveryError("not delivered"))
-
-    async def produce_changes(
-        self, where: TopicPartition, changes: Sequence[tuple[bytes, bytes | None]], timestamp_ms: int
-    ) -> None:
-        # Of the records of a commit the first ones may be written, and the others not.
-        for change in changes:
-            await super().produce_changes(where, [change], timestamp_ms)
-            if self._chance.happens(0.02):
-                await self._suffer(DeliveryError("not delivered"))
-
-    async def commit(
-        self, offsets: Mapping[TopicPartition, int], membership: Membership | None = None
-    ) -> dict[TopicPartition, int]:
-        if SOURCE in offsets:
-            await self._suffer(OffsetsUnknownError("not stored"))
-        written = await super().commit(offsets, membership)
-        if SOURCE in offsets:
-            await self._suffer(OffsetsUnknownError("stored"))
-        return written
-
-    async def stop(self, *, leave: bool = True) -> None:
-        # One that was killed says no good-bye.
-        if not self.died.is_set():
-            await super().stop(leave=leave)
-
-
-async def supervised(cluster: Any, worker_id: str, chance: Chance, ended: asyncio.Event) -> None:
-    """Runs a worker, and another one with an empty disk whenever that was killed, until all has `ended`."""
-    app = counting_app()
-    ending = asyncio.ensure_future(ended.wait())
-    while not ended.is_set():
-        transport = Ordeal(chance, cluster.broker, app.id, worker_id, exactly_once=False)
-        worker = Worker(app.topology, app.config, transport, MemoryStores())
-        running = asyncio.ensure_future(worker.run())
-        died = asyncio.ensure_future(transport.died.wait())
-        await asyncio.wait([running, died, ending], return_when=asyncio.FIRST_COMPLETED)
-        if transport.died.is_set():
-            running.cancel()
-        worker.stop()
-        died.cancel()
-        with suppress(asyncio.CancelledError, ottla.OttlaError):
-            await running
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2, 3, 61])
-def test_nothing_is_lost_in_any_order_of_kills_failures_and_delays(
-    play: Play, eventually: Eventually, seed: int
-) -> None:
-    chance = Chance(seed)
-    sent: Counter[str] = Counter()
-
-    async def scenario(cluster: Any) -> None:
-        ended = asyncio.Event()
-        workers = [asyncio.create_task(supervised(cluster, f"w{index}", chance, ended)) for index in range(WORKERS)]
-        await eventually(lambda: "words" in cluster.broker.topics)
-        for _ in range(60):
-            words = chance.draw.choices(WORDS, k=chance.draw.randint(1, 20))
-            sent.update(words)
-            send(cluster, *words)
-            await asyncio.sleep(chance.draw.uniform(0, 0.01))
-            if chance.happens(0.1) and (members := sorted(cluster.members("counting"))):
-                cluster.broker.expire("counting", chance.draw.choice(members))
-        chance.calm = True
-        await eventually(lambda: offset(cluster) == sent.total())
-        ended.set()
-        await asyncio.gather(*workers)
-        restored = cluster.state(CHANGELOG)
-        assert not {word: (restored.get(word), count) for word, count in sent.items() if restored.get(word, 0) < count}
 
     play(scenario)
