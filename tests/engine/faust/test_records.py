@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 import pytest
@@ -270,3 +270,31 @@ def test_packages_may_bring_codecs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codecs, "entry_points", lambda group: [Extension()] if group == "faust.codecs" else [])
     monkeypatch.setattr(codecs, "codecs", dict(codecs.codecs))
     assert codecs.dumps("shout|binary", "hi") == b"SEk="
+
+
+class Loud(FieldDescriptor[str]):
+    """A field that prepares its values."""
+
+    def prepare_value(self, value: Any, *, coerce: bool | None = None) -> Any:
+        prepared = super().prepare_value(value, coerce=coerce)
+        return prepared.upper()
+
+
+class Place(NamedTuple):
+    x: int
+    y: int = 0
+
+
+class Sign(faust.Record, coerce=True, namespace="records.Sign"):
+    text: str = Loud()  # type: ignore[assignment]
+    at: Place = Place(0)
+
+
+def test_a_field_prepares_its_values() -> None:
+    assert (Sign("stop").text, Sign(3).text) == ("STOP", "3")  # type: ignore[arg-type]
+    assert Sign.loads(b'{"text": "go", "at": [1, 2]}', serializer="json").asdict() == {"text": "GO", "at": Place(1, 2)}
+
+
+def test_named_tuples_are_read_as_such() -> None:
+    sign = Sign.loads(Sign("stop", Place(3)).dumps(serializer="json"), serializer="json")
+    assert (type(sign.at), sign.at) == (Place, Place(3, 0))

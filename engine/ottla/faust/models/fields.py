@@ -98,6 +98,17 @@ class FieldDescriptor(Generic[T]):
         """What is wrong with a value of the right type."""
         return ()
 
+    def prepare_value(self, value: Any, *, coerce: bool | None = None) -> Any:  # noqa: ARG002 - kinds of fields use it
+        """To be overridden: what becomes of a value that was read, or given where the model coerces."""
+        return value
+
+    def prepared(self) -> Convert | None:
+        """What makes the field's value, `prepare_value` included where a kind of field has one of its own."""
+        convert = self.convert
+        if type(self).prepare_value is FieldDescriptor.prepare_value:
+            return convert
+        return lambda value: self.prepare_value(value if convert is None else convert(value))
+
     def validation_error(self, reason: str) -> ValidationError:
         """An error of this field, to be yielded by `validate`."""
         return ValidationError(reason, field=self)
@@ -224,6 +235,8 @@ def converter(
         return found
     if issubclass(type_, Enum):
         return type_
+    if issubclass(type_, tuple) and hasattr(type_, "_fields"):
+        return lambda value: value if isinstance(value, type_) else type_(*value)
     if type_ is datetime:
         return _parser(date_parser or datetime.fromisoformat) if isodates or coerce or date_parser else None
     if type_ is Decimal:

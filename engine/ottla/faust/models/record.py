@@ -303,6 +303,7 @@ def _descriptors(cls: type[Record]) -> dict[str, FieldDescriptor[Any]]:
         )
         if isinstance(each, CharField) and each.trim_whitespace and each.convert is not None:
             each.convert = _stripped(each.convert)
+        each.convert = each.prepared()
         setattr(cls, name, each)
         found[name] = each
     return found
