@@ -2,8 +2,9 @@
 
 A window is over when a time is `expires` past its end: the newest time of the events that wrote the table's part, or
 where none has come since the last look, the clock's. So what was waiting in a topic is not cut short, and a window
-closes without another event after it. Each call is an event of its own: what it sends and writes is in the task's
-transaction, and if it raises, that is taken back, and the window is gone to the dead letters.
+closes without another event after it. How far that is, is state beside the table's, so that whoever has the task next
+goes on there. Each call is an event of its own: what it sends and writes is in the task's transaction, and if it
+raises, that is taken back, and the window is gone to the dead letters.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from ottla.serdes import state_codec_for, state_key_codec_for
+from ottla.state.format import format_of
+from ottla.state.store import StoreSpec
 from ottla.state.window_slots import Slot, WindowCache
+from ottla.tables.table import table_spec
 from ottla.task.batch import Batch
 from ottla.task.processor import Place, TaskContext
 from ottla.task.punctuators import WallClockPunctuator
@@ -27,6 +32,8 @@ OnWindowClose = Callable[[tuple[Any, tuple[float, float]], Any], Any]
 """A function, async or not, of a key with the begin and end of a window, in seconds, and of the value there."""
 
 _bound = Struct(">Q").pack
+_NEWEST, _CLOSED = "newest", "closed"
+"""What is kept of each task: the newest time that wrote the table, and the begin of the newest window that closed."""
 
 
 class Closing:
@@ -36,33 +43,24 @@ class Closing:
         self.function = function
         self._size_ms = size_ms
         self._lifetime_ms = size_ms + duration_ms(expires, "a window's expires")
-        # Of each task: the newest time that wrote the table, that as of the last look, and the last window that closed.
         self._newest: dict[TaskId, int] = {}
-        self._looked_at: dict[TaskId, int] = {}
-        self._closed: dict[TaskId, int] = {}
+
+    def begin(self, task: TaskId, newest_ms: int) -> None:
+        """A task begins with its part of the table, of which this is the newest time that wrote it."""
+        self._newest[task] = newest_ms
 
     def note(self, task: TaskId, time_ms: int) -> None:
         """The table was written at this time."""
-        if time_ms > self._newest.get(task, -1):
+        if time_ms > self._newest[task]:
             self._newest[task] = time_ms
 
-    def time(self, task: TaskId, now_ms: int) -> int:
-        """The time by which windows close now."""
-        newest = self._newest.get(task, -1)
-        idle = newest == self._looked_at.get(task, -1)
-        self._looked_at[task] = newest
-        return max(newest, now_ms) if idle else newest
+    def newest(self, task: TaskId) -> int:
+        """The newest time that wrote the task's part."""
+        return self._newest[task]
 
     def over(self, part: WindowCache, time_ms: int) -> Any:
         """The windows that are over at a time, and their values, the oldest first."""
         return part.range(None, _bound(max(time_ms - self._lifetime_ms + 1, 0)))
-
-    def last_closed(self, task: TaskId) -> int:
-        """The begin of the newest window that closed; late events may begin it and earlier ones anew."""
-        return self._closed.get(task, -1)
-
-    def closed(self, task: TaskId, start: int) -> None:
-        self._closed[task] = max(start, self.last_closed(task))
 
     def named(self, slot: Slot) -> tuple[Any, tuple[float, float]]:
         """A key and its window as Faust has them: the end is a tenth of a second before the next one begins."""
@@ -76,12 +74,26 @@ class WindowCloser(WallClockPunctuator):
         super().__init__(context, name, closing.function, every_ms)
         self._table = table
         self._closing = closing
+        self._progress = context.stores[progress_name(table)]
+        # The newest time as of the last look. The first look after a start does not know whether events wait.
+        self._looked_at: int | None = None
+        closing.begin(context.task, self._progress.get(_NEWEST, -1))
+
+    def _time(self, now_ms: int) -> int:
+        """The time by which windows close now."""
+        newest = self._closing.newest(self._context.task)
+        idle = newest == self._looked_at
+        if not idle:
+            self._looked_at = newest
+            self._progress.put(_NEWEST, newest)
+        return max(newest, now_ms) if idle else newest
 
     async def _punctuate(self, now_ms: int) -> None:
         context, closing = self._context, self._closing
         part = context.stores[self._table.name]
         assert isinstance(part, WindowCache), "the table has windows"
-        time_ms, last_closed = closing.time(context.task, now_ms), closing.last_closed(context.task)
+        # Late events may begin a window anew that has closed, and earlier ones.
+        time_ms, last_closed = self._time(now_ms), self._progress.get(_CLOSED, -1)
         outer = context.cursor
         for slot, value in closing.over(part, time_ms):
             moment = Batch([slot.key], [value], [time_ms], [None])
@@ -94,7 +106,7 @@ class WindowCloser(WallClockPunctuator):
                 self._table.drop(context, part, slot)
             finally:
                 context.cursor = outer
-            closing.closed(context.task, slot.start)
+            self._progress.put(_CLOSED, max(slot.start, self._progress.get(_CLOSED, -1)))
             await context.settle(moment)
 
     async def _call_with(self, slot: Slot, value: Any, moment: Batch) -> None:
@@ -107,6 +119,17 @@ class WindowCloser(WallClockPunctuator):
             self._context.reject(self._name, error, moment, 0)
 
 
+def progress_name(table: Windowed) -> str:
+    """The store of how far the windows of a table have closed."""
+    return f"{table.name}-closing"
+
+
+def _progress_spec(app_id: str, table: Windowed) -> StoreSpec:
+    key, value = state_key_codec_for(str), state_codec_for(int)
+    spec = table_spec(app_id, progress_name(table), key, value)
+    return spec.with_format(format_of("closing of windows", key, value))
+
+
 def close_windows(table: Windowed, every: Duration) -> None:
     """Has the windows of a table closed: looks for those that are over every so often."""
     graph, closing = table.declared.home, table.closing
@@ -117,6 +140,7 @@ def close_windows(table: Windowed, every: Duration) -> None:
         f"{table.name}.close",
         "punctuator",
         lambda context, name: WindowCloser(context, name, table, closing, every_ms),
+        stores=(_progress_spec(graph.app_id, table),),
         functions=(closing.function,),
         tables=(table,),
         detail=f"every {every_ms} ms of the wall clock",

@@ -145,6 +145,25 @@ def test_windows_that_never_expire_do_not_close(app: faust.App, closed: list[Any
     assert closed == []
 
 
+def test_how_far_windows_have_closed_is_kept(app: faust.App, closed: list[Any]) -> None:
+    counting(app, lambda key, value: closed.append((key, value)))
+    with app.ottla.test(now=(NOON + 3600) * 1000) as driver:
+        for at_s in (0, 15, 16):
+            view(driver, "home", at_s)
+            later(driver)
+        assert closed == [(("home", window(0)), 1)]
+        driver.crash_and_restart(lose_state=True)
+        view(driver, "home", 3)  # Too late, after a start as before it.
+        later(driver)
+        assert len(closed) == 1
+        assert driver.counts.late_dropped == 1
+        driver.crash_and_restart()
+        later(driver)  # The clock is an hour later, but who has just begun does not know what waits.
+        assert len(closed) == 1
+        later(driver)
+        assert closed[1:] == [(("home", window(10)), 2)]
+
+
 def test_the_time_may_be_that_of_a_field(app: faust.App, closed: list[Any]) -> None:
     class View(faust.Record):
         page: str
