@@ -168,10 +168,8 @@ class Driver:
         now."""
         declared = self._topic(topic)
         encoded_key, encoded_value = declared.encode(key, value)
-        if (
-            timestamp is not None and type(timestamp) is not int
-        ):  # A number may be wrong on purpose, to see the event rejected.
-            checked_timestamp(timestamp)
+        if timestamp is not None and type(timestamp) is not int:
+            checked_timestamp(timestamp)  # A number may be wrong on purpose, to see the event rejected.
         self.send_raw(
             declared.name, encoded_key, encoded_value, timestamp=timestamp, headers=headers, partition=partition
         )
