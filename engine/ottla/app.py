@@ -192,9 +192,9 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
 
         `key` and `value` are types, serdes or names of codecs (see `ottla.serdes`). With `partitions` the topic is
         created when it is missing, with `config` as Kafka's topic configs. `timestamp` is where event time comes from:
-        a field's name or a function of the value, in milliseconds since the epoch; without it, it is the record's own
-        timestamp. `start` is where the app begins to read it where it has not committed yet: "earliest", "latest", or
-        a duration, which is what came within that time before (KIP-1106).
+        a field's name or a function of the value, in milliseconds since the epoch or as a `datetime`; without it, it is
+        the record's own timestamp. `start` is where the app begins to read it where it has not committed yet:
+        "earliest", "latest", or a duration, which is what came within that time before (KIP-1106).
         """
         if pattern is not None:
             if name is not None or partitions is not None or config is not None or start != "earliest":

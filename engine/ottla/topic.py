@@ -55,7 +55,7 @@ class Topic(Generic[K, V]):
         self.timestamp = timestamp
         self.internal = internal
         self.start = _checked_start(name, start)
-        self.extract_timestamp = timestamp_extractor(timestamp)
+        self.extract_timestamp = timestamp_extractor(timestamp, value_codec)
 
     def __repr__(self) -> str:
         return f"<topic {self.name}>"

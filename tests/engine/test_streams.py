@@ -1,6 +1,7 @@
 """The stateless operators, and what becomes of events that they or their topics cannot take."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -159,6 +160,32 @@ def test_a_timestamp_function_gives_event_time(app: ottla.App) -> None:
     assert b"must be an int of milliseconds since the epoch, not 500.0" in (
         dict(letter.headers)["ottla.error.reason"] or b""
     )
+
+
+class Sighting(msgspec.Struct):
+    at: datetime
+
+
+@pytest.mark.parametrize("timestamp", ["at", lambda sighting: sighting.at], ids=["field", "function"])
+@pytest.mark.parametrize(
+    "written", ["2013-01-31T10:30:00.250Z", "2013-01-31T12:30:00.250+02:00", "2013-01-31T10:30:00.25"]
+)
+def test_event_time_may_be_a_datetime_in_utc_unless_it_names_a_zone(
+    app: ottla.App, timestamp: Any, written: str
+) -> None:
+    app.stream(app.topic("in", value=Sighting, timestamp=timestamp)).to(app.topic("out", value=Sighting))
+    with app.test() as driver:
+        driver.send_raw("in", None, b'{"at":"%s"}' % written.encode())
+        driver.send_raw("in", None, b'{"at":"1913-01-31T10:30:00Z"}')
+        assert [event.timestamp for event in driver.read("out")] == [1_359_628_200_250]
+        assert b"event time must not be negative" in (
+            dict(driver.dead_letters()[0].headers)["ottla.error.reason"] or b""
+        )
+
+
+def test_a_field_of_event_time_that_values_do_not_have_is_refused(app: ottla.App) -> None:
+    with pytest.raises(ottla.TopologyError, match="Sighting has no field 'when'; it has at"):
+        app.topic("in", value=Sighting, timestamp="when")
 
 
 def test_a_result_that_its_topic_cannot_take_is_dead_lettered_alone(app: ottla.App) -> None:

@@ -23,7 +23,7 @@ from ottla.state.window_slots import Slot, WindowCache
 from ottla.tables.table import REQUIRED, Table
 from ottla.tables.window_views import WindowedItems, WindowedKeys, WindowedValues, WindowSet
 from ottla.task.processor import TaskContext
-from ottla.time import Duration, checked_timestamp, duration_ms
+from ottla.time import Duration, duration_ms, timestamp_of
 from ottla.windows.definitions import Window
 
 K = TypeVar("K")
@@ -60,14 +60,15 @@ class WindowedTable(Table[K, "WindowSet[V]"], Generic[K, V]):
     def relative_to_field(self, field: Selector) -> WindowedTable[K, V]:
         """The table, relative to a time in the event at hand: a field of its value, or a function of that.
 
-        The time is a `datetime`, or milliseconds since the epoch.
+        The time is a `datetime`, in UTC unless it names a zone, or milliseconds since the epoch.
         """
         select = selected(field)
-        return self.seen_at(lambda context: _timestamp(select(_value(context))))
+        return self.seen_at(lambda context: timestamp_of(select(_value(context))))
 
     def relative_to(self, time: datetime | int) -> WindowedTable[K, V]:
-        """The table, relative to a fixed time: a `datetime`, or milliseconds since the epoch."""
-        timestamp = _timestamp(time)
+        """The table, relative to a fixed time: a `datetime`, in UTC unless it names a zone, or milliseconds since the
+        epoch."""
+        timestamp = timestamp_of(time)
         return self.seen_at(lambda _: timestamp)
 
     def seen_at(self, clock: Clock) -> WindowedTable[K, V]:
@@ -222,7 +223,3 @@ def _value(context: TaskContext) -> Any:
     if at is None:
         raise NotInTask("no event is being processed, so there is no field to take the time from")
     return at.batch.values[max(at.row, 0)]
-
-
-def _timestamp(time: object) -> int:
-    return checked_timestamp(int(time.timestamp() * 1000) if isinstance(time, datetime) else time)

@@ -16,7 +16,7 @@ from ottla.errors import DecodeError, EncodeError, Unavailable
 from ottla.event import event_at
 from ottla.task.batch import Batch
 from ottla.task.processor import Place, Processor, TaskContext
-from ottla.time import checked_timestamp
+from ottla.time import checked_timestamp, timestamp_of
 from ottla.transport.contract import Message, OutputRecord
 
 if TYPE_CHECKING:
@@ -102,11 +102,9 @@ class Source(Processor):
         timestamps = [message.timestamp()[1] for message in messages]
         if extract is not None:
             timestamps = [
-                timestamp if value is None else extract(value)
+                timestamp if value is None else timestamp_of(extract(value))
                 for timestamp, value in zip(timestamps, values, strict=True)
             ]
-            for timestamp in timestamps:
-                checked_timestamp(timestamp)
         checked_timestamp(min(timestamps))
         return Batch(keys, values, timestamps, messages)
 
@@ -120,7 +118,7 @@ class Source(Processor):
                 key = self._decode_part("key", self._decode_key, message.key())
                 value = self._decode_part("value", self._decode_value, message.value())
                 if self._extract is not None and value is not None:
-                    timestamp = self._extract(value)
+                    timestamp = timestamp_of(self._extract(value))
                 timestamp = checked_timestamp(timestamp)
             except Unavailable:
                 raise
