@@ -51,6 +51,8 @@ _PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.FENCED_LEADER_EPOCH,
     KafkaError.UNKNOWN_LEADER_EPOCH,
+    # A new leader does not know yet how far its predecessor had come (KIP-207): an older end would be a wrong one.
+    KafkaError.OFFSET_NOT_AVAILABLE,
     KafkaError._NOENT,  # what librdkafka says when none of the partitions has a leader, as after a broker's restart
 }
 

@@ -1,13 +1,14 @@
 """What the Kafka transport asks of clusters that answer as no broker at hand does."""
 
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from ottla.transport import kafka_admin
-from ottla.transport.contract import PASSED_ON, TopicSpec
+from ottla.transport.contract import PASSED_ON, OffsetRange, TopicPartition, TopicSpec
 from ottla.transport.errors import TransportError
 
 
@@ -50,3 +51,29 @@ def test_topics_of_the_app_are_made_where_bounds_of_time_are_not_known(admin: An
 def test_what_users_ask_for_is_not_left_out(admin: Any, config: dict[str, str]) -> None:
     with pytest.raises(TransportError, match=f"creating topic 'in'.*Unknown topic config name: {next(iter(config))}"):
         kafka_admin.create_topics(admin, [TopicSpec("in", 1, config)])
+
+
+class NewLeader:
+    """Leads a partition whose high watermark it does not know before it was asked for it twice."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def list_topics(self, **_: float) -> None:
+        """Its metadata, which nobody looks at here."""
+
+    def list_offsets(self, partitions: dict[Any, Any], **_: Any) -> dict[Any, Future[Any]]:
+        self.asked += 1
+        answers = {}
+        for where in partitions:
+            answer = answers[where] = Future[Any]()
+            if self.asked <= 2:
+                answer.set_exception(KafkaException(KafkaError(KafkaError.OFFSET_NOT_AVAILABLE)))
+            else:
+                answer.set_result(SimpleNamespace(offset=7))
+        return answers
+
+
+def test_a_new_leader_is_asked_until_it_knows_where_its_partition_ends() -> None:
+    where = TopicPartition("words", 0)
+    assert kafka_admin.offset_ranges(NewLeader(), [where]) == {where: OffsetRange(7, 7)}  # type: ignore[arg-type]
