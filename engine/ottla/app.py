@@ -56,7 +56,9 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
     their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `broker_wait` is
     how long a worker that begins waits for a broker that does not answer. `on_lost_records` says what becomes of a
     worker whose input has lost records that it had yet to read, by retention or by hand: it reads on where there are
-    some, says so and counts them ("continue"), or it stops ("fail"). `web` is where a worker listens for HTTP, as
+    some, says so and counts them ("continue"), or it stops ("fail"). `max_task_idle` is how long a task with several
+    inputs waits, at most, for what is yet to be written to one of which it has read all, before it goes on with the
+    others (KIP-353, KIP-695). `web` is where a worker listens for HTTP, as
     `HOST:PORT` or `PORT`: pages, health, metrics and queries (`web/`); `web_auth`, as `USER:PASSWORD`, is asked of
     whoever comes. Raises `ConfigError` for an option out of range.
     """
@@ -81,6 +83,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         state_cache_bytes: int = 48_000_000,
         broker_wait: Duration = 60.0,
         on_lost_records: OnLostRecords = "continue",
+        max_task_idle: Duration = 0,
         web: str | None = None,
         web_auth: str | None = None,
     ) -> None:
@@ -104,6 +107,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
             state_cache_bytes=state_cache_bytes,
             broker_wait_ms=duration_ms(broker_wait, "broker_wait"),
             on_lost_records=on_lost_records,
+            max_task_idle_ms=duration_ms(max_task_idle, "max_task_idle"),
             web=web,
             web_auth=web_auth,
         )

@@ -41,6 +41,7 @@ class AppConfig:
     state_cache_bytes: int = 48_000_000
     broker_wait_ms: int = 60_000
     on_lost_records: OnLostRecords = "continue"
+    max_task_idle_ms: int = 0
     web: str | None = None
     web_auth: str | None = field(default=None, repr=False)
 
@@ -72,6 +73,8 @@ class AppConfig:
             raise ConfigError(f"state_cache_bytes={self.state_cache_bytes} must be 0 or more")
         if self.broker_wait_ms < 0:
             raise ConfigError("broker_wait must be 0 or more")
+        if self.max_task_idle_ms < 0:
+            raise ConfigError("max_task_idle must be 0 or more")
         if self.web_auth is not None:
             user, _, password = self.web_auth.partition(":")
             if not user or not password:

@@ -21,6 +21,7 @@ from ottla.task.refusals import Refusals
 from ottla.task.task import Task
 from ottla.topology.topology import Subtopology, TaskId, Topology
 from ottla.transport.contract import Polled, TopicPartition
+from ottla.worker.idling import Idling
 from ottla.worker.questions import Questions
 
 log = logging.getLogger("ottla.worker")
@@ -35,7 +36,7 @@ class AssignedTask:
     (monotonic seconds); `counted` is what it had done with its events at the last commit. `changed` says that there is
     something new since then, `tick_at` when it is to be told the time at the latest. A task that `ended` takes nothing
     any more; one that is `at_rest` was paused. `written` is of a commit that ended while it was in the middle of a
-    batch.
+    batch. `idling` is how it waits for inputs that are empty.
     """
 
     task: Task
@@ -53,6 +54,7 @@ class AssignedTask:
     at_rest: bool = False
     counted: TaskCounts = field(default_factory=TaskCounts)
     written: tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int]] | None = None
+    idling: Idling = field(default_factory=Idling)
 
     @property
     def inputs(self) -> list[TopicPartition]:
@@ -204,7 +206,7 @@ class TaskMaker:
             refusals=self._refusals,
             asks=self._asks,
         )
-        return AssignedTask(task, part, stores, caches)
+        return AssignedTask(task, part, stores, caches, idling=Idling(config.max_task_idle_ms / 1000))
 
     async def remake(self, assigned: AssignedTask) -> AssignedTask:
         """The task as it was after the last commit: agents hold state of their own, so it is thrown away."""

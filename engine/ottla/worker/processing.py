@@ -68,8 +68,10 @@ class Processing:
         for task in self._workload.tasks.values():
             if asked is not None and asked.isdisjoint(task.inputs):
                 continue
-            ticks = task.task.timed and now >= task.tick_at and not (task.ended or task.at_rest)
-            if task.running is None and (task.has_work or ticks):
+            ticks = task.task.timed and now >= task.tick_at
+            wakes = task.idling.wakes_at is not None and now >= task.idling.wakes_at
+            due = (ticks or wakes) and not (task.ended or task.at_rest)
+            if task.running is None and (task.has_work or due):
                 task.changed = False
                 task.tick_at = now + TICK_S
                 task.began_at = now
@@ -78,7 +80,12 @@ class Processing:
     async def _work(self, task: AssignedTask) -> int:
         with deferring_requests():
             await task.task.advance(self._now_ms(), time.monotonic_ns() // 1_000_000)
-            return await task.task.process(task.caught_up)
+            passing = task.idling.may_pass(task.task, task.caught_up, time.monotonic())
+            events = await task.task.process(passing)
+            while (now_passing := task.idling.may_pass(task.task, task.caught_up, time.monotonic())) != passing:
+                passing = now_passing
+                events += await task.task.process(passing)
+            return events
 
     async def collect(self, timeout_s: float) -> None:
         """Waits a while for the tasks that are processing, and produces what the finished ones made.

@@ -54,7 +54,9 @@ class Workload:
     @property
     def is_timed(self) -> bool:
         """Whether a task must be told the time when no events come."""
-        return any(task.task.timed and not task.at_rest for task in self.tasks.values())
+        return any(
+            (task.task.timed or task.idling.wakes_at is not None) and not task.at_rest for task in self.tasks.values()
+        )
 
     # -- tasks come and go
 
