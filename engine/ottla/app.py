@@ -51,7 +51,9 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
     `broker_options` are librdkafka's settings by their own names, for TLS, SASL and tuning, such as
     `{"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "sasl.username": ..., "sasl.password": ...}`;
     those that Ottla's guarantees rest on are refused. `standbys` is on how many other workers a copy of each task's
-    state is kept up, so that one of them takes the task over without restoring. `tags` say where a worker is, such as
+    state is kept up, so that one of them takes the task over without restoring. `acceptable_recovery_lag` is how many
+    changelog records a worker may have to read and yet be given a task at once; where it would be more, it warms up a
+    copy first, of `max_warmup_replicas` tasks at a time (KIP-441). `tags` say where a worker is, such as
     `{"zone": "eu-1a"}`: copies go where no other of their task is. `state_cache_bytes` is how much of
     their state the tasks of a worker keep decoded in memory, together; what is used often should fit. `broker_wait` is
     how long a worker that begins waits for a broker that does not answer. `on_lost_records` says what becomes of a
@@ -79,6 +81,8 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         retry_backoff: Duration = timedelta(milliseconds=100),
         broker_options: BrokerOptions | None = None,
         standbys: int = 0,
+        acceptable_recovery_lag: int = 10_000,
+        max_warmup_replicas: int = 2,
         tags: Mapping[str, str] | None = None,
         state_cache_bytes: int = 48_000_000,
         broker_wait: Duration = 60.0,
@@ -103,6 +107,8 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
             ),
             broker_options=dict(broker_options or {}),
             standbys=standbys,
+            acceptable_recovery_lag=acceptable_recovery_lag,
+            max_warmup_replicas=max_warmup_replicas,
             tags=dict(tags or {}),
             state_cache_bytes=state_cache_bytes,
             broker_wait_ms=duration_ms(broker_wait, "broker_wait"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from ottla.cluster.placement import Copying
 from ottla.deadletters import ErrorPolicy
 from ottla.errors import ConfigError
 from ottla.task.processor import MAX_RECORD_BYTES
@@ -37,6 +38,8 @@ class AppConfig:
     errors: ErrorPolicy = field(default_factory=ErrorPolicy)
     broker_options: BrokerOptions = field(default_factory=dict)
     standbys: int = 0
+    acceptable_recovery_lag: int = 10_000
+    max_warmup_replicas: int = 2
     tags: Mapping[str, str] = field(default_factory=dict)
     state_cache_bytes: int = 48_000_000
     broker_wait_ms: int = 60_000
@@ -61,6 +64,10 @@ class AppConfig:
         checked_options(self.broker_options)
         if self.standbys < 0:
             raise ConfigError(f"standbys={self.standbys} must be 0 or more")
+        if self.acceptable_recovery_lag < 0:
+            raise ConfigError(f"acceptable_recovery_lag={self.acceptable_recovery_lag} must be 0 or more")
+        if self.max_warmup_replicas < 1:
+            raise ConfigError(f"max_warmup_replicas={self.max_warmup_replicas} must be 1 or more")
         if len(self.tags) > _MOST_TAGS or any(
             not 0 < len(name) <= _LONGEST_TAG or not 0 < len(value) <= _LONGEST_TAG_VALUE
             for name, value in self.tags.items()
@@ -79,6 +86,11 @@ class AppConfig:
             user, _, password = self.web_auth.partition(":")
             if not user or not password:
                 raise ConfigError("web_auth= must be USER:PASSWORD; it has no user, or no password")
+
+    @property
+    def copying(self) -> Copying:
+        """How the state of its tasks is copied."""
+        return Copying(self.standbys, self.acceptable_recovery_lag, self.max_warmup_replicas)
 
     @property
     def max_record_bytes(self) -> int:

@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+from ottla.cluster.placement import Copying
 from ottla.cluster.records import Report, assignment_record, report_record, topics_record
 from ottla.cluster.view import ClusterView, next_assignment
 from ottla.topology.topology import TaskId
@@ -43,7 +44,7 @@ class Member:
         tasks: Sequence[TaskId],
         changelogs: Changelogs,
         *,
-        standbys: int,
+        copying: Copying,
         address: str | None,
         tags: Mapping[str, str],
         offsets: Callable[[], dict[TaskId, int]],
@@ -66,7 +67,7 @@ class Member:
         self._control = control
         self._tasks = tasks
         self._changelogs = changelogs
-        self._standbys = standbys
+        self._copying = copying
         self._address = address
         self._tags = dict(tags)
         self._offsets = offsets
@@ -219,7 +220,7 @@ class Member:
         # In this order: whoever joins after the members were listed makes a generation that refuses what follows.
         membership = self.membership
         live = await self._transport.members()
-        following = next_assignment(self.view, live, self._tasks, await self._changelog_ranges(), self._standbys)
+        following = next_assignment(self.view, live, self._tasks, await self._changelog_ranges(), self._copying)
         gone = self.view.reports.keys() - live
         ids = self._topic_ids()
         topics = {**self.view.topics, **ids}

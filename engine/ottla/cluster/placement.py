@@ -10,8 +10,9 @@ In the order of their weight:
 Copies go where no other of the task is, as far as the workers' tags say: to another zone, another cluster (KIP-708).
 Only then it matters that they are spread evenly, and that those which are there stay.
 
-"Caught up" is a lag of at most `ACCEPTABLE_LAG` changelog records, as in Kafka Streams (`acceptable.recovery.lag`); at
-most `MAX_WARMUPS` copies are made at a time (`max.warmup.replicas`), since they cost the broker reads.
+"Caught up" is a lag of at most `Copying.acceptable_lag` changelog records, as in Kafka Streams
+(`acceptable.recovery.lag`); at most `Copying.max_warmups` copies are made at a time (`max.warmup.replicas`), since they
+cost the broker reads.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from math import ceil
 
 from ottla.topology.topology import TaskId
 
-ACCEPTABLE_LAG = 10_000
-MAX_WARMUPS = 2
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """On how many other workers copies of state are kept up; with how many records to read a worker may have a task at
+    once; and how many copies are made at a time where it may not.
+    """
+
+    standbys: int = 0
+    acceptable_lag: int = 10_000
+    max_warmups: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class Situation:
     lags: Mapping[str, Mapping[TaskId, int]]
     owners: Mapping[TaskId, str]
     copies: Mapping[TaskId, Collection[str]]
-    standbys: int
+    copying: Copying
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def shared_tags(self, worker: str, holders: Collection[str]) -> int:
@@ -71,11 +80,11 @@ def place(situation: Situation) -> Placement:
     for task in situation.tasks:
         aim, owner = aims[task], situation.owners.get(task)
         holder = _best_holder(situation, task, owner)
-        if aim == holder or situation.lag(aim, task) <= ACCEPTABLE_LAG or holder is None:
+        if aim == holder or situation.lag(aim, task) <= situation.copying.acceptable_lag or holder is None:
             active[task] = aim
         else:
             active[task] = holder
-            if len(warmups) < MAX_WARMUPS:
+            if len(warmups) < situation.copying.max_warmups:
                 warmups[task] = aim
     return Placement(active, _standbys(situation, active, warmups))
 
@@ -84,10 +93,10 @@ def _best_holder(situation: Situation, task: TaskId, owner: str | None) -> str |
     """The worker that has the task or could take it at once: its owner, or who has more of its state if the owner lost
     it.
     """
-    if owner is not None and situation.lag(owner, task) <= ACCEPTABLE_LAG:
+    if owner is not None and situation.lag(owner, task) <= situation.copying.acceptable_lag:
         return owner
     lag, worker = min((situation.lag(worker, task), worker) for worker in situation.lags)
-    return worker if lag <= ACCEPTABLE_LAG else owner
+    return worker if lag <= situation.copying.acceptable_lag else owner
 
 
 def _balanced(situation: Situation) -> dict[TaskId, str]:
@@ -135,7 +144,7 @@ def _standbys(
 ) -> dict[TaskId, tuple[str, ...]]:
     """Copies on workers other than the one that runs the task; those that are there already stay."""
     workers = sorted(situation.lags)
-    copies = min(situation.standbys, len(workers) - 1)
+    copies = min(situation.copying.standbys, len(workers) - 1)
     stateful = [task for task in situation.tasks if task in situation.stateful]
     bound = ceil(len(stateful) * copies / len(workers))
     load: Counter[str] = Counter()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from ottla.cluster.placement import Placement, Situation, place
+from ottla.cluster.placement import Copying, Placement, Situation, place
 from ottla.cluster.records import (
     ASSIGNMENT_KEY,
     TOPICS_KEY,
@@ -70,7 +70,7 @@ def next_assignment(
     live: Collection[str],
     tasks: Sequence[TaskId],
     changelogs: Mapping[TaskId, OffsetRange],
-    standbys: int,
+    copying: Copying,
 ) -> Assignment | None:
     """The assignment that should follow, or None when the one in force will do.
 
@@ -101,7 +101,7 @@ def next_assignment(
             {worker: _lags(report, changelogs) for worker, report in workers.items()},
             {task: grant.worker for task, grant in holders.items() if grant.worker in workers},
             {task_id(task): copies for task, copies in assignment.standby.items()},
-            standbys,
+            copying,
             {worker: report.tags for worker, report in workers.items()},
         )
     )

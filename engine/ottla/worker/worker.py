@@ -487,7 +487,7 @@ class Worker:
             control,
             plan.tasks,
             changelogs,
-            standbys=self._config.standbys,
+            copying=self._config.copying,
             address=self._address,
             tags=self._config.tags,
             offsets=lambda: self._maker.offsets(changelogs),

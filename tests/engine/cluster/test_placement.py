@@ -6,9 +6,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ottla.cluster.placement import ACCEPTABLE_LAG, MAX_WARMUPS, Placement, Situation, place
+from ottla.cluster.placement import Copying, Placement, Situation, place
 from ottla.topology.topology import TaskId
 
+ACCEPTABLE_LAG = Copying().acceptable_lag
+MAX_WARMUPS = Copying().max_warmups
 FAR = 10 * ACCEPTABLE_LAG
 TASKS = [TaskId(part, number) for part in range(2) for number in range(4)]
 
@@ -20,7 +22,7 @@ def situation(
     standbys: int = 0,
     tasks: list[TaskId] = TASKS,
 ) -> Situation:
-    return Situation(tasks, set(tasks), lags, owners or {}, copies or {}, standbys)
+    return Situation(tasks, set(tasks), lags, owners or {}, copies or {}, Copying(standbys))
 
 
 def nothing_anywhere(*workers: str, lag: int = 0) -> dict[str, dict[TaskId, int]]:
@@ -75,6 +77,15 @@ def test_a_new_worker_warms_up_before_it_gets_a_task() -> None:
         lags["new"][task] = 0
     placement = place(situation(lags, owners, dict.fromkeys(warmed, ("new",))))
     assert [task for task, worker in placement.active.items() if worker == "new"] == warmed
+
+
+def test_how_many_warm_up_at_a_time_and_from_how_near_a_task_moves_at_once_is_said_by_the_app() -> None:
+    lags = nothing_anywhere("a") | nothing_anywhere("new", lag=FAR)
+    asked = situation(lags, dict.fromkeys(TASKS, "a"))
+    assert len(place(replace(asked, copying=Copying(max_warmups=3))).standby) == 3
+    at_once = place(replace(asked, copying=Copying(acceptable_lag=FAR)))
+    assert loads(at_once) == [4, 4]
+    assert at_once.standby == {}
 
 
 def test_a_worker_that_lost_its_disk_does_not_get_its_tasks_while_a_copy_is_there() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from ottla.cluster.placement import Copying
 from ottla.cluster.records import (
     Assignment,
     Grant,
@@ -38,7 +39,7 @@ class Told:
     def decide(
         self, *live: str, changelogs: Mapping[TaskId, OffsetRange] = CHANGELOGS, standbys: int = 0
     ) -> Assignment | None:
-        following = next_assignment(self.view, live, [ONE, TWO], changelogs, standbys)
+        following = next_assignment(self.view, live, [ONE, TWO], changelogs, Copying(standbys))
         if following is not None:
             self.take(assignment_record(CONTROL, following, 0))
         return following
