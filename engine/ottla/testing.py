@@ -35,6 +35,7 @@ from ottla.escapes import contained
 from ottla.event import Event
 from ottla.jobs import Driven, PartitionsFunction, call
 from ottla.outlet import Collected, outlet
+from ottla.own_loop import OwnLoop
 from ottla.serdes import RAW
 from ottla.state.cache import StoreCache, open_cache
 from ottla.state.derived_store import open_global
@@ -83,7 +84,7 @@ class Driver:
         self._topology = app.topology
         self._broker: MemoryBroker = MemoryBroker() if after is None else after._broker
         self._stores: MemoryStores = MemoryStores() if after is None else after._stores
-        self._runner = asyncio.Runner()
+        self._runner = OwnLoop()
         self._processing = asyncio.Lock()
         self._read: dict[TopicPartition, int] = {} if after is None else after._read
         self._tasks: dict[TaskId, Task] = {}

@@ -1,5 +1,6 @@
 """`app.test()` itself: what users rely on in their own tests."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -93,6 +94,23 @@ def test_counts_that_are_declared_unequal_are_refused(app: ottla.App) -> None:
     app.stream(orders).join(names, lambda order, name: order + name)
     with pytest.raises(ottla.CopartitionError, match="topic 'names' has 2, topic 'orders' has 4"):
         app.test()
+
+
+def test_it_can_be_driven_where_an_event_loop_runs(app: ottla.App) -> None:
+    numbers, doubled = app.topic("numbers", key=str, value=int), app.topic("doubled", key=str, value=int)
+
+    @app.agent(numbers, sink=[doubled])
+    async def double(stream: ottla.Stream[int]) -> AsyncIterator[int]:
+        async for number in stream:
+            await asyncio.sleep(0)
+            yield number * 2
+
+    async def test() -> list[int]:
+        with app.test() as driver:
+            driver.send(numbers, key="k", value=2)
+            return [event.value for event in driver.read(doubled)]
+
+    assert asyncio.run(test()) == [4]
 
 
 def test_a_crash_loses_what_was_not_committed_and_a_restart_does_it_again(app: ottla.App) -> None:
