@@ -152,7 +152,9 @@ class WindowRelation(Relation[K, V]):
         return self._told(
             "changes",
             "changes",
-            lambda key, change: Change(*(each and in_window(key, each) for each in (change.old, change.new))),
+            lambda key, change: Change(
+                *(None if each is None else in_window(key, each) for each in (change.old, change.new))
+            ),
             None if results is None else change_codec(results),
         )
 

@@ -153,15 +153,16 @@ def test_a_view_is_followed_with_its_windows(app: ottla.App) -> None:
     ]
 
 
-def test_changes_have_the_value_before(app: ottla.App) -> None:
+@pytest.mark.parametrize("less", [0, 1], ids=["one and two", "none and one"])
+def test_changes_have_the_value_before(app: ottla.App, less: int) -> None:
     seen: list[Any] = []
-    views(app).map_values(n_of).changes().call(seen.append)
+    views(app).map_values(lambda each: n_of(each) - less, type=int).changes().call(seen.append)
     with app.test() as driver:
         send(driver, 1, 2)
         driver.run()
     assert seen == [
-        ottla.Change(None, Windowed("/", 0, 10, 1)),
-        ottla.Change(Windowed("/", 0, 10, 1), Windowed("/", 0, 10, 2)),
+        ottla.Change(None, Windowed("/", 0, 10, 1 - less)),
+        ottla.Change(Windowed("/", 0, 10, 1 - less), Windowed("/", 0, 10, 2 - less)),
     ]
 
 
