@@ -445,7 +445,7 @@ class Driver:
         ]
         ends = self._broker.append(records, transaction=True)
         for task in tasks:
-            self._broker.groups[self._app.id].offsets.update(task.positions)
+            self._broker.groups[self._app.id].offsets.update(task.offsets)
             task.committed(ends, self._broker.groups[self._app.id].offsets)
             if (failure := task.take_failure()) is not None:
                 logger.warning("%s", failure)

@@ -17,12 +17,12 @@ from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, mil
 from ottla.faust.missing import AGENT, Lacking
 from ottla.faust.serializers.codecs import CodecArg
 from ottla.faust.serializers.schemas import Schema
-from ottla.faust.streams import Stream, steps_of
+from ottla.faust.streams import Stream, steps_of, unwrapped
 from ottla.faust.tables import FaustGlobalTable
 from ottla.faust.testing import AgentTest
 from ottla.faust.topics import Topic
 from ottla.task.processor import current
-from ottla.topology.discovery import tables_used_by
+from ottla.topology.discovery import names_in, tables_used_by
 
 log = logging.getLogger("ottla.faust")
 
@@ -209,12 +209,13 @@ class Agent(Lacking):
         """The function over Ottla's stream. It passes for the user's own, so that tables are found in its code."""
 
         app, fun = self.app, self.fun
+        told_of_failure = self._on_error is not None or "noack" in names_in(unwrapped(fun))
 
         @functools.wraps(fun)
         def function(running: ottla.Stream[Any]) -> Any:
             stream: Stream[Any] = Stream(app, running)
             at_work = fun(stream)
-            if self._on_error is None and self.observer is None and not app.sensors:
+            if not (told_of_failure or self.observer is not None or app.sensors):
                 return at_work
             return self._results_of(at_work, stream) if inspect.isasyncgen(at_work) else self._watched(at_work, stream)
 
@@ -227,7 +228,7 @@ class Agent(Lacking):
                     self.observer.yielded(value)
                 yield value
         except Exception as error:
-            stream.left()
+            stream.failed()
             await self._tell(error)
             raise
 
@@ -235,7 +236,7 @@ class Agent(Lacking):
         try:
             await at_work
         except Exception as error:
-            stream.left()
+            stream.failed()
             await self._tell(error)
             raise
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
 import ottla
 from ottla.errors import TopologyError
 from ottla.event import SAME
-from ottla.transport.contract import Headers
+from ottla.task.processor import current
+from ottla.transport.contract import Headers, TopicPartition
 
 HeadersArg = Mapping[str, Any] | list[tuple[str, Any]] | None
 
@@ -45,10 +46,18 @@ class Sent:
         yield
 
 
+class Acked:
+    """What acknowledging gives: true, and to be awaited or not."""
+
+    def __await__(self) -> Generator[None, None, bool]:
+        yield from ()
+        return True
+
+
 class Event:
     """An event with its context."""
 
-    __slots__ = ("_event", "app", "headers", "key", "value")
+    __slots__ = ("_event", "_release", "app", "headers", "key", "value")
 
     def __init__(self, app: Any, event: ottla.Event[Any]) -> None:
         self.app = app
@@ -56,6 +65,7 @@ class Event:
         self.value = event.value
         self.headers: dict[str, bytes | None] = dict(event.headers)
         self._event = event
+        self._release: Callable[[], None] | None = None
 
     @property
     def message(self) -> Message:
@@ -98,9 +108,19 @@ class Event:
 
     forward = send
 
-    def ack(self) -> bool:
-        """Nothing: an event is acknowledged with the commit after the agent asked for the next one."""
-        return True
+    def hold(self) -> None:
+        """Waits for `ack`: until then no commit goes beyond the event."""
+        where, offset, unacked = self.message.tp, self._event.offset, current.get().unacked
+        unacked.hold(TopicPartition(*where), offset)
+        self._release = lambda: unacked.release(TopicPartition(*where), offset)
+
+    def ack(self) -> Acked:
+        """Acknowledges an event of `stream.noack()`. Any other is acknowledged with the commit after the agent asked
+        for the next one."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+        return Acked()
 
     def __repr__(self) -> str:
         return f"<Event: k={self.key!r} v={self.value!r}>"

@@ -21,7 +21,6 @@ _CLIENT = "outside a worker, send within: async with app.ottla.client()"
 _LOG = "log from your own functions; what a worker does is in the loggers `ottla`"
 _READ = "a topic is read by an agent: @app.agent(topic)"
 _DECLARED = "Faust does not implement joins; Ottla's are declared: app.ottla.stream(topic).join(...)"
-_ACK = "an event is acknowledged with the commit after it was processed"
 
 APP: Mapping[str, str] = {
     "LiveCheck": "app.ottla.test() runs the app against what should come out of it",
@@ -99,13 +98,11 @@ AGENT: Mapping[str, str] = {
 }
 
 STREAM: Mapping[str, str] = {
-    "ack": _ACK,
     "derive_topic": "declare the topic",
     "inner_join": _DECLARED,
     "join": _DECLARED,
     "left_join": _DECLARED,
-    "noack": _ACK,
-    "noack_take": _ACK,
+    "noack_take": "what waits for its list is kept as state: take it with take()",
     "outer_join": _DECLARED,
     "throw": "an agent fails by raising itself",
     **dict.fromkeys(

@@ -30,7 +30,7 @@ Step = Callable[[ottla.Stream[Any]], ottla.Stream[Any]]
 
 _EVER = timedelta(days=36_500)
 """How long a list waits to be full that is to wait as long as it takes."""
-_CHANGES = {"group_by", "filter", "through", "echo", "combine", "add_processor"}
+_CHANGES = {"group_by", "filter", "through", "echo", "combine", "add_processor", "noack"}
 
 
 class Iterated(BaseException):
@@ -49,6 +49,9 @@ class Stream(Lacking, Generic[T]):
         self._processors: list[Callable[[Any], Any]] = []
         # What the sensors are to be told when the agent is done with the events that it is at.
         self._told = ExitStack()
+        # Whether the agent acknowledges its events, and the one that it is at then.
+        self._manual = False
+        self._at: Event | None = None
 
     def __and__(self, other: Any) -> Stream[T]:
         return self.combine(other)
@@ -58,7 +61,7 @@ class Stream(Lacking, Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[T]:
         values = self._running.__aiter__()
-        if self.app.sensors:
+        if self._follows_events:
             values = (event.value async for event in self.events())
         return self._processed(values) if self._processors else values
 
@@ -74,22 +77,26 @@ class Stream(Lacking, Generic[T]):
 
     def items(self) -> AsyncIterator[tuple[Any, T]]:
         """Keys and values."""
-        if self.app.sensors:
+        if self._follows_events:
             return ((event.key, event.value) async for event in self.events())
         return self._running.items()
 
     async def events(self) -> AsyncIterator[Event]:
         """Events with their contexts."""
         app = self.app
-        if not app.sensors:
+        if not self._follows_events:
             async for event in self._running.events():
                 yield Event(app, event)
             return
         async for event in self._running.events():
             told = Event(app, event)
             self._come_to(told)
+            if self._manual:
+                told.hold()
+                self._at = told
             yield told
             self.left()
+            self._at = None
 
     async def enumerate(self, start: int = 0) -> AsyncIterator[tuple[int, T]]:
         """Values with their numbers."""
@@ -99,7 +106,8 @@ class Stream(Lacking, Generic[T]):
             number += 1
 
     def take(self, max_: int, within: Any = _EVER) -> AsyncIterator[list[T]]:
-        """Lists of values: so many, or what came within that time."""
+        """Lists of values: so many, or what came within that time. What waits for its list is acknowledged, and kept
+        as state: `noack` has no meaning for it."""
         if self.app.sensors:
             return ([event.value for event in events] async for events in self.take_events(max_, within))
         return cast("AsyncIterator[list[T]]", self._running.take(max_, within).__aiter__())
@@ -123,18 +131,38 @@ class Stream(Lacking, Generic[T]):
                 for event in events
             ]
 
+    def noack(self) -> Stream[T]:
+        """The stream, whose events the agent acknowledges itself: `event.ack()`, or `stream.ack(event)`. What it has
+        not acknowledged is processed again after a crash, or when another worker takes over."""
+        self._manual = True
+        return self
+
+    async def ack(self, event: Event) -> bool:
+        """Acknowledges an event."""
+        return await event.ack()
+
+    @property
+    def _follows_events(self) -> bool:
+        return self._manual or bool(self.app.sensors)
+
     def _come_to(self, event: Event) -> None:
         """Tells the sensors, if there are any, that the agent is at an event."""
         if self.app.sensors:
             self._told.enter_context(self.app.sensors.of_event(self, event))
 
     def left(self) -> None:
-        """The agent is done with what it was at, or failed on it."""
+        """The agent is done with what it was at."""
         self._told.close()
+
+    def failed(self) -> None:
+        """The agent failed on what it was at: that is dealt with, and acknowledged."""
+        self.left()
+        if self._at is not None:
+            self._at.ack()
 
     @property
     def current_event(self) -> Event | None:
-        event: Event | None = self.app.current_event()
+        event: Event | None = self.app.current_event() if self._at is None else self._at
         return event
 
     @property
@@ -188,6 +216,14 @@ class Noted(Lacking):
 
     def add_processor(self, processor: Callable[[Any], Any]) -> None:
         """Applied by the running stream."""
+
+    def noack(self) -> Self:
+        if self.app.conf.processing_guarantee == "exactly_once":
+            raise TopologyError(
+                "stream.noack() is not to be had exactly once, where an event, what it did and its acknowledgment are "
+                'one: leave it out, or say faust.App(processing_guarantee="at_least_once")'
+            )
+        return self
 
     def group_by(self, key: Any, *, name: str | None = None, topic: Any = None, partitions: int | None = None) -> Self:
         if topic is not None:

@@ -32,6 +32,7 @@ from ottla.task.batch import Batch
 from ottla.task.origins import KeptMessage
 from ottla.task.refusals import Refusals, StateRefused
 from ottla.task.storable import check_entry
+from ottla.task.unacked import Unacked
 from ottla.transport.contract import Message, OutputRecord, TopicPartition
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class TaskContext:
     `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
     `failure` is a sentence about the first event that failed since it was taken.
     `asks` is how agents ask in the middle of an event, None where they cannot.
+    `unacked` are the events that an agent acknowledges itself.
     `followers` are told what is written to tables, by their stores, and `answerers` what a step before them rejected,
     by the names of those steps.
     """
@@ -156,6 +158,7 @@ class TaskContext:
     followers: dict[str, Follower] = field(default_factory=dict)
     answerers: dict[str, list[Answerer]] = field(default_factory=dict)
     asks: Asks | None = None
+    unacked: Unacked = field(default_factory=Unacked)
     _shared: dict[str, Any] = field(default_factory=dict)
 
     def shared(self, store: str, make: Callable[[StoreCache], Any]) -> Any:

@@ -7,7 +7,7 @@ The worker drives it:
     await task.process(caught_up)        takes what may be taken, in timestamp order between the inputs
     task.drain()                         the records to produce
     task.changes()                       at a commit: the changelog records, one per changed key,
-    task.positions                       and the offsets that go with them
+    task.offsets                         and the offsets that go with them
     task.committed(offsets)              after the transaction committed: state goes to the stores
 
 After an aborted transaction the task is thrown away (`close`) and made anew: agents hold state of their own between
@@ -106,6 +106,16 @@ class Task:
         self._stream_time_ms = -1
         # Most steps do not look at the clock; those that do not are not asked.
         self._timed = [each for each in self._processors.values() if type(each).advance is not Processor.advance]
+
+    @property
+    def offsets(self) -> dict[TopicPartition, int]:
+        """The offsets to be committed: the positions, but for events that an agent has not acknowledged yet."""
+        return self._context.unacked.held_back(self.positions)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether an agent acknowledged an event since the last `changes`."""
+        return self._context.unacked.moved
 
     @property
     def timed(self) -> bool:
@@ -238,6 +248,7 @@ class Task:
             if store.spec.logged and changes:
                 logged[TopicPartition(store.spec.changelog, self.id.partition)] = changes
         self._in_flight, self._uncommitted = self._uncommitted, 0
+        self._context.unacked.moved = False
         return logged
 
     def committed(self, offsets: Mapping[TopicPartition, int], read: Mapping[TopicPartition, int]) -> None:

@@ -63,8 +63,8 @@ class AssignedTask:
 
     @property
     def has_changes(self) -> bool:
-        """Whether state was written since the last commit."""
-        return any(cache.dirty_count for cache in self.caches.values())
+        """Whether state was written, or an event acknowledged by hand, since the last commit."""
+        return self.task.acknowledged or any(cache.dirty_count for cache in self.caches.values())
 
     @property
     def cache_is_full(self) -> bool:

@@ -134,7 +134,7 @@ class Commits:
         workload, tasks = self._workload, list(self._workload.tasks.values())
         began = time.perf_counter()
         changes = [changelog for task in tasks for changelog in task.task.changes().items()]
-        offsets = {where: offset for task in tasks for where, offset in task.task.positions.items()}
+        offsets = {where: offset for task in tasks for where, offset in task.task.offsets.items()}
         moved = {where: offset for where, offset in offsets.items() if workload.committed.get(where) != offset}
         if (self._wrote or changes) and not moved and workload.owners:
             # What timers and the leader wrote comes with no offset. One makes the group check the membership (KIP-447).
