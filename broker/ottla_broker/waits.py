@@ -40,8 +40,8 @@ class Waits:
     def for_bytes(self, partitions: Sequence[Partition], missing_bytes: int, timeout_ms: int) -> "asyncio.Future[None]":
         """Done when `missing_bytes` more can be read from `partitions` together, on a wake, or after `timeout_ms`.
 
-        The caller reads again in any case: what woke it may have been an error or a transaction. To wait no longer,
-        cancel it.
+        The partitions are different ones. The caller reads again in any case: what woke it may have been an error or a
+        transaction. To wait no longer, cancel it.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         parked = _Parked(future, partitions, missing_bytes, timeout_ms)

@@ -145,8 +145,10 @@ async def _at_hand(region: FileRegion) -> bytes | bytearray | FileRegion:
 def _partitions(
     broker: Broker, context: RequestContext, request: FetchRequest
 ) -> tuple[FetchSession | None, list[FetchPartition]]:
-    """The partitions to read, and the session that the fetch opens or continues."""
-    asked = [
+    """The partitions to read, and the session that the fetch opens or continues. Of a partition that is named twice the
+    last word counts.
+    """
+    named = (
         FetchPartition(
             topic.topic,
             topic.topic_id,
@@ -158,7 +160,8 @@ def _partitions(
         )
         for topic in request.topics
         for partition in topic.partitions
-    ]
+    )
+    asked = list({partition.key: partition for partition in named}.values())
     sessions = broker.fetch_sessions
     by_id = context.version >= _FIRST_WITH_TOPIC_IDS
     if request.session_epoch in (INITIAL_EPOCH, FINAL_EPOCH):

@@ -112,6 +112,25 @@ def test_a_fetch_waits_until_min_bytes_are_there(with_client: Any) -> None:
     with_client(scenario)
 
 
+def test_a_partition_that_is_named_twice_is_read_once(with_client: Any) -> None:
+    async def scenario(client: Any) -> None:
+        await client.create("t")
+        await client.produce("t", b"a", b"b")
+        named = [FetchPartition(partition=0, fetch_offset=at, partition_max_bytes=1000) for at in (0, 2)]
+        topics = [FetchTopic(topic="t", partitions=[each]) for each in named]
+        waiting = asyncio.create_task(
+            client.ask(FetchRequest(max_wait_ms=60_000, min_bytes=1, session_epoch=-1, topics=topics), 11)
+        )
+        await client.settle(parked=1)
+        await client.produce("t", b"c")
+        response = await waiting
+        assert [len(topic.partitions) for topic in response.responses] == [1]
+        await client.settle()
+        assert len(client.node.broker.waits) == 0
+
+    with_client(scenario)
+
+
 def test_a_fetch_that_waits_in_vain_is_answered_after_max_wait(with_client: Any) -> None:
     async def scenario(client: Any) -> None:
         await client.create("t")
