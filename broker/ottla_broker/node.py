@@ -11,6 +11,7 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -30,7 +31,9 @@ from ottla_broker.error_counts import ErrorCounts
 from ottla_broker.listeners import Address, Listener
 from ottla_broker.log.checkpoints import NO_TOPIC_ID
 from ottla_broker.log.config import LogConfig
-from ottla_broker.log.errors import LogError
+from ottla_broker.log.damage import check_undamaged
+from ottla_broker.log.disk import LocalDisk
+from ottla_broker.log.errors import CorruptFile, LogError
 from ottla_broker.log.manager import LogManager
 from ottla_broker.phase import Phase
 from ottla_broker.request_timings import RequestTimings
@@ -81,8 +84,8 @@ class Node:
         """Start a broker; it accepts connections at its `listeners` when this returns.
 
         Raises DataDirectoryError for a data directory that cannot be used, UnknownRecord or MalformedMessage for a
-        metadata log that this version cannot read, InvalidSetting for a dynamic setting in it that does not go with
-        those given, CannotStart for an address that cannot be listened on.
+        metadata log that this version cannot read, CorruptFile for one that is damaged, InvalidSetting for a dynamic
+        setting in it that does not go with those given, CannotStart for an address that cannot be listened on.
         """
         node = cls(config)
         try:
@@ -112,9 +115,11 @@ class Node:
 
         logs.open(self.config.node_id)
         stops.push_async_callback(logs.close)
+        if not logs.directory.clean_shutdown:
+            _check_metadata(self.config.data_directory)
         metadata_log = logs.create(CLUSTER_METADATA, _METADATA_TOPIC_ID, 0, _METADATA_CONFIG)
         metadata = MetadataLog(metadata_log, logs.flush, self._image, clock, self._publish)
-        metadata.replay()
+        deleted_topics = metadata.replay()
         self.config = config = in_force(self._image, self.config)
         logs.configure(config.log_manager)
         await logs.load(self._log_config)
@@ -122,7 +127,7 @@ class Node:
         controller = Controller(metadata, config)
         cluster_id = logs.directory.properties.cluster_id
         self.broker = broker = Broker(config, cluster_id, self._image, controller, logs, clock, steady_clock)
-        await self._reconcile()
+        await self._reconcile(deleted_topics)
         broker.groups = GroupCoordinator(broker)
         broker.transactions = TransactionCoordinator(broker)
         broker.errors = None if timings is None else ErrorCounts()
@@ -226,8 +231,11 @@ class Node:
                 if partition is not None:
                     self._create_log(partition)
 
-    async def _reconcile(self) -> None:
-        """Bring the logs on disk in line with the metadata: a crash may have come between the two."""
+    async def _reconcile(self, deleted_topics: Collection[uuid.UUID]) -> None:
+        """Bring the logs on disk in line with the metadata: a crash may have come between the two.
+
+        Only what the metadata says was deleted is.
+        """
         for log in self._logs:
             if log.topic == CLUSTER_METADATA:
                 continue
@@ -235,9 +243,11 @@ class Node:
             if topic is not None and log.topic_id == NO_TOPIC_ID:
                 logger.warning("%s-%d has lost its topic id in a crash and gets it back", log.topic, log.index)
                 self._logs.identify(log, topic.id)
-            if topic is None or log.topic_id != topic.id or log.index >= len(topic.partitions):
+            if log.topic_id in deleted_topics:
                 logger.info("deleting %s-%d, which belongs to no topic any more", log.topic, log.index)
                 await self._logs.delete(log.topic, log.index)
+            elif topic is None or log.topic_id != topic.id or log.index >= len(topic.partitions):
+                self._logs.set_aside(log.topic, log.index)
         for topic in self._image.topics.values():
             for partition in topic.partitions:
                 if self._holds(partition):
@@ -281,6 +291,14 @@ class Node:
                 log.config = config
                 if self.broker.advance(log, partition):
                     self.broker.waits.wake(name, partition.index)
+
+
+def _check_metadata(directory: Path) -> None:
+    """Raise CorruptFile for a metadata log that recovery would cut in its midst, and topics with it."""
+    try:
+        check_undamaged(LocalDisk(), directory / f"{CLUSTER_METADATA}-0")
+    except CorruptFile as error:
+        raise CorruptFile(f"The metadata log cannot be used: {error}; restore it from a copy") from error
 
 
 def _write_address(directory: Path, address: Address) -> None:

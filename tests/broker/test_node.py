@@ -9,6 +9,7 @@ import uvloop
 
 from ottla_broker.cluster.image import ResourceType
 from ottla_broker.cluster.topics import NewTopic
+from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.partition import Origin
 from ottla_broker.node import ADDRESS_FILE
 from ottla_wire.control_records import build_end_txn_marker
@@ -17,6 +18,11 @@ from ottla_wire.records import NewRecord, build_batch
 
 def batch(value: bytes = b"v") -> bytearray:
     return build_batch([NewRecord(b"k", value, 1_000)])
+
+
+def strays(directory: Path) -> list[Path]:
+    """Partitions that were set aside."""
+    return list(directory.glob("*-stray"))
 
 
 def run(main: Any) -> None:
@@ -89,14 +95,77 @@ def test_a_partition_whose_topic_id_a_power_cut_has_taken_keeps_its_records(
     uvloop.run(main())
 
 
-def test_directories_that_belong_to_no_topic_are_deleted(start_node: Any, node_directory: Path) -> None:
+def test_what_is_left_of_a_deleted_topic_is_deleted(start_node: Any, node_directory: Path) -> None:
     async def main() -> None:
         async with start_node() as node:
-            await node.broker.controller.create_topics([NewTopic("t", 1)])
-        shutil.copytree(node_directory / "t-0", node_directory / "stray-0")
-        shutil.copytree(node_directory / "t-0", node_directory / "t-5")
+            await node.broker.controller.create_topics([NewTopic("t")])
+            node.broker.append(node.broker.partition("t", 0), batch())
+        shutil.copytree(node_directory / "t-0", node_directory.with_name("t-0"))
         async with start_node() as node:
-            assert {(log.topic, log.index) for log in node.broker.logs} == {("__cluster_metadata", 0), ("t", 0)}
+            await node.broker.controller.delete_topics([node.broker.image.topics["t"]])
+        shutil.copytree(node_directory.with_name("t-0"), node_directory / "t-0")  # a crash came first
+        async with start_node() as node:
+            assert node.broker.logs.get("t", 0) is None
+            assert not (node_directory / "t-0").exists()
+            assert not strays(node_directory)
+
+    run(main)
+
+
+def test_what_belongs_to_no_topic_that_was_ever_known_is_kept(
+    start_node: Any, node_directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody has deleted it: the metadata log may be damaged, or of another cluster."""
+
+    async def main() -> None:
+        async with start_node() as node:
+            await node.broker.controller.create_topics([NewTopic("t")])
+            node.broker.append(node.broker.partition("t", 0), batch())
+        shutil.rmtree(node_directory / "__cluster_metadata-0")
+        for _ in range(2):
+            async with start_node() as node:
+                assert "t" not in node.broker.image.topics
+                (kept,) = strays(node_directory)
+                assert (kept / "00000000000000000000.log").stat().st_size > 0
+                assert str(kept) in caplog.text
+        async with start_node() as node:
+            await node.broker.controller.create_topics([NewTopic("t")])
+            assert node.broker.partition("t", 0).log_end_offset == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_damaged_metadata_log_stops_the_start_and_changes_nothing(
+    start_node: Any, node_directory: Path, clean: bool
+) -> None:
+    marker = node_directory / ".kafka_cleanshutdown"
+
+    async def main() -> None:
+        async with start_node() as node:
+            for name in ("first", "second", "third"):
+                await node.broker.controller.create_topics([NewTopic(name)])
+            log = node.broker.partition("second", 0)
+            node.broker.append(log, batch())
+            node.broker.append(log, batch())
+            log.delete_records_before(1)
+        if not clean:
+            marker.unlink()
+        file = node_directory / "__cluster_metadata-0" / "00000000000000000000.log"
+        data = file.read_bytes()
+        damaged = bytearray(data)
+        damaged[data.index(b"second") + 2] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(CorruptFile, match=r"The metadata log .* is damaged"):
+            async with start_node():
+                pass
+        assert file.read_bytes() == damaged
+        assert marker.exists() == clean
+        file.write_bytes(data)
+        async with start_node() as node:
+            log = node.broker.partition("second", 0)
+            assert (log.log_start_offset, log.log_end_offset) == (1, 2)
+            assert node.broker.leadership(log).leader_epoch == (0 if clean else 1)
 
     run(main)
 

@@ -72,7 +72,8 @@ class Sampler:
             case Blob():
                 return chance.choice([b"", b"\x00\x01", chance.randbytes(12), bytes(self.batch())])
             case Array(element):
-                return [self._value(element, version) for _ in range(chance.choice([0, 1, 1, 1, 2, 3]))]
+                values = [self._value(element, version) for _ in range(chance.choice([0, 1, 1, 1, 2, 3]))]
+                return values + values[:1] if chance.random() < 0.05 else values
             case Nested(cls):
                 return self.message(cls, version)
         raise AssertionError(wire_type)

@@ -74,10 +74,12 @@ class Complaints(logging.Handler):
 @pytest.fixture
 def complaints() -> Any:
     handler = Complaints()
-    logger = logging.getLogger("ottla_broker")
-    logger.addHandler(handler)
+    loggers = [logging.getLogger(name) for name in ("ottla_broker", "asyncio")]  # the loop tells of callbacks that fail
+    for logger in loggers:
+        logger.addHandler(handler)
     yield handler
-    logger.removeHandler(handler)
+    for logger in loggers:
+        logger.removeHandler(handler)
 
 
 async def ask(node: Node, request: Any, response: Any, version: int) -> Any:
@@ -118,6 +120,14 @@ async def loaded(node: Node) -> None:
     """The coordinators have read what is on disk."""
     while node.broker.groups.loading or node.broker.transactions.loading:  # noqa: ASYNC110 - nobody says when
         await asyncio.sleep(0.001)
+
+
+async def forgotten(node: Node) -> None:
+    """Of those who have gone away nothing waits any more."""
+    async with asyncio.timeout(PATIENCE_S):
+        while node.server.connections or node.broker.waits:  # noqa: ASYNC110 - nobody says when
+            await asyncio.sleep(0.001)
+    assert node.broker.waits.parked == 0
 
 
 @asynccontextmanager
@@ -165,6 +175,7 @@ def test_a_broker_survives_whatever_it_is_sent(complaints: Complaints, directori
                 await prepare(node)
                 await attack(node, number)
                 await serves(node)
+                await forgotten(node)
             async with running(directory) as node:
                 await loaded(node)
                 assert node.reasons_not_ready() == []

@@ -7,6 +7,7 @@ takes its place between append and replay.
 """
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +23,9 @@ from ottla_broker.cluster.records import (
     decode_record,
     encode_record,
 )
+from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.partition import Origin, PartitionLog
+from ottla_wire.errors import KafkaError
 from ottla_wire.records import NewRecord, build_batch, iter_batches
 
 T = TypeVar("T")
@@ -73,22 +76,33 @@ class MetadataLog:
         """The offset that the next record will get."""
         return self._log.log_end_offset
 
-    def replay(self) -> None:
-        """Bring the image up to the end of the log. Called once, before `start`.
+    def replay(self) -> set[uuid.UUID]:
+        """Bring the image up to the end of the log; the ids of the topics that were ever deleted. Called once, before
+        `start`.
 
-        Raises UnknownRecord or MalformedMessage for a log that this version cannot read.
+        Raises UnknownRecord or MalformedMessage for a log that this version cannot read, CorruptFile for one that is
+        damaged.
         """
+        deleted: set[uuid.UUID] = set()
         self._log.update_high_watermark(self._log.log_end_offset)
         offset = self._log.log_start_offset
         while offset < self._log.log_end_offset:
             region = self._log.read(offset, _READ_BYTES).region
             assert region is not None
             for batch in iter_batches(self._log.read_bytes(region)):
+                try:
+                    batch.validate()
+                except KafkaError as error:
+                    raise CorruptFile(f"The metadata log {self._log.directory} is damaged: {error}") from error
                 if not batch.is_control:
-                    for record in batch.records():
-                        assert record.value is not None
-                        self.image.replay(decode_record(record.value), record.offset)
+                    for stored in batch.records():
+                        assert stored.value is not None
+                        record = decode_record(stored.value)
+                        self.image.replay(record, stored.offset)
+                        if isinstance(record, RemoveTopicRecord):
+                            deleted.add(record.topic_id)
                 offset = batch.next_offset
+        return deleted
 
     def start(self) -> None:
         """Take decisions from now on."""

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 LOCK_FILE: Final = ".lock"
 DELETE_SUFFIX: Final = "-delete"
+STRAY_SUFFIX: Final = "-stray"  # nobody has deleted it, and nobody knows it
 
 _PARTITION: Final = re.compile(r"(?P<topic>[a-zA-Z0-9._-]+)-(?P<index>\d+)")
 

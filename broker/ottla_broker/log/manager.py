@@ -15,7 +15,7 @@ import asyncio
 import logging
 import threading
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Set
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -65,6 +65,7 @@ class LogManager:
         self._removals: list[tuple[int, Path]] = []
         self._checkpoints: dict[str, dict[TopicPartition, int]] = {}  # as they are on disk
         self._writing_checkpoint = threading.Lock()
+        self._unopened: Set[TopicPartition] = frozenset()  # what is on disk and was not opened, when all is over
         self._jobs: list[asyncio.Task[None]] = []
         self.flushes = 0
         self.flushing_ms = 0
@@ -209,6 +210,14 @@ class LogManager:
         except OSError as error:
             logger.error("%s is deleted, but %s stays until the next start: %s", log, log.directory, error.strerror)
 
+    def set_aside(self, topic: str, index: int) -> None:
+        """Take a partition out of service that nobody has deleted, but keep its files. Only before `start`."""
+        log = self._logs.pop((topic, index))
+        try:
+            logger.error("%s belongs to no topic that is known here: its files are kept in %s", log, log.set_aside())
+        except OSError as error:
+            logger.error("%s belongs to no topic that is known here, and stays where it is: %s", log, error.strerror)
+
     async def flush(self, log: PartitionLog) -> None:
         """Return when all that has been appended to `log` so far is on the device. Callers at a time share one flush.
 
@@ -238,7 +247,11 @@ class LogManager:
         return self._disk.free_bytes(self.path)
 
     async def close(self) -> None:
-        """Flush and close all logs and release the directory. The next start needs no recovery if all went well."""
+        """Flush and close all logs and release the directory. The next start needs no recovery if all went well.
+
+        What was not opened, because the start has failed, is left as it was: its checkpoints stay, and it is clean only
+        if it was before.
+        """
         self._pace.stop()
         for task in self._jobs:
             task.cancel()
@@ -254,11 +267,12 @@ class LogManager:
         for log in logs:
             log.close(durable=clean)
         try:
+            self._unopened = self.directory.partitions().keys() - self._logs.keys()
             await self._checkpoint(*_CHECKPOINTED)
         except OSError as error:
             logger.error("The checkpoints in %s could not be written: %s", self.path, error.strerror)
             clean = False
-        self.directory.close(clean=clean)
+        self.directory.close(clean=clean and (not self._unopened or self.directory.clean_shutdown))
 
     # ---- the work that comes round
 
@@ -403,6 +417,7 @@ class LogManager:
         """Write one if it has changed. Runs in a thread; whoever writes last writes what was true last."""
         with self._writing_checkpoint:
             offsets = {key: _CHECKPOINTED[name](log) for key, log in list(self._logs.items())}
+            offsets |= {key: offset for key, offset in self._checkpoints[name].items() if key in self._unopened}
             if offsets != self._checkpoints[name]:
                 self.directory.write_offsets(name, offsets)
                 self._checkpoints[name] = offsets

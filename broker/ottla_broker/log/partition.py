@@ -19,7 +19,7 @@ from typing import Final
 from ottla_broker.log import checkpoints
 from ottla_broker.log.compaction import CompactionPlan, CompactionResult, compactable_segments
 from ottla_broker.log.config import LogConfig
-from ottla_broker.log.data_directory import DELETE_SUFFIX
+from ottla_broker.log.data_directory import DELETE_SUFFIX, STRAY_SUFFIX
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
 from ottla_broker.log.durability import NO_ROOM, Durability
 from ottla_broker.log.epochs import EpochEntry
@@ -546,12 +546,19 @@ class PartitionLog:
         Returns the new path, to be removed with `Disk.remove_tree` after file.delete.delay.ms. Raises OSError if it
         cannot be renamed, and is out of service all the same.
         """
-        suffix = f"-{self.index}.{uuid.uuid4().hex}{DELETE_SUFFIX}"
+        return self._rename(DELETE_SUFFIX, "was deleted")
+
+    def set_aside(self) -> Path:
+        """The same for files that are to stay, under a name by which no partition is looked for."""
+        return self._rename(STRAY_SUFFIX, "was set aside")
+
+    def _rename(self, ending: str, reason: str) -> Path:
+        suffix = f"-{self.index}.{uuid.uuid4().hex}{ending}"
         target = self.directory.with_name(self.topic[: _LONGEST_NAME - len(suffix)] + suffix)
         try:
             self._disk.rename(self.directory, target)
         finally:
-            self._release("was deleted")
+            self._release(reason)
         return target
 
     def _release(self, reason: str) -> None:
