@@ -77,6 +77,7 @@ class KafkaTransport:
         self._listener: GroupListener | None = None
         self._topics: Sequence[str] = ()
         self._assigned: set[TopicPartition] = set()
+        self._member_id: str | None = None
         self._reading: set[TopicPartition] = set()
         # What is to be read or paused from the next poll on: consumer calls of two threads would block each other.
         self._changes: list[Callable[[], None]] = []
@@ -198,6 +199,7 @@ class KafkaTransport:
         await self._consumer_calls.run(self._close_consumer)
         self._consumer = self._make_consumer()
         self._assigned.clear()
+        self._member_id = None
         self._changes.clear()
         self._failure = None
         patience_s = self._settings.session_timeout_ms / 1000 + _ENDED_WITHIN_S
@@ -319,7 +321,12 @@ class KafkaTransport:
     def _on_assign(self, consumer: Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
         # Before anything is assigned: the client joins no newer generation until then.
         membership = consumer.consumer_group_metadata()
+        member_id = consumer.memberid()
         consumer.incremental_assign([])
+        # Who had no partitions is not told that it was given up meanwhile, and is another member now.
+        if self._listener is not None and self._member_id not in (None, member_id):
+            self._tell(self._listener.lost())
+        self._member_id = member_id
         self._assigned |= {TopicPartition(each.topic, each.partition) for each in partitions}
         if self._listener is not None:
             self._tell(self._listener.joined(sorted(self._assigned), membership))
@@ -331,6 +338,7 @@ class KafkaTransport:
     def _on_lost(self, consumer: Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
         consumer.incremental_unassign([])
         self._assigned.clear()
+        self._member_id = None
         if self._listener is not None:
             self._tell(self._listener.lost())
 

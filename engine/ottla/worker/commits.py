@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ottla.config import AppConfig
 from ottla.state.changes import Changes
@@ -33,8 +34,8 @@ from ottla.worker.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """What one commit is of: the state that was written, the offsets that go with it, those that were committed before
-    in the same partitions, and what the tasks had done, as of one moment."""
+    """What one commit is of: the state that was written, the offsets that go with it, one that was committed before,
+    and what the tasks had done, as of one moment."""
 
     tasks: Sequence[AssignedTask]
     counts: Sequence[TaskCounts]
@@ -143,7 +144,8 @@ class Commits:
         self._metrics.changes.inc(sum(len(of_store) for _, of_store in changes))
         self.forget()
         self.is_unknown = False
-        before = {where: workload.committed[where] for where in moved if where in workload.committed}
+        # One that is committed is enough to ask the group with.
+        before = dict(islice(workload.committed.items(), 1))
         counts = [replace(task.task.counts) for task in tasks]
         self._cut = _Cut(tasks, counts, changes, self._now_ms(), moved, before, began)
         self._committing = asyncio.create_task(self._commit(self._cut, membership))
