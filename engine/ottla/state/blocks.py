@@ -41,7 +41,7 @@ _BEHIND_BLOCKS: Final = Struct(">q").pack(-2)
 _PANE: Final = slice(8, 16)
 
 AROUND_AN_ENTRY: Final = 48
-"""So many bytes more than key and value a block has that holds one entry."""
+"""So many bytes more than its key and value, at most, a record has that holds one entry."""
 _MOST_ENTRIES: Final = 256
 _MOST_BYTES: Final = 64 * 1024
 _MOST_READ: Final = 128
@@ -103,6 +103,7 @@ class BlockStore:
         self._records = Changes([], [])
         self._marks = Changes([], [])
         self._most = 0
+        self._largest = 0
         self._load()
 
     # -- as a store
@@ -183,10 +184,10 @@ class BlockStore:
         return pane in self._panes
 
     def begin(self, most: int) -> None:
-        """Begins a commit. No record may have more bytes; entries were looked at (`AROUND_AN_ENTRY`)."""
+        """Begins a commit, of which no record of several entries may have more bytes."""
         # A block takes an offset at least, so those that were numbered before have lower numbers than where it ends.
         self._next = max(self._next, self.entries.offset or 0)
-        self._most = min(most, _MOST_BYTES)
+        self._most, self._largest = min(most, _MOST_BYTES), 0
         self._records, self._marks = Changes([], []), Changes([], [])
         doubtful, self._doubtful = self._doubtful, []
         self._in_flight += doubtful  # until that is committed
@@ -208,6 +209,11 @@ class BlockStore:
         """A pane is over."""
         if (blocks := self._panes.pop(pane, None)) is not None:
             self._delete(blocks, list(blocks.counts))
+
+    @property
+    def largest(self) -> int:
+        """No record of the commit has more bytes."""
+        return self._largest
 
     def take(self) -> tuple[Changes, Changes]:
         """The records of the commit, and what the store is to be told of the blocks."""
@@ -234,13 +240,15 @@ class BlockStore:
                 self._write(pane, blocks, keys[first:behind], values[first:behind])
             return
         data = _pack((keys, values))
-        if len(data) > self._most - AROUND_AN_ENTRY and len(keys) > 1:
+        size = len(data) + AROUND_AN_ENTRY
+        if size > self._most and len(keys) > 1:
             half = len(keys) // 2
             self._write(pane, blocks, keys[:half], values[:half])
             self._write(pane, blocks, keys[half:], values[half:])
         elif keys:
             key = BLOCKS + pane + _number(self._next)
             self._next += 1
+            self._largest = max(self._largest, size)
             blocks.add(key, len(keys))
             self._in_flight.append(key)
             self._tell([key], [data], [_count(len(keys))])

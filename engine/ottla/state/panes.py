@@ -243,8 +243,9 @@ class PaneCache(StoreCache):
             keys, values = pane.changes(self._encode_value)
             slots = Changes([prefix + key for key in keys], [*values])
             if pane.in_blocks:
-                self.spec.check_sizes(slots, most - AROUND_AN_ENTRY)
                 blocks.add(prefix, keys, values, pane.held)
+                if blocks.largest > most:
+                    self.spec.check_sizes(slots, most - AROUND_AN_ENTRY)
             else:
                 records += slots
             for data in values[:SAMPLED_CHANGES]:
