@@ -13,7 +13,7 @@ import msgspec
 from ottla.errors import ConfigError
 from ottla.serdes.avro_schema import AVRO_TYPES, Schema, avro_schema
 from ottla.serdes.codec import Codec
-from ottla.serdes.formats import type_name
+from ottla.serdes.formats import class_of, type_name
 
 Parsed = Any
 """A schema as fastavro has parsed it."""
@@ -61,14 +61,25 @@ def named_types(schema: Schema, referenced: Mapping[str, Any]) -> dict[str, Any]
 
 
 def conversions(type_: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """From a value of the type to what fastavro writes, and back."""
+    """From a value of the type to what fastavro writes, and back.
 
-    def builtins(value: Any) -> Any:
-        return msgspec.to_builtins(value, builtin_types=AVRO_TYPES)
-
+    A schema may say less than the type (any text, and not a UUID), so that what is not of the type's own class is
+    looked at.
+    """
     if type_ is Any:
         return _same, _same
-    return builtins, lambda value: msgspec.convert(value, type_, builtin_types=AVRO_TYPES)
+    of = class_of(type_)
+
+    def convert(plain: Any) -> Any:
+        return msgspec.convert(plain, type_, builtin_types=AVRO_TYPES)
+
+    def builtins(value: Any) -> Any:
+        plain = msgspec.to_builtins(value, builtin_types=AVRO_TYPES)
+        if type(value) is not of:
+            convert(plain)
+        return plain
+
+    return builtins, convert
 
 
 def check_read(source: BytesIO) -> None:

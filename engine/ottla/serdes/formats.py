@@ -31,7 +31,7 @@ def json(type_: Any = Any) -> Codec[Any]:
         return JSON
     decode = _decoder(msgspec.json.Decoder, type_)
     # A float may be NaN or infinite, which JSON has not.
-    encode, exact = _checked(msgspec.json.Encoder().encode, decode, _class_of(type_, bool, int, str, bytes))
+    encode, exact = _checked(msgspec.json.Encoder().encode, decode, class_of(type_, bool, int, str, bytes))
     return Codec(f"json[{type_name(type_)}]", encode, decode, type_, exact=exact)
 
 
@@ -40,7 +40,7 @@ def msgpack(type_: Any = Any) -> Codec[Any]:
     if type_ is Any or type_ is None:
         return MSGPACK
     codec = unchecked_msgpack(type_)
-    encode, exact = _checked(codec.encode, codec.decode, _class_of(type_, bool, int, float, str, bytes))
+    encode, exact = _checked(codec.encode, codec.decode, class_of(type_, bool, int, float, str, bytes))
     return replace(codec, encode=encode, exact=exact)
 
 
@@ -60,7 +60,7 @@ def typed(codec: Codec[Any], type_: Any) -> Codec[Any]:
     def decode(data: bytes) -> Any:
         return msgspec.convert(read(data), type_)
 
-    encode, exact = _checked(lambda value: write(msgspec.to_builtins(value)), decode, _class_of(type_))
+    encode, exact = _checked(lambda value: write(msgspec.to_builtins(value)), decode, class_of(type_))
     return Codec(f"{codec.name}[{type_name(type_)}]", encode, decode, type_, exact=exact)
 
 
@@ -92,12 +92,12 @@ def _checked(
     return encode, None if of is None else Exact(of, write)
 
 
-def _class_of(type_: Any, *plain: type) -> type | None:
+def class_of(type_: Any, *plain: type) -> type | None:
     """The class whose instances are values of the type: a Struct's, a dataclass's, or one of `plain`. None for a type
     that says more of its values than their class."""
     if get_origin(type_) in (Union, UnionType):  # No codec sees None.
         others = [each for each in get_args(type_) if each is not NoneType]
-        return _class_of(others[0], *plain) if len(others) == 1 else None
+        return class_of(others[0], *plain) if len(others) == 1 else None
     if isinstance(type_, type) and (type_ in plain or issubclass(type_, msgspec.Struct) or is_dataclass(type_)):
         return type_
     return None

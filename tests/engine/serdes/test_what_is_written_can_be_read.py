@@ -92,6 +92,9 @@ FIXED: list[Codec[Any]] = [
     serdes.UUID,
     serdes.named("json|gzip", Order),
     serdes.avro(Order),
+    serdes.avro(uuid.UUID),
+    serdes.avro(Literal["a", "b"]),
+    serdes.SchemaRegistry("mock://types").json(list[int]).codec("types", "value"),
 ]
 
 

@@ -156,6 +156,26 @@ def test_what_an_extractor_of_times_raises_ends_the_worker(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("when", ["loading", "following"])
+def test_what_makes_entries_of_a_global_table_ends_the_worker(play: Play, eventually: Eventually, when: str) -> None:
+    async def scenario(cluster: Any) -> None:
+        app, source, _ = shop()
+        bomb = Bomb(SystemExit(3))
+        app.GlobalTable("derived", source=source, entries=lambda key, _: bomb() or {key: 1}, key=str, value=int)
+        app.stream(app.topic("other", key=str, value=str, partitions=1))
+        cluster.broker.create_topic(source.spec)
+        if when == "loading":
+            cluster.send("in", ("k", "a"))
+        running = asyncio.create_task(cluster.worker(app).run())
+        if when == "following":
+            await eventually(lambda: cluster.members("shop") != set())
+            cluster.send("in", ("k", "a"))
+        with pytest.raises(ProcessingFailed, match=r"SystemExit\(3\) was raised in __call__"):
+            await running
+
+    play(scenario)
+
+
 def test_something_awaited_that_is_cancelled_fails_one_run_of_a_timer(play: Play, eventually: Eventually) -> None:
     async def scenario(cluster: Any) -> None:
         app, source, out = shop()
