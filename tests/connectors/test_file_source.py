@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -191,7 +192,7 @@ def test_batches_are_bounded_and_end_with_the_last_row(collect: Collect, write_f
     batches = collect(FileSource("test", FileConfig(path=path, batch_rows=2)))
 
     assert [len(batch.rows) for batch in batches] == [2, 2, 1]
-    assert batches[-1].position == {"offset": 12, "line": 6}
+    assert batches[-1].position == {"offset": 12, "line": 6, "beginning": ANY}
 
 
 @pytest.mark.parametrize(
@@ -239,6 +240,22 @@ def test_a_damaged_gzip_file_delivers_what_stands_before_the_damage(collect: Col
         collect(FileSource("test", FileConfig(path=str(path))))
     first, *_ = collect(FileSource("test", FileConfig(path=str(path), batch_rows=100)), None, 1)
     assert len(first.rows) == 100
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_another_file_of_the_same_name_is_told_from_one_that_has_grown(
+    collect: Collect, write_file: WriteFile, name: str
+) -> None:
+    path = write_file(name, b"a\n1\n")
+    [read] = collect(FileSource("test", FileConfig(path=path)))
+
+    assert write_file(name, b"a\n1\n2\n") == path
+    [added] = collect(FileSource("test", FileConfig(path=path)), read.position)
+    assert [row.value for row in added.rows] == [{"a": "2"}]
+
+    write_file(name, b"a\n7\n8\n9\n")
+    with pytest.raises(SourceError, match=r"begins otherwise than it did .* another name to read the new file"):
+        collect(FileSource("test", FileConfig(path=path)), read.position)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -113,14 +114,15 @@ def test_rows_arrive_with_key_event_time_and_partition(
 def test_the_position_is_kept_as_kafka_connect_keeps_it(
     run_source: Callable[..., None], read_topic: ReadTopic, write_file: WriteFile, topic: str
 ) -> None:
-    path = write_file("a.csv", csv_of(range(3)))
+    content = csv_of(range(3))
+    path = write_file("a.csv", content)
 
     run_source(path)
 
     key = f'["{topic}",{{"path":"{path}"}}]'.encode()
     assert position_key(topic, {"path": path}) == key
     assert [message.value() for message in read_topic(POSITIONS_TOPIC) if message.key() == key] == [
-        b'{"offset":87,"line":4}'
+        b'{"offset":87,"line":4,"beginning":%d}' % zlib.crc32(content)
     ]
 
 

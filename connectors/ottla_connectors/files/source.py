@@ -1,7 +1,8 @@
 """The file source: rows of a CSV or JSON-lines file, from its start or from any row on.
 
 The position is the byte offset after the last row, counted in the uncompressed content, and the line there for
-messages to people. A file is read once to its end; rows that are added later are read by the next run.
+messages to people; and a checksum of how the file begins, by which another file of that name is told from the one that
+was read. A file is read once to its end; rows that are added later are read by the next run.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ottla_connectors.row_types import resolve_row_type
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = "\ufeff"
+_BEGINNING_BYTES = 1024
 BATCH_MAX_BYTES = 8 << 20
 """A batch ends here even when it has fewer rows than the config allows, so that long rows cannot fill the memory."""
 
@@ -43,6 +45,7 @@ class FileSource:
         self._config = config
         self._format = config.file_format()
         self._row_type = resolve_row_type(config.row_type, config.columns)
+        self._beginning = b""
 
     @property
     def partition(self) -> Mapping[str, str]:
@@ -52,7 +55,7 @@ class FileSource:
     async def read(self, position: Position | None) -> AsyncGenerator[Batch, None]:
         """Batches from after `position` to the end of the file.
 
-        Raises SourceError for a file that cannot be read, is damaged, or is shorter than the position says.
+        Raises SourceError for a file that cannot be read, is damaged, or is not the one that the position is of.
         """
         file = await asyncio.to_thread(self._open)
         try:
@@ -75,20 +78,31 @@ class FileSource:
         """The reader of this format, standing after `position`; a CSV file's header is read in any case."""
         config = self._config
         with _readable(config.path):
+            self._beginning = file.read(_BEGINNING_BYTES)
+            file.seek(0)
             lines = Lines(file, offset=0, number=0, max_bytes=config.max_row_bytes)
             header = self._header(lines) if self._format == "csv" else []
             if position is not None:
                 offset, line = _offset_and_line(position, config.path)
                 file.seek(offset - 1)
                 if not file.read(1):
-                    raise SourceError(
-                        f"{config.path} is shorter than the {offset} bytes read of it before: it was replaced; "
-                        f"give connector {self._name!r} another name to read the new file from its start"
-                    )
+                    raise self._replaced(f"is shorter than the {offset} bytes read of it before")
+                if position.get("beginning", self._checksum(offset)) != self._checksum(offset):
+                    raise self._replaced("begins otherwise than it did when it was read before")
                 lines = Lines(file, offset=offset, number=line, max_bytes=config.max_row_bytes)
         if self._format == "csv":
             return CsvReader(lines, header, config, self._row_type)
         return JsonReader(lines, config, self._row_type)
+
+    def _checksum(self, offset: int) -> int:
+        """Of what a file that was read up to `offset` begins with, which stays if rows are added."""
+        return zlib.crc32(self._beginning[:offset])
+
+    def _replaced(self, how: str) -> SourceError:
+        return SourceError(
+            f"{self._config.path} {how}: it was replaced; give connector {self._name!r} another name to read the new "
+            "file from its start"
+        )
 
     def _header(self, lines: Lines) -> list[str]:
         record = CsvRecords(lines, self._config.delimiter, self._config.max_row_bytes).read()
@@ -110,7 +124,7 @@ class FileSource:
                     rows.append(row)
                 else:
                     malformed.append(row)
-                position = {"offset": offset, "line": line}
+                position = {"offset": offset, "line": line, "beginning": self._checksum(offset)}
                 start = offset if start is None else start
                 if offset - start > BATCH_MAX_BYTES:
                     break
