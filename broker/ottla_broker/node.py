@@ -266,6 +266,10 @@ class Node:
                     await asyncio.sleep(0)
                 await self._logs.delete(topic.name, partition.index)
                 self.broker.waits.wake(topic.name, partition.index)
+            if topic.name == CONSUMER_OFFSETS:
+                self.broker.groups.drop()
+            elif topic.name == TRANSACTION_STATE:
+                self.broker.transactions.drop()
             self.broker.groups.forget_topic(topic.name)
         if changes.brokers_configured:
             self.config = in_force(self._image, self.config)

@@ -68,6 +68,10 @@ class GroupCoordinator:
     async def stop(self) -> None:
         await self._runtime.stop()
 
+    def drop(self) -> None:
+        """The topic was deleted, and with it all groups and offsets."""
+        self._runtime.drop()
+
     async def locate(self, group_id: str) -> int:
         """FindCoordinator: the partition of `__consumer_offsets` of a group; creates the topic if need be."""
         return await self._runtime.locate(group_id)

@@ -101,13 +101,14 @@ class _Status(Enum):
 class _Shard(Generic[C]):
     """A core with its log."""
 
-    __slots__ = ("core", "log", "status", "unsettled")
+    __slots__ = ("core", "log", "status", "unsettled", "waiting")
 
     def __init__(self, core: C, log: "PartitionLog") -> None:
         self.core = core
         self.log = log
         self.status = _Status.LOADING
         self.unsettled: set[int] = set()  # offsets of decisions that wait for a flush
+        self.waiting: set[_Call[Any]] = set()  # requests that have no answer yet
 
     @property
     def settled_offset(self) -> int:
@@ -123,6 +124,10 @@ class _Call(Ticket[R]):
     def __init__(self) -> None:
         self._reply: list[R | KafkaError] = []
         self._future: asyncio.Future[None] | None = None
+
+    @property
+    def is_answered(self) -> bool:
+        return bool(self._reply)
 
     def give(self, reply: R | KafkaError) -> None:
         self._reply.append(reply)
@@ -190,6 +195,15 @@ class CoordinatorRuntime(Generic[C, K]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def drop(self) -> None:
+        """The topic was deleted: what it held is no more, and whoever waits looks for a coordinator again."""
+        shards, self._shards, self._partitions = list(self._shards.values()), {}, 0
+        for shard in shards:
+            shard.status = _Status.FAILED
+            self._timers.cancel_partition(shard.core.partition)
+            for call in shard.waiting:
+                call.give(KafkaError(ErrorCode.NOT_COORDINATOR, f"{self._topic} was deleted"))
+
     async def locate(self, key: str) -> int:
         """The partition of the topic that `key` belongs to, after creating the topic if it does not exist yet.
 
@@ -231,7 +245,13 @@ class CoordinatorRuntime(Generic[C, K]):
         call: _Call[R] = _Call()
         now_ms = self.now()
         self._carry_out(shard, decide(shard.core, call, now_ms), now_ms)
-        return await call.wait()
+        if call.is_answered:
+            return await call.wait()
+        shard.waiting.add(call)
+        try:
+            return await call.wait()
+        finally:
+            shard.waiting.discard(call)
 
     def read(self, key: str, question: Callable[[C], R]) -> R:
         """What the core of `key` answers to a question that decides nothing. Raises as `submit`."""
@@ -264,8 +284,9 @@ class CoordinatorRuntime(Generic[C, K]):
         return [shard.core for shard in self._shards.values() if shard.status is _Status.ACTIVE]
 
     def carry_out(self, core: C, decision: Decision) -> bool:
-        """Carry out a decision that no request asked for; False if the log refused it."""
-        return self._carry_out(self._shards[core.partition], decision, self.now())
+        """Carry out a decision that no request asked for; False if the log refused it, or is no more."""
+        shard = self._shards.get(core.partition)
+        return shard is not None and shard.core is core and self._carry_out(shard, decision, self.now())
 
     def append_marker(self, partition: int, marker: bytes | bytearray, producer_id: int, committed: bool) -> None:
         """Write the end of a producer's transaction into a partition of this topic. Raises as `Broker.append`."""
@@ -407,11 +428,14 @@ class CoordinatorRuntime(Generic[C, K]):
                 position = self._replay_from(shard, position)
                 await asyncio.sleep(0)
         except Exception:
+            if self._shards.get(shard.core.partition) is not shard:
+                return  # dropped meanwhile
             logger.exception("%s could not be loaded: nothing that it coordinates is available", name)
             shard.status = _Status.FAILED
             self._timers.cancel_partition(shard.core.partition)
             return
-        self._activate(shard)
+        if self._shards.get(shard.core.partition) is shard:
+            self._activate(shard)
 
     def _replay_from(self, shard: _Shard[C], position: int) -> int:
         """Replay one stretch of the log; the offset where the next one begins."""
@@ -477,7 +501,9 @@ class CoordinatorRuntime(Generic[C, K]):
             timer = self._timers.pop_due(now_ms)
             if timer is None:
                 break
-            shard = self._shards[timer.partition]
+            shard = self._shards.get(timer.partition)
+            if shard is None:
+                continue  # dropped
             if shard.status is _Status.LOADING:
                 self._timers.set(timer, now_ms + LOADING_RETRY_MS)
                 continue

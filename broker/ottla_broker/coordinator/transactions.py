@@ -61,6 +61,10 @@ class TransactionCoordinator:
     async def stop(self) -> None:
         await self._runtime.stop()
 
+    def drop(self) -> None:
+        """The topic was deleted, and with it all transactional ids."""
+        self._runtime.drop()
+
     async def locate(self, transactional_id: str) -> int:
         """FindCoordinator: the partition of `__transaction_state` of an id; creates the topic if need be."""
         return await self._runtime.locate(transactional_id)

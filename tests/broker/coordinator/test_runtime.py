@@ -533,3 +533,56 @@ def test_producer_ids_without_a_transactional_id_are_all_different(run):
         assert error.value.code is ErrorCode.INVALID_REQUEST
 
     run(scenario)
+
+
+# -- a topic that is deleted
+
+
+def join_request():
+    protocols = [JoinGroupRequestProtocol(name="range", metadata=b"")]
+    return JoinGroupRequest(
+        group_id="group",
+        member_id="",
+        session_timeout_ms=10_000,
+        rebalance_timeout_ms=60_000,
+        protocol_type="consumer",
+        protocols=protocols,
+    )
+
+
+def test_with_the_topic_of_the_offsets_go_the_groups_and_others_can_be_made(run):
+    async def scenario(broker):
+        await broker.groups.commit(offset_commit(5), 9)
+        join = {"client_id": "c", "client_host": "/1", "version": 3}
+        leader = await broker.groups.join(join_request(), **join)
+        waiting = asyncio.create_task(broker.groups.join(join_request(), **join))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await broker.controller.delete_topics([broker.image.topics["__consumer_offsets"]])
+        with pytest.raises(KafkaError) as refusal:
+            await waiting
+        assert refusal.value.code is ErrorCode.NOT_COORDINATOR
+        assert code_of(broker.groups.describe, "group") is ErrorCode.COORDINATOR_NOT_AVAILABLE
+        assert broker.groups.list_groups([], []) == []
+        await broker.groups.locate("group")
+        assert fetched(broker.groups) == -1
+        await broker.groups.commit(offset_commit(6), 9)
+        assert fetched(broker.groups) == 6
+        assert (await broker.groups.join(join_request(), **join)).member_id != leader.member_id
+
+    run(scenario)
+
+
+def test_with_the_topic_of_the_transactions_go_the_ids_and_others_can_be_made(run):
+    async def scenario(broker):
+        first = await broker.transactions.init_producer_id("x", 60_000, None)
+        await broker.transactions.add_partitions("x", first, [("data", 0)])
+        await broker.controller.delete_topics([broker.image.topics["__transaction_state"]])
+        assert code_of(broker.transactions.describe, "x") is ErrorCode.COORDINATOR_NOT_AVAILABLE
+        await broker.transactions.locate("x")
+        second = await broker.transactions.init_producer_id("x", 60_000, None)
+        assert second.id != first.id
+        await broker.transactions.add_partitions("x", second, [("data", 0)])
+        await broker.transactions.end("x", second, commit=True, client_version=0)
+
+    run(scenario)
