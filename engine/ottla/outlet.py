@@ -7,7 +7,8 @@ Inside a task, what is sent joins the task's outputs. Outside, whoever runs the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,11 +50,27 @@ outlet: ContextVar[Outlet] = ContextVar("ottla.outlet")
 """The outlet of the code that is running."""
 
 
+_of_process: list[Outlet] = []
+"""Those of workers that other programs host: for code that the program itself begins, the last one first."""
+
+
+@contextmanager
+def serve_process(out: Outlet) -> Iterator[None]:
+    """While this lasts, code of the process that has no outlet of its own sends by this one."""
+    _of_process.append(out)
+    try:
+        yield
+    finally:
+        _of_process.remove(out)
+
+
 def current_outlet(what: str) -> Outlet:
     """The outlet of the code that is running. Raises `NotInTask`, naming what was tried."""
     try:
         return outlet.get()
     except LookupError:
+        if _of_process:
+            return _of_process[-1]
         raise NotInTask(
             f"{what} works in an agent or operator, where it joins the transaction of its task, in the app's timers, "
             "cron jobs and tasks, and under `async with app.client()`; in tests use app.test()"

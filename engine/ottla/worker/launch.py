@@ -65,28 +65,20 @@ def run_worker(
     state directory or an embedded broker cannot be used.
     """
     with (
-        _listening(config, served) as listener,
+        listening(config, served) as listener,
         serving(config.broker) as bootstrap,
         worker_place(config.state_dir, config.app_id) as place,
         collected_seldom(),
         stopping_deadline() as told_to_stop,
     ):
         log.info("%s: worker %s, broker %s, state in %s", config.app_id, place.worker_id, bootstrap, place.directory)
-        settings = KafkaSettings(
-            bootstrap,
-            config.app_id,
-            place.worker_id,
-            exactly_once=config.processing_guarantee == "exactly_once",
-            # A transaction is open for a commit interval and the commit itself, which may outlast a broker's restart.
-            transaction_timeout_ms=config.commit_interval_ms + 60_000,
-            options=config.broker_options,
-        )
+        settings = kafka_settings(config, bootstrap, place.worker_id)
         metrics = metrics if metrics is not None else WorkerMetrics(config.app_id)
         crashes = Crashes(None if jobs is None else jobs.on_crash)
         while True:
             # Anew when patterns match other topics than before, and when the app says so after a crash.
             crashes.began()
-            stores = _open_stores(config, place.directory)
+            stores = open_stores(config, place.directory)
             try:
                 wait_for_broker(settings, config.broker_wait_ms / 1000)
                 worker = Worker(
@@ -111,6 +103,19 @@ def run_worker(
             finally:
                 stores.close()
             crashes.wait()
+
+
+def kafka_settings(config: AppConfig, bootstrap: str, worker_id: str) -> KafkaSettings:
+    """How a worker speaks with its broker."""
+    return KafkaSettings(
+        bootstrap,
+        config.app_id,
+        worker_id,
+        exactly_once=config.processing_guarantee == "exactly_once",
+        # A transaction is open for a commit interval and the commit itself, which may outlast a broker's restart.
+        transaction_timeout_ms=config.commit_interval_ms + 60_000,
+        options=config.broker_options,
+    )
 
 
 class StoppedAtOnce(OttlaError):  # noqa: N818
@@ -162,7 +167,7 @@ def read_now(topology: Topology, settings: KafkaSettings) -> Topology:
 
 
 @contextmanager
-def _listening(config: AppConfig, served: App | None) -> Iterator[Listener | None]:
+def listening(config: AppConfig, served: App | None) -> Iterator[Listener | None]:
     """The socket for HTTP, if the app is to be served. Raises `ConfigError`."""
     if config.web is None or served is None:
         yield None
@@ -222,7 +227,8 @@ async def _run_until_signalled(worker: Worker, told_to_stop: Callable[[], None])
         raise StoppedAtOnce("stopped at once by a second signal; what was not committed is processed again") from None
 
 
-def _open_stores(config: AppConfig, directory: Path) -> Stores:
+def open_stores(config: AppConfig, directory: Path) -> Stores:
+    """The stores of a worker, in its place in the state directory or in memory."""
     if config.store == "memory":
         return MemoryStores()
     from ottla.state.rocks import RocksStores

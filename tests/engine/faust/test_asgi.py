@@ -1,0 +1,108 @@
+"""A Faust app and a web framework in one process, on one event loop and a broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+import ottla.faust as faust
+from ottla import NotInTask
+from ottla.faust.contrib.asgi import FaustLifespanMiddleware, faust_app_running, faust_lifespan
+
+
+def greeter(broker: str, tmp_path: Path) -> tuple[faust.App, Starlette]:
+    app = faust.App(
+        f"hello-{uuid4().hex[:8]}", broker=broker, datadir=str(tmp_path), web_enabled=False,
+        broker_commit_interval=0.01,
+    )  # fmt: skip
+    greetings = app.topic(f"{app.conf.id}-greetings", key_type=str, value_type=str, internal=True, partitions=1)
+    counts = app.Table("counts", default=int, key_type=str, value_type=int, partitions=1)
+
+    @app.agent(greetings)
+    async def greet(stream: Any) -> AsyncIterator[str]:
+        async for name, greeting in stream.items():
+            counts[name] += 1
+            yield f"{greeting}, {name}"
+
+    async def endpoint(request: Request) -> JSONResponse:
+        name = request.path_params["name"]
+        await greetings.send(key=name, value="hello")
+        answer = await greet.ask("bye", key=name)
+        while counts[name] < 2:  # noqa: ASYNC110 - what is read is committed
+            await asyncio.sleep(0.01)
+        return JSONResponse({"answer": answer, "count": counts[name]})
+
+    return app, Starlette(routes=[Route("/greet/{name}", endpoint)], lifespan=faust_lifespan(app))
+
+
+async def greeted(api: Any) -> Any:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://api") as http:
+        return (await http.get("/greet/ann", timeout=60)).json()
+
+
+def test_endpoints_send_ask_and_read_tables(ottla_broker: str, tmp_path: Path) -> None:
+    app, api = greeter(ottla_broker, tmp_path)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(100):
+            async with api.router.lifespan_context(api):
+                # A request is a task of its own, that the lifespan did not begin.
+                assert await greeted(api) == {"answer": "bye, ann", "count": 2}
+            with pytest.raises(NotInTask):
+                await app.send("greetings", value="too late")
+
+    asyncio.run(scenario())
+
+
+def test_an_application_without_a_lifespan_is_wrapped(ottla_broker: str, tmp_path: Path) -> None:
+    app, api = greeter(ottla_broker, tmp_path)
+    wrapped = FaustLifespanMiddleware(Starlette(routes=api.routes), app, stop_timeout=30.0)
+
+    async def scenario() -> list[str]:
+        told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        serving = asyncio.create_task(wrapped({"type": "lifespan"}, told.get, said.put))
+        async with asyncio.timeout(100):
+            await told.put({"type": "lifespan.startup"})
+            started = await said.get()
+            assert (await greeted(wrapped))["count"] == 2
+            await told.put({"type": "lifespan.shutdown"})
+            stopped = await said.get()
+            await serving
+        return [started["type"], stopped["type"]]
+
+    assert asyncio.run(scenario()) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+def test_what_is_wrong_at_the_start_is_said(tmp_path: Path) -> None:
+    app = faust.App("hello", broker="kafka://localhost:1", datadir=str(tmp_path), web_enabled=False)
+    app.conf.broker = "nonsense"
+
+    async def scenario() -> dict[str, str]:
+        said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        told: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        await told.put({"type": "lifespan.startup"})
+        await FaustLifespanMiddleware(None, app)({"type": "lifespan"}, told.get, said.put)
+        return await said.get()
+
+    said = asyncio.run(scenario())
+    assert said["type"] == "lifespan.startup.failed"
+    assert said["message"]
+
+
+def test_the_block_gives_the_app(ottla_broker: str, tmp_path: Path) -> None:
+    app, _ = greeter(ottla_broker, tmp_path)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(100), faust_app_running(app) as running:
+            assert running is app
+
+    asyncio.run(scenario())
