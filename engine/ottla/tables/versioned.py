@@ -78,12 +78,7 @@ class VersionedTable(Table[K, V]):
         The oldest comes first, unless `newest_first`. None leaves a side open. Times at which the key was deleted are
         gaps between `valid_to` and the next `timestamp`.
         """
-        found = [
-            version
-            for version in self._part().versions(key)
-            if (to_time is None or version.timestamp <= to_time)
-            and (from_time is None or version.valid_to is None or version.valid_to > from_time)
-        ]
+        found = self.history_in(self._part(), key, from_time, to_time)
         return found if newest_first else found[::-1]
 
     def put(self, key: K, value: V | None, *, timestamp: int | None = None) -> bool:
@@ -105,6 +100,16 @@ class VersionedTable(Table[K, V]):
         assert isinstance(part, VersionedCache), "the spec of a versioned table makes such a cache"
         found = part.find(key, as_of)
         return None if found is None else found[1]
+
+    def history_in(self, part: Part, key: K, from_time: int | None, to_time: int | None) -> list[Version[V]]:
+        """The versions in one part that were valid at any moment between two times, the newest first."""
+        assert isinstance(part, VersionedCache), "the spec of a versioned table makes such a cache"
+        return [
+            version
+            for version in part.versions(key)
+            if (to_time is None or version.timestamp <= to_time)
+            and (from_time is None or version.valid_to is None or version.valid_to > from_time)
+        ]
 
     def part_in(self, context: TaskContext) -> VersionedCache:
         store = self._store(context)

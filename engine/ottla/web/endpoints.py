@@ -34,6 +34,7 @@ from ottla.web.queries import (
     check_past,
     decode_bound,
     encode_bound,
+    knowing_its_past,
     value_at,
 )
 from ottla.web.text import from_text
@@ -66,6 +67,8 @@ class Endpoints:
             Route("/tables/{table}", self._range),
             Route("/tables/{table}/parts/{partition:int}/value", self._part_value),
             Route("/tables/{table}/parts/{partition:int}/range", self._part_range),
+            Route("/tables/{table}/parts/{partition:int}/history", self._part_history),
+            Route("/tables/{table}/history/{key:path}", self._history),
             Route("/tables/{table}/keys/{key:path}", self._value),
         ]
         own = [Route(page.path, self._page(page), methods=list(page.methods)) for page in self._app.pages]
@@ -139,7 +142,9 @@ class Endpoints:
     async def _value(self, request: Request) -> Response:
         queries, table = self._at_work(), self._table(request)
         key = _key(table, request.path_params["key"])
-        value = await TableQuery(queries, table).get(key, as_of=_as_of(request), stale=_is_set(request, "stale"))
+        value = await TableQuery(queries, table).get(
+            key, as_of=_time(request, "as_of"), stale=_is_set(request, "stale")
+        )
         if value is None:
             return _json({"error": f"table {table.name!r} has no such key"}, 404)
         return _json({"key": key, "value": value})
@@ -162,9 +167,24 @@ class Endpoints:
     async def _part_value(self, request: Request) -> Response:
         table, part = self._part(request)
         key = table.key_codec.decode(_bound(request, "at") or b"")
-        as_of = _as_of(request)
+        as_of = _time(request, "as_of")
         check_past(table, as_of)
         return _json({"value": await with_answers(lambda: value_at(table, part, key, as_of))})
+
+    async def _history(self, request: Request) -> Response:
+        queries, table = self._at_work(), self._table(request)
+        key = _key(table, request.path_params["key"])
+        times = _time(request, "from"), _time(request, "to")
+        newest_first, stale = _is_set(request, "reverse"), _is_set(request, "stale")
+        found = await TableQuery(queries, table).history(key, *times, newest_first=newest_first, stale=stale)
+        return _json({"key": key, "versions": found})
+
+    async def _part_history(self, request: Request) -> Response:
+        table, part = self._part(request)
+        key = table.key_codec.decode(_bound(request, "at") or b"")
+        times = _time(request, "from"), _time(request, "to")
+        versioned = knowing_its_past(table)
+        return _json({"versions": await with_answers(lambda: versioned.history_in(part, key, *times))})
 
     async def _part_range(self, request: Request) -> Response:
         table, part = self._part(request)
@@ -283,10 +303,10 @@ def _is_set(request: Request, option: str) -> bool:
     return request.query_params.get(option, "").lower() in ("1", "true", "yes")
 
 
-def _as_of(request: Request) -> int | None:
-    text = request.query_params.get("as_of")
+def _time(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name)
     if text is not None and not text.isdecimal():
-        raise ConfigError(f"as_of={text!r} must be a time in milliseconds since the epoch")
+        raise ConfigError(f"{name}={text!r} must be a time in milliseconds since the epoch")
     return None if text is None else int(text)
 
 

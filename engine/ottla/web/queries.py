@@ -7,6 +7,8 @@ Between workers, of one part, which is never forwarded further:
 
     GET /tables/NAME/parts/NUMBER/value?at=KEY&as_of=MS
         {"value": ...}
+    GET /tables/NAME/parts/NUMBER/history?at=KEY&from=MS&to=MS
+        {"versions": [{"value": ..., "timestamp": MS, "valid_to": MS or null}, ...]}, the newest first
     GET /tables/NAME/parts/NUMBER/range?from=KEY&to=KEY&limit=N&reverse=true
         {"items": [{"key": ..., "value": ..., "at": KEY}, ...]}
 
@@ -28,6 +30,7 @@ from ottla.errors import ConfigError, OttlaError
 from ottla.serdes.requests import with_answers
 from ottla.state.pairs import behind_prefix
 from ottla.state.store import Part
+from ottla.state.versioned import Version
 from ottla.tables import Table, VersionedTable
 from ottla.topic import Topic
 from ottla.topology.topology import TaskId
@@ -89,6 +92,20 @@ class TableQuery(Generic[K, V]):
         value: V | None = await self._queries.get(self._table, key, as_of=as_of, stale=stale)
         return value
 
+    async def history(
+        self,
+        key: K,
+        from_time: int | None = None,
+        to_time: int | None = None,
+        *,
+        newest_first: bool = False,
+        stale: bool = False,
+    ) -> list[Version[V]]:
+        """The values that a key of a versioned table had between two times, as `VersionedTable.history`. Raises
+        `ConfigError` for another table."""
+        found: list[Version[V]] = await self._queries.history(self._table, key, from_time, to_time, stale=stale)
+        return found if newest_first else found[::-1]
+
     async def range(
         self,
         start: K | None = None,
@@ -111,8 +128,17 @@ class TableQuery(Generic[K, V]):
 
 def check_past(table: Table[Any, Any], as_of: int | None) -> None:
     """Raises `ConfigError` if a table is asked for a past that it does not know."""
-    if as_of is not None and not isinstance(table, VersionedTable):
-        raise ConfigError(f"table {table.name!r} does not know its past: as_of= is for tables with versioned=")
+    if as_of is not None:
+        knowing_its_past(table)
+
+
+def knowing_its_past(table: Table[Any, Any]) -> VersionedTable[Any, Any]:
+    """The table. Raises `ConfigError` for one that does not know its past."""
+    if not isinstance(table, VersionedTable):
+        raise ConfigError(
+            f"table {table.name!r} does not know its past: as_of= and history are for tables with versioned="
+        )
+    return table
 
 
 def value_at(table: Table[Any, Any], part: Part, key: Any, as_of: int | None) -> Any:
@@ -173,6 +199,21 @@ class Queries:
         reply = await self._ask(table, partition, "value", asked, stale=stale)
         value: Any = _Value
         return msgspec.json.decode(reply, type=value[table.found_type]).value
+
+    async def history(
+        self, table: Table[Any, Any], key: Any, from_time: int | None, to_time: int | None, *, stale: bool
+    ) -> list[Version[Any]]:
+        """The newest first."""
+        versioned = knowing_its_past(table)
+        partition = self.partition_of(table, key)
+        if (part := self._insight.committed(table.spec, partition, stale=stale)) is not None:
+            return await with_answers(lambda: versioned.history_in(part, key, from_time, to_time))
+        asked = {"at": encode_bound(table.key_codec.encode(key))}
+        asked |= {name: str(time) for name, time in (("from", from_time), ("to", to_time)) if time is not None}
+        reply = await self._ask(table, partition, "history", asked, stale=stale)
+        versions: Any = _Versions
+        found: list[Version[Any]] = msgspec.json.decode(reply, type=versions[table.value_codec.type]).versions
+        return found
 
     async def range(
         self,
@@ -289,6 +330,10 @@ class Queries:
 
 class _Value(msgspec.Struct, Generic[V]):
     value: V | None = None
+
+
+class _Versions(msgspec.Struct, Generic[V]):
+    versions: list[Version[V]]
 
 
 class _Item(msgspec.Struct, Generic[K, V]):

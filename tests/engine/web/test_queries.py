@@ -294,6 +294,16 @@ def test_versions_are_read_as_of_a_time_wherever_they_are(play_anywhere: Play) -
                     for as_of, value in ((1_000, "one"), (1_999, "one"), (2_000, "two"), (9_000, "two")):
                         assert (await site.json(address, asked, as_of=str(as_of)))["value"] == value
                     assert (await site.get(address, asked, as_of="999")).status_code == 404
+                one = {"value": "one", "timestamp": 1_000, "valid_to": 2_000}
+                two = {"value": "two", "timestamp": 2_000, "valid_to": None}
+                for address in (first, second):
+                    asked = f"/tables/versions/history/{key}"
+                    assert await site.json(address, asked) == {"key": key, "versions": [one, two]}
+                    assert (await site.json(address, asked, reverse="true"))["versions"] == [two, one]
+                    assert (await site.json(address, asked, to="1500"))["versions"] == [one]
+                    assert (await site.json(address, asked, **{"from": "2500"}))["versions"] == [two]
+            refused = await site.get(first, f"/tables/lately/history/{WORDS[0]}")
+            assert (refused.status_code, "does not know its past" in refused.json()["error"]) == (400, True)
             refused = await site.get(first, f"/tables/lately/keys/{WORDS[0]}", as_of="1")
             assert (refused.status_code, "does not know its past" in refused.json()["error"]) == (400, True)
             refused = await site.get(first, f"/tables/versions/keys/{WORDS[0]}", as_of="noon")
