@@ -1,16 +1,19 @@
 """`broker="embedded://DIR"`: a broker of one's own, as a child process on a data directory.
 
 The first app that uses a directory starts `ottla broker` on it, on a free port, and ends it when it ends itself; others
-join the one that runs. The engine knows the broker by its command line and the address file it keeps, not as code.
+join the one that runs. Where that ends before they do, or is killed, one of them starts it again, at its address. The
+engine knows the broker by its command line and the address file it keeps, not as code.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +30,10 @@ _LISTENING = b"listening on "
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
 _PROBE_TIMEOUT_S = 1.0
+_WATCH_S = 1.0
+_LONGEST_WATCH_S = 30.0
+
+log = logging.getLogger("ottla.worker")
 
 
 @contextmanager
@@ -40,31 +47,67 @@ def serving(url: str) -> Iterator[str]:
         yield bootstrap_servers(url)
         return
     directory = Path(url.removeprefix(_SCHEME)).absolute()
+    log_path = directory / _LOG_FILE
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        log_path = directory / _LOG_FILE
-        with log_path.open("ab") as log:
-            log_begin = log.tell()
-            child = _start(directory, log)
+        with log_path.open("ab") as output:
+            log_begin = output.tell()
+            child = _start(directory, output, "127.0.0.1:0")
     except OSError as error:
         raise TransportError(f"the embedded broker cannot use {directory}: {error.strerror or error}") from error
+    address = _own_or_running(child, directory)
+    if address is None:
+        _stop(child)
+        raise TransportError(f"the embedded broker did not start: {_last_line(log_path, log_begin)}")
+    keeper = _Keeper(directory, address, child)
+    keeper.start()
     try:
-        address = _own_or_running(child, directory)
-        if address is None:
-            raise TransportError(f"the embedded broker did not start: {_last_line(log_path, log_begin)}")
         yield address
     finally:
-        _stop(child)
+        keeper.stop()
 
 
-def _start(directory: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", "127.0.0.1:0"]
+class _Keeper(threading.Thread):
+    """Sees to it that a broker serves the directory at an address, whether `child` does or somebody else's.
+
+    The directory's lock decides which of several that start one again is taken.
+    """
+
+    def __init__(self, directory: Path, address: str, child: subprocess.Popen[bytes]) -> None:
+        super().__init__(name="embedded broker", daemon=True)
+        self._directory = directory
+        self._address = address
+        self._child = child
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        pause_s = _WATCH_S
+        while not self._over.wait(pause_s):
+            if self._child.poll() is None or _answers(self._address):
+                pause_s = _WATCH_S
+                continue
+            _stop(self._child)
+            with (self._directory / _LOG_FILE).open("ab") as output:
+                self._child = _start(self._directory, output, self._address)
+            if _printed_address(self._child, time.monotonic() + _START_TIMEOUT_S) is not None:
+                log.warning("the embedded broker in %s was gone and is started again", self._directory)
+            pause_s = min(2 * pause_s, _LONGEST_WATCH_S)
+        _stop(self._child)  # Here, since it would be told to stop when the thread that has started it ends.
+
+    def stop(self) -> None:
+        """Ends the broker, if it is ours."""
+        self._over.set()
+        self.join()
+
+
+def _start(directory: Path, output: IO[bytes], listen: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "ottla_broker", "--data-dir", str(directory), "--listen", listen]
     # In a session of its own: Ctrl-C is for the worker, whose last commit still needs the broker.
     return subprocess.Popen(
         [*command, "--exit-with-parent"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=log,
+        stderr=output,
         start_new_session=True,
     )
 
@@ -82,15 +125,25 @@ def _own_or_running(child: subprocess.Popen[bytes], directory: Path) -> str | No
     while time.monotonic() < deadline:
         try:
             address = (directory / _ADDRESS_FILE).read_text().strip()
-            host, _, port = address.rpartition(":")
-            with socket.create_connection((host.strip("[]"), int(port)), _PROBE_TIMEOUT_S):
-                return address
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
-            # It is starting or stopping: soon there is another address, or none.
-            time.sleep(0.05)
+        except OSError:
+            address = ""
+        if _answers(address):
+            return address
+        # It is starting or stopping: soon there is another address, or none.
+        time.sleep(0.05)
     return None
+
+
+def _answers(address: str) -> bool:
+    """Whether something listens there."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _PROBE_TIMEOUT_S):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _printed_address(child: subprocess.Popen[bytes], deadline: float) -> str | None:

@@ -12,9 +12,11 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import confluent_kafka
+import psutil
 import pytest
 
 from ottla.worker.embedded import serving
@@ -166,6 +168,32 @@ def test_an_embedded_broker_lives_as_long_as_its_apps(tmp_path: Path) -> None:
         order(shop, ("a", 1))
         _succeeds(shop.run("shop:app", "--until-end", "--broker", embedded))
         assert totals(shop) == [("a", 1)]
+
+
+def test_an_embedded_broker_goes_on_at_its_address_when_the_app_that_began_it_ends(tmp_path: Path) -> None:
+    url = f"embedded://{tmp_path / 'broker'}"
+    with ExitStack() as other:
+        with serving(url) as address:
+            assert other.enter_context(serving(url)) == address
+        host, _, port = address.rpartition(":")
+        deadline = time.monotonic() + 100
+        while not _accepts(host, int(port)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with serving(url) as joined:
+            assert joined == address
+
+
+def test_an_embedded_broker_that_is_killed_is_started_again_at_its_address(tmp_path: Path) -> None:
+    with serving(f"embedded://{tmp_path / 'broker'}") as address:
+        host, _, port = address.rpartition(":")
+        [broker] = [each for each in psutil.Process().children() if str(tmp_path) in " ".join(each.cmdline())]
+        broker.kill()
+        deadline = time.monotonic() + 100
+        while broker.is_running() or not _accepts(host, int(port)):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    assert not (tmp_path / "broker" / "broker.address").exists(), "the child has stopped cleanly"
 
 
 def test_an_embedded_broker_does_not_outlive_an_app_that_was_killed(tmp_path: Path) -> None:
