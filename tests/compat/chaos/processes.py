@@ -111,7 +111,7 @@ def ottla(directory: Path, advertised: str | None = None) -> Iterator[tuple[Proc
 
 
 @contextmanager
-def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
+def kafka(directory: Path, killed_by: signal.Signals) -> Iterator[tuple[Process, str]]:
     """A single node of Apache Kafka and its address."""
     directory.mkdir()
     port, controller = free_ports(2)
@@ -123,10 +123,7 @@ def kafka(directory: Path) -> Iterator[tuple[Process, str]]:
         "broker.heartbeat.interval.ms": "300",
     }
     command = kafka_node(directory, controller, settings)
-    # One that is killed, and has no replica, leaves out markers when it starts again (KAFKA-20734): its coordinator
-    # loads what it led before, and writes while the controller takes the leadership from it. What was aborted is then
-    # committed with the next transaction of its producer, or what was committed is lost.
-    process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port), killed_by=signal.SIGTERM)
+    process = Process(command, directory.with_suffix(".log"), lambda: _await_listener(port), killed_by=killed_by)
     process.start()
     try:
         yield process, address

@@ -1,8 +1,8 @@
 """Workers and broker are killed again and again, or sleep; what a read-committed consumer sees is what was computed.
 
 Exactly once: each result once. At least once: nothing is missing. On Ottla's broker and on Apache Kafka, whose broker
-is stopped and started again instead. `OTTLA_KILLS` says how many kills, and `OTTLA_SEED` makes the draws of a run
-again.
+is stopped and started again instead where there are transactions. `OTTLA_KILLS` says how many kills, and `OTTLA_SEED`
+makes the draws of a run again.
 """
 
 import gc
