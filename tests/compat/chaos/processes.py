@@ -69,7 +69,7 @@ class Process:
         self.supervise()
         assert self._process is not None
         self._process.send_signal(self._killed_by)
-        self._process.wait()
+        self._process.wait(START_WITHIN_S)
 
     def run(self, seconds: float) -> None:
         """Runs it to its own end, which must be a good one."""
