@@ -19,7 +19,7 @@ import typer
 FAILURE = 1
 USAGE_ERROR = 2
 _GROUP = "ottla.commands"
-_EXIT_WITHIN_S = 20.0
+_EXIT_WITHIN_S = 60.0
 
 
 def main() -> None:
