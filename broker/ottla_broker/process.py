@@ -38,7 +38,7 @@ a cold read would come after those.
 
 
 def run(config: BrokerConfig, config_file: Path | None = None) -> None:
-    """Run a broker until SIGTERM or SIGINT. `config_file` is where settings came from. Raises CannotStart."""
+    """Run a broker until SIGTERM, SIGINT or SIGHUP. `config_file` is where settings came from. Raises CannotStart."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if config_file is not None:
         logger.info("settings from %s", config_file)
@@ -51,8 +51,9 @@ def run(config: BrokerConfig, config_file: Path | None = None) -> None:
 async def _serve(config: BrokerConfig) -> None:
     told_to_stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # what nohup asks for
+            loop.add_signal_handler(number, told_to_stop.set)
     try:
         node = await Node.start(config)
     except KafkaError as error:

@@ -43,7 +43,7 @@ def test_a_start_imports_nothing_that_takes_time_and_is_not_needed() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_broker_says_where_it_listens_and_stops_cleanly(start_broker: Any, number: signal.Signals) -> None:
     broker = start_broker()
     assert (broker.data_dir / "broker.address").read_text() == f"{broker.address}\n"
