@@ -366,7 +366,7 @@ class LogManager:
 
     async def _retain(self, log: PartitionLog) -> None:
         async with self._flushing(log):
-            if log is not self._compacting:
+            if log is not self._compacting and log.failure is None:  # else it was deleted while we waited
                 self.enforce_retention(log)
 
     async def compact(self, log: PartitionLog) -> None:
