@@ -456,12 +456,13 @@ class PartitionLog:
     def plan_compaction(self, max_keys: int, now_ms: int) -> CompactionPlan | None:
         """What compaction has to do now, with room for `max_keys` different keys; None if nothing is due.
 
-        Only what is settled and no longer written to is compacted.
+        Only what is settled and no longer written to is compacted: not the active segment, were it empty.
         """
         if not self.config.compact or self._durability.failure is not None:
             return None
-        end_offset = min(self.last_stable_offset, self._segments.active.base_offset)
-        segments = compactable_segments(self._segments, self.config, self.first_dirty_offset, end_offset, now_ms)
+        segments = compactable_segments(
+            self._segments.copy()[:-1], self.config, self.first_dirty_offset, self.last_stable_offset, now_ms
+        )
         if not segments:
             return None
         end = segments[-1].next_offset

@@ -316,6 +316,29 @@ def test_a_result_is_discarded_if_its_segments_have_gone(bench, put) -> None:
     assert log.segments[0].base_offset == 2
 
 
+def test_what_is_written_meanwhile_to_a_segment_that_was_empty_stays(bench, put, records) -> None:
+    """As one is after a crash between its first append and the last flush, or when the disk had no room for that."""
+    bench.config = COMPACT
+    log = bench.open()
+    put(log, a="1", b="1")
+    put(log, a="2")
+    log.roll(bench.now_ms)
+    plan = log.plan_compaction(100, bench.now_ms)
+    assert plan is not None
+    put(log, c="3")
+    result = plan.run(Pace())
+    put(log, d="4")
+    log.finish_compaction(result)
+    put(log, e="5")
+    assert [(record.key, record.value) for record in records(log)] == [
+        (b"b", b"1"),
+        (b"a", b"2"),
+        (b"c", b"3"),
+        (b"d", b"4"),
+        (b"e", b"5"),
+    ]
+
+
 def test_a_full_disk_leaves_the_log_as_it_was(bench, put, records) -> None:
     bench.config = COMPACT
     log = bench.open()
