@@ -28,6 +28,7 @@ from ottla.faust.streams import Stream
 from ottla.faust.topics import Topic
 from ottla.faust.utils import uuid
 from ottla.faust.windows import HoppingWindow, TumblingWindow
+from ottla.faust.worker import Worker
 from ottla.tables import GlobalTable, SetTable, Table
 from ottla.tables.global_sets import SetGlobalTable
 
@@ -44,7 +45,6 @@ _REFUSED: Mapping[str, str] = {
     "ServiceT": _SERVICES,
     "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
     "Window": "there are TumblingWindow and HoppingWindow",
-    "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
 }
 
 
@@ -92,6 +92,7 @@ __all__ = [
     "TopicT",
     "TumblingWindow",
     "ValidationError",
+    "Worker",
     "cli",
     "current_event",
     "exceptions",

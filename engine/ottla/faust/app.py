@@ -22,6 +22,7 @@ from ottla.faust.environment import from_environment
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.jobs import DeclaresJobs
 from ottla.faust.missing import APP, Lacking
+from ottla.faust.running import Runs
 from ottla.faust.sensed import sensed
 from ottla.faust.sensors import Monitor, Sensors
 from ottla.faust.serializers.codecs import CodecArg, codec_of
@@ -42,7 +43,7 @@ _by_id: WeakValueDictionary[str, App] = WeakValueDictionary()
 """The apps of this process, to find that of a running task."""
 
 
-class App(DeclaresTables, DeclaresJobs, Signals, Lacking):
+class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
     """A Faust app. Options are Faust's (`settings.py`); `app.ottla` is the `ottla.App` it becomes."""
 
     _lacks = APP

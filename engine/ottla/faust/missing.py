@@ -24,14 +24,13 @@ _DECLARED = "Faust does not implement joins; Ottla's are declared: app.ottla.str
 
 APP: Mapping[str, str] = {
     "LiveCheck": "app.ottla.test() runs the app against what should come out of it",
-    "Worker": "call app.main(), or run python -m ottla.faust -A MODULE worker",
+    "Worker": "call app.main(), or faust.Worker(app).execute_from_commandline()",
     "commit": "a worker commits every broker_commit_interval",
     "config_from_object": "give the options to faust.App()",
     "create_event": "send to a topic",
     "http_client": "make a client of your own in app.on_worker_init, and close it in app.on_before_shutdown",
     "in_transaction": "under exactly_once everything is",
     "is_leader": "on_leader=True makes a task, timer or cron job the leader's",
-    "maybe_start_client": _CLIENT,
     "maybe_start_producer": _CLIENT,
     "on_init_extra_service": _SERVICE,
     "on_produce_message": "add headers where the event is sent",
@@ -43,7 +42,6 @@ APP: Mapping[str, str] = {
     "on_webserver_init": "a blueprint's on_webserver_init is called when its pages were declared",
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
     "serializers": "register codecs with faust.serializers.codecs.register",
-    "start_client": _CLIENT,
     "trace": _LOG,
     "traced": _LOG,
     "tracer": _LOG,

@@ -14,7 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 import ottla.faust as faust
-from ottla import NotInTask
+from ottla import ConfigError, NotInTask, TopologyError
+from ottla.errors import StateError
+from ottla.faust import commands
 from ottla.faust.contrib.asgi import FaustLifespanMiddleware, faust_app_running, faust_lifespan
 
 
@@ -83,8 +85,8 @@ def test_an_application_without_a_lifespan_is_wrapped(ottla_broker: str, tmp_pat
 
 
 def test_what_is_wrong_at_the_start_is_said(tmp_path: Path) -> None:
-    app = faust.App("hello", broker="kafka://localhost:1", datadir=str(tmp_path), web_enabled=False)
-    app.conf.broker = "nonsense"
+    (tmp_path / "file").touch()
+    app, _ = greeter("kafka://localhost:1", tmp_path / "file")
 
     async def scenario() -> dict[str, str]:
         said: asyncio.Queue[dict[str, str]] = asyncio.Queue()
@@ -95,7 +97,7 @@ def test_what_is_wrong_at_the_start_is_said(tmp_path: Path) -> None:
 
     said = asyncio.run(scenario())
     assert said["type"] == "lifespan.startup.failed"
-    assert said["message"]
+    assert "cannot be used" in said["message"]
 
 
 def test_the_block_gives_the_app(ottla_broker: str, tmp_path: Path) -> None:
@@ -106,3 +108,61 @@ def test_the_block_gives_the_app(ottla_broker: str, tmp_path: Path) -> None:
             assert running is app
 
     asyncio.run(scenario())
+
+
+def test_a_program_starts_and_stops_the_app_itself(ottla_broker: str, tmp_path: Path) -> None:
+    app, api = greeter(ottla_broker, tmp_path)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(100):
+            await asyncio.create_task(app.start())
+            assert not await app.maybe_start()
+            with pytest.raises(TopologyError, match="was started already"):
+                await app.start_client()
+            assert (await greeted(api))["count"] == 2
+            await asyncio.create_task(app.stop())
+            await app.stop()
+
+    asyncio.run(scenario())
+
+
+def test_a_program_is_a_client_alone(ottla_broker: str, tmp_path: Path) -> None:
+    app, _ = greeter(ottla_broker, tmp_path)
+    other, _ = greeter(ottla_broker, tmp_path)
+    topic = app.as_topic(f"{app.conf.id}-greetings")
+    (greet,) = app.agents.values()
+
+    async def scenario() -> None:
+        async with asyncio.timeout(100):
+            await app.start()
+            await app.stop()
+            assert await app.maybe_start_client()
+            await asyncio.create_task(topic.send(key="ann", value="hello"))
+            await app.stop()
+            with pytest.raises(NotInTask):
+                await greet.send(value="too late")
+            (tmp_path / "file").touch()
+            other.conf.datadir = tmp_path / "file"
+            with pytest.raises(StateError):
+                await other.start()
+            assert other._holding is None
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_is_run_by_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Any] = []
+    monkeypatch.setattr(commands, "run", lambda app, arguments: ran.append((app.conf.id, arguments)))
+    app = faust.App("shop")
+    for level in ("INFO", 30, None):
+        with pytest.raises(SystemExit):
+            faust.Worker(app, loglevel=level, logfile=None if level else "log").execute_from_commandline()
+    assert ran == [
+        ("shop", ["worker", "--loglevel", "INFO"]),
+        ("shop", ["worker", "--loglevel", "warn"]),
+        ("shop", ["worker", "--logfile", "log"]),
+    ]
+    with pytest.raises(ConfigError, match="runs one app"):
+        faust.Worker(app, faust.App("other"))
+    with pytest.raises(ConfigError, match="blocking_timeout="):
+        faust.Worker(app, blocking_timeout=3)

@@ -10,27 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from ottla.errors import ConfigError
 from ottla.faust.app import App
-from ottla.worker.hosted import hosted
 
 
 @asynccontextmanager
 async def faust_app_running(app: App, *, stop_timeout: float | None = None) -> AsyncIterator[App]:
-    """Runs a worker of the app on the running loop while the block lasts. `stop_timeout` bounds its last commit, in
-    seconds: what is not committed by then is processed again. Raises `TimeoutError` then."""
-    ottla_app = app.ottla
-    config = replace(ottla_app.config, web=app.conf.web_listen)
-    running = hosted(app.topology, config, ottla_app)
-    await running.__aenter__()
+    """Runs a worker of the app on the running loop while the block lasts, unless one was started. `stop_timeout` bounds
+    its last commit, in seconds: what is not committed by then is processed again. Raises `TimeoutError` then."""
+    started = await app.maybe_start()
     try:
         yield app
     finally:
-        async with asyncio.timeout(stop_timeout):
-            await running.__aexit__(None, None, None)
+        if started:
+            async with asyncio.timeout(stop_timeout):
+                await app.stop()
 
 
 def faust_lifespan(app: App, **options: Any) -> Callable[..., AbstractAsyncContextManager[None]]:
