@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -16,6 +17,7 @@ from ottla.state.cache import open_cache
 from ottla.state.changes import Change
 from ottla.state.memory import MemoryStore, MemoryStores
 from ottla.state.panes import PaneCache
+from ottla.state.rocks import RocksStores
 from ottla.task.slots import NEVER, STREAM_TIME, prefix, slot_spec
 
 VALUES = state_codec_for(int | str)
@@ -261,6 +263,29 @@ def test_what_was_stored_before_there_were_blocks_stays_as_it_is_until_it_is_ove
 
 
 STREAM_TIME_KEY = SPEC.encode_key(STREAM_TIME)
+
+
+def test_what_was_restored_is_on_disk_with_its_blocks(tmp_path: Path) -> None:
+    bench = Bench()
+    for time in (10, 20):
+        for number in range(300):
+            bench.do("put", time, str(number), number)
+        bench.commit(most=100_000)
+    bench.do("take", 10)
+    bench.commit()
+    stores = RocksStores(tmp_path)
+    restored = BlockStore(stores.open("0_0", "counts"))
+    bench.follow(restored, 3, len(bench.log))
+    restored.close()
+    stores.close()
+    stores = RocksStores(tmp_path)
+    bench.store = BlockStore(stores.open("0_0", "counts"))
+    bench.begin_anew()
+    bench.do("take", 20)
+    bench.commit()
+    assert live(bench.log) == {}
+    bench.store.close()
+    stores.close()
 
 
 def test_without_a_changelog_there_are_no_blocks() -> None:
