@@ -1,8 +1,9 @@
-"""How a Faust app declares its tables: `app.Table`, `app.GlobalTable`, `app.SetTable`."""
+"""How a Faust app declares its tables: `app.Table`, `app.GlobalTable`, `app.SetTable`, `app.SetGlobalTable`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any, cast
 
 import ottla
@@ -10,7 +11,7 @@ from ottla.errors import ConfigError
 from ottla.faust.closing import OnWindowClose
 from ottla.faust.missing import TABLE_OPTIONS
 from ottla.faust.serializers.codecs import codec_of
-from ottla.faust.tables import FaustTable, OnRecover, of_faust
+from ottla.faust.tables import FaustTable, of_faust
 from ottla.state.logged import Changelog
 
 
@@ -30,29 +31,19 @@ class DeclaresTables:
         partitions: int | None = None,
         window: Any = None,
         help: str = "",  # noqa: A002 - Faust's name
-        on_recover: OnRecover | None = None,
-        recover_callbacks: Iterable[OnRecover] = (),
         on_window_close: OnWindowClose | None = None,
-        extra_topic_configs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
-        """Declares a table. With windows that expire, `on_window_close` is called with each that is over; `on_recover`
-        is called when a worker has begun with parts of it. `extra_topic_configs` are those of its changelog."""
-        _check_options(name, options)
-        table = self.declared.Table(
-            name,
-            key=None if key_type is None else codec_of(key_type, "json"),
-            value=codec_of(value_type, "json"),
-            default=default,
-            partitions=partitions,
-            changelog=_configs(extra_topic_configs),
-        )
-        found: Any = of_faust(table, cast(Any, self), help, on_window_close)
-        found.recover_callbacks += [*recover_callbacks, *([] if on_recover is None else [on_recover])]
-        self.tables[name] = found
+        """Declares a table. With windows that expire, `on_window_close` is called with each that is over.
+
+        `options` of this and the other tables are `on_recover` and `recover_callbacks`, functions that are called when
+        a worker has begun with parts of it, and `extra_topic_configs`, those of its changelog.
+        """
+        declare = partial(self.declared.Table, default=default, partitions=partitions)
+        found = self._declare(declare, name, key_type, codec_of(value_type, "json"), help, options, on_window_close)
         return found if window is None else window.on(found)
 
-    def GlobalTable(  # noqa: N802 - Faust's name
+    def GlobalTable(  # noqa: N802
         self,
         name: str,
         *,
@@ -60,21 +51,13 @@ class DeclaresTables:
         key_type: Any = None,
         value_type: Any = None,
         partitions: int | None = None,
-        help: str = "",  # noqa: A002 - Faust's name
+        help: str = "",  # noqa: A002
         **options: Any,
     ) -> Any:
         """Declares a table that every worker has whole. The agents that use it write it, each task the keys of its
         partition."""
-        _check_options(name, options)
-        table: Any = self.declared.GlobalTable(
-            name,
-            key=None if key_type is None else codec_of(key_type, "json"),
-            value=codec_of(value_type, "json"),
-            default=default,
-            partitions=partitions,
-        )
-        self.tables[name] = of_faust(table, cast(Any, self), help)
-        return table
+        declare = partial(self.declared.GlobalTable, default=default, partitions=partitions)
+        return self._declare(declare, name, key_type, codec_of(value_type, "json"), help, options)
 
     def SetTable(  # noqa: N802
         self,
@@ -84,17 +67,11 @@ class DeclaresTables:
         value_type: Any = None,
         partitions: int | None = None,
         help: str = "",  # noqa: A002
-        extra_topic_configs: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Any:
         """Declares a table of sets."""
-        _check_options(name, options)
-        key = None if key_type is None else codec_of(key_type, "json")
-        value = Any if value_type is None else codec_of(value_type, "json")
-        configs = _configs(extra_topic_configs)
-        table: Any = self.declared.SetTable(name, key=key, value=value, partitions=partitions, changelog=configs)
-        self.tables[name] = of_faust(table, cast(Any, self), help)
-        return table
+        declare = partial(self.declared.SetTable, partitions=partitions)
+        return self._declare(declare, name, key_type, _element_of(value_type), help, options)
 
     def SetGlobalTable(  # noqa: N802
         self,
@@ -107,12 +84,35 @@ class DeclaresTables:
         **options: Any,
     ) -> Any:
         """Declares a table of sets that every worker has whole, written as a `GlobalTable`."""
+        declare = partial(self.declared.SetGlobalTable, partitions=partitions)
+        return self._declare(declare, name, key_type, _element_of(value_type), help, options)
+
+    def _declare(
+        self,
+        declare: Callable[..., Any],
+        name: str,
+        key_type: Any,
+        value: Any,
+        help: str,  # noqa: A002
+        options: dict[str, Any],
+        on_window_close: OnWindowClose | None = None,
+    ) -> Any:
+        """The table that `declare` makes, as one of Faust's. Raises `ConfigError` for options that are not there."""
+        on_recover, callbacks = options.pop("on_recover", None), options.pop("recover_callbacks", None) or ()
+        changelog = _configs(options.pop("extra_topic_configs", None))
         _check_options(name, options)
         key = None if key_type is None else codec_of(key_type, "json")
-        value = Any if value_type is None else codec_of(value_type, "json")
-        table: Any = self.declared.SetGlobalTable(name, key=key, value=value, partitions=partitions)
-        self.tables[name] = of_faust(table, cast(Any, self), help)
-        return table
+        found: Any = of_faust(
+            declare(name, key=key, value=value, changelog=changelog), cast(Any, self), help, on_window_close
+        )
+        found.recover_callbacks += [*callbacks, *([] if on_recover is None else [on_recover])]
+        self.tables[name] = found
+        return found
+
+
+def _element_of(value_type: Any) -> Any:
+    """How elements of sets are kept: as Ottla does, unless their type is known."""
+    return Any if value_type is None else codec_of(value_type, "json")
 
 
 def _configs(given: Mapping[str, Any] | None) -> Changelog:

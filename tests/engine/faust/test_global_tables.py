@@ -64,14 +64,17 @@ def test_it_is_read_outside_agents_and_not_written(app: faust.App) -> None:
     assert isinstance(counts, faust.GlobalTable)
 
 
-@pytest.mark.parametrize("option", ["on_recover", "use_partitioner"])
+@pytest.mark.parametrize("option", ["on_changelog_event", "use_partitioner"])
 def test_options_that_it_has_not_are_refused(app: faust.App, option: str) -> None:
     with pytest.raises(ConfigError, match=f"{option}= is not part of Ottla's Faust facade"):
         app.GlobalTable("counts", **{option: True})
 
 
 def test_sets_that_every_worker_has(app: faust.App) -> None:
-    members = app.SetGlobalTable("members", key_type=str, value_type=str, help="of teams")
+    begun: list[str] = []
+    members = app.SetGlobalTable(
+        "members", key_type=str, value_type=str, help="of teams", on_recover=lambda: begun.append("members")
+    )
     found: list[Any] = []
 
     @app.agent(app.topic("joined", key_type=str, value_type=str, partitions=3))
@@ -119,3 +122,4 @@ def test_sets_that_every_worker_has(app: faust.App) -> None:
         b"is written by the tasks of partition" in (dict(each.headers)["ottla.error.reason"] or b"") for each in letters
     )
     assert isinstance(members, faust.SetGlobalTable)
+    assert begun == ["members"]
