@@ -62,7 +62,7 @@ class KafkaTransport:
         # Within that time of a commit's beginning the group cannot have gone on without this member.
         self._sure_for_s = int(settings.consumer()["session.timeout.ms"]) / 2000
         self._heard_at = -math.inf
-        self._errors = ClientErrors()
+        self._errors = ClientErrors(settings.bootstrap, tells=True)
         self._callbacks: Settings = {"error_cb": self._errors.told}
         try:
             self._admin = AdminClient({**settings.admin(), **self._callbacks}, logger=ClientLog())
@@ -103,7 +103,7 @@ class KafkaTransport:
             self._admin.list_topics(timeout=settings.connect_timeout_s)
         except KafkaException as failure:
             self._admin.poll(0)
-            raise TransportError(self._errors.unanswered(settings.bootstrap)) from failure
+            raise TransportError(self._errors.unanswered()) from failure
         self._producer.start()
 
     async def stop(self, *, leave: bool = True) -> None:
