@@ -41,9 +41,23 @@ def main(context: click.Context, target: str) -> None:
 
 
 def find_app(target: str) -> App:
-    """The app of a module: its only one, or the one that is named. Raises `ConfigError`."""
+    """The app of a module: its only one, or the one that is named, `MODULE:APP` or `MODULE.APP`. Without an origin of
+    its own it has the module's. Raises `ConfigError`."""
     name, _, attribute = target.partition(":")
-    module = import_module(name)
+    app = _app_in(name, attribute)
+    if app.conf.origin is None:
+        app.conf.origin = name
+    return app
+
+
+def _app_in(name: str, attribute: str) -> App:
+    try:
+        module = import_module(name)
+    except ConfigError:
+        parent, _, last = name.rpartition(".")
+        if not attribute and isinstance(found := getattr(sys.modules.get(parent), last, None), App):
+            return found
+        raise
     apps = {key: value for key, value in vars(module).items() if isinstance(value, App)}
     if attribute:
         if attribute not in apps:

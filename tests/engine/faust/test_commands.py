@@ -58,7 +58,8 @@ def status_of(*arguments: str) -> int:
 
 def test_an_app_is_found_by_its_module(module: str) -> None:
     assert isinstance(find_app(module), faust.App)
-    assert find_app(f"{module}:app") is find_app(module)
+    assert find_app(f"{module}:app") is find_app(module) is find_app(f"{module}.app")
+    assert find_app(module).conf.origin == module
     with pytest.raises(ConfigError, match=r"has no faust\.App 'shop'"):
         find_app(f"{module}:shop")
     with pytest.raises(ConfigError, match="there is no module 'nowhere'"):
