@@ -64,6 +64,8 @@ class Processing:
         """Lets those tasks process that have something new, or are to be told the time; where something must be
         committed before, only those that an agent waits for in the middle of an event."""
         asked = None if self.may_start else self._questions.wanted
+        if asked is not None and not asked:
+            return
         now = time.monotonic()
         for task in self._workload.tasks.values():
             if asked is not None and asked.isdisjoint(task.inputs):
