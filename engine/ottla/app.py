@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -411,6 +412,16 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         from ottla.agents.client import Client
 
         return Client(self.config)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """A worker on the event loop of another program, such as a web server: `async with app.running():`.
+
+        While it lasts, code of that loop sends, asks and queries tables (`web`) as a task of the app does. It ends
+        after a last commit. Raises what starts badly, and at the end what has ended the worker before, which is logged.
+        """
+        from ottla.worker.hosted import hosted
+
+        return hosted(self.topology, self.config, self)
 
     def test(self, *, now: int | datetime = 0, after: Driver | None = None) -> Driver:
         """This app on memory instead of a broker, with a clock that only moves when told: see `testing.py`.

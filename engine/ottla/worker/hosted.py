@@ -1,6 +1,6 @@
 """A worker on the event loop of another program, such as a web server that sends to its topics and reads its tables.
 
-    async with hosted(app.topology, app.config, app):
+    async with app.running():
         ...
 
 It ends with the block, after a last commit. Signals are the host's. Meanwhile what the program's code sends, wherever
