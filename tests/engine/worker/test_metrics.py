@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ottla
-from ottla.transport.contract import OutputRecord, TopicSpec
+from ottla.transport.contract import OutputRecord, TopicPartition, TopicSpec
 from ottla.transport.errors import TransactionAbortedError
 from ottla.worker.metrics import WorkerMetrics
 
@@ -24,6 +24,7 @@ def test_the_guide_lists_every_figure_with_its_labels() -> None:
     }
     metrics = WorkerMetrics("shop")
     metrics.lag.labels("shop", "orders", 0).set(1)
+    metrics.count_lost(TopicPartition("orders", 0), 1)
     exported: dict[str, set[str]] = {}
     for family in metrics.registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
