@@ -86,13 +86,20 @@ class _Keeper(threading.Thread):
             if self._child.poll() is None or _answers(self._address):
                 pause_s = _WATCH_S
                 continue
-            _stop(self._child)
-            with (self._directory / _LOG_FILE).open("ab") as output:
-                self._child = _start(self._directory, output, self._address)
-            if _printed_address(self._child, time.monotonic() + _START_TIMEOUT_S) is not None:
-                log.warning("the embedded broker in %s was gone and is started again", self._directory)
+            self._start_again()
             pause_s = min(2 * pause_s, _LONGEST_WATCH_S)
         _stop(self._child)  # Here, since it would be told to stop when the thread that has started it ends.
+
+    def _start_again(self) -> None:
+        _stop(self._child)
+        try:
+            with (self._directory / _LOG_FILE).open("ab") as output:
+                self._child = _start(self._directory, output, self._address)
+        except OSError as error:
+            log.warning("the embedded broker in %s was gone and cannot be started again: %s", self._directory, error)
+            return
+        if _printed_address(self._child, time.monotonic() + _START_TIMEOUT_S) is not None:
+            log.warning("the embedded broker in %s was gone and is started again", self._directory)
 
     def stop(self) -> None:
         """Ends the broker, if it is ours."""
