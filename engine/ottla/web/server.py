@@ -12,6 +12,7 @@ what the app declares with @app.page
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,12 +81,14 @@ class WebServer:
         self._queries: Queries | None = None
         self._credentials = app.config.web_auth
         endpoints: ASGIApp = Endpoints(app, worker.metrics.registry, self.queries, worker.outlet).starlette()
+        # Uvicorn's loggers are those of the process: where it serves another application, too, they stay as they are.
+        shared = logging.getLogger("uvicorn.error").level != logging.NOTSET
         config = uvicorn.Config(
             endpoints if self._credentials is None else BasicAuth(endpoints, self._credentials),
             lifespan="off",
             log_config=None,
-            log_level="warning",
-            access_log=False,
+            log_level=None if shared else "warning",
+            access_log=shared,
             server_header=False,
             http="h11",
             ws="none",

@@ -1,6 +1,7 @@
 """What a worker serves: its own pages, health, metrics, and the pages of the app, on the worker that has the key."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -184,3 +185,18 @@ def test_who_has_no_password_sees_nothing_but_the_health(play: Play, app: Callab
 def test_a_password_that_is_none_is_refused(app: Callable[..., ottla.App], credentials: str) -> None:
     with pytest.raises(ottla.ConfigError, match="must be USER:PASSWORD; it has no user, or no password"):
         app(web_auth=credentials)
+
+
+def test_the_logs_of_a_web_server_around_the_worker_stay(
+    play: Play, app: Callable[..., ottla.App], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, access = logging.getLogger("uvicorn.error"), logging.getLogger("uvicorn.access")
+    monkeypatch.setattr(host, "level", logging.INFO)
+    monkeypatch.setattr(access, "propagate", True)
+
+    async def scenario(site: Any) -> None:
+        async with site.worker(app()) as address:
+            await site.ready(address)
+        assert (host.level, access.propagate) == (logging.INFO, True)
+
+    play(scenario)
