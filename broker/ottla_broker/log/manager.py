@@ -371,6 +371,8 @@ class LogManager:
 
     async def compact(self, log: PartitionLog) -> None:
         """Compact a log if that is due by its settings. Raises OSError, KafkaError or CorruptFile if it fails."""
+        if self._logs.get((log.topic, log.index)) is not log:
+            return  # it is being deleted
         plan = log.plan_compaction(self._config.cleaner_dedupe_buffer_size // BYTES_PER_KEY, self._clock())
         if plan is None:
             return

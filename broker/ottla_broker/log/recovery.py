@@ -71,8 +71,10 @@ def recover_log(
     epochs = _load_epochs(disk, directory)
     segments = [Segment.load(disk, directory, offset) for offset in _offsets(names, LOG_SUFFIX)]
     checked = 0
+    unindexed: set[int] = set()
     if not clean_shutdown:
         checked = _check_segments(disk, segments, recovery_point, config, epochs)
+        unindexed = _reindex(disk, segments, len(segments) - checked, recovery_point, config)
     log_end_offset = _join(segments, checked, names, config)
     if not clean_shutdown:
         for segment in segments[: len(segments) - checked]:
@@ -85,7 +87,7 @@ def recover_log(
     log_start_offset = max(log_start_offset, segments[0].base_offset)
     epochs.truncate_end(log_end_offset)
     epochs.truncate_start(log_start_offset)
-    unindexed = {segment.base_offset for segment in segments[len(segments) - checked :]}
+    unindexed |= {segment.base_offset for segment in segments[len(segments) - checked :]}
     unindexed |= {segment.base_offset for segment in segments if _has_broken_transaction_index(segment, names)}
     snapshots = Snapshots(disk, directory, _offsets(names, SNAPSHOT_SUFFIX))
     producers, transactions = Producers(), OpenTransactions()
@@ -175,6 +177,25 @@ def _check_segments(
             disk.sync_directory(segment.directory)
             break
     return len(segments) - first
+
+
+def _reindex(disk: Disk, segments: list[Segment], trusted: int, recovery_point: int, config: LogConfig) -> set[int]:
+    """Make the indexes of the last trusted segment anew if the crash may have come before they were stored; its base
+    offset, for its transaction index is yet to be filled.
+
+    It was the active one when it was flushed, if it ends at the recovery point, and its indexes were in memory only.
+    What is stored may be from an earlier stop.
+    """
+    if not 0 < trusted < len(segments) or segments[trusted].base_offset != recovery_point:
+        return set()
+    segment = segments[trusted - 1]
+    indexes = [segment.path(suffix) for suffix in (OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX)]
+    written_ms = disk.modified_ms(segment.path(LOG_SUFFIX))
+    if all(disk.exists(index) and disk.modified_ms(index) > written_ms for index in indexes):
+        return set()
+    segment.rebuild_indexes(config.index_interval_bytes)
+    segment.clear_transaction_index()
+    return {segment.base_offset}
 
 
 def _join(segments: list[Segment], checked: int, names: list[str], config: LogConfig) -> int:

@@ -290,13 +290,14 @@ class Segment:
         self.indexes_stored = False
 
     def index_contents(self) -> list[tuple[Path, bytes]]:
-        """The index files and what is to be in them."""
-        contents = [
-            (self.path(OFFSET_INDEX_SUFFIX), bytes(self.offset_index.entries)),
-            (self.path(TIME_INDEX_SUFFIX), bytes(self.time_index.entries)),
-        ]
+        """The index files and what is to be in them, in the order in which they are to be written: a crash that leaves
+        the other two has left the transaction index, too.
+        """
+        contents = []
         if len(self.transaction_index) or self._disk.exists(self.path(TRANSACTION_INDEX_SUFFIX)):
             contents.append((self.path(TRANSACTION_INDEX_SUFFIX), bytes(self.transaction_index.entries)))
+        contents.append((self.path(OFFSET_INDEX_SUFFIX), bytes(self.offset_index.entries)))
+        contents.append((self.path(TIME_INDEX_SUFFIX), bytes(self.time_index.entries)))
         return contents
 
     def store_indexes(self) -> None:

@@ -11,8 +11,10 @@ import pytest
 from ottla_broker.log.checkpoints import LEADER_EPOCHS
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.memory_disk import MemoryDisk
-from ottla_broker.log.partition import PartitionLog
+from ottla_broker.log.partition import Origin, PartitionLog
 from ottla_broker.log.segment import LOG_SUFFIX
+from ottla_broker.log.transactions import AbortedTransaction
+from ottla_wire.control_records import build_end_txn_marker
 from ottla_wire.records import NewRecord, RecordBatch, build_batch, iter_batches
 
 ReadAll = Callable[[PartitionLog], list[RecordBatch]]
@@ -307,3 +309,26 @@ def test_the_disk_in_memory_loses_what_was_not_synced() -> None:
     disk.remove(path)
     disk.crash()
     assert disk.exists(path), "the removal was not synced"
+
+
+def test_a_segment_that_was_flushed_while_active_and_then_rolled_hides_its_aborted_records(bench, one_batch) -> None:
+    """The recovery point is where it ends, but its indexes were never stored, or only as of an earlier stop."""
+    log = bench.open()
+    options = {"producer_id": 1, "producer_epoch": 0, "transactional": True}
+    bench.append(log, one_batch(base_sequence=0, **options))
+    bench.close(log)
+    bench.now_ms += 1
+    log = bench.open()
+    bench.append(log, one_batch(timestamp=bench.now_ms + 5_000))
+    marker = build_end_txn_marker(
+        commit=False, producer_id=1, producer_epoch=0, coordinator_epoch=0, timestamp=bench.now_ms
+    )
+    bench.append(log, marker, origin=Origin.COORDINATOR)
+    log.flush()
+    log.roll(bench.now_ms)
+    bench.append(log, one_batch())
+    log = bench.open(clean=False, recovery_point=log.recovery_point)
+    assert log.read(0, 1_000, committed_only=True).aborted == [AbortedTransaction(1, 0)]
+    newest = log.max_timestamp()
+    assert newest is not None
+    assert newest.offset == 1
