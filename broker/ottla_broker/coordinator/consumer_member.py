@@ -103,9 +103,6 @@ class ConsumerMember:
     def is_reconciled_to(self, target_epoch: int) -> bool:
         return self.state is MemberState.STABLE and self.epoch == target_epoch
 
-    def owns(self, partition: TopicIdPartition) -> bool:
-        return partition in self.assigned or partition in self.revoking
-
     def assignment_epoch(self, partition: TopicIdPartition) -> int | None:
         """Since which of its epochs it owns `partition`; None if it does not."""
         epoch = self.assigned.get(partition)
