@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ def test_a_start_imports_nothing_that_takes_time_and_is_not_needed() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+@pytest.fixture
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Processes that are started hear the signal, also where the tests themselves run under nohup."""
+    before = signal.signal(number, signal.SIG_DFL)
+    yield
+    signal.signal(number, before)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_broker_says_where_it_listens_and_stops_cleanly(start_broker: Any, number: signal.Signals) -> None:
     broker = start_broker()
