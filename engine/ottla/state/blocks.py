@@ -99,6 +99,9 @@ class BlockStore:
         # Blocks that were handed out, and are not known to be in the changelog; and those that never will be known.
         self._in_flight: list[bytes] = []
         self._doubtful: list[bytes] = []
+        # Panes whose end was handed out, and is not known to be in the changelog; and those that go on all the same.
+        self._ending: set[bytes] = set()
+        self._torn: set[bytes] = set()
         # The commit in the making: what the changelog and what the store is told.
         self._records = Changes([], [])
         self._marks = Changes([], [])
@@ -176,8 +179,10 @@ class BlockStore:
 
     def begin_anew(self) -> None:
         """A cache begins with what is stored. What was handed out and not committed may be in the changelog all the
-        same, at least once: the next commit deletes it there."""
+        same, at least once: the next commit deletes it there, and tells anew of panes that ended with it."""
         self._doubtful += self._in_flight
+        self._torn |= self._ending
+        self._ending = set()
         self._load()
 
     def has_blocks(self, pane: bytes) -> bool:
@@ -192,6 +197,8 @@ class BlockStore:
         doubtful, self._doubtful = self._doubtful, []
         self._in_flight += doubtful  # until that is committed
         self._tell(doubtful, [None] * len(doubtful), [None] * len(doubtful))
+        for pane in self._torn & self._panes.keys():
+            self._tell_anew(pane, self._panes[pane])
 
     def add(self, pane: bytes, keys: list[bytes], values: list[bytes], held: int) -> None:
         """Entries of a pane, their keys without its time. It is known to have so many at least."""
@@ -209,6 +216,7 @@ class BlockStore:
         """A pane is over."""
         if (blocks := self._panes.pop(pane, None)) is not None:
             self._delete(blocks, list(blocks.counts))
+            self._ending.add(pane)
 
     @property
     def largest(self) -> int:
@@ -222,6 +230,14 @@ class BlockStore:
     def committed(self) -> None:
         """The records are in the changelog, and the store has what goes with them."""
         self._in_flight = []
+        self._ending, self._torn = set(), set()
+
+    def _tell_anew(self, pane: bytes, blocks: _Blocks) -> None:
+        """Writes all that is stored of a pane, whose blocks may be deleted in the changelog already."""
+        told = list(blocks.counts)
+        stored = list(self.entries.range(*range_of(pane)))
+        self._write(pane, blocks, [key[len(pane) :] for key, _ in stored], [value for _, value in stored])
+        self._delete(blocks, told)
 
     def _sweep(self, pane: bytes, blocks: _Blocks, most: int) -> None:
         """Writes some of what is stored anew: what was changed since comes behind it."""

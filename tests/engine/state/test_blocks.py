@@ -77,13 +77,24 @@ class Bench:
         assert panes_in(self.store) == self.committed
         return records
 
-    def fail(self, arrived: int) -> None:
-        """A commit of which some records are in the changelog fails, at least once, and its events are taken anew."""
+    def fail(self, arrived: int, again: int = 1_000) -> None:
+        """A commit of which some records are in the changelog fails, at least once, and its events are taken anew, some
+        of them with the next commit."""
+        failed = {time: dict(pane) for time, pane in self.panes.items()}
         self.log += list(self.cache.changes(1_000))[:arrived]
         self.cache = cache_on(self.store)
         self.panes = {time: dict(pane) for time, pane in self.committed.items()}
         done, self.done = self.done, []
-        for each in done:
+        for each in done[:again]:
+            self.do(*each)
+        self.commit()
+        another = BlockStore(MemoryStore())
+        self.follow(another, 9, len(self.log))
+        found = panes_in(another)
+        for time, pane in self.committed.items():
+            for key, value in pane.items():
+                assert found[time][key] in (value, failed.get(time, {}).get(key)), "what is committed is not lost"
+        for each in done[again:]:
             self.do(*each)
         self.commit()
         another = BlockStore(MemoryStore())
@@ -145,7 +156,7 @@ steps = st.one_of(
     *[st.tuples(st.just("put"), times, keys, st.integers(0, 9))] * 6,
     st.tuples(st.just("take"), times),
     *[st.tuples(st.just("commit"))] * 4,
-    st.tuples(st.just("fail"), st.integers(0, 9)),
+    st.tuples(st.just("fail"), st.integers(0, 9), st.integers(0, 9)),
     st.tuples(st.just("crash")),
     st.tuples(st.just("move"), sizes),
     st.tuples(st.just("take_copy"), sizes),
