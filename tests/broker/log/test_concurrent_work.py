@@ -145,14 +145,18 @@ class World:
         tasks, self.under_way = list(self.under_way.values()), {}
         await asyncio.gather(*tasks)
 
-    async def in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """It may be about a log that is deleted meanwhile."""
+    def in_background(self, work: Coroutine[Any, Any, None]) -> Coroutine[Any, Any, None]:
+        """It may be about a log that is deleted meanwhile, also before it begins."""
         log = self.log
-        try:
-            await work
-        except KafkaError:
-            if log is self.log:
-                raise
+
+        async def done() -> None:
+            try:
+                await work
+            except KafkaError:
+                if log is self.log:
+                    raise
+
+        return done()
 
     # ---- what happens
 
