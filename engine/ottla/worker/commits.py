@@ -119,6 +119,11 @@ class Commits:
         return self.is_pending and (time.monotonic() >= self._due_at or self.is_full)
 
     @property
+    def may_begin(self) -> bool:
+        """Whether one is due, and nothing keeps it from beginning now."""
+        return self.is_due and not self.is_under_way and not self._workload.is_busy
+
+    @property
     def is_full(self) -> bool:
         """Whether so much is uncommitted that nothing more should be processed before a commit."""
         return any(task.caches and task.cache_is_full for task in self._workload.tasks.values())

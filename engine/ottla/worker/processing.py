@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from ottla.serdes.requests import deferring_requests
-from ottla.transport.contract import OutputRecord, Transport
+from ottla.transport.contract import Membership, OutputRecord, Transport
 from ottla.worker.assignment import AssignedTask
 from ottla.worker.commits import Commits
 from ottla.worker.metrics import WorkerMetrics
@@ -149,6 +149,20 @@ class Processing:
             self._metrics.produced.inc(len(records))
             if len(records) <= _FEW_RECORDS:
                 self._transport.push()
+
+    async def begin_commit(self, membership: Membership | None) -> None:
+        """Begins a commit of all that was done. No task may be busy, and no commit under way.
+
+        What the events led to must be on its way before it may be said that they were processed.
+        """
+        await self.produce()
+        self._commits.begin(membership)
+
+    async def settle(self, membership: Membership | None) -> None:
+        """Commits all that was done, and waits for it. No task may be busy."""
+        await self._commits.wait()
+        await self.begin_commit(membership)
+        await self._commits.wait()
 
     def forget(self) -> None:
         """What was done since the last commit was undone."""

@@ -101,18 +101,30 @@ class Services:
             before, self._state = self._state, state
             self._tell("on_state", self._jobs.on_state, state, before)
 
-    async def told(self) -> None:
-        """Waits until all is told."""
-        if self._telling is not None:
-            await self._telling
+    async def told(self, within_s: float) -> None:
+        """Waits, within a bound, until all is told."""
+        try:
+            async with asyncio.timeout(within_s):
+                if self._telling is not None:
+                    await self._telling
+        except TimeoutError:
+            log.warning("what the app does when tasks go did not finish within %g s", within_s)
 
     def check(self) -> None:
         """Raises `ProcessingFailed` if a job failed that must not."""
         if self._failure is not None:
             raise self._failure
 
-    async def stop(self) -> None:
-        """Ends all jobs, and runs what `on_stop` registered; what those send is part of the last commit."""
+    async def stop(self, within_s: float) -> None:
+        """Ends all jobs, and runs what `on_stop` registered, within a bound; what those send is part of the last
+        commit."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._stop()
+        except TimeoutError:
+            log.warning("what the app does at its end did not finish within %g s", within_s)
+
+    async def _stop(self) -> None:
         running = list(self._running.values())
         self._end(list(self._running))
         await asyncio.gather(*running, return_exceptions=True)

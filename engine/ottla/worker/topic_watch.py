@@ -41,7 +41,8 @@ class TopicWatch:
         self.ids: Mapping[str, str] = {}
         """The ids of the topics that are read and that hold state, once they were looked at."""
         self.made_anew: set[str] = set()
-        """The topics that are read of which `compare` has found that they were deleted and made anew."""
+        """The topics that are read of which `has_compared` has found that they were deleted and made anew."""
+        self._compared = False
         self._looking = asyncio.create_task(self._look())
 
     def check(self) -> bool:
@@ -54,11 +55,21 @@ class TopicWatch:
             return True
         return False
 
-    async def compare(self, noted: Mapping[str, str]) -> None:
-        """Says which topics were deleted and made anew since those ids were noted, when no worker ran to see it.
+    async def has_compared(self, noted: Mapping[str, str]) -> bool:
+        """Whether it is known, and was said, which topics were deleted and made anew since those ids were noted, when
+        no worker ran to see it. It is looked at once.
 
-        Raises `TopologyError` if state was in it, and `TransportError`.
+        Raises `TopologyError` if state was in it.
         """
+        if not self._compared:
+            try:
+                await self._compare(noted)
+                self._compared = True
+            except TransportError as error:
+                log.info("the state of the topics is not known just now: %s", error)
+        return self._compared
+
+    async def _compare(self, noted: Mapping[str, str]) -> None:
         states = await self._transport.topic_states(noted.keys() & (self._read | self._state))
         for topic in sorted(states):
             if states[topic].id in (None, noted[topic]):

@@ -29,7 +29,9 @@ class Workload:
     whoever has them next.
 
     `tasks` are those at work, `owners` says which of them reads an input partition, `committed` has the committed
-    offset of each. `lags` is how many offsets each input held after that when it was last measured.
+    offset of each. `lags` is how many offsets each input held after that when it was last measured. `granted` are the
+    tasks that this worker was given and has acted on, each with the number of the assignment that gave it; None
+    before it has acted on any.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Workload:
         self.committed: dict[TopicPartition, int] = {}
         self._starts: dict[TopicPartition, int] = {}
         self.lags: dict[TopicPartition, int] = {}
+        self.granted: Mapping[TaskId, int] | None = None
         self._app_id = app_id
         self._maker = maker
         self._transport = transport

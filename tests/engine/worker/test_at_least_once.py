@@ -15,7 +15,7 @@ from ottla.state.memory import MemoryStores
 from ottla.transport.contract import Membership, Polled, TopicPartition
 from ottla.transport.errors import OffsetsUnknownError
 from ottla.transport.memory import MemoryTransport
-from ottla.worker import worker as worker_module
+from ottla.worker import recovery
 from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -50,7 +50,7 @@ def offset(cluster: Any) -> int:
 
 @pytest.fixture(autouse=True)
 def _no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "_FIRST_BACKOFF_S", 0.0)
+    monkeypatch.setattr(recovery, "_FIRST_BACKOFF_S", 0.0)
 
 
 class Held(MemoryTransport):

@@ -14,7 +14,7 @@ from ottla.transport.contract import Membership, Polled, TopicPartition
 from ottla.transport.errors import DeliveryError, TransactionAbortedError
 from ottla.transport.memory import MemoryTransport
 from ottla.worker import processing as processing_module
-from ottla.worker import worker as worker_module
+from ottla.worker import recovery
 from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -150,7 +150,7 @@ def test_events_are_processed_while_a_commit_is_under_way(play: Play, eventually
 def test_a_commit_that_fails_while_others_are_processed_takes_them_back(
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, mode: Any
 ) -> None:
-    monkeypatch.setattr(worker_module, "_FIRST_BACKOFF_S", 0.0)
+    monkeypatch.setattr(recovery, "_FIRST_BACKOFF_S", 0.0)
 
     async def scenario(cluster: Any) -> None:
         scene = Scene(cluster, mode)
@@ -177,7 +177,7 @@ def test_a_commit_that_fails_while_others_are_processed_takes_them_back(
 def test_what_fails_while_a_commit_is_under_way_keeps_that_commit(
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, mode: Any
 ) -> None:
-    monkeypatch.setattr(worker_module, "_FIRST_BACKOFF_S", 0.0)
+    monkeypatch.setattr(recovery, "_FIRST_BACKOFF_S", 0.0)
 
     async def scenario(cluster: Any) -> None:
         scene = Scene(cluster, mode)

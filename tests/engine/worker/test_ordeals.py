@@ -27,7 +27,7 @@ from ottla.transport.errors import (
     TransportError,
 )
 from ottla.transport.memory import MemoryTransport
-from ottla.worker import worker as worker_module
+from ottla.worker import recovery
 from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -156,8 +156,8 @@ def found(cluster: Any, topic: str) -> dict[str, list[list[int]]]:
 def test_whatever_is_killed_fails_or_comes_late(
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, guarantee: Any, seed: int
 ) -> None:
-    monkeypatch.setattr(worker_module, "_FIRST_BACKOFF_S", 0.0)
-    monkeypatch.setattr(worker_module, "_REPLACED_WITHIN_S", 0.05)
+    monkeypatch.setattr(recovery, "_FIRST_BACKOFF_S", 0.0)
+    monkeypatch.setattr(recovery, "_REPLACED_WITHIN_S", 0.05)
     chance = Chance(seed)
     numbers: dict[str, list[int]] = defaultdict(list)
     windows: Counter[tuple[str, int]] = Counter()

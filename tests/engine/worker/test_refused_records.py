@@ -27,7 +27,7 @@ SOON = {"message.timestamp.after.max.ms": str(HOUR_MS)}
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ottla.worker.worker._FIRST_BACKOFF_S", 0.0001)
+    monkeypatch.setattr("ottla.worker.recovery._FIRST_BACKOFF_S", 0.0001)
 
 
 def copying_app(app_id: str = "copies", **options: Any) -> ottla.App:

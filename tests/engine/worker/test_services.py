@@ -292,7 +292,7 @@ def test_what_a_run_sent_counts_only_while_its_worker_leads() -> None:
         # Then only the run of that time counts
         assert [record.value for record in box.take()] == [b"happy new year"]
         assert again.get("new_year") == int(now_s * 1000)
-        await services.stop()
+        await services.stop(1.0)
 
     asyncio.run(scenario())
 

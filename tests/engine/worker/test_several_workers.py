@@ -11,7 +11,7 @@ import ottla
 from ottla.transport.contract import Polled
 from ottla.transport.errors import MemberFencedError, ProducerFencedError, TransportError
 from ottla.transport.partitioner import partition_for_key
-from ottla.worker import worker as worker_module
+from ottla.worker import recovery
 from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -112,7 +112,7 @@ def test_after_a_restart_of_all_each_worker_has_the_tasks_whose_state_it_has(
 def test_a_worker_that_its_group_gave_up_commits_nothing_more_and_comes_back(
     play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "_REPLACED_WITHIN_S", 0.05)
+    monkeypatch.setattr(recovery, "_REPLACED_WITHIN_S", 0.05)
 
     async def scenario(cluster: Any) -> None:
         app = counting_app()

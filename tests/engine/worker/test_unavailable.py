@@ -33,7 +33,7 @@ class Away:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ottla.worker.worker._FIRST_BACKOFF_S", 0.0001)
+    monkeypatch.setattr("ottla.worker.recovery._FIRST_BACKOFF_S", 0.0001)
     monkeypatch.setattr("ottla.worker.provisioning._FIRST_BACKOFF_S", 0.0001)
 
 

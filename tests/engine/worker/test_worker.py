@@ -13,6 +13,7 @@ import ottla
 from ottla.transport.contract import ANY_TIME, TopicPartition
 from ottla.transport.errors import DeliveryError, FatalTransportError, TransactionAbortedError, TransportError
 from ottla.transport.memory import MemoryTransport
+from ottla.worker import recovery
 from ottla.worker import worker as worker_module
 from ottla.worker import workload as workload_module
 
@@ -151,7 +152,7 @@ def test_at_least_once_a_failed_delivery_loses_nothing(play: Play) -> None:
 
 
 def test_a_commit_that_fails_again_and_again_ends_the_worker(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "_FIRST_BACKOFF_S", 0.0)
+    monkeypatch.setattr(recovery, "_FIRST_BACKOFF_S", 0.0)
 
     async def scenario(cluster: Any) -> None:
         app = counting_app()
