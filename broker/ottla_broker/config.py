@@ -227,6 +227,16 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
         int, Setting(INT, "How long a transactional id without a transaction is kept.", minimum=1)
     ] = 604_800_000
 
+    # --- cluster metadata
+    metadata_log_max_record_bytes_between_snapshots: Annotated[
+        int,
+        Setting(LONG, "A snapshot takes the place of the metadata log's records when they take this much.", minimum=1),
+    ] = 20 * MIB
+    metadata_log_max_snapshot_interval_ms: Annotated[
+        int,
+        Setting(LONG, "The same when they are this old and another record comes; 0 is never.", minimum=0),
+    ] = 3_600_000
+
     # --- storage
     log_defaults: LogConfig = LogConfig()
     log_manager: LogManagerConfig = LogManagerConfig()

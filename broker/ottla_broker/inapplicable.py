@@ -36,7 +36,10 @@ REASONS: Mapping[str, str] = {
     # the cluster
     "process.roles": "every node is broker and controller",
     "controller.": "the node is its own controller",
-    "metadata.": "the metadata log is kept without snapshots",
+    "metadata.log.dir": "there is one data directory",
+    "metadata.log.segment.": "the metadata log begins a segment with each snapshot",
+    "metadata.max.idle.interval.ms": "there are no other nodes to tell that nothing happened",
+    "metadata.max.retention.": "the metadata log is kept from its latest snapshot on",
     "broker.id": "it is called node.id",
     "broker.heartbeat.interval.ms": "the node is its own controller",
     "broker.session.timeout.ms": "the node is its own controller",

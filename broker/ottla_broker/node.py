@@ -19,7 +19,7 @@ from ottla_broker.broker import Broker
 from ottla_broker.cluster.configs import in_force
 from ottla_broker.cluster.controller import Controller
 from ottla_broker.cluster.image import ClusterImage, PartitionState, ResourceType
-from ottla_broker.cluster.metadata_log import Changes, MetadataLog
+from ottla_broker.cluster.metadata_log import Changes, MetadataLog, SnapshotPolicy
 from ottla_broker.cluster.records import BrokerEndpoint
 from ottla_broker.cluster.registration import Registration
 from ottla_broker.cluster.topics import CLUSTER_METADATA, CONSUMER_OFFSETS, TRANSACTION_STATE
@@ -32,7 +32,7 @@ from ottla_broker.listeners import Address, Listener
 from ottla_broker.log.checkpoints import NO_TOPIC_ID
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.damage import check_undamaged
-from ottla_broker.log.disk import LocalDisk
+from ottla_broker.log.disk import Disk
 from ottla_broker.log.errors import CorruptFile, LogError
 from ottla_broker.log.manager import LogManager
 from ottla_broker.phase import Phase
@@ -116,9 +116,13 @@ class Node:
         logs.open(self.config.node_id)
         stops.push_async_callback(logs.close)
         if not logs.directory.clean_shutdown:
-            _check_metadata(self.config.data_directory)
+            _check_metadata(logs.disk, self.config.data_directory)
         metadata_log = logs.create(CLUSTER_METADATA, _METADATA_TOPIC_ID, 0, _METADATA_CONFIG)
-        metadata = MetadataLog(metadata_log, logs.flush, self._image, clock, self._publish)
+        policy = SnapshotPolicy(
+            self.config.metadata_log_max_record_bytes_between_snapshots,
+            self.config.metadata_log_max_snapshot_interval_ms,
+        )
+        metadata = MetadataLog(metadata_log, logs.flush, self._image, clock, self._publish, policy, logs.disk)
         deleted_topics = metadata.replay()
         self.config = config = in_force(self._image, self.config)
         logs.configure(config.log_manager)
@@ -297,10 +301,10 @@ class Node:
                     self.broker.waits.wake(name, partition.index)
 
 
-def _check_metadata(directory: Path) -> None:
+def _check_metadata(disk: Disk, directory: Path) -> None:
     """Raise CorruptFile for a metadata log that recovery would cut in its midst, and topics with it."""
     try:
-        check_undamaged(LocalDisk(), directory / f"{CLUSTER_METADATA}-0")
+        check_undamaged(disk, directory / f"{CLUSTER_METADATA}-0")
     except CorruptFile as error:
         raise CorruptFile(f"The metadata log cannot be used: {error}; restore it from a copy") from error
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from ottla_broker.cluster.elections import ElectionType
 from ottla_broker.cluster.image import ResourceType
 from ottla_broker.cluster.topics import NewTopic
 from ottla_broker.log.errors import CorruptFile
@@ -42,6 +43,37 @@ def test_topics_settings_and_records_survive_a_restart(start_node: Any) -> None:
             log = node.broker.partition("t", 1)
             assert (log.high_watermark, log.log_end_offset, log.config.retention_ms) == (1, 1, 7)
             assert node.broker.leadership(log).leader_epoch == 0
+
+    run(main)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_node_starts_from_a_snapshot_of_its_metadata(start_node: Any, node_directory: Path, crash: bool) -> None:
+    async def main() -> None:
+        async with start_node(metadata_log_max_record_bytes_between_snapshots=1) as node:
+            controller = node.broker.controller
+            for number in range(5):
+                await controller.create_topics([NewTopic("passing", 2, config={"retention.ms": str(number)})])
+                node.broker.append(node.broker.partition("passing", 1), batch())
+                await controller.delete_topics([node.broker.image.topics["passing"]])
+            await controller.create_topics([NewTopic("t", 2, config={"retention.ms": "7"})])
+            node.broker.append(node.broker.partition("t", 1), batch())
+            topic_id, ids = node.broker.image.topics["t"].id, await controller.allocate_producer_ids()
+            await controller.elect_leaders([], ElectionType.PREFERRED)
+            log = node._logs.get("__cluster_metadata", 0)
+            node._logs.enforce_retention(log)
+            assert log.size_bytes == 0
+            shutil.copytree(node_directory, node_directory.with_name("crashed"))
+        if crash:
+            shutil.rmtree(node_directory)
+            node_directory.with_name("crashed").rename(node_directory)
+        async with start_node() as node:
+            assert [topic for topic in node.broker.image.topics if not topic.startswith("__")] == ["t"]
+            assert node.broker.image.topics["t"].id == topic_id
+            assert node.broker.partition("t", 1).config.retention_ms == 7
+            assert node.broker.append(node.broker.partition("t", 1), batch()).base_offset == 1
+            assert (await node.broker.controller.allocate_producer_ids()).start == ids.stop
+            assert strays(node_directory) == []
 
     run(main)
 

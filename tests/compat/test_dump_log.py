@@ -6,10 +6,22 @@ OTTLA_KAFKA_CLASSPATH is the class path of an Apache Kafka 4.x installation, suc
 import os
 import re
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
 
+from ottla_broker.cluster import snapshots
+from ottla_broker.cluster.image import ClusterImage
+from ottla_broker.cluster.records import (
+    ConfigRecord,
+    FeatureLevelRecord,
+    MetadataRecord,
+    PartitionRecord,
+    ProducerIdsRecord,
+    RegisterBrokerRecord,
+    TopicRecord,
+)
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.disk import LocalDisk, Rewrites
 from ottla_broker.log.pace import Pace
@@ -130,3 +142,28 @@ def test_43_a_compacted_segment_is_read(tmp_path: Path) -> None:
     assert offsets == list(range(67, 80, 2))
     assert "isvalid: false" not in printed
     assert f"deleteHorizonMs: OptionalLong[{NOW_MS + config.delete_retention_ms}]" in printed
+
+
+def test_43_a_snapshot_of_the_metadata_log_is_read(tmp_path: Path) -> None:
+    image, topic_id = ClusterImage(), uuid.uuid4()
+    replicas: dict[str, list[int]] = {"replicas": [1], "isr": [1], "removing_replicas": [], "adding_replicas": []}
+    records: list[MetadataRecord] = [
+        FeatureLevelRecord(name="metadata.version", feature_level=25),
+        RegisterBrokerRecord(
+            broker_id=1, incarnation_id=uuid.uuid4(), broker_epoch=1, end_points=[], features=[], rack="r", fenced=False
+        ),
+        TopicRecord(name="orders", topic_id=topic_id),
+        PartitionRecord(partition_id=0, topic_id=topic_id, leader=1, leader_epoch=3, partition_epoch=4, **replicas),
+        ConfigRecord(resource_type=2, resource_name="orders", name="retention.ms", value="7"),
+        ProducerIdsRecord(broker_id=-1, next_producer_id=3_000),
+    ]
+    for offset, record in enumerate(records):
+        image.replay(record, offset)
+    snapshot = snapshots.write(LocalDisk(), tmp_path, image, leader_epoch=1, appended_ms=NOW_MS)
+    printed = dump([snapshot.path], "--cluster-metadata-decoder")
+    assert "Snapshot end offset: 6, epoch: 1" in printed
+    kinds = re.findall(r'SnapshotHeader|SnapshotFooter|"type":"(?:[A-Z_]+)"', printed)
+    names = ("FEATURE_LEVEL", "REGISTER_BROKER", "TOPIC", "PARTITION", "CONFIG", "PRODUCER_IDS")
+    assert kinds == ["SnapshotHeader", *(f'"type":"{name}_RECORD"' for name in names), "SnapshotFooter"]
+    assert f'"lastContainedLogTimestamp":{NOW_MS}' in printed
+    assert '"leaderEpoch":3,"partitionEpoch":4' in printed

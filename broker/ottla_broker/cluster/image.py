@@ -1,11 +1,12 @@
 """The cluster as its metadata log says it is: brokers, topics, partitions, settings, features.
 
-`ClusterImage.replay` applies one record, and is the only place where the image changes, in life and at recovery alike.
-Handlers and the controller read it. The states are immutable: whoever holds one sees that moment. Pure.
+`ClusterImage.replay` applies one record, and is the only place where the image changes, in life and at recovery alike;
+`records` and `restore` are for snapshots. Handlers and the controller read it. The states are immutable: whoever holds
+one sees that moment. Pure.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 
 import msgspec
@@ -13,6 +14,7 @@ import msgspec
 from ottla_broker.cluster.records import (
     NO_LEADER_CHANGE,
     BrokerEndpoint,
+    BrokerFeature,
     ConfigRecord,
     FeatureLevelRecord,
     MetadataRecord,
@@ -41,6 +43,7 @@ class BrokerState(msgspec.Struct, frozen=True):
     epoch: int
     incarnation_id: uuid.UUID
     endpoints: tuple[BrokerEndpoint, ...]
+    features: tuple[BrokerFeature, ...]
     rack: str | None
     fenced: bool
 
@@ -110,9 +113,35 @@ class ClusterImage:
         """Ids of the brokers that may hold replicas, in order."""
         return sorted(broker.id for broker in self.brokers.values() if not broker.fenced)
 
+    def records(self) -> Iterator[MetadataRecord]:
+        """The records from which `restore` makes this image."""
+        for name, level in self.features.items():
+            yield FeatureLevelRecord(name=name, feature_level=level)
+        for broker in self.brokers.values():
+            yield _registered(broker)
+        for topic in self.topics.values():
+            yield TopicRecord(name=topic.name, topic_id=topic.id)
+            yield from map(_described, topic.partitions)
+        for (kind, resource), values in self._configs.items():
+            for name, value in values.items():
+                yield ConfigRecord(resource_type=kind, resource_name=resource, name=name, value=value)
+        if self.next_producer_id:
+            yield ProducerIdsRecord(broker_id=-1, next_producer_id=self.next_producer_id)
+
+    def restore(self, records: Iterable[MetadataRecord], end_offset: int) -> None:
+        """Take in the records of a snapshot of what came before `end_offset`. Only once, and before all others."""
+        assert self.offset < 0, "a snapshot comes before all records"
+        for record in records:
+            self._apply(record, end_offset - 1)
+        self.offset = end_offset - 1
+
     def replay(self, record: MetadataRecord, offset: int) -> None:
         """Apply the record at `offset` of the metadata log. Records must come in order, each once."""
         assert offset > self.offset, f"record {offset} of the metadata log replayed after {self.offset}"
+        self._apply(record, offset)
+        self.offset = offset
+
+    def _apply(self, record: MetadataRecord, offset: int) -> None:
         match record:
             case RegisterBrokerRecord():
                 self._register(record)
@@ -137,7 +166,6 @@ class ClusterImage:
                 self.features[record.name] = record.feature_level
             case ProducerIdsRecord():
                 self.next_producer_id = record.next_producer_id
-        self.offset = offset
 
     def _register(self, record: RegisterBrokerRecord) -> None:
         self.brokers[record.broker_id] = BrokerState(
@@ -145,6 +173,7 @@ class ClusterImage:
             epoch=record.broker_epoch,
             incarnation_id=record.incarnation_id,
             endpoints=tuple(record.end_points),
+            features=tuple(record.features),
             rack=record.rack,
             fenced=record.fenced,
         )
@@ -196,3 +225,29 @@ class ClusterImage:
             values[record.name] = record.value
         if not values:
             del self._configs[resource]
+
+
+def _registered(broker: BrokerState) -> RegisterBrokerRecord:
+    return RegisterBrokerRecord(
+        broker_id=broker.id,
+        incarnation_id=broker.incarnation_id,
+        broker_epoch=broker.epoch,
+        end_points=list(broker.endpoints),
+        features=list(broker.features),
+        rack=broker.rack,
+        fenced=broker.fenced,
+    )
+
+
+def _described(partition: PartitionState) -> PartitionRecord:
+    return PartitionRecord(
+        partition_id=partition.index,
+        topic_id=partition.topic_id,
+        replicas=list(partition.replicas),
+        isr=list(partition.isr),
+        removing_replicas=list(partition.removing),
+        adding_replicas=list(partition.adding),
+        leader=partition.leader,
+        leader_epoch=partition.leader_epoch,
+        partition_epoch=partition.partition_epoch,
+    )

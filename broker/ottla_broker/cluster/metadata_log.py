@@ -4,15 +4,20 @@ One decision is made at a time, against an image that holds every decision befor
 `__cluster_metadata` log and forced to disk in a thread; then they are replayed into the image, the broker acts on what
 has changed, and only then is the caller answered. A single node is a quorum of one; where there are more, replication
 takes its place between append and replay.
+
+Now and then, when much or something old is in the log, a snapshot takes the place of what came before (`snapshots.py`),
+so that neither the log nor a start grow with what once was. It is whole and durable before anything else goes.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from ottla_broker.cluster import snapshots
 from ottla_broker.cluster.image import ClusterImage, PartitionState, ResourceType, TopicState
 from ottla_broker.cluster.records import (
     ConfigRecord,
@@ -23,12 +28,16 @@ from ottla_broker.cluster.records import (
     decode_record,
     encode_record,
 )
+from ottla_broker.cluster.snapshots import Snapshot
+from ottla_broker.log.disk import Disk
 from ottla_broker.log.errors import CorruptFile
 from ottla_broker.log.partition import Origin, PartitionLog
 from ottla_wire.errors import KafkaError
 from ottla_wire.records import NewRecord, build_batch, iter_batches
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 Decision = tuple[list[MetadataRecord], T]
 
@@ -47,6 +56,13 @@ class Changes(msgspec.Struct):
     brokers_configured: bool = False
 
 
+class SnapshotPolicy(NamedTuple):
+    """When the next snapshot is due: as soon as the records since the last one take so many bytes, or are so old."""
+
+    max_bytes: int
+    max_interval_ms: int  # 0: they may be as old as they like
+
+
 class _Pending(NamedTuple):
     decide: Callable[[], Decision[Any]]
     reply: asyncio.Future[Any]
@@ -62,12 +78,20 @@ class MetadataLog:
         image: ClusterImage,
         clock: Callable[[], int],
         publish: Callable[[Changes], Awaitable[None]],
+        policy: SnapshotPolicy,
+        disk: Disk,
     ) -> None:
+        """`disk` is the one that the log is on."""
         self.image = image
         self._log = log
         self._flush = flush
         self._clock = clock
         self._publish = publish
+        self._policy = policy
+        self._disk = disk
+        self._new_bytes = 0  # since the last snapshot
+        self._oldest_ms: int | None = None  # when the first record since then was appended
+        self._newest_ms = 0
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
@@ -77,15 +101,29 @@ class MetadataLog:
         return self._log.log_end_offset
 
     def replay(self) -> set[uuid.UUID]:
-        """Bring the image up to the end of the log; the ids of the topics that were ever deleted. Called once, before
-        `start`.
+        """Bring the image up to the end of the log; the ids of the topics that were deleted since the last snapshot.
+        Called once, before `start`.
 
         Raises UnknownRecord or MalformedMessage for a log that this version cannot read, CorruptFile for one that is
         damaged.
         """
         deleted: set[uuid.UUID] = set()
         self._log.update_high_watermark(self._log.log_end_offset)
-        offset = self._log.log_start_offset
+        snapshot = snapshots.newest(self._disk, self._log.directory)
+        if snapshot is not None:
+            if snapshot.end_offset > self._log.log_end_offset:
+                raise CorruptFile(
+                    f"The metadata log {self._log.directory} ends at offset {self._log.log_end_offset}, its snapshot "
+                    f"{snapshot.path.name} later; restore it from a copy"
+                )
+            snapshots.load(self._disk, snapshot, self.image)
+            self._begin_at(snapshot)
+        offset = self.image.offset + 1
+        if offset < self._log.log_start_offset:
+            raise CorruptFile(
+                f"The metadata log {self._log.directory} begins at offset {self._log.log_start_offset}, and there is "
+                f"no snapshot of what came before; restore it from a copy"
+            )
         while offset < self._log.log_end_offset:
             region = self._log.read(offset, _READ_BYTES).region
             assert region is not None
@@ -101,6 +139,7 @@ class MetadataLog:
                         self.image.replay(record, stored.offset)
                         if isinstance(record, RemoveTopicRecord):
                             deleted.add(record.topic_id)
+                self._note(batch.size, batch.base_timestamp)
                 offset = batch.next_offset
         return deleted
 
@@ -135,6 +174,8 @@ class MetadataLog:
             else:
                 if not pending.reply.done():
                     pending.reply.set_result(reply)
+                if self._snapshot_is_due():
+                    await self._take_snapshot()
             self._pending.task_done()
 
     async def _carry_out(self, decide: Callable[[], Decision[T]]) -> T:
@@ -151,6 +192,7 @@ class MetadataLog:
         batch = build_batch([NewRecord(None, encode_record(record), now_ms) for record in records])
         appended = self._log.append(batch, leader_epoch=LEADER_EPOCH, now_ms=now_ms, origin=Origin.COORDINATOR)
         self._log.update_high_watermark(appended.last_offset + 1)
+        self._note(len(batch), now_ms)
         return appended.base_offset
 
     def _replay(self, records: list[MetadataRecord], offset: int) -> Changes:
@@ -170,3 +212,45 @@ class MetadataLog:
                 case ConfigRecord(resource_type=ResourceType.BROKER):
                     changes.brokers_configured = True
         return changes
+
+    # ---- snapshots
+
+    def _note(self, size: int, appended_ms: int) -> None:
+        """There is something in the log that is in no snapshot."""
+        self._new_bytes += size
+        self._newest_ms = appended_ms
+        if self._oldest_ms is None:
+            self._oldest_ms = appended_ms
+
+    def _snapshot_is_due(self) -> bool:
+        if self._oldest_ms is None:
+            return False
+        age_ms, max_interval_ms = self._clock() - self._oldest_ms, self._policy.max_interval_ms
+        return self._new_bytes >= self._policy.max_bytes or 0 < max_interval_ms <= age_ms
+
+    async def _take_snapshot(self) -> None:
+        """Write down the image, and let go of what led there. Decisions wait meanwhile, so that it stays as it is.
+
+        If that fails, all is as before, and it is tried again when as much has come again.
+        """
+        self._new_bytes, self._oldest_ms = 0, None
+        try:
+            snapshot = await asyncio.to_thread(self._write_snapshot)
+            self._log.roll(self._clock())
+            self._begin_at(snapshot)
+        except OSError as error:
+            logger.error("No snapshot of %s could be taken: %s", self._log, error.strerror)
+        else:
+            logger.info("The snapshot %s is in the place of the records before it", snapshot.path)
+
+    def _write_snapshot(self) -> Snapshot:
+        """Runs in a thread."""
+        directory = self._log.directory
+        # The snapshot does not know of deleted topics any more: that their directories are renamed must outlast it.
+        self._disk.sync_directory(directory.parent)
+        return snapshots.write(self._disk, directory, self.image, LEADER_EPOCH, self._newest_ms)
+
+    def _begin_at(self, snapshot: Snapshot) -> None:
+        """What is in the snapshot goes from the log, its segments with the next look for what retention discards."""
+        self._log.delete_records_before(snapshot.end_offset)
+        snapshots.remove_older(self._disk, snapshot)

@@ -58,7 +58,7 @@ class LogManager:
         self.path = path
         self._config = config
         self._clock = clock
-        self._disk = disk or LocalDisk()
+        self.disk = disk or LocalDisk()
         self._directory: DataDirectory | None = None
         self._logs: dict[TopicPartition, PartitionLog] = {}
         self._flushes: dict[PartitionLog, asyncio.Lock] = {}
@@ -88,7 +88,7 @@ class LogManager:
 
     def open(self, node_id: int, cluster_id: str | None = None) -> None:
         """Lock the data directory; see `DataDirectory.open` for what can be wrong with it."""
-        self._directory = DataDirectory.open(self.path, self._disk, node_id, cluster_id)
+        self._directory = DataDirectory.open(self.path, self.disk, node_id, cluster_id)
         for name in _CHECKPOINTED:
             self._checkpoints[name] = self._directory.read_offsets(name)
 
@@ -113,7 +113,7 @@ class LogManager:
         if log is None:
             path = self.path / f"{topic}-{index}"
             try:
-                if not self._disk.exists(path):
+                if not self.disk.exists(path):
                     self._forget(topic, index)
                 log = self._open(topic, index, path, config, topic_id)
             except OSError as error:
@@ -128,7 +128,7 @@ class LogManager:
 
     def identify(self, log: PartitionLog, topic_id: uuid.UUID) -> None:
         """Give a log its topic id where a power cut has taken that from the disk. Raises OSError if the disk fails."""
-        write_topic_id(self._disk, log.directory, topic_id, sync=True)
+        write_topic_id(self.disk, log.directory, topic_id, sync=True)
         log.topic_id = topic_id
 
     def _forget(self, topic: str, index: int) -> None:
@@ -169,7 +169,7 @@ class LogManager:
             topic,
             index,
             config,
-            disk=self._disk,
+            disk=self.disk,
             now_ms=self._clock(),
             clean_shutdown=self.directory.clean_shutdown,
             recovery_point=self._checkpoints[RECOVERY_POINTS].get(key, 0),
@@ -244,7 +244,7 @@ class LogManager:
 
     def free_bytes(self) -> int:
         """The room that is left on the disk of the data directory."""
-        return self._disk.free_bytes(self.path)
+        return self.disk.free_bytes(self.path)
 
     async def close(self) -> None:
         """Flush and close all logs and release the directory. The next start needs no recovery if all went well.
@@ -256,7 +256,7 @@ class LogManager:
         for task in self._jobs:
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        logs, rewrites = list(self._logs.values()), Rewrites(self._disk)
+        logs, rewrites = list(self._logs.values()), Rewrites(self.disk)
         parts = self._share(logs)
         clean = all(await asyncio.gather(*(asyncio.to_thread(_settle, part, rewrites) for part in parts)))
         try:
@@ -295,9 +295,9 @@ class LogManager:
         for path in paths:
             try:
                 if path.name.endswith(DELETE_SUFFIX):
-                    self._disk.remove_tree(path)
-                elif self._disk.exists(path):  # it does not if its partition has been deleted since
-                    self._disk.remove(path)
+                    self.disk.remove_tree(path)
+                elif self.disk.exists(path):  # it does not if its partition has been deleted since
+                    self.disk.remove(path)
             except OSError as error:
                 logger.error("%s cannot be removed and will be tried again: %s", path, error.strerror)
                 left.append(path)

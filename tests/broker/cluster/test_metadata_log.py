@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from ottla_broker.cluster.image import ClusterImage
-from ottla_broker.cluster.metadata_log import Changes, MetadataLog
+from ottla_broker.cluster.metadata_log import Changes, MetadataLog, SnapshotPolicy
 from ottla_broker.cluster.records import FeatureLevelRecord, MetadataRecord
 from ottla_broker.log.config import LogConfig
+from ottla_broker.log.disk import LocalDisk
 from ottla_broker.log.partition import PartitionLog
 
 NAMES = ("a", "b", "c")
+NEVER = SnapshotPolicy(2**40, 0)
 
 
 def level(name: str, value: int) -> list[MetadataRecord]:
@@ -34,7 +36,9 @@ def run(directory: Path, scenario: Callable[[MetadataLog], Awaitable[None]], flu
         log.flush()
 
     async def main() -> None:
-        metadata = MetadataLog(open_log(directory), flush or flush_now, ClusterImage(), lambda: 1_000, publish)
+        metadata = MetadataLog(
+            open_log(directory), flush or flush_now, ClusterImage(), lambda: 1_000, publish, NEVER, LocalDisk()
+        )
         metadata.replay()
         metadata.start()
         try:
