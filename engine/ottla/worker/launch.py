@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from ottla.worker.embedded import serving
 from ottla.worker.garbage import collected_seldom
 from ottla.worker.identity import worker_place
 from ottla.worker.metrics import WorkerMetrics
+from ottla.worker.signals import CutShort, Signals, heeded
 from ottla.worker.worker import Worker, WorkerSummary
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ log = logging.getLogger("ottla.worker")
 _LASTING_S = 60.0
 _FIRST_WAIT_S = 0.1
 _LONGEST_WAIT_S = 30.0
-_SAME_SIGNAL_S = 1.0
-"""Ctrl-C may come twice: from the terminal, and from the program that started this one."""
 
 
 def run_worker(
@@ -98,6 +96,8 @@ def run_worker(
                     return summary
             except StoppedAtOnce:
                 raise
+            except CutShort:
+                raise StoppedAtOnce from None
             except Exception as error:
                 crashes.decide(error)
             finally:
@@ -120,6 +120,9 @@ def kafka_settings(config: AppConfig, bootstrap: str, worker_id: str) -> KafkaSe
 
 class StoppedAtOnce(OttlaError):  # noqa: N818
     """A second signal came before the worker had stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped at once by a second signal; what was not committed is processed again")
 
 
 class Crashes:
@@ -200,31 +203,21 @@ async def _run(
 
 
 async def _run_until_signalled(worker: Worker, told_to_stop: Callable[[], None]) -> WorkerSummary:
-    loop = asyncio.get_running_loop()
     running = asyncio.current_task()
     assert running is not None
-    told_at: float | None = None
-    cut_short = False
 
-    def tell() -> None:
-        nonlocal told_at, cut_short
-        if told_at is None:
-            told_at = loop.time()
-            told_to_stop()
-            worker.outdated = False
-            worker.stop()
-        elif loop.time() - told_at >= _SAME_SIGNAL_S:
-            cut_short = True
-            running.cancel()
+    def stop() -> None:
+        worker.outdated = False
+        worker.stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, tell)
-    try:
-        return await worker.run()
-    except asyncio.CancelledError:
-        if not cut_short:
-            raise
-        raise StoppedAtOnce("stopped at once by a second signal; what was not committed is processed again") from None
+    signals = Signals(asyncio.get_running_loop(), stop, running.cancel, told_to_stop)
+    with heeded(signals):
+        try:
+            return await worker.run()
+        except (Exception, asyncio.CancelledError, CutShort):
+            if not signals.at_once:
+                raise
+            raise StoppedAtOnce from None
 
 
 def open_stores(config: AppConfig, directory: Path) -> Stores:

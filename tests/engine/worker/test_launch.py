@@ -13,7 +13,7 @@ import pytest
 
 import ottla
 from ottla.jobs import CrashDecision
-from ottla.worker import launch
+from ottla.worker import launch, signals
 from ottla.worker.worker import WorkerSummary
 
 KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
@@ -44,7 +44,7 @@ async def signalled(worker: Any) -> "asyncio.Task[WorkerSummary]":
 
 
 def test_one_signal_that_comes_twice_lets_the_worker_finish(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_SAME_SIGNAL_S", 60.0)
+    monkeypatch.setattr(signals, "SAME_SIGNAL_S", 60.0)
 
     async def scenario() -> None:
         worker = BusyWorker()
@@ -58,7 +58,7 @@ def test_one_signal_that_comes_twice_lets_the_worker_finish(monkeypatch: pytest.
 
 
 def test_a_second_signal_ends_it_at_once_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_SAME_SIGNAL_S", 0.0)
+    monkeypatch.setattr(signals, "SAME_SIGNAL_S", 0.0)
 
     async def scenario() -> None:
         run = await signalled(BusyWorker())
@@ -67,6 +67,25 @@ def test_a_second_signal_ends_it_at_once_and_says_so(monkeypatch: pytest.MonkeyP
             await run
 
     asyncio.run(scenario())
+
+
+def test_a_second_signal_ends_a_worker_whose_event_loop_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signals, "SAME_SIGNAL_S", 0.0)
+    told: list[float] = []
+
+    class Holding:
+        async def run(self) -> None:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGINT)
+            while True:
+                pass
+
+    async def scenario() -> None:
+        with pytest.raises(ottla.OttlaError, match="second signal"):
+            await launch._run_until_signalled(Holding(), lambda: told.append(0.0))  # type: ignore[arg-type]
+
+    asyncio.run(scenario())
+    assert told == [0.0], "its process is to end within the bound"
 
 
 @pytest.fixture(params=["ottla", *(["kafka"] if KAFKA else [])])
