@@ -54,12 +54,9 @@ async def _serve(config: BrokerConfig) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # what nohup asks for
             loop.add_signal_handler(number, told_to_stop.set)
-    try:
-        node = await Node.start(config)
-    except KafkaError as error:
-        raise CannotStart(error.message) from error
-    except (LogError, InvalidSetting, UnknownRecord, WireError, OSError) as error:
-        raise CannotStart(str(error)) from error
+    node = await _start(config, told_to_stop)
+    if node is None:
+        return
     # What exists now exists as long as the process: the garbage collector need not look at it, now or ever.
     gc.freeze()
     gc.enable()
@@ -70,6 +67,25 @@ async def _serve(config: BrokerConfig) -> None:
         print(f"ottla broker: metrics and health at http://{node.admin_address}", flush=True)
     await told_to_stop.wait()
     await node.stop()
+
+
+async def _start(config: BrokerConfig, told_to_stop: asyncio.Event) -> Node | None:
+    """The node; None if it was told to stop before it had started, which after a crash may take long."""
+    starting = asyncio.ensure_future(Node.start(config))
+    waiting = asyncio.ensure_future(told_to_stop.wait())
+    await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not starting.done():
+        logger.info("told to stop before it has started; what is recovered by now need not be the next time")
+        starting.cancel()
+    try:
+        return await starting
+    except asyncio.CancelledError:
+        return None
+    except KafkaError as error:
+        raise CannotStart(error.message) from error
+    except (LogError, InvalidSetting, UnknownRecord, WireError, OSError) as error:
+        raise CannotStart(str(error)) from error
 
 
 def stop_with_parent() -> None:

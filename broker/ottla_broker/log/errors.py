@@ -4,7 +4,8 @@
     ├── DataDirectoryError          a data directory that cannot be used; the message tells the operator why
     │   └── DataDirectoryInUse      another process holds its lock
     ├── CorruptFile                 a checkpoint, index or snapshot whose contents do not hold together
-    └── CompactionStopped           the broker stops, or the topic is deleted; nothing has changed
+    ├── CompactionStopped           the broker stops, or the topic is deleted; nothing has changed
+    └── RecoveryStopped             the broker is to stop while it starts; the next start looks at the log anew
     KafkaError
     ├── RefusedRecords              a batch that a client must change before it can be taken; says which records
     └── InvalidRecord
@@ -50,3 +51,7 @@ class CorruptFile(LogError):
 
 class CompactionStopped(LogError):
     """Compaction was told to stop, and has undone what it had begun."""
+
+
+class RecoveryStopped(LogError):
+    """Recovery was told to stop; what it had not come to is as it was."""

@@ -31,7 +31,7 @@ from ottla_broker.log.compaction import BYTES_PER_KEY, CompactionPlan, Compactio
 from ottla_broker.log.config import LogConfig, LogManagerConfig
 from ottla_broker.log.data_directory import DELETE_SUFFIX, DataDirectory
 from ottla_broker.log.disk import Disk, LocalDisk, Rewrites
-from ottla_broker.log.errors import CompactionStopped, CorruptFile, LogError
+from ottla_broker.log.errors import CompactionStopped, CorruptFile, LogError, RecoveryStopped
 from ottla_broker.log.pace import Pace
 from ottla_broker.log.partition import PartitionLog
 from ottla_broker.log.traffic import Traffic
@@ -74,6 +74,7 @@ class LogManager:
         self._compacting: PartitionLog | None = None  # its segments are being read in a thread
         self._compaction = asyncio.Lock()  # held as long
         self._pace = Pace()  # of that compaction
+        self._told_to_stop = threading.Event()  # before all logs are open
 
     @property
     def directory(self) -> DataDirectory:
@@ -144,17 +145,31 @@ class LogManager:
     async def load(self, config_of: Callable[[str], LogConfig]) -> None:
         """Open all partitions that are on disk; `config_of` gives a topic's settings. Recovers them after a crash.
 
-        What it finds may include topics that no longer exist: compare, and `delete` those.
+        What it finds may include topics that no longer exist: compare, and `delete` those. If it is cancelled or fails,
+        it ends within what one batch takes, and `close` sees to it that what was recovered need not be again.
         """
         found = [(key, path) for key, path in self.directory.partitions().items() if key not in self._logs]
         configs = {topic: config_of(topic) for (topic, _), _ in found}
 
-        def open_some(part: list[tuple[TopicPartition, Path]]) -> list[tuple[TopicPartition, PartitionLog]]:
-            return [(key, self._open(*key, path, configs[key[0]], None)) for key, path in part]
+        opened: dict[TopicPartition, PartitionLog] = {}
 
-        parts = self._share(found)
-        for opened in await asyncio.gather(*(asyncio.to_thread(open_some, part) for part in parts)):
+        def open_some(part: list[tuple[TopicPartition, Path]]) -> None:
+            for key, path in part:
+                self._proceed()
+                opened[key] = self._open(*key, path, configs[key[0]], None)
+
+        opening = [asyncio.create_task(asyncio.to_thread(open_some, part)) for part in self._share(found)]
+        try:
+            await asyncio.wait(opening, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            if not all(task.done() for task in opening):
+                self._told_to_stop.set()
+            await asyncio.wait(opening)
             self._logs.update(opened)
+            errors = [error for task in opening if (error := task.exception()) is not None]
+        for error in errors:
+            if not isinstance(error, RecoveryStopped):
+                raise error
         self._removals += [(0, path) for path in self.directory.deleted()]
 
     def _share(self, work: list[T]) -> list[list[T]]:
@@ -176,11 +191,17 @@ class LogManager:
             log_start_offset=self._checkpoints[LOG_START_OFFSETS].get(key, 0),
             topic_id=topic_id,
             producer_expiration_ms=self._config.producer_id_expiration_ms,
+            proceed=self._proceed,
         )
         log.update_high_watermark(self._checkpoints[HIGH_WATERMARKS].get(key, 0))
         first_dirty = self._checkpoints[FIRST_DIRTY_OFFSETS].get(key, 0)
         log.first_dirty_offset = max(log.log_start_offset, min(first_dirty, log.log_end_offset))
         return log
+
+    def _proceed(self) -> None:
+        """Called in threads, by those that open logs, again and again. Raises RecoveryStopped if they are not to."""
+        if self._told_to_stop.is_set():
+            raise RecoveryStopped
 
     async def delete(self, topic: str, index: int) -> None:
         """Take a partition out of service at once; its files go after file.delete.delay.ms. Fine if it has no log.

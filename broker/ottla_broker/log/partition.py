@@ -12,7 +12,7 @@ The high watermark is moved by whoever replicates (on one node: right after the 
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -99,13 +99,14 @@ class PartitionLog:
         log_start_offset: int = 0,
         topic_id: uuid.UUID | None = None,
         producer_expiration_ms: int = 86_400_000,
+        proceed: Callable[[], None] = lambda: None,
     ) -> "PartitionLog":
         """Open the log in `directory`, making it if need be, and recover it unless the last shutdown was clean.
 
         `recovery_point` and `log_start_offset` come from the data directory's checkpoints. `topic_id` is written to
         partition.metadata if that has none. Raises OSError if the disk fails, CorruptFile for a garbled
         partition.metadata, LogError if the directory belongs to another topic id. May take long after a crash: call
-        it in a thread.
+        it in a thread; `proceed` is called again and again meanwhile, and what it raises ends it.
         """
         disk = disk or LocalDisk()
         disk.make_directory(directory)
@@ -123,6 +124,7 @@ class PartitionLog:
             clean_shutdown=clean_shutdown,
             producer_expiration_ms=producer_expiration_ms,
             now_ms=now_ms,
+            proceed=proceed,
         )
         end = recovered.segments[-1].next_offset
         recovery_point = end if clean_shutdown else min(recovery_point, end)

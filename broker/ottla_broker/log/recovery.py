@@ -10,6 +10,7 @@ to date from the batches.
 import dataclasses
 import itertools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -64,8 +65,12 @@ def recover_log(
     clean_shutdown: bool,
     producer_expiration_ms: int,
     now_ms: int,
+    proceed: Callable[[], None],
 ) -> RecoveredLog:
-    """Load the log in `directory`. OSError if the disk fails; damage of the files themselves is repaired."""
+    """Load the log in `directory`. OSError if the disk fails; damage of the files themselves is repaired.
+
+    `proceed` is called again and again. If it raises, another call begins anew, as it would after a crash.
+    """
     finish_swaps(disk, directory)
     names = _remove_leftovers(disk, directory)
     epochs = _load_epochs(disk, directory)
@@ -73,11 +78,12 @@ def recover_log(
     checked = 0
     unindexed: set[int] = set()
     if not clean_shutdown:
-        checked = _check_segments(disk, segments, recovery_point, config, epochs)
+        checked = _check_segments(disk, segments, recovery_point, config, epochs, proceed)
         unindexed = _reindex(disk, segments, len(segments) - checked, recovery_point, config)
-    log_end_offset = _join(segments, checked, names, config)
+    log_end_offset = _join(segments, checked, names, config, proceed)
     if not clean_shutdown:
         for segment in segments[: len(segments) - checked]:
+            proceed()
             segment.check_end()
     if log_end_offset < log_start_offset or not segments:
         for segment in reversed(segments):
@@ -93,7 +99,9 @@ def recover_log(
     producers, transactions = Producers(), OpenTransactions()
     # A clean stop leaves a snapshot, unless there is nothing to remember.
     if snapshots or unindexed or not clean_shutdown:
-        producers, transactions = load_producers(segments, snapshots, unindexed, producer_expiration_ms, now_ms)
+        producers, transactions = load_producers(
+            segments, snapshots, unindexed, producer_expiration_ms, now_ms, proceed
+        )
     snapshots.remove_strays(segment.base_offset for segment in segments)
     return RecoveredLog(segments, log_start_offset, epochs, producers, transactions, snapshots)
 
@@ -145,7 +153,12 @@ def _load_epochs(disk: Disk, directory: Path) -> LeaderEpochs:
 
 
 def _check_segments(
-    disk: Disk, segments: list[Segment], recovery_point: int, config: LogConfig, epochs: LeaderEpochs
+    disk: Disk,
+    segments: list[Segment],
+    recovery_point: int,
+    config: LogConfig,
+    epochs: LeaderEpochs,
+    proceed: Callable[[], None],
 ) -> int:
     """Check the segments that reach beyond the recovery point, and end the log at the first damage; how many remain."""
     first = max((n for n, segment in enumerate(segments) if segment.base_offset <= recovery_point), default=0)
@@ -153,7 +166,7 @@ def _check_segments(
         segment, beyond = segments[number], segments[number + 1 :]
         end_offset = beyond[0].base_offset if beyond else segment.offset_limit
         size = segment.size
-        cut = segment.recover(end_offset, config.index_interval_bytes, epochs, gaps=config.compact)
+        cut = segment.recover(end_offset, config.index_interval_bytes, epochs, gaps=config.compact, proceed=proceed)
         if cut and not config.preallocate:
             logger.warning(
                 "%s: %d bytes after offset %d are damaged or incomplete and are dropped",
@@ -198,9 +211,12 @@ def _reindex(disk: Disk, segments: list[Segment], trusted: int, recovery_point: 
     return {segment.base_offset}
 
 
-def _join(segments: list[Segment], checked: int, names: list[str], config: LogConfig) -> int:
+def _join(
+    segments: list[Segment], checked: int, names: list[str], config: LogConfig, proceed: Callable[[], None]
+) -> int:
     """Let every segment know where it ends; the log end offset."""
     for segment, following in itertools.pairwise(segments):
+        proceed()
         segment.next_offset = following.base_offset
         stem = file_name(segment.base_offset, "")
         if segment.indexes_stored and not {stem + OFFSET_INDEX_SUFFIX, stem + TIME_INDEX_SUFFIX} <= set(names):
@@ -231,6 +247,7 @@ def load_producers(
     unindexed: set[int],
     producer_expiration_ms: int,
     now_ms: int,
+    proceed: Callable[[], None] = lambda: None,
 ) -> tuple[Producers, OpenTransactions]:
     """The state at the end of the log: from the newest snapshot that is old enough, and what was appended since.
 
@@ -248,7 +265,7 @@ def load_producers(
     for segment in segments:
         if segment.next_offset > replay_from:
             filled = segment.transaction_index if segment.base_offset in unindexed else None
-            _replay(segment, replay_from, producers, transactions, filled, now_ms)
+            _replay(segment, replay_from, producers, transactions, filled, now_ms, proceed)
     return producers, transactions
 
 
@@ -259,9 +276,11 @@ def _replay(
     transactions: OpenTransactions,
     filled: TransactionIndex | None,
     now_ms: int,
+    proceed: Callable[[], None],
 ) -> None:
     """Take in the segment's batches from `offset` on, and note aborted transactions in the index to be filled."""
     for position, header in scan_headers(segment.file, segment.locate(offset), segment.size):
+        proceed()
         if header.producer_id < 0:
             continue
         stage = producers.stage(Origin.REPLICATION)

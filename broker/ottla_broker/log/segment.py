@@ -17,7 +17,7 @@ and so is, for a few consumers further back, the place where the last read of ea
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -319,12 +319,20 @@ class Segment:
 
     # ---- finding the end
 
-    def recover(self, end_offset: int, index_interval_bytes: int, epochs: LeaderEpochs, *, gaps: bool) -> bool:
+    def recover(
+        self,
+        end_offset: int,
+        index_interval_bytes: int,
+        epochs: LeaderEpochs,
+        *,
+        gaps: bool,
+        proceed: Callable[[], None],
+    ) -> bool:
         """Check every batch, rebuild the indexes, and cut the file after the last good batch; True if anything was cut.
 
         Batches from `end_offset` on belong to the next segment. Offsets must continue from one batch to the next; with
         `gaps` they may skip, as compaction leaves them. New leader epochs are noted in `epochs`. The transaction index
-        stays empty: only replaying the producers can fill it.
+        stays empty: only replaying the producers can fill it. `proceed` is called for each batch, and may raise.
         """
         self.clear_indexes()
         self._reset_tail()
@@ -333,6 +341,7 @@ class Segment:
         self.max_timestamp, self.max_timestamp_offset = NO_TIMESTAMP, self.base_offset
         end = 0
         for position, batch in scan_valid(self.file, self.size):
+            proceed()
             skipped = batch.base_offset - self.next_offset
             if skipped < 0 or (skipped > 0 and not gaps) or batch.last_offset >= end_offset:
                 break
