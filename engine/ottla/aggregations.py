@@ -292,10 +292,8 @@ def _reduced_type(function: Callable[[Any, Any], Any], initial: Any) -> Any:
 Fold = Callable[
     [
         Iterable[tuple[Any, Any, int]],
-        Callable[[Any], State | None],
         dict[Any, State],
-        dict[Any, bytes],
-        Callable[[Any], bytes],
+        Callable[[Any], State | None],
         Callable[[int, Exception], None],
     ],
     None,
@@ -307,9 +305,9 @@ class Compiled:
     """An aggregate definition as functions.
 
     `update(state or None, value, timestamp)` returns the next state, whose first slot is the newest timestamp.
-    `fold(events, get, states, written, encode, failed)` does that for many (key, value, timestamp) with one call: it
-    asks `get` for the state of each key, puts the next one into `states`, and under a key that is not in `written` its
-    encoded form; `failed(row, error)` is called for an event that raises, which leaves no trace.
+    `fold(events, written, before, failed)` does that for many (key, value, timestamp) with one call: it puts the next
+    state of each key into `written`, where the one so far may be; if not, `before` is asked for it. `failed(row,
+    error)` is called for an event that raises, which leaves no trace.
     `merge(earlier, later)` that of two sessions; `undo(state, value, timestamp)` the state without a value that is in
     it. The last two are None if an aggregation has no way to do that. All raise what the user's selectors and functions
     raise. `result(state)` returns an instance of `result_type`, a frozen Struct with a field per aggregation.
@@ -376,19 +374,20 @@ def compile_aggregations(
         f"    newest, {', '.join(slots)} = state",
         f"    return ({', '.join(then)},)",
         "",
-        "def fold(events, get, states, written, encode, failed):",
+        "def fold(events, written, before, failed):",
+        "    find = written.get",
         "    for row, (key, value, timestamp) in enumerate(events):",
         "        try:",
         *(f"            {line}" for line in selected_values),
-        "            state = get(key)",
+        "            state = find(key)",
+        "            if state is None:",
+        "                state = before(key)",
         "            if state is None:",
         f"                state = ({', '.join(first)},)",
         "            else:",
         f"                newest, {', '.join(slots)} = state",
         f"                state = ({', '.join(then)},)",
-        "            if key not in written:",
-        "                written[key] = encode(key)",
-        "            states[key] = state",
+        "            written[key] = state",
         "        except Exception as error:",
         "            failed(row, error)",
         "",

@@ -22,15 +22,16 @@ until it is over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from struct import Struct
 from typing import Final
 
 import msgspec
 
-from ottla.state.changes import Change, Changes
+from ottla.state.changes import Change, Changes, KeyRange, Packed
 from ottla.state.pairs import behind_prefix
-from ottla.state.store import KeyRange, KeyValueStore
+from ottla.state.store import KeyValueStore
 
 _number = Struct(">Q").pack
 _count = Struct(">I").pack
@@ -44,6 +45,8 @@ AROUND_AN_ENTRY: Final = 48
 """So many bytes more than its key and value, at most, a record has that holds one entry."""
 _MOST_ENTRIES: Final = 256
 _MOST_BYTES: Final = 64 * 1024
+_AROUND_PACKED: Final = 400
+"""What the objects around the data of a block take in memory, while the store has not unpacked it."""
 _MOST_READ: Final = 128
 """So many blocks are unpacked at once."""
 
@@ -158,11 +161,11 @@ class BlockStore:
             pane = key[_PANE]
             blocks = self._panes.setdefault(pane, _Blocks())
             if value is not None:
-                keys, values = _unpack(value)
-                blocks.add(key, len(keys))
+                entries = _unpacked(pane, value)
+                blocks.add(key, len(entries))
                 of_pane = written.setdefault(pane, Changes([], []))
-                of_pane += Changes([pane + each for each in keys], [*values])
-                others.append((key, _count(len(keys))))
+                of_pane += entries
+                others.append((key, _count(len(entries))))
                 continue
             blocks.discard(key)
             others.append((key, None))
@@ -200,8 +203,9 @@ class BlockStore:
         for pane in self._torn & self._panes.keys():
             self._tell_anew(pane, self._panes[pane])
 
-    def add(self, pane: bytes, keys: list[bytes], values: list[bytes], held: int) -> None:
-        """Entries of a pane, their keys without its time. It is known to have so many at least."""
+    def add(self, pane: bytes, keys: list[bytes], values: list[bytes], held: int) -> list[Packed]:
+        """Entries of a pane, their keys without its time. It is known to have so many at least. Returns what the store
+        is to be told of them."""
         blocks = self._panes.setdefault(pane, _Blocks())
         if blocks.position is not None:
             self._sweep(pane, blocks, max(len(keys), _LEAST_SWEPT))
@@ -210,7 +214,11 @@ class BlockStore:
             blocks.obsolete = []
         elif blocks.weight > _SPREAD * max(held, blocks.found) + _FEW:
             blocks.position, blocks.obsolete, blocks.found = pane, list(blocks.counts), 0
-        self._write(pane, blocks, keys, values)
+        within = range_of(pane)
+        return [
+            Packed(within, count, len(data) + _AROUND_PACKED, partial(_unpacked, pane, data))
+            for data, count in self._write(pane, blocks, keys, values)
+        ]
 
     def delete(self, pane: bytes) -> None:
         """A pane is over."""
@@ -249,25 +257,31 @@ class BlockStore:
         # new blocks must be known to be there before the old ones are not.
         blocks.position = stored[-1][0] + b"\x00" if len(stored) == most else None
 
-    def _write(self, pane: bytes, blocks: _Blocks, keys: list[bytes], values: list[bytes]) -> None:
+    def _write(self, pane: bytes, blocks: _Blocks, keys: list[bytes], values: list[bytes]) -> list[tuple[bytes, int]]:
+        """Makes blocks of entries. Returns the data of each, and how many entries it has."""
         if len(keys) > _MOST_ENTRIES:
+            written = []
             for first in range(0, len(keys), _MOST_ENTRIES):
                 behind = first + _MOST_ENTRIES
-                self._write(pane, blocks, keys[first:behind], values[first:behind])
-            return
+                written += self._write(pane, blocks, keys[first:behind], values[first:behind])
+            return written
         data = _pack((keys, values))
         size = len(data) + AROUND_AN_ENTRY
         if size > self._most and len(keys) > 1:
             half = len(keys) // 2
-            self._write(pane, blocks, keys[:half], values[:half])
-            self._write(pane, blocks, keys[half:], values[half:])
-        elif keys:
+            return [
+                *self._write(pane, blocks, keys[:half], values[:half]),
+                *self._write(pane, blocks, keys[half:], values[half:]),
+            ]
+        if keys:
             key = BLOCKS + pane + _number(self._next)
             self._next += 1
             self._largest = max(self._largest, size)
             blocks.add(key, len(keys))
             self._in_flight.append(key)
             self._tell([key], [data], [_count(len(keys))])
+            return [(data, len(keys))]
+        return []
 
     def _delete(self, blocks: _Blocks, keys: list[bytes]) -> None:
         for key in keys:
@@ -284,6 +298,12 @@ class BlockStore:
         for key, count in self.entries.range(BLOCKS, _BEHIND_BLOCKS):
             self._panes.setdefault(key[_PANE], _Blocks()).add(key, int.from_bytes(count, "big"))
             self._next = max(self._next, int.from_bytes(key[_PANE.stop :], "big") + 1)
+
+
+def _unpacked(pane: bytes, data: bytes) -> Changes:
+    """The entries of a block."""
+    keys, values = _unpack(data)
+    return Changes([pane + each for each in keys], [*values])
 
 
 def range_of(pane: bytes) -> KeyRange:

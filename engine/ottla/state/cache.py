@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import ge, itemgetter, le
 from typing import Any, Final
 
 from ottla.errors import DecodeError, EncodeError, Unavailable
 from ottla.state.budget import CacheBudget
-from ottla.state.changes import Changes
-from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
+from ottla.state.changes import Change, Changes, KeyRange
+from ottla.state.store import KeyValueStore, StoreSpec
 
 _MISSING: Final = object()
 _ABSENT: Final = object()
@@ -88,7 +88,7 @@ class StoreCache:
         self._dirty: dict[Any, bytes] = {}
         self._in_flight: dict[Any, bytes] = {}
         # What of them goes to the store, and the ranges of keys that are deleted there at once instead.
-        self._changes = Changes([], [])
+        self._changes: Sequence[Change] = Changes([], [])
         self._dropped: list[KeyRange] = []
         # The keys of both, for `range`: in sorted runs, each less than half as long as the one before, and those not
         # sorted yet. So a range costs a look into a few runs, and a key is merged a few times, however often the two

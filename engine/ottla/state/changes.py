@@ -6,11 +6,16 @@ each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import overload
 
 Change = tuple[bytes, bytes | None]
 """A key and its new value; None: it is deleted."""
+
+KeyRange = tuple[bytes, bytes]
+"""Keys from the first, inclusive, to the second, exclusive."""
 
 
 class Changes(Sequence[Change]):
@@ -66,3 +71,38 @@ class Changes(Sequence[Change]):
         if self.size <= most:
             return False
         return max(map(len, self._keys)) + max(map(len, filter(None, self._values)), default=0) > most
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Changes in a form that takes less room, and no time as long as nobody asks for them."""
+
+    within: KeyRange
+    """Where all their keys are."""
+    count: int
+    size: int
+    """How many bytes the form takes."""
+    unpack: Callable[[], Changes]
+
+
+class PackedChanges(Sequence[Change]):
+    """Changes, and packed ones behind them. Going through them unpacks."""
+
+    __slots__ = ("packed", "plain")
+
+    def __init__(self, plain: Changes, packed: Sequence[Packed]) -> None:
+        self.plain = plain
+        self.packed = packed
+
+    def __len__(self) -> int:
+        return len(self.plain) + sum(part.count for part in self.packed)
+
+    def __iter__(self) -> Iterator[Change]:
+        return chain(self.plain, *(part.unpack() for part in self.packed))
+
+    @overload
+    def __getitem__(self, place: int) -> Change: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Change]: ...
+    def __getitem__(self, place: int | slice) -> Change | list[Change]:
+        return list(self)[place]

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from ottla.errors import DecodeError, Unavailable
-from ottla.state.changes import Change
-from ottla.state.store import KeyRange, KeyValueStore, StoreSpec
+from ottla.state.changes import Change, KeyRange
+from ottla.state.store import KeyValueStore, StoreSpec
 from ottla.transport.contract import Message
 
 KEYS = b"k"

@@ -6,8 +6,8 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 
-from ottla.state.changes import Change
-from ottla.state.store import KeyRange, KeyValueStore
+from ottla.state.changes import Change, KeyRange
+from ottla.state.store import KeyValueStore
 
 
 class MemoryStore:

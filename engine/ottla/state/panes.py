@@ -13,14 +13,14 @@ panes are in the changelog is said in `blocks.py`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
 from ottla.aggregations import Fold
 from ottla.state.blocks import AROUND_AN_ENTRY, BlockStore, range_of
 from ottla.state.cache import DECODED_TIMES, SAMPLED_CHANGES, StoreCache
-from ottla.state.changes import Changes
+from ottla.state.changes import Changes, Packed, PackedChanges
 from ottla.state.store import KeyValueStore, StoreSpec
 
 _UNKNOWN: Final = object()
@@ -32,14 +32,17 @@ _ENTRY_BYTES = 190
 class Pane:
     """The entries under one time. A value is never None.
 
-    `get(key)` gives the value, or None. `prefix` is what the encoded slots of the time begin with. `encode` makes the
-    rest of a key, and raises what the key's codec raises. A `whole` one has nothing stored, and one that is not
-    `in_blocks` has a record of the changelog for each entry.
+    `prefix` is what the encoded slots of the time begin with. `encode` makes the rest of a key, and raises what the
+    key's codec raises. A `whole` one has nothing stored, and one that is not `in_blocks` has a record of the changelog
+    for each entry.
+
+    What is written lies over what was there before until it is handed out: of many keys few are written between two
+    commits, and to go through those alone, their values at hand, is faster than to find each of them again.
     """
 
     __slots__ = (
+        "_before",
         "_cache",
-        "_changed",
         "_emptied",
         "_emptying",
         "_encode",
@@ -47,7 +50,8 @@ class Pane:
         "_in_flight",
         "_taken",
         "_whole",
-        "get",
+        "_written",
+        "_written_keys",
         "gone",
         "in_blocks",
         "prefix",
@@ -64,26 +68,48 @@ class Pane:
         self._encode = encode
         # None under a key: it is known not to exist; so is what is not in a whole pane.
         self._entries: dict[Any, Any] = {}
-        # Keys written since the last `changes`, and those handed out by it, each with its encoded form.
-        self._changed: dict[Any, bytes] = {}
-        self._in_flight: dict[Any, bytes] = {}
+        # What was written since the last `changes`, and the encoded forms of its keys, in the same order; and what was
+        # handed out by that, which is in the entries, too.
+        self._written: dict[Any, Any] = {}
+        self._written_keys: list[bytes] = []
+        self._in_flight: dict[Any, Any] = {}
         # Whether it was taken since the last `changes`, and before that, which is not committed yet.
         self._emptied = self._emptying = False
         self._whole = whole
         self._taken = False
-        self.get: Callable[[Any], Any] = self._entries.get if whole else self._look_up
+        # Gives the value of a key that was not written since the last `changes`, or None.
+        self._before: Callable[[Any], Any] = self._entries.get if whole else self._look_up
+
+    def get(self, key: Any) -> Any:
+        """The value of the key, or None."""
+        value = self._written.get(key)
+        return self._before(key) if value is None else value
 
     def put(self, key: Any, value: Any) -> None:
         """Sets the value of the key. Raises what its codec raises when it cannot encode the key."""
-        if key not in self._changed:
-            self._changed[key] = self._encode(key)
-        self._entries[key] = value
+        if key not in self._written:
+            self._written_keys.append(self._encode(key))
+        self._written[key] = value
 
     def fold(
-        self, fold: Fold, events: Iterable[tuple[Any, Any, int]], failed: Callable[[int, Exception], None]
-    ) -> None:
-        """Aggregates events into the entries of their keys (`Compiled.fold`): a `get` and a `put` for each."""
-        fold(events, self.get, self._entries, self._changed, self._encode, failed)
+        self, fold: Fold, keys: Sequence[Any], values: Sequence[Any], timestamps: Sequence[int]
+    ) -> dict[int, Exception]:
+        """Aggregates events into the entries of their keys (`Compiled.fold`): a `get` and a `put` for each. Returns the
+        rows of those that failed, and with what: they leave no trace."""
+        failures: dict[int, Exception] = {}
+        written, encoded = self._written, self._written_keys
+        fold(zip(keys, values, timestamps, strict=True), written, self._before, failures.__setitem__)
+        while len(encoded) < len(written):
+            try:
+                # The new keys, which are at the end of the dict. On an error what came before it is kept.
+                encoded.extend(map(self._encode, islice(written, len(encoded), None)))
+            except Exception as error:
+                refused = next(islice(written, len(encoded), None))
+                del written[refused]
+                for row, key in enumerate(keys):
+                    if key == refused:
+                        failures.setdefault(row, error)
+        return failures
 
     def take(self) -> tuple[list[Any], list[Any]]:
         """Deletes all entries, and returns keys and values in the order of the encoded keys. The pane is not used any
@@ -94,20 +120,21 @@ class Pane:
             entries |= {key: value for key, value in stored if key not in entries}
             for key in [key for key, value in entries.items() if value is None]:
                 del entries[key]
+        entries |= self._written
         keys, values, encoded = list(entries), list(entries.values()), list(map(self._encode, entries))
         order = sorted(range(len(keys)), key=encoded.__getitem__)
         if not self.in_blocks:
             self.gone += encoded
         entries.clear()
-        self._changed.clear()
-        self._whole, self.get = True, entries.get
+        self._forget_written()
+        self._whole, self._before = True, entries.get
         self._taken = self._emptied = True
         return [keys[place] for place in order], [values[place] for place in order]
 
     @property
     def is_empty(self) -> bool:
         """Whether it is known to have no entries."""
-        return self._whole and not self._entries
+        return self._whole and not (self._entries or self._written)
 
     # -- for its cache
 
@@ -117,13 +144,13 @@ class Pane:
 
     @property
     def held(self) -> int:
-        """How many entries are in memory."""
-        return len(self._entries)
+        """How many entries are in memory, at most: those that were written again are counted twice."""
+        return len(self._entries) + len(self._written)
 
     @property
     def dirty_count(self) -> int:
         """How many keys were written since the last `changes`, and one for that it was taken."""
-        return len(self._changed) + self._emptied
+        return len(self._written) + self._emptied
 
     @property
     def is_emptied(self) -> bool:
@@ -133,30 +160,31 @@ class Pane:
     @property
     def is_over(self) -> bool:
         """Whether it was taken, and not asked for again, and that is committed."""
-        return self._taken and not (self._emptied or self._emptying or self._changed or self._in_flight)
+        return self._taken and not (self._emptied or self._emptying or self._written or self._in_flight)
 
     def changes(self, encode_value: Callable[[Any], bytes]) -> tuple[list[bytes], list[bytes]]:
         """What was written since the last call, the keys without the prefix."""
-        changed = self._changed
-        values = list(map(encode_value, map(self._entries.__getitem__, changed)))
-        self._in_flight, self._changed = changed, {}
+        written, keys = self._written, self._written_keys
+        values = list(map(encode_value, written.values()))
+        self._entries |= written
+        self._in_flight, self._written, self._written_keys = written, {}, []
         self._emptying, self._emptied, self.gone = self._emptied, False, []
-        return list(changed.values()), values
+        return keys, values
 
     def committed(self) -> None:
         self._in_flight, self._emptying = {}, False
 
     def discard(self) -> None:
         self._entries.clear()
-        self._changed.clear()
+        self._forget_written()
         self._in_flight, self.gone = {}, []
         self._emptied = self._emptying = False
         self._is_partial()
 
     def evict(self, count: int) -> int:
         """Drops clean entries, those first that came first, about so many; returns how many it were."""
-        changed, in_flight = self._changed, self._in_flight
-        clean = (key for key in self._entries if key not in changed and key not in in_flight)
+        in_flight = self._in_flight
+        clean = (key for key in self._entries if key not in in_flight)
         evicted = list(islice(clean, count))
         for key in evicted:
             del self._entries[key]
@@ -165,8 +193,11 @@ class Pane:
         return len(evicted)
 
     def _is_partial(self) -> None:
-        self._whole = False
-        self.get = self._look_up
+        self._whole, self._before = False, self._look_up
+
+    def _forget_written(self) -> None:
+        self._written.clear()
+        self._written_keys.clear()
 
     def _look_up(self, key: Any) -> Any:
         value = self._entries.get(key, _UNKNOWN)
@@ -231,6 +262,7 @@ class PaneCache(StoreCache):
     def changes(self, most: int = sys.maxsize) -> Changes:
         changes, blocks = super().changes(most), self._blocks
         records = changes + Changes([], [])
+        packed: list[Packed] = []
         blocks.begin(most)
         for pane in self._panes.values():
             if not pane.dirty_count:
@@ -241,19 +273,19 @@ class PaneCache(StoreCache):
                 blocks.delete(prefix)
                 self._dropped.append(range_of(prefix))
             keys, values = pane.changes(self._encode_value)
-            slots = Changes([prefix + key for key in keys], [*values])
             if pane.in_blocks:
-                blocks.add(prefix, keys, values, pane.held)
+                packed += blocks.add(prefix, keys, values, pane.held)
                 if blocks.largest > most:
-                    self.spec.check_sizes(slots, most - AROUND_AN_ENTRY)
+                    self.spec.check_sizes(_slots(prefix, keys, values), most - AROUND_AN_ENTRY)
             else:
+                slots = _slots(prefix, keys, values)
                 records += slots
+                changes += slots
             for data in values[:SAMPLED_CHANGES]:
                 self._sample(data)
-            changes += slots
         of_blocks, marks = blocks.take()
         records += of_blocks
-        changes += marks
+        self._changes = PackedChanges(changes + marks, packed)
         return records
 
     def committed(self, offset: int | None) -> None:
@@ -289,3 +321,7 @@ class PaneCache(StoreCache):
                 excess -= pane.evict(excess)
                 if excess <= 0:
                     break
+
+
+def _slots(prefix: bytes, keys: list[bytes], values: list[bytes]) -> Changes:
+    return Changes([prefix + key for key in keys], [*values])

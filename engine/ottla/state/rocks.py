@@ -41,8 +41,8 @@ from rocksdict import (
 )
 
 from ottla.errors import StateError
-from ottla.state.changes import Change
-from ottla.state.store import KeyRange, KeyValueStore
+from ottla.state.changes import Change, KeyRange
+from ottla.state.store import KeyValueStore
 from ottla.state.unwritten import UNKNOWN, Unwritten
 
 log = logging.getLogger("ottla.state")
@@ -250,7 +250,7 @@ class RocksStores:
     def took(self, unwritten: Unwritten) -> None:
         """A store is about to forget these."""
         self._count -= unwritten.count
-        self._held_bytes -= unwritten.held_bytes
+        self._held_bytes -= unwritten.told_bytes
 
     def stored_offset(self, full_name: str) -> int | None:
         return self._stored_number(_OFFSETS + full_name.encode())

@@ -13,11 +13,8 @@ from typing import Any, Protocol
 import msgspec
 
 from ottla.errors import RecordTooLarge
-from ottla.state.changes import Change, Changes
+from ottla.state.changes import Change, Changes, KeyRange
 from ottla.state.format import StoreFormat
-
-KeyRange = tuple[bytes, bytes]
-"""Keys from the first, inclusive, to the second, exclusive."""
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,9 @@ class FixedAggregation(WindowedAggregation):
         pane = self._pane(start)
         if pane is None:
             return False
-        events = zip(batch.keys, batch.values, batch.timestamps, strict=True)
-        pane.fold(self._compiled.fold, events, lambda row, error: self._context.reject(self._name, error, batch, row))
+        failures = pane.fold(self._compiled.fold, batch.keys, batch.values, batch.timestamps)
+        for row, error in sorted(failures.items()):
+            self._context.reject(self._name, error, batch, row)
         self._stream_time = max(self._stream_time, latest)
         return True
 

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ottla
+from ottla.aggregations import compile_aggregations
 from ottla.serdes import TEXT, state_codec_for
 from ottla.state.blocks import BLOCKS
 from ottla.state.cache import open_cache
@@ -88,6 +90,18 @@ def test_a_key_that_cannot_be_encoded_leaves_the_pane_as_it_was(store: MemorySto
         pane.put("\ud800", 1)
     assert pane.is_empty
     assert commit(cache) == []
+
+
+def test_events_whose_keys_cannot_be_encoded_leave_no_trace(store: MemoryStore) -> None:
+    cache, count = cache_on(store), compile_aggregations("counts", {"n": ottla.sum(lambda value: 0 + value)})
+    pane = cache.new_pane(10)
+    keys, values = ["a", "\ud800", "b", "\udfff", "\ud800", "c", "a"], [1, 1, 1, 1, "one", "one", 1]
+    failures = pane.fold(count.fold, keys, values, range(len(keys)))
+    assert {row: type(error) for row, error in failures.items()} == {
+        1: UnicodeEncodeError, 3: UnicodeEncodeError, 4: TypeError, 5: TypeError,
+    }  # fmt: skip
+    assert [pane.get(key) for key in ("a", "\ud800", "b", "\udfff", "c")] == [(6, 2), None, (2, 1), None, None]
+    assert pane.dirty_count == 2
 
 
 def test_the_oldest_panes_give_way_first(store: MemoryStore) -> None:

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ottla.errors import StateError
-from ottla.state.changes import Change
+from ottla.state.changes import Change, Changes, KeyRange, Packed, PackedChanges
 from ottla.state.memory import MemoryStores
 from ottla.state.rocks import RocksStores
-from ottla.state.store import KeyRange, KeyValueStore, Stores
+from ottla.state.store import KeyValueStore, Stores
 
 
 class Clock:
@@ -214,6 +214,48 @@ def test_a_store_behaves_as_a_sorted_dict(
     assert list(store.range(start, end, reverse=True)) == expected[::-1]
     found = {key: store.get(key) for key in (*model, b"", b"a")}
     assert {key: value for key, value in found.items() if value is not None} == model
+
+
+few = st.text("abc", max_size=3).map(str.encode)
+within = st.sampled_from([(b"a", b"b"), (b"a", b"c"), (b"b", b"c")])
+parts = st.lists(st.tuples(within, st.lists(st.tuples(few, st.none() | few), max_size=4)), max_size=4)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(
+        st.tuples(
+            st.lists(st.tuples(few, st.none() | few), max_size=4), parts, st.lists(within, max_size=1), st.none() | few
+        ),
+        max_size=6,
+    )
+)
+def test_packed_changes_are_as_if_they_were_not(
+    store: KeyValueStore,
+    batches: list[tuple[list[Change], list[tuple[KeyRange, list[Change]]], list[KeyRange], bytes | None]],
+) -> None:
+    store.clear()
+    model: dict[bytes, bytes | None] = {}
+    under_way: list[tuple[Iterator[tuple[bytes, bytes]], list[tuple[bytes, bytes]]]] = []
+    for offset, (plain, of_ranges, dropped, read) in enumerate(batches):
+        packed = []
+        for bounds, in_range in of_ranges:
+            moved = Changes.of([(bounds[0] + key, value) for key, value in in_range])
+            packed.append(Packed(bounds, len(moved), moved.size, lambda moved=moved: moved))
+        batch = PackedChanges(Changes.of(plain), packed)
+        store.write_batch(batch, offset, dropped)
+        for low, high in dropped:
+            model = {key: value for key, value in model.items() if not low <= key < high}
+        model.update(batch)
+        kept = [(key, value) for key, value in sorted(model.items()) if value is not None]
+        if read is not None:
+            assert store.get(read) == model.get(read)
+            running = store.range()
+            under_way.append((running, kept))
+            assert next(running, None) == next(iter(kept), None)
+    for running, expected in under_way:
+        assert list(running) == expected[1:]
+    assert list(store.range()) == [(key, value) for key, value in sorted(model.items()) if value is not None]
 
 
 def reopened(path: Path, use: Callable[[KeyValueStore], object]) -> object:
