@@ -30,12 +30,21 @@ def run_command(
             "--until-end", help="Stop when the sources are read and the sinks have written what the topics then hold."
         ),
     ] = False,
+    broker_wait: Annotated[
+        float | None,
+        typer.Option(
+            "--broker-wait",
+            metavar="SECONDS",
+            min=0,
+            help="How long to wait for a broker that does not answer at the start, instead of the spec's.",
+        ),
+    ] = None,
 ) -> None:
     """Run the connectors of a spec file."""
     import ottla
     from ottla.worker.embedded import serving
-    from ottla_connectors.errors import BrokerUnavailable, ConfigError
-    from ottla_connectors.runtime.broker import check_reachable
+    from ottla_connectors.errors import ConfigError
+    from ottla_connectors.runtime.broker import wait_until_reachable
     from ottla_connectors.runtime.service import Service
     from ottla_connectors.runtime.tasks import check_configs
     from ottla_connectors.spec import read_spec
@@ -45,12 +54,12 @@ def run_command(
         spec = read_spec(spec_file)
         check_configs(spec)
         with serving(spec.broker) as bootstrap_servers:
-            check_reachable(bootstrap_servers)
+            wait_until_reachable(bootstrap_servers, spec.broker_wait_s if broker_wait is None else broker_wait)
             service = Service(spec, bootstrap_servers)
             _run(service, until_end=until_end)
     except (ConfigError, ottla.ConfigError) as error:
         _refuse(str(error), USAGE_ERROR)
-    except (BrokerUnavailable, ottla.OttlaError) as error:
+    except ottla.OttlaError as error:
         _refuse(str(error), FAILURE)
     for outcome in service.outcomes.values():
         print(f"{outcome.connector}: {outcome.rows} rows, {outcome.malformed} malformed")

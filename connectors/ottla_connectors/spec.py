@@ -60,9 +60,10 @@ class SinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A spec file."""
+    """A spec file. So many seconds a run waits at its start for a broker that does not answer."""
 
     broker: str
+    broker_wait_s: Annotated[float, Meta(ge=0)] = 60.0
     sources: list[SourceSpec] = msgspec.field(name="source", default_factory=list)
     sinks: list[SinkSpec] = msgspec.field(name="sink", default_factory=list)
 

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ottla_connectors.commands import app
+from ottla_connectors.spec import read_spec
 
 WriteFile = Callable[[str, bytes], str]
 
@@ -132,10 +133,28 @@ def test_plugins_are_listed_and_one_is_shown_with_its_schema() -> None:
     assert ottla_connect("plugins", "sink.file").stderr.startswith("ottla connect: no sink plugin is called 'file'")
 
 
-def test_a_broker_that_does_not_answer_is_one_sentence(spec_file: Path, bootstrap_servers: str) -> None:
+@pytest.mark.parametrize("where", ["spec", "option"])
+def test_a_broker_that_does_not_answer_is_waited_for_and_then_one_sentence(
+    spec_file: Path, bootstrap_servers: str, where: str
+) -> None:
     spec_file.write_text(spec_file.read_text().replace(bootstrap_servers, "127.0.0.1:1"))
+    if where == "spec":
+        spec_file.write_text(f"broker_wait_s = 0.1\n{spec_file.read_text()}")
 
+    result = ottla_connect("run", str(spec_file), *(["--broker-wait", "0.1"] if where == "option" else []))
+
+    away = "no Kafka broker answers at 127.0.0.1:1 (Connection refused)"
+    assert result.exit_code == 1
+    assert result.stderr.endswith(f"ottla connect: {away}, nor did one within 0.1 s\n")
+
+
+def test_how_long_to_wait_is_a_minute_unless_it_is_said(spec_file: Path) -> None:
+    assert read_spec(spec_file).broker_wait_s == 60
+
+    spec_file.write_text(f"broker_wait_s = -1\n{spec_file.read_text()}")
     result = ottla_connect("run", str(spec_file))
 
-    assert result.exit_code == 1
-    assert result.stderr == "ottla connect: no broker answers at 127.0.0.1:1 within 3 s\n"
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"ottla connect: {spec_file}: Expected `float` >= 0.0 - at `$.broker_wait_s`\n",
+    )

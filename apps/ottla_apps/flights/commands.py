@@ -8,17 +8,21 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from ottla_apps.flights.run import Outcome
 
 FAILURE = 1
 USAGE_ERROR = 2
 KILLS = 3
+BROKER_WAIT_S = 3.0
 WORST_HOURS = 10
 
 
@@ -110,17 +114,20 @@ def _run(url: str, state_dir: Path, out: Path, rows: Path | None, kills: int, ou
     from ottla_apps.flights import connectors, display, results
     from ottla_apps.flights.run import FlightsRun, Job
     from ottla_connectors.errors import ConfigError
-    from ottla_connectors.runtime.broker import check_reachable
+    from ottla_connectors.runtime.broker import wait_until_reachable
 
     if not out.absolute().parent.is_dir():
         raise ConfigError(f"{out} cannot be created: there is no directory {out.absolute().parent}")
     console = Console(stderr=output is Format.JSON)
     with serving(url) as bootstrap_servers:
-        check_reachable(bootstrap_servers)
+        wait_until_reachable(bootstrap_servers, BROKER_WAIT_S)
         job = Job(f"kafka://{bootstrap_servers}", bootstrap_servers, rows or connectors.FLIGHTS, state_dir, out, kills)
         run = FlightsRun(job)
-        with display.bars(console) as show:
-            outcome = asyncio.run(run.run(show))
+        try:
+            with display.bars(console) as show:
+                outcome = asyncio.run(_until_terminated(run.run(show)))
+        except asyncio.CancelledError:
+            sys.exit(128 + signal.SIGTERM)
     worst = results.worst_hours(out, WORST_HOURS)
     if output is Format.JSON:
         sys.stdout.write(display.as_json(outcome, out, worst))
@@ -129,6 +136,21 @@ def _run(url: str, state_dir: Path, out: Path, rows: Path | None, kills: int, ou
     if kills:
         console.print(f"The worker was killed {kills} times.")
     print(display.last_line(outcome, out))
+
+
+async def _until_terminated(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """What the work returns. SIGTERM cancels it, as Ctrl-C does: an exception out of nowhere could hit the loop itself,
+    and what waits for a callback that it swallows would wait for ever.
+    """
+    import asyncio
+
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    before = signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(task.cancel))
+    try:
+        return await work
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _refuse(sentence: str, status: int) -> NoReturn:

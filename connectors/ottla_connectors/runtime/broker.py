@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicCollection
@@ -17,11 +16,14 @@ from confluent_kafka import TopicPartition as ClientTopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
+from ottla.transport.calls import CallThread
+from ottla.transport.kafka_reach import wait_for_broker
+from ottla.transport.kafka_settings import KafkaSettings
 from ottla_connectors.contract import Headers, TopicPartition
 from ottla_connectors.errors import BrokerError, BrokerUnavailable, ConnectorError, Fenced
+from ottla_connectors.runtime import stopping
 
 REQUEST_TIMEOUT_S = 30.0
-_FIRST_ANSWER_TIMEOUT_S = 3.0
 
 RECORD_MAX_BYTES = 1_000_000
 """The largest key and value together that the runtime writes as one record."""
@@ -31,6 +33,7 @@ BATCH_MAX_BYTES = 1_040_000
 
 DeliveryCallback: TypeAlias = Callable[[KafkaError | None, Message], None]
 
+_log = logging.getLogger(__name__)
 _client_log = logging.getLogger("librdkafka")
 _client_log.addHandler(logging.NullHandler())
 _P = ParamSpec("_P")
@@ -38,26 +41,41 @@ _T = TypeVar("_T")
 
 
 class Clerk:
-    """One thread that makes the blocking calls of one client, in order; a cancelled call still ends before the next."""
+    """One thread that makes the blocking calls of one client, in order; a cancelled call still ends before the next.
+
+    A call may wait for a broker for a minute. Nothing else waits for it then, the end of the process included.
+    """
 
     def __init__(self, name: str) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._name = name
+        self._calls = CallThread(name)
 
     async def call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """What the function returns; a failure of the client arrives as an error of this package."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, _translated, function, args, kwargs)
+        return await self._calls.run(_translated, function, args, kwargs)
 
-    def dismiss(self) -> None:
-        """Ends the thread after the calls that were made."""
-        self._executor.shutdown(wait=False)
+    async def close(self, function: Callable[[], None]) -> None:
+        """Makes one more call after those that were made, and ends the thread; waits `CLOSE_WITHIN_S` at most."""
+
+        def last() -> None:
+            try:
+                function()
+            finally:
+                self._calls.dismiss()
+
+        closing = asyncio.ensure_future(self.call(last))
+        if (await asyncio.wait({closing}, timeout=stopping.CLOSE_WITHIN_S))[0]:
+            closing.result()
+        else:
+            _log.warning("%s: no answer within %g s; its client is left as it is", self._name, stopping.CLOSE_WITHIN_S)
 
 
-def check_reachable(servers: str) -> None:
-    """Raises BrokerUnavailable when no broker answers there within a few seconds."""
-    try:
-        AdminClient(client_config(servers)).list_topics(timeout=_FIRST_ANSWER_TIMEOUT_S)
-    except KafkaException as error:
-        raise BrokerUnavailable(f"no broker answers at {servers} within {_FIRST_ANSWER_TIMEOUT_S:.0f} s") from error
+def wait_until_reachable(servers: str, patience_s: float) -> None:
+    """Returns when a broker answers there, and says every few seconds that none does, as a worker does. Blocks.
+
+    Raises `ottla.OttlaError` when none has within that time.
+    """
+    wait_for_broker(KafkaSettings(servers, "ottla-connect", "start"), patience_s)
 
 
 def client_config(bootstrap_servers: str, **settings: str | int | bool) -> dict[str, Any]:
@@ -66,7 +84,14 @@ def client_config(bootstrap_servers: str, **settings: str | int | bool) -> dict[
     librdkafka's own log goes to the logger `librdkafka`, so that a lost connection does not write over a progress bar.
     """
     given = {name.replace("_", "."): value for name, value in settings.items()}
-    return {"bootstrap.servers": bootstrap_servers, "logger": _client_log, **given}
+    return {
+        "bootstrap.servers": bootstrap_servers,
+        "logger": _client_log,
+        # When all brokers are away for a moment, as a single one is that restarts, the re-bootstrapping of KIP-1102
+        # forgets the transaction coordinator, and a commit may hang (librdkafka 2.16; its issue 5511).
+        "metadata.recovery.strategy": "none",
+        **given,
+    }
 
 
 def ensure_topic(admin: AdminClient, name: str, partitions: int | None, config: Mapping[str, str]) -> int:

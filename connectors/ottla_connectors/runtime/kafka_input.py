@@ -86,10 +86,7 @@ class KafkaInput:
 
     async def close(self) -> None:
         """See `Input.close`."""
-        try:
-            await self._clerk.call(self._close)
-        finally:
-            self._clerk.dismiss()
+        await self._clerk.close(self._close)
 
     def _open(self) -> None:
         self._consumer = Consumer(

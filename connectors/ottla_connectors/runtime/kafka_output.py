@@ -31,6 +31,7 @@ from ottla_connectors.runtime.positions import POSITIONS_TOPIC, ensure_positions
 from ottla_connectors.runtime.source_runner import Written
 
 _COMMIT_TIMEOUT_S = 60.0
+_LAST_TRY_S = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -71,10 +72,7 @@ class KafkaOutput:
 
     async def close(self) -> None:
         """See `Output.close`. An open transaction is left to be aborted by the next task or by its timeout."""
-        try:
-            await self._clerk.call(self._close)
-        finally:
-            self._clerk.dismiss()
+        await self._clerk.close(self._close)
 
     def _open(self) -> Position | None:
         found = ensure_topic(self._admin, self._topic, self._partitions, self._topic_config)
@@ -120,7 +118,8 @@ class KafkaOutput:
             produce(producer, POSITIONS_TOPIC, self._key, position, (), partition=self._position_partition)
             _commit(producer)
         except KafkaException as error:
-            _abort(producer, error)
+            if not error.args[0].retriable():
+                _abort(producer, error)
             raise
         return Written(len(encoded), len(malformed), batch.position)
 
@@ -144,14 +143,18 @@ def _encoded(rows: Sequence[Row]) -> tuple[list[tuple[Row, bytes | None]], list[
 
 
 def _commit(producer: Producer) -> None:
-    """Commits the open transaction. A retriable failure leaves the outcome open, so the same commit is tried again."""
+    """Commits the open transaction. A retriable failure leaves the outcome open, so the same commit is tried again.
+
+    When that goes on for too long it is raised: the commit may still come to its end, and an abort is refused until
+    then. It is the next task's `init_transactions` that waits for the end, and then reads which it was.
+    """
     deadline = time.monotonic() + _COMMIT_TIMEOUT_S
     while True:
         try:
-            producer.commit_transaction(REQUEST_TIMEOUT_S)
+            producer.commit_transaction(max(deadline - time.monotonic(), _LAST_TRY_S))
             return
         except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > deadline:
+            if not error.args[0].retriable() or time.monotonic() >= deadline:
                 raise
 
 

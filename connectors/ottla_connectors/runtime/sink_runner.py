@@ -8,6 +8,7 @@ memory.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -17,6 +18,7 @@ from ottla_connectors.contract import Claim, Guarantee, Headers, Row, Sink, Topi
 from ottla_connectors.errors import RowsRejected
 from ottla_connectors.runtime import dead_letters
 from ottla_connectors.runtime.dead_letters import DeadLetter
+from ottla_connectors.runtime.stopping import see_through
 
 
 class Record(NamedTuple):
@@ -71,7 +73,7 @@ class Input(Protocol):
         """Commits offsets of the consumer group."""
 
     async def close(self) -> None:
-        """Releases everything. Called once, also after an error."""
+        """Releases everything, within a bound. Called once, also after an error."""
 
 
 class Sunk(msgspec.Struct, frozen=True):
@@ -116,7 +118,8 @@ class SinkRunner:
         """With `until_end`, returns when everything is written that the topics held at the start; otherwise never.
 
         Raises what the sink or the input raises. Records that are not rows are dead-lettered before the rows of their
-        batch are committed: a crash in between repeats a dead letter, it never loses one.
+        batch are committed: a crash in between repeats a dead letter, it never loses one. A batch that is being
+        written when this is cancelled is seen through (`stopping.py`), and told as any other.
         """
         try:
             await self._input.open()
@@ -125,13 +128,22 @@ class SinkRunner:
             ends = await self._input.end_offsets() if until_end else None
             refresh_at = self._clock() + self._refresh_s
             while ends is None or any(self._positions.get(partition, 0) < end for partition, end in ends.items()):
-                await self._advance(await self._input.poll(self._batch_rows))
+                polled = await self._input.poll(self._batch_rows)
+                sunk = await see_through(self._advance(polled))
+                if sunk is not None and self._on_sunk is not None:
+                    await self._on_sunk(sunk)
+                await asyncio.sleep(0)  # where it ends if it was cancelled meanwhile: an input need not wait
                 if self._clock() >= refresh_at:
                     if await self._input.partitions() != assigned:
                         assigned = await self._take_over()
                     refresh_at = self._clock() + self._refresh_s
         finally:
+            await see_through(self._close())
+
+    async def _close(self) -> None:
+        try:
             await self._input.close()
+        finally:
             await self._sink.close()
 
     async def _take_over(self) -> Mapping[TopicPartition, str]:
@@ -148,13 +160,14 @@ class SinkRunner:
             return dict(claim.positions)
         return {**await self._input.committed(), **claim.positions}
 
-    async def _advance(self, polled: Polled) -> None:
+    async def _advance(self, polled: Polled) -> Sunk | None:
+        """Writes what was polled; None where nothing was."""
         after = dict(polled.reached)
         for record in polled.records:
             after[record.partition] = max(after.get(record.partition, 0), record.offset + 1)
         moved = {partition: offset for partition, offset in after.items() if self._positions.get(partition) != offset}
         if not moved:
-            return
+            return None
         batch, letters = self._rows(polled.records)
         malformed = len(letters)
         while True:
@@ -170,8 +183,7 @@ class SinkRunner:
                 malformed += len(letters)
         self._positions.update(moved)
         await self._input.commit(moved)
-        if self._on_sunk is not None:
-            await self._on_sunk(Sunk(len(batch), malformed, moved))
+        return Sunk(len(batch), malformed, moved)
 
     def _rows(self, records: Sequence[Record]) -> tuple[list[tuple[Row, Record]], list[DeadLetter]]:
         decode = self._decode

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Protocol
@@ -12,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from ottla_connectors.contract import Batch, Position, Source
+from ottla_connectors.runtime.stopping import see_through
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class Output(Protocol):
         """
 
     async def close(self) -> None:
-        """Releases everything. Called once, also after an error."""
+        """Releases everything, within a bound. Called once, also after an error."""
 
 
 OnWritten = Callable[[Written], Awaitable[None]]
@@ -51,13 +53,17 @@ class SourceRunner:
         self._on_written = on_written
 
     async def run(self) -> None:
-        """Returns when the input ends. Raises what the source or the output raises."""
+        """Returns when the input ends. Raises what the source or the output raises.
+
+        A batch that is being written when this is cancelled is seen through (`stopping.py`), and told as any other.
+        """
         try:
             position = await self._output.open()
             async with aclosing(self._source.read(position)) as batches:
                 async for batch in batches:
-                    written = await self._output.write(batch)
+                    written = await see_through(self._output.write(batch))
                     if self._on_written is not None:
                         await self._on_written(written)
+                    await asyncio.sleep(0)  # where it ends if it was cancelled meanwhile: a source need not wait
         finally:
-            await self._output.close()
+            await see_through(self._output.close())

@@ -53,6 +53,10 @@ class CallThread:
         """Has the call made, and waits for nothing. It must not raise."""
         self._calls.put(call)
 
+    def dismiss(self) -> None:
+        """Ends the thread after the calls that were handed over, and waits for nothing."""
+        self.hand_over(self._end)
+
     def wait_for(self, coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
         """Runs the coroutine on the event loop and makes calls until it is done. On this thread only."""
         awaited = asyncio.run_coroutine_threadsafe(coroutine, loop)

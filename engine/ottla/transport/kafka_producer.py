@@ -21,7 +21,13 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ottla.transport.calls import CallThread
 from ottla.transport.contract import Membership, OutputRecord, TopicPartition
-from ottla.transport.errors import DeliveryError, ProducerFencedError, TransactionAbortedError, TransportError
+from ottla.transport.errors import (
+    DeliveryError,
+    FatalTransportError,
+    ProducerFencedError,
+    TransactionAbortedError,
+    TransportError,
+)
 from ottla.transport.kafka_deliveries import Deliveries, Run
 from ottla.transport.kafka_log import ClientLog
 from ottla.transport.kafka_messages import aborted, explained, kafka_error, transport_error
@@ -50,6 +56,7 @@ class KafkaProducer:
         self._patience_s = settings.transaction_timeout_ms / 1000
         self._client = self._make_client()
         self._in_transaction = False
+        self._in_doubt = False
         self._deliveries = Deliveries()
         # One thread at a time takes the delivery reports.
         self._serving = Lock()
@@ -70,9 +77,9 @@ class KafkaProducer:
         self._client.purge(blocking=False)
 
     def close(self, timeout_s: float) -> None:
-        """Aborts what is open. Blocks, for twice the time at most."""
+        """Aborts what is open, unless it may be committed already. Blocks, for twice the time at most."""
         try:
-            if self._in_transaction:
+            if self._in_transaction and not self._in_doubt:
                 self._client.abort_transaction(timeout_s)
             self._client.flush(timeout_s)
         except KafkaException as failure:
@@ -226,7 +233,6 @@ class KafkaProducer:
             return
         self._begin_transaction()
         await self._calls.run(self._commit_transaction, positions, membership)
-        self._in_transaction = False
 
     def take_written(self) -> dict[TopicPartition, int]:
         """What `Transport.commit` returns."""
@@ -242,7 +248,17 @@ class KafkaProducer:
         self._flush(self._patience_s)
         if positions:
             self._patiently(partial(producer.send_offsets_to_transaction, positions, membership), "adding the offsets")
-        self._patiently(producer.commit_transaction, "committing the transaction")
+        self._end_transaction()
+
+    def _end_transaction(self) -> None:
+        """Commits. Who waited for that may be gone by now: what has become of the transaction is noted here."""
+        self._in_doubt = True
+        try:
+            self._patiently(self._client.commit_transaction, "committing the transaction")
+        except (TransactionAbortedError, FatalTransportError):
+            self._in_doubt = False
+            raise
+        self._in_transaction = self._in_doubt = False
 
     def _settle_deliveries(self, run: Run) -> None:
         """Waits for the reports on a run, whatever else is produced meanwhile. Raises `DeliveryError`."""
@@ -272,7 +288,7 @@ class KafkaProducer:
                     await self._calls.run(self._patiently, self._client.abort_transaction, "aborting the transaction")
                 except ProducerFencedError as fenced:
                     log.info("what was open is aborted already: %s", fenced)
-            self._in_transaction = False
+            self._in_transaction = self._in_doubt = False
         else:
             self._client.purge(in_flight=False)
             await self._calls.run(self._flush, self._patience_s)
@@ -292,7 +308,7 @@ class KafkaProducer:
 
     def _renew(self) -> None:
         self._client = self._make_client()
-        self._in_transaction = False
+        self._in_transaction = self._in_doubt = False
         self._deliveries = Deliveries()
         self.start()
 
