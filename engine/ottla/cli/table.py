@@ -145,4 +145,10 @@ def _lines(table: Table[Any, Any], part: Any, key: Any) -> Iterator[str]:
 def _line(*, key: Any, value: Any) -> str:
     import msgspec
 
-    return msgspec.json.encode({"key": key, "value": value}).decode()
+    from ottla.errors import ConfigError
+    from ottla.web.text import shown
+
+    try:
+        return msgspec.json.encode({"key": shown(key), "value": shown(value)}).decode()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"what the table holds cannot be shown as JSON: {error}") from error

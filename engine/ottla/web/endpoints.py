@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -37,10 +38,11 @@ from ottla.web.queries import (
     knowing_its_past,
     value_at,
 )
-from ottla.web.text import from_text
+from ottla.web.text import from_text, shown
 
 _FORWARDED = "ottla-forwarded"
 _DEFAULT_LIMIT = 100
+_MAX_DIGITS = 18
 
 
 class Endpoints:
@@ -147,7 +149,7 @@ class Endpoints:
         )
         if value is None:
             return _json({"error": f"table {table.name!r} has no such key"}, 404)
-        return _json({"key": key, "value": value})
+        return _json({"key": shown(key), "value": shown(value)})
 
     async def _range(self, request: Request) -> Response:
         queries, table, asked = self._at_work(), self._table(request), request.query_params
@@ -161,7 +163,7 @@ class Endpoints:
             reverse=_is_set(request, "reverse"),
             stale=_is_set(request, "stale"),
         )
-        items = [{"key": key, "value": value} for key, value in found.items]
+        items = [{"key": shown(key), "value": shown(value)} for key, value in found.items]
         return _json({"items": items, "cursor": found.cursor})
 
     async def _part_value(self, request: Request) -> Response:
@@ -177,7 +179,8 @@ class Endpoints:
         times = _time(request, "from"), _time(request, "to")
         newest_first, stale = _is_set(request, "reverse"), _is_set(request, "stale")
         found = await TableQuery(queries, table).history(key, *times, newest_first=newest_first, stale=stale)
-        return _json({"key": key, "versions": found})
+        versions = [msgspec.structs.replace(each, value=shown(each.value)) for each in found]
+        return _json({"key": shown(key), "versions": versions})
 
     async def _part_history(self, request: Request) -> Response:
         table, part = self._part(request)
@@ -257,7 +260,7 @@ class Endpoints:
         reply = await queries.forward(
             place,
             request.method,
-            request.url.path,
+            _path(request),
             list(request.query_params.multi_items()),
             stale=False,
             body=await request.body(),
@@ -299,22 +302,29 @@ def _key(of: Table[Any, Any] | Topic[Any, Any], text: str) -> Any:
     return from_text(of.key_codec, text, f"a key of {what} {of.name!r}")
 
 
+def _path(request: Request) -> str:
+    """The path such that whoever decodes it has what this request has: `request.url.path` is decoded already."""
+    # Dots that stand alone would be taken for the directory here or above.
+    segments = request.scope["path"].split("/")
+    return "/".join(each.replace(".", "%2E") if each in (".", "..") else quote(each, safe="") for each in segments)
+
+
 def _is_set(request: Request, option: str) -> bool:
     return request.query_params.get(option, "").lower() in ("1", "true", "yes")
 
 
 def _time(request: Request, name: str) -> int | None:
     text = request.query_params.get(name)
-    if text is not None and not text.isdecimal():
+    if text is not None and not (text.isdecimal() and len(text) <= _MAX_DIGITS):
         raise ConfigError(f"{name}={text!r} must be a time in milliseconds since the epoch")
     return None if text is None else int(text)
 
 
 def _limit(parameters: Mapping[str, str]) -> int:
     text = parameters.get("limit", str(_DEFAULT_LIMIT))
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _MAX_DIGITS or not 1 <= int(text) <= MAX_LIMIT:
         raise ConfigError(f"limit={text!r} must be from 1 to {MAX_LIMIT}")
-    return min(int(text), MAX_LIMIT + 1)
+    return int(text)
 
 
 def _bound(request: Request, name: str) -> bytes | None:

@@ -87,7 +87,7 @@ def counting_app(**options: Any) -> ottla.App:
         async for word in words:
             counts[word] += 1
 
-    @app.page("/count/{word}")
+    @app.page("/count/{word:path}")
     @app.table_route(counts, match_info="word")
     async def count_of(request: Any, word: str) -> dict[str, Any]:  # noqa: ARG001
         return {"word": word, "count": counts[word]}

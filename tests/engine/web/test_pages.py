@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -34,6 +35,24 @@ def test_a_page_runs_where_the_key_is(play: Play, app: Callable[..., ottla.App])
                     assert answer.text == f"{word}: 1"
                     assert answer.headers["content-type"].startswith("text/html")
                 assert len(await site.json(address, "/first")) == 1
+
+    play(scenario)
+
+
+ODD_KEYS = ["a/b", "//", "%2F", ".", "..", "a?b=c", "a#b", "a\tb", "+", " ", "ü/ß", "😀", '"q"']
+
+
+def test_a_page_has_the_key_that_was_asked_for_on_whichever_worker(play: Play, app: Callable[..., ottla.App]) -> None:
+    async def scenario(site: Any) -> None:
+        async with site.worker(app(), "w0") as first, site.worker(app(), "w1") as second:
+            await site.ready(first, second)
+            site.send("words", *[(key, key) for key in ODD_KEYS])
+            for key in ODD_KEYS:
+                written = quote(key, safe="").replace(".", "%2E")
+                for address in (first, second):
+                    while (await site.get(address, f"/tables/counts/keys/{written}")).status_code != 200:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                    assert await site.json(address, f"/count/{written}") == {"word": key, "count": 1}
 
     play(scenario)
 
