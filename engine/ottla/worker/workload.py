@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from ottla.errors import StateError
 from ottla.pausing import Pauses
 from ottla.serdes.requests import with_answers
 from ottla.topology.topology import TaskId
@@ -106,7 +107,11 @@ class Workload:
             if LEADER_STORE in task.caches:
                 self._services.follow()
             await _cancel(task.running)
-            task.settle()
+            try:
+                task.settle()
+            except StateError:
+                # The stores tell of it when they are closed. What is not on disk is in the changelog.
+                log.debug("the stores of task %s are left as they were written before", task.task.id)
             await task.task.close()
             task.close_stores()
             inputs = task.inputs
