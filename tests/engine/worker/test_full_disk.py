@@ -38,7 +38,7 @@ def test_a_full_disk_ends_a_worker_in_order(
     @app.agent(app.topic("in", key=str, value=str, partitions=2))
     async def keep(stream: ottla.Stream[str]) -> None:
         try:
-            async for key, value in stream.items():  # noqa: PERF102 - a stream is no dict
+            async for key, value in stream.items():
                 newest[key] = value
         finally:
             closed.append(True)
