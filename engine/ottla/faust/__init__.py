@@ -4,13 +4,12 @@ What differs is listed in `docs/from-faust.md`. What a Faust app can declare and
 with the reason and what to do instead.
 """
 
-from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from ottla.errors import ConfigError
-from ottla.faust import cli, exceptions, models, sensors, serializers, types, utils, web
+from ottla.faust import cli, contrib, exceptions, models, modules, sensors, serializers, types, utils, web
 from ottla.faust.agents import Agent
 from ottla.faust.app import App, current_event
 from ottla.faust.auth import GSSAPICredentials, SASLCredentials, SSLCredentials
@@ -18,6 +17,7 @@ from ottla.faust.channels import Channel
 from ottla.faust.cli import AppCommand, Command
 from ottla.faust.events import TP, Event, Message
 from ottla.faust.exceptions import ValidationError
+from ottla.faust.missing import ABSENT, MODULES, REFUSAL
 from ottla.faust.models.fields import FieldDescriptor
 from ottla.faust.models.record import ModelOptions, Record
 from ottla.faust.sensors import Monitor, Sensor
@@ -27,7 +27,7 @@ from ottla.faust.settings import Settings
 from ottla.faust.streams import Stream
 from ottla.faust.topics import Topic
 from ottla.faust.utils import uuid
-from ottla.faust.windows import HoppingWindow, TumblingWindow
+from ottla.faust.windows import HoppingWindow, TumblingWindow, Window
 from ottla.faust.worker import Worker
 from ottla.tables import GlobalTable, SetTable, Table
 from ottla.tables.global_sets import SetGlobalTable
@@ -38,23 +38,12 @@ StreamT = Stream
 TopicT = Topic
 Model = Record
 
-_SERVICES = "it is of the library mode, which is not installed: pip install mode-streaming"
-_REFUSED: Mapping[str, str] = {
-    "OAuthCredentials": "give App(broker_options=) librdkafka's names, such as sasl.oauthbearer.method",
-    "Service": _SERVICES,
-    "ServiceT": _SERVICES,
-    "SlidingWindow": "tables have tumbling and hopping windows; app.ottla.stream(topic).window(...) has sliding ones",
-    "Window": "there are TumblingWindow and HoppingWindow",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name in ("contrib", "livecheck"):
-        return import_module(f"ottla.faust.{name}")
     if name in ("Service", "ServiceT") and find_spec("mode") is not None:
         return getattr(import_module("mode"), name)
-    if name in _REFUSED:
-        raise ConfigError(f"faust.{name} is not part of Ottla's Faust facade: {_REFUSED[name]}")
+    if (instead := MODULES["faust"].get(name) or ABSENT.get(name)) is not None:
+        raise ConfigError(REFUSAL.format(f"faust.{name}", instead))
     raise AttributeError(f"module 'ottla.faust' has no attribute {name!r}")
 
 
@@ -92,11 +81,14 @@ __all__ = [
     "TopicT",
     "TumblingWindow",
     "ValidationError",
+    "Window",
     "Worker",
     "cli",
+    "contrib",
     "current_event",
     "exceptions",
     "models",
+    "modules",
     "sensors",
     "serializers",
     "types",

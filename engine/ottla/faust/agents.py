@@ -41,6 +41,7 @@ class Agent(Lacking):
         channel: Any,
         sink: Sequence[Any],
         concurrency: int,
+        help: str | None = None,  # noqa: A002 - Faust's name
         on_error: Callable[[Agent, BaseException], Any] | None = None,
     ) -> None:
         if not (inspect.isasyncgenfunction(fun) or inspect.iscoroutinefunction(fun)):
@@ -50,7 +51,8 @@ class Agent(Lacking):
         self.fun = fun
         self.channel = channel
         self._sink = list(sink)
-        self._concurrency = concurrency
+        self.concurrency = concurrency
+        self.help = help or fun.__doc__ or ""
         self._on_error = on_error
         self._made: Any = None
         self.observer: AgentTest | None = None
@@ -78,18 +80,24 @@ class Agent(Lacking):
 
     def test_context(
         self,
-        *,
-        on_error: Callable[[Agent, BaseException], Any] | None = None,
+        channel: Any = None,
         supervisor_strategy: Any = None,  # noqa: ARG002 - an agent that raises begins anew
+        on_error: Callable[[Agent, BaseException], Any] | None = None,
     ) -> AgentTest:
-        """For tests: `async with agent.test_context() as agent: await agent.put(value)`."""
+        """For tests: `async with agent.test_context() as agent: await agent.put(value)`. Raises `TopologyError` for
+        another channel than the agent's own."""
+        if channel is not None:
+            raise TopologyError(
+                f"agent {self.name!r}: test_context(channel=) is not part of Ottla's Faust facade: the app runs as it "
+                "is, and the agent is given what put() says"
+            )
         return AgentTest(self, on_error)
 
     def make(self) -> None:
         """Declares the agent to Ottla. Called when everything else of the app is known."""
         if isinstance(self.channel, Channel):
             declare = self.app.declared.agent(
-                self.channel.declared, name=self.name, sink=self._sinks(), concurrency=self._concurrency
+                self.channel.declared, name=self.name, sink=self._sinks(), concurrency=self.concurrency
             )
             self._made = declare(self._adapted())
             return
@@ -103,7 +111,7 @@ class Agent(Lacking):
             topic.declared[0] if len(topic.declared) == 1 else None,
             name=self.name,
             sink=self._sinks(),
-            concurrency=self._concurrency,
+            concurrency=self.concurrency,
             uses=[table for table in tables_used_by([self.fun]) if isinstance(table, FaustGlobalTable)],
             results=self.app.value_codec(None),
         )
@@ -127,10 +135,17 @@ class Agent(Lacking):
         value_serializer: CodecArg = None,
         callback: Any = None,
         reply_to: Any = None,
+        correlation_id: str | None = None,
         force: bool = False,  # noqa: ARG002 - see Topic.send
     ) -> Sent:
-        """Sends an event to the agent's topic or channel."""
+        """Sends an event to the agent's topic or channel. What the agent yields for it first goes to `reply_to`, under
+        the event's key. Raises `TopologyError` for a `correlation_id`."""
         check_callback(callback)
+        if correlation_id is not None:
+            raise TopologyError(
+                f"agent {self.name!r}: send(correlation_id=) is not part of Ottla's Faust facade: the answer comes "
+                "under the key of what was sent"
+            )
         options: dict[str, Any] = {} if partition is None else {"partition": partition}
         if reply_to is not None:
             options["reply_to"] = (
@@ -143,9 +158,17 @@ class Agent(Lacking):
         )
         return Sent()
 
-    async def cast(self, value: Any = None, **options: Any) -> None:
+    async def cast(
+        self,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+    ) -> None:
         """Sends an event to the agent, and expects no answer."""
-        await self.send(value=value, **options)
+        await self.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=headers)
 
     async def ask(
         self,
@@ -158,43 +181,71 @@ class Agent(Lacking):
         reply_to: Any = None,
         correlation_id: str | None = None,  # noqa: ARG002 - a request has an id of its own
     ) -> Any:
-        """Sends an event to the agent, and returns the first thing it yields for it. Within an agent, at least once
-        only. Raises `TopologyError` for a `reply_to`: the answer comes to who asks."""
-        if reply_to is not None:
-            raise TopologyError(
-                f"agent {self.name!r}: ask(reply_to=) is not part of Ottla's Faust facade: the answer comes to who "
-                "asks; send(reply_to=) has it sent to a topic or agent"
-            )
-        return await self.ready().ask(
+        """Sends an event to the agent, and returns the first thing it yields for it, which is sent to a `reply_to`,
+        too, under the same key. Within an agent, at least once only."""
+        answer = await self.ready().ask(
             value, key=key, partition=partition, timestamp=milliseconds(timestamp), headers=headers_of(headers)
         )
+        await self._pass_on(answer, reply_to, key)
+        return answer
 
-    async def ask_nowait(self, value: Any = None, **options: Any) -> asyncio.Task[Any]:
+    async def ask_nowait(
+        self,
+        value: Any = None,
+        *,
+        key: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        reply_to: Any = None,
+        correlation_id: str | None = None,
+        force: bool = False,  # noqa: ARG002 - see Topic.send
+    ) -> asyncio.Task[Any]:
         """Sends an event to the agent, and returns what is awaited for the answer. Not within an agent, which is done
         with its event when it asks for the next one."""
         if current.get(None) is not None:
             raise NotInTask(f"agent {self.name!r}: ask_nowait works outside agents; within one, await ask()")
-        return asyncio.create_task(self.ask(value, **options))
+        asking = self.ask(
+            value,
+            key=key,
+            partition=partition,
+            timestamp=timestamp,
+            headers=headers,
+            reply_to=reply_to,
+            correlation_id=correlation_id,
+        )
+        return asyncio.create_task(asking)
 
-    def map(self, values: Any, key: Any = None) -> AsyncIterator[Any]:
-        """Asks with each value, and yields the answers as they arrive."""
-        answers: AsyncIterator[Any] = self.ready().map(values, key)
-        return answers
+    async def map(self, values: Any, key: Any = None, reply_to: Any = None) -> AsyncIterator[Any]:
+        """Asks with each value, and yields the answers as they arrive. They are sent to a `reply_to`, too."""
+        async for answer in self.ready().map(values, key):
+            await self._pass_on(answer, reply_to, key)
+            yield answer
 
-    def kvmap(self, items: Any) -> AsyncIterator[Any]:
-        """Asks with each (key, value) pair, and yields the answers as they arrive."""
-        answers: AsyncIterator[Any] = self.ready().kvmap(items)
-        return answers
+    async def kvmap(self, items: Any, reply_to: Any = None) -> AsyncIterator[Any]:
+        """Asks with each (key, value) pair, and yields the answers as they arrive, as `map`."""
+        async for answer in self.ready().kvmap(items):
+            await self._pass_on(answer, reply_to, None)
+            yield answer
 
-    async def join(self, values: Any, key: Any = None) -> list[Any]:
-        """Asks with each value, and returns the answers in their order."""
+    async def join(self, values: Any, key: Any = None, reply_to: Any = None) -> list[Any]:
+        """Asks with each value, and returns the answers in their order. They are sent to a `reply_to`, too."""
         answers: list[Any] = await self.ready().join(values, key)
+        for answer in answers:
+            await self._pass_on(answer, reply_to, key)
         return answers
 
-    async def kvjoin(self, items: Any) -> list[Any]:
-        """Asks with each (key, value) pair, and returns the answers in their order."""
+    async def kvjoin(self, items: Any, reply_to: Any = None) -> list[Any]:
+        """Asks with each (key, value) pair, and returns the answers in their order, as `join`."""
         answers: list[Any] = await self.ready().kvjoin(items)
+        for answer in answers:
+            await self._pass_on(answer, reply_to, None)
         return answers
+
+    async def _pass_on(self, answer: Any, reply_to: Any, key: Any) -> None:
+        """Sends an answer on to a topic, its name, or an agent. Where all answers come anyway it is already."""
+        if reply_to is not None and reply_to != self.app.conf.reply_to:
+            await self.app.send(reply_to, key, answer)
 
     def _sinks(self) -> list[Any]:
         return [self._sink_of(sink) for sink in self._sink]

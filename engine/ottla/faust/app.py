@@ -21,12 +21,14 @@ from ottla.faust.discovering import discover, modules_of
 from ottla.faust.environment import from_environment
 from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.jobs import DeclaresJobs
+from ottla.faust.lifecycle import Lives
 from ottla.faust.missing import APP, Lacking
 from ottla.faust.running import Runs
 from ottla.faust.sensed import sensed
 from ottla.faust.sensors import Monitor, Sensors
 from ottla.faust.serializers.codecs import CodecArg, codec_of
-from ottla.faust.settings import Settings, settings
+from ottla.faust.settings import Settings as SettingsClass
+from ottla.faust.settings import settings
 from ottla.faust.signals import Signals
 from ottla.faust.streams import TopicStream, unwrapped
 from ottla.faust.tables import FaustTable, Windowed
@@ -43,11 +45,12 @@ _by_id: WeakValueDictionary[str, App] = WeakValueDictionary()
 """The apps of this process, to find that of a running task."""
 
 
-class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
+class App(DeclaresTables, DeclaresJobs, Signals, Lives, Runs, Lacking):
     """A Faust app. Options are Faust's (`settings.py`); `app.ottla` is the `ottla.App` it becomes."""
 
     _lacks = APP
     _called = "app"
+    Settings = SettingsClass
 
     rebalancing = False
     """Workers keep what they have at work while others come and go."""
@@ -104,11 +107,27 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
         pattern: Any = None,
         replicas: int | None = None,  # noqa: ARG002 - the cluster's default
         acks: bool = True,  # noqa: ARG002 - always
-        allow_empty: bool | None = None,  # noqa: ARG002 - a null value is None whatever the type
+        allow_empty: bool | None = None,  # a null value is None whatever the type
         has_prefix: bool = False,  # noqa: ARG002 - of Faust's own use
         maxsize: int | None = None,  # noqa: ARG002 - no queue stands between the broker and an agent
+        loop: Any = None,  # noqa: ARG002 - whoever runs the app has an event loop of its own
     ) -> Topic:
         """Declares a topic, several that are read as one stream, or with `pattern` all whose whole names match."""
+        options = {
+            "key_type": key_type,
+            "value_type": value_type,
+            "key_serializer": key_serializer,
+            "value_serializer": value_serializer,
+            "schema": schema,
+            "partitions": partitions,
+            "internal": internal,
+            "retention": retention,
+            "compacting": compacting,
+            "deleting": deleting,
+            "config": config,
+            "pattern": pattern,
+            "allow_empty": allow_empty,
+        }
         if bool(topics) == (pattern is not None):
             raise ConfigError("app.topic() takes the names of topics, or pattern=")
         if schema is not None:
@@ -126,7 +145,9 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
         if pattern is not None:
             if self.conf.consumer_auto_offset_reset != "earliest":
                 raise ConfigError("app.topic(pattern=) reads from the start: consumer_auto_offset_reset= is of topics")
-            return Topic(self, [self.declared.topic(pattern=pattern, key=key, value=value)], key_type, value_type)
+            return Topic(
+                self, [self.declared.topic(pattern=pattern, key=key, value=value)], key_type, value_type, options
+            )
         declared = [
             self.declared.topic(
                 name,
@@ -138,12 +159,18 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
             )
             for name in topics
         ]
-        topic = Topic(self, declared, key_type, value_type)
+        topic = Topic(self, declared, key_type, value_type, options)
         if len(topics) == 1:
             self._topics[topics[0]] = topic
         return topic
 
-    def stream(self, channel: Any, *, processors: Iterable[Callable[[Any], Any]] = ()) -> TopicStream:
+    def stream(
+        self,
+        channel: Any,
+        beacon: Any = None,  # noqa: ARG002 - of Faust's services
+        *,
+        processors: Iterable[Callable[[Any], Any]] = (),
+    ) -> TopicStream:
         """The events of a topic, to be combined with those of an agent. Raises `TopologyError` for processors."""
         stream = self.as_topic(channel).stream()
         for processor in processors:
@@ -157,9 +184,10 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
         schema: Any = None,  # noqa: ARG002 - nothing is written
         key_type: Any = None,  # noqa: ARG002
         value_type: Any = None,  # noqa: ARG002
+        loop: Any = None,  # noqa: ARG002 - whoever runs the app has an event loop of its own
     ) -> Channel:
         """A stream in memory. One without a bound has room for a thousand events."""
-        return Channel(self, self.declared.channel(maxsize=maxsize or 1_000))
+        return Channel(self, self.declared.channel(maxsize=maxsize or 1_000), maxsize or 1_000)
 
     def agent(
         self,
@@ -170,6 +198,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
         sink: Iterable[Any] | None = None,
         key_type: Any = None,
         value_type: Any = None,
+        help: str | None = None,  # noqa: A002 - Faust's name
         isolated_partitions: bool = False,  # noqa: ARG002 - they always are
         use_reply_headers: bool = True,  # noqa: ARG002 - always
         supervisor_strategy: Any = None,  # noqa: ARG002 - an agent that raises begins anew
@@ -185,14 +214,13 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
             label = name or f"{module_of(unwrapped(fun))}.{unwrapped(fun).__name__}"
             if label in self._agents:
                 raise ottla.DuplicateName(f"there are two agents named {label!r}; give one of them name=")
-            options.pop("help", None)
             reads = channel
             if not (reads is None or isinstance(reads, str)):
                 check_options(f"agent {label!r}", options, ())
             if reads is None or isinstance(reads, str):
                 own = reads or f"{self.conf.app_id}-{label}"
                 reads = self.topic(own, internal=True, key_type=key_type, value_type=value_type, **options)
-            self._agents[label] = Agent(self, label, fun, reads, list(sink or ()), concurrency, on_error)
+            self._agents[label] = Agent(self, label, fun, reads, list(sink or ()), concurrency, help, on_error)
             return self._agents[label]
 
         return declare
@@ -219,9 +247,15 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
 
     # -- what runs
 
-    def discover(self, *modules: str) -> None:
-        """Imports modules, and packages with all that is in them but tests, for what they declare."""
-        discover(modules)
+    def discover(
+        self,
+        *modules: str,
+        categories: Iterable[str] | None = None,  # noqa: ARG002 - what is imported declares all that it has
+        ignore: Iterable[Any] = (),
+    ) -> None:
+        """Imports modules, and packages with all that is in them but tests, for what they declare. `ignore` has
+        regular expressions, or functions of a name, for modules to leave out."""
+        discover(modules, ignore)
 
     @property
     def finalized(self) -> bool:
@@ -266,6 +300,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
                 sensed(table)
         self.emit_configured()
         self._configure()
+        self.live([unwrapped(function) for function in functions])
         for function in self.on_worker_init.functions:
             self.declared.on_start(lambda function=function: function(self))
         for function in self.on_before_shutdown.functions:
@@ -294,11 +329,27 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = None,
-        **options: Any,
+        schema: Any = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        callback: Any = None,
+        *,
+        force: bool = False,  # noqa: ARG002 - see Topic.send
     ) -> Sent:
-        """Sends an event to a topic, agent or channel. `options` are those of `Topic.send`; a channel has none."""
+        """Sends an event to a topic, agent or channel. Serializers take the place of the topic's."""
         to = channel if isinstance(channel, Agent | Channel) else self.as_topic(channel)
-        return await to.send(key=key, value=value, partition=partition, timestamp=timestamp, headers=headers, **options)
+        options = {} if schema is None or isinstance(channel, Agent) else {"schema": schema}
+        return await to.send(
+            key=key,
+            value=value,
+            partition=partition,
+            timestamp=timestamp,
+            headers=headers,
+            key_serializer=key_serializer,
+            value_serializer=value_serializer,
+            callback=callback,
+            **options,
+        )
 
     def main(self) -> None:
         """Runs what the command line says: the last line of a script."""
@@ -328,8 +379,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Runs, Lacking):
 
     def _configure(self) -> None:
         """Takes the options as they are now: they may have been set after the app was made."""
-        names = Settings.__dataclass_fields__.keys() - {"id"}
-        self.conf = settings(self.conf.id, {name: getattr(self.conf, name) for name in names})
+        self.conf = settings(self.conf.id, {name: value for name, value in vars(self.conf).items() if name != "id"})
         if self.conf.app_id != self.declared.id:
             raise ConfigError("version= names topics and state that are declared by now: give it to faust.App()")
         self.declared.config = ottla.App(self.conf.app_id, **self.conf.for_ottla()).config

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 from ottla.errors import ConfigError
@@ -15,11 +16,40 @@ from ottla.errors import ConfigError
 Options = Mapping[str, str]
 
 
+class AuthProtocol(Enum):
+    """How a worker and the broker talk."""
+
+    SSL = "SSL"
+    PLAINTEXT = "PLAINTEXT"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class SASLMechanism(Enum):
+    """How a worker proves who it is."""
+
+    PLAIN = "PLAIN"
+    GSSAPI = "GSSAPI"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+    OAUTHBEARER = "OAUTHBEARER"
+
+
 class Credentials:
     """What `faust.App(broker_credentials=)` takes. `options` are librdkafka's."""
 
     def __init__(self, options: Options, ssl_context: ssl.SSLContext | None) -> None:
+        self.ssl_context = ssl_context
         self.options = {**options, **({} if ssl_context is None else tls_options(ssl_context))}
+
+    @property
+    def protocol(self) -> AuthProtocol:
+        return AuthProtocol(self.options["security.protocol"])
+
+    @property
+    def mechanism(self) -> SASLMechanism:
+        """Raises `KeyError` for TLS alone, which has none."""
+        return SASLMechanism(self.options["sasl.mechanism"])
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
@@ -37,6 +67,7 @@ class SASLCredentials(Credentials):
         mechanism: Any = "PLAIN",
     ) -> None:
         self.username = username
+        self.password = password
         options = {"sasl.username": username or "", "sasl.password": password or ""}
         super().__init__({**_sasl(mechanism, ssl_context), **options}, ssl_context)
 

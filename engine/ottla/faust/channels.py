@@ -18,9 +18,10 @@ class Channel(Lacking):
     _lacks = CHANNEL
     _called = "channel"
 
-    def __init__(self, app: Any, declared: ottla.Channel[Any]) -> None:
+    def __init__(self, app: Any, declared: ottla.Channel[Any], maxsize: int) -> None:
         self.app = app
         self.declared = declared
+        self.maxsize = maxsize
 
     def __repr__(self) -> str:
         return f"<Channel: {self.declared!r}>"

@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 
 import click
+
+from ottla.faust.missing import COMMAND, Lacking
 
 argument = click.argument
 
@@ -26,11 +28,14 @@ def option(*names: Any, show_default: bool = True, **details: Any) -> Callable[[
     return click.option(*names, show_default=show_default, **details)
 
 
-class AppCommand:
+class AppCommand(Lacking):
     """A command of an app. Every class of its kind is one, under its own name, unless it is `abstract`.
 
     `options` are what `option` and `argument` return; `run` is called with their values.
     """
+
+    _lacks = COMMAND
+    _called = "command"
 
     abstract: ClassVar[bool] = True
     options: ClassVar[Sequence[Callable[[Any], Any]]] = ()
@@ -50,21 +55,21 @@ class AppCommand:
         """`greet` of `Greet`, as click makes it."""
         return cls.__name__.replace("_", "-").lower()
 
-    async def run(self, **_: Any) -> Any:
+    async def run(self, *_: Any, **__: Any) -> Any:
         """What the command does."""
         raise NotImplementedError(f"{type(self).__name__} must define run()")
 
-    def say(self, message: str, **details: Any) -> None:
-        """Prints a line."""
-        click.echo(message, **details)
+    def say(self, message: str, file: IO[str] | None = None, err: IO[str] | None = None, **details: Any) -> None:
+        """Prints a line to stdout, or to a file."""
+        click.echo(message, file=file or err, **details)
 
-    def carp(self, message: Any, **details: Any) -> None:
+    def carp(self, s: Any, **details: Any) -> None:
         """Prints a line to stderr."""
-        click.echo(f"#-- {message}", err=True, **details)
+        click.echo(f"#-- {s}", err=True, **details)
 
-    def dumps(self, value: Any) -> str:
+    def dumps(self, obj: Any) -> str:
         """The value as JSON."""
-        return json.dumps(value)
+        return json.dumps(obj)
 
 
 class Declared(NamedTuple):

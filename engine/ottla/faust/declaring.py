@@ -10,6 +10,7 @@ import ottla
 from ottla.errors import ConfigError
 from ottla.faust.closing import OnWindowClose
 from ottla.faust.missing import TABLE_OPTIONS
+from ottla.faust.missing.tables import BUFFER_OPTIONS
 from ottla.faust.serializers.codecs import codec_of
 from ottla.faust.tables import FaustTable, of_faust
 from ottla.state.logged import Changelog
@@ -121,6 +122,7 @@ def _configs(given: Mapping[str, Any] | None) -> Changelog:
 
 
 def _check_options(name: str, options: dict[str, Any]) -> None:
+    options = {option: value for option, value in options.items() if option not in BUFFER_OPTIONS}
     for option, value in options.items():
         if option in TABLE_OPTIONS and value:
             raise ConfigError(f"table {name!r}: {option}= is not part of Ottla's Faust facade: {TABLE_OPTIONS[option]}")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import ottla
 from ottla.errors import TopologyError
 from ottla.event import SAME
+from ottla.faust.missing import MESSAGE, refusal
 from ottla.task.processor import current
 from ottla.transport.contract import Headers, TopicPartition
 
@@ -36,6 +37,11 @@ class Message(NamedTuple):
     def tp(self) -> TP:
         return TP(self.topic, self.partition)
 
+    def __getattr__(self, name: str) -> Any:
+        if name in MESSAGE:
+            raise TopologyError(refusal("message", name, MESSAGE))
+        raise AttributeError(f"Ottla's Faust facade has no message.{name}")
+
 
 class Sent:
     """What sending gives. It may be awaited, as in Faust, and has nothing to tell: what was sent is written with the
@@ -57,7 +63,7 @@ class Acked:
 class Event:
     """An event with its context."""
 
-    __slots__ = ("_event", "_release", "app", "headers", "key", "value")
+    __slots__ = ("_event", "_release", "acked", "app", "headers", "key", "value")
 
     def __init__(self, app: Any, event: ottla.Event[Any]) -> None:
         self.app = app
@@ -66,6 +72,8 @@ class Event:
         self.headers: dict[str, bytes | None] = dict(event.headers)
         self._event = event
         self._release: Callable[[], None] | None = None
+        self.acked = False
+        """Whether `ack` was called."""
 
     @property
     def message(self) -> Message:
@@ -91,10 +99,14 @@ class Event:
         partition: int | None = None,
         timestamp: float | None = None,
         headers: HeadersArg = SAME,
-        **options: Any,
+        schema: Any = None,
+        key_serializer: Any = None,
+        value_serializer: Any = None,
+        callback: Any = None,
+        force: bool = False,
     ) -> Sent:
         """Sends the event on to a topic, agent or channel, with its key, value, headers and time; what is given takes
-        their place. `options` are those of `App.send`."""
+        their place."""
         sent: Sent = await self.app.send(
             channel,
             self.key if key is SAME else key,
@@ -102,7 +114,11 @@ class Event:
             partition,
             self._event.timestamp / 1000 if timestamp is None else timestamp,
             self._event.headers if headers is SAME else headers,
-            **options,
+            schema,
+            key_serializer,
+            value_serializer,
+            callback,
+            force=force,
         )
         return sent
 
@@ -117,7 +133,7 @@ class Event:
     def ack(self) -> Acked:
         """Acknowledges an event of `stream.noack()`. Any other is acknowledged with the commit after the agent asked
         for the next one."""
-        release, self._release = self._release, None
+        release, self._release, self.acked = self._release, None, True
         if release is not None:
             release()
         return Acked()
@@ -141,6 +157,11 @@ def headers_of(headers: HeadersArg) -> Headers:
         return []
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
+
+
+def merge_headers(target: dict[str, Any] | list[tuple[str, Any]], source: Mapping[str, Any]) -> None:
+    """Adds headers to others. Texts are written in UTF-8."""
+    (target.update if isinstance(target, dict) else target.extend)(headers_of(source))
 
 
 def milliseconds(timestamp: float | None) -> int | None:

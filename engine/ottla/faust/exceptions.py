@@ -12,7 +12,23 @@ class FaustError(Exception):
     """What all of them are."""
 
 
-class Skip(FaustError):  # noqa: N818 - Faust's name
+class FaustWarning(UserWarning):
+    """What all warnings are."""
+
+
+class FaustPredicate(FaustError):  # noqa: N818 - Faust's name
+    """Decides something, where others report it."""
+
+
+class SecurityError(FaustError):
+    """Something was to be done that is not safe."""
+
+
+class SecurityWarning(FaustWarning):
+    """Something was done that is not safe."""
+
+
+class Skip(FaustPredicate):
     """Raised by a processor of a stream: the agent does not see the event."""
 
 

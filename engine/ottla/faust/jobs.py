@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ottla
-from ottla.errors import ConfigError
 from ottla.faust.cli import AppCommand, Declared
 from ottla.faust.settings import Settings
 from ottla.faust.streams import unwrapped
 from ottla.faust.utils import module_of
-from ottla.faust.web import View, Web
+from ottla.faust.web import ResourceOptions, View, Web
 from ottla.faust.web.views import Placed
 from ottla.tables import GlobalTable
 from ottla.web.pages import Routed
@@ -79,19 +78,19 @@ class DeclaresJobs:
         return declare if fun is None else declare(fun)
 
     def page(
-        self, path: str, *, name: str | None = None, base: type[View] = View, cors_options: Any = None
+        self,
+        path: str,
+        *,
+        name: str | None = None,
+        base: type[View] = View,
+        cors_options: Mapping[str, ResourceOptions] | None = None,
     ) -> Callable[[Any], Any]:
         """Declares the function or `View` below as what answers to requests of a path. A function answers to GET; its
-        first argument is a `base`."""
-        if cors_options:
-            raise ConfigError(
-                f"page({path!r}, cors_options=) is not part of Ottla's Faust facade: other origins are let in by a "
-                "proxy before the workers"
-            )
+        first argument is a `base`. `cors_options` are `web.ResourceOptions` by origin."""
 
         def declare(page: Any) -> Any:
             view: Any = page if inspect.isclass(page) else base.from_handler(page)
-            self.web.add_view(view, path, name or page.__name__)
+            self.web.serve(view, path, name or page.__name__, cors_options or {})
             return page
 
         return declare

@@ -20,8 +20,14 @@ from ottla.faust.events import TP, Event, Message
 from ottla.faust.missing import MONITOR, SENSOR, Lacking
 
 
-class Sensor:
+class Sensor(Lacking):
     """Is told what happens; does nothing with it. Subclasses say what."""
+
+    _lacks = SENSOR
+    _called = "sensor"
+
+    def __init__(self, *, beacon: Any = None, loop: Any = None) -> None:
+        """`beacon` and `loop` are of Faust's services, which sensors are not here."""
 
     def on_message_in(self, tp: TP, offset: int, message: Message) -> None:
         """An agent comes to a message. One that two agents read comes twice."""
@@ -62,13 +68,7 @@ class Sensors:
         self._sensors: list[Sensor] = []
 
     def add(self, sensor: Sensor) -> None:
-        """Adds a sensor. Raises `ConfigError` for one with methods that nobody would call."""
-        for name, instead in SENSOR.items():
-            if hasattr(type(sensor), name):
-                raise ConfigError(
-                    f"{type(sensor).__name__}.{name} is not part of Ottla's Faust facade: it would never be called; "
-                    f"{instead}"
-                )
+        """Adds a sensor."""
         self._sensors.append(sensor)
 
     def remove(self, sensor: Sensor) -> None:
@@ -142,13 +142,26 @@ class Rate:
             self._second, self._now = second, 0
 
 
-class Monitor(Lacking, Sensor):
+class Monitor(Sensor):
     """`app.monitor`: counts events, uses of tables and requests, and what the app itself counts. Times are seconds."""
 
     _lacks = MONITOR
     _called = "monitor"
 
-    def __init__(self, *, max_avg_history: int = 100, time: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        max_avg_history: int = 100,
+        max_commit_latency_history: int | None = None,  # noqa: ARG002 - Prometheus keeps the past of these three
+        max_send_latency_history: int | None = None,  # noqa: ARG002
+        max_assignment_latency_history: int | None = None,  # noqa: ARG002
+        time: Callable[[], float] = time.monotonic,
+        **counted: Any,
+    ) -> None:
+        if counted:
+            raise ConfigError(
+                f"Monitor({min(counted)}=) is not part of Ottla's Faust facade: a monitor counts from zero"
+            )
         self.time = time
         self.max_avg_history = max_avg_history
         self.messages_active = 0

@@ -28,6 +28,7 @@ NOT_NEEDED: Mapping[str, str] = {
         "of stores that are not here",
     ),
     "agent_supervisor": "an agent that raises begins anew with the next event",
+    "beacon": "of Faust's services",
     "blocking_timeout": "what holds the event loop is named in the log",
     "broker_api_version": "librdkafka asks the broker",
     "broker_check_crcs": "always checked",
@@ -50,6 +51,7 @@ NOT_NEEDED: Mapping[str, str] = {
     "cython_optimizations": "there is nothing to choose",
     "debug": "use --loglevel debug",
     "env_prefix": "it was there for the environment's variables",
+    "loop": "whoever runs the app has an event loop of its own",
     "producer_acks": "all",
     "producer_api_version": "librdkafka asks the broker",
     "producer_connections_max_idle_ms": "librdkafka's",
@@ -88,9 +90,9 @@ NOT_NEEDED: Mapping[str, str] = {
 """Options that are taken and change nothing, each with the reason."""
 
 REFUSED: Mapping[str, str] = {
+    "config_source": "give the options to faust.App(), or to app.config_from_object()",
     "producer_partitioner": "keys are partitioned by murmur2, as Java's clients and Faust's default do",
     "cache": "answers are kept in memory: set app.cache to a backend of your own, with async get, set and delete",
-    "web_cors_options": "other origins are let in by a proxy before the workers",
     "web_ssl_context": "HTTPS is spoken by a proxy before the workers",
     **dict.fromkeys(
         (
@@ -138,6 +140,7 @@ class Settings:
     timezone: tzinfo | None = None
     autodiscover: Any = False
     web_enabled: bool = True
+    web_cors_options: Mapping[str, Any] | None = None
     web_bind: str = "0.0.0.0"
     web_port: int = 6066
     web_host: str = ""
@@ -157,8 +160,23 @@ class Settings:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Takes an option after the app was made, as Faust does: `app.conf.broker = ...`."""
-        if check_option(name):
-            super().__setattr__("broker" if name == "url" else name, value)
+        check_option(name)
+        super().__setattr__("broker" if name == "url" else name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """The topic of answers. Raises `ConfigError` for an option that changes nothing, and was not given."""
+        if name == "reply_to":
+            return f"{self.app_id}-replies"
+        if name == "Monitor":
+            raise ConfigError("app.conf.Monitor is not part of Ottla's Faust facade: the monitor is app.monitor")
+        if reason := NOT_NEEDED.get(name) or REFUSED.get(name):
+            raise ConfigError(f"app.conf.{name} is not part of Ottla's Faust facade: {reason}")
+        raise AttributeError(f"app.conf has no {name}")
+
+    @property
+    def url(self) -> str:
+        """The broker, as Faust says it, too."""
+        return self.broker
 
     @property
     def app_id(self) -> str:
@@ -202,7 +220,8 @@ def settings(app_id: str, options: dict[str, Any]) -> Settings:
     """The options, checked. Raises `ConfigError` for one that is refused or unknown, with the reason."""
     if str(options.get("cache")).startswith("memory:"):
         options = {**options, "cache": None}
-    given = {name: value for name, value in options.items() if value is not None and check_option(name)}
+    named = {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in named.items() if check_option(name)}
     if "id" in given:
         raise ConfigError("faust.App(id) has one id")
     if "url" in given:
@@ -219,7 +238,10 @@ def settings(app_id: str, options: dict[str, Any]) -> Settings:
         given["timezone"] = _zone(zone)
     if isinstance(interval := given.get("broker_commit_interval"), timedelta):
         given["broker_commit_interval"] = interval.total_seconds()
-    return Settings(app_id, **given)
+    found = Settings(app_id, **given)
+    for name in named.keys() - {*Settings.__dataclass_fields__, "url"}:
+        setattr(found, name, named[name])
+    return found
 
 
 def check_option(name: str) -> bool:

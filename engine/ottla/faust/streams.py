@@ -178,11 +178,30 @@ class Stream(Lacking, Generic[T]):
         """Each value is what this function, async or not, makes of it."""
         self._processors.append(processor)
 
-    def group_by(self, *_: Any, **__: Any) -> Stream[T]:
+    def group_by(
+        self,
+        key: Any,  # noqa: ARG002 - it was declared so
+        *,
+        name: str | None = None,  # noqa: ARG002
+        topic: Any = None,  # noqa: ARG002
+        partitions: int | None = None,  # noqa: ARG002
+    ) -> Stream[T]:
         """The stream itself: it was declared so."""
         return self
 
-    filter = through = echo = combine = group_by
+    def filter(self, fun: Callable[[T], Any]) -> Stream[T]:  # noqa: ARG002
+        """The stream itself: it was declared so."""
+        return self
+
+    def through(self, channel: Any) -> Stream[T]:  # noqa: ARG002
+        """The stream itself: it was declared so."""
+        return self
+
+    def combine(self, *_: Any, **__: Any) -> Stream[T]:
+        """The stream itself: it was declared so."""
+        return self
+
+    echo = combine
 
 
 @dataclass
@@ -235,11 +254,11 @@ class Noted(Lacking):
         self.steps.append(lambda stream: stream.group_by(selector, name=name, type=type_, partitions=partitions))
         return self
 
-    def filter(self, function: Callable[[Any], Any]) -> Self:
-        if inspect.iscoroutinefunction(function):
-            self.steps.append(lambda stream: filtered(stream, function))
+    def filter(self, fun: Callable[[Any], Any]) -> Self:
+        if inspect.iscoroutinefunction(fun):
+            self.steps.append(lambda stream: filtered(stream, fun))
             return self
-        self.steps.append(lambda stream: stream.filter(function))
+        self.steps.append(lambda stream: stream.filter(fun))
         return self
 
     def through(self, channel: Any) -> Self:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import ottla.tables
 from ottla.errors import NotInTask
 from ottla.faust.closing import Closing, OnWindowClose
-from ottla.faust.missing import TABLE, Lacking
+from ottla.faust.missing import TABLE, WINDOW_SET, WINDOWS, Lacking
 from ottla.faust.models.fields import FieldDescriptor
 from ottla.faust.outside import ONLY_AGENTS, HeldParts, Outside
 from ottla.jobs import call
@@ -44,6 +44,7 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
     _called = "table"
     app: App
     help: str
+    is_global = False
     on_window_close: OnWindowClose | None
     recover_callbacks: list[OnRecover]
 
@@ -90,12 +91,12 @@ class FaustTable(ottla.tables.Table[Any, Any], Lacking):
 
     def as_ansitable(
         self,
+        title: str = "{table.name}",
         *,
         key: str = "Key",
         value: str = "Value",
         sort: bool = False,
         sortkey: Callable[[tuple[Any, Any]], Any] = lambda item: item[0],
-        title: str = "{table.name}",
     ) -> str:
         """The table as a text: what this worker has of it."""
         from rich.console import Console
@@ -118,6 +119,8 @@ class FaustSetTable(FaustTable, ottla.tables.SetTable[Any, Any]):
 class FaustGlobalTable(FaustTable, WrittenGlobalTable[Any, Any]):
     """A table that every worker has whole."""
 
+    is_global = True
+
     def __setitem__(self, key: Any, value: Any) -> None:
         if current.get(None) is None:
             raise NotInTask(ONLY_AGENTS.format(key))
@@ -130,6 +133,8 @@ class FaustSetGlobalTable(FaustGlobalTable, SetGlobalTable[Any, Any]):
 
 class Windowed(FaustTable, WindowedTable[Any, Any]):
     """A table with windows."""
+
+    _lacks = WINDOWS
 
     closing: Closing | None = None
 
@@ -183,10 +188,21 @@ class Windowed(FaustTable, WindowedTable[Any, Any]):
         return super().part_in(context)
 
 
-class WindowSet(OttlaWindowSet[Any]):
+class WindowSet(Lacking, OttlaWindowSet[Any]):
     """The values of one key in its windows: at the time of the event at hand, or of one that is given."""
 
     __slots__ = ()
+    _lacks = WINDOW_SET
+    _called = "table[key]"
+
+    @property
+    def key(self) -> Any:
+        return self._key
+
+    @property
+    def table(self) -> Any:
+        """The table whose windows they are."""
+        return self._table
 
     def value(self, event: Event | None = None) -> Any:
         """The value in the newest window of the time that the table is relative to, or of the event."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ottla
@@ -23,12 +23,24 @@ class Topic(Lacking):
     _called = "topic"
 
     def __init__(
-        self, app: Any, topics: Sequence[ottla.Topic[Any, Any] | TopicPattern[Any, Any]], key_type: Any, value_type: Any
+        self,
+        app: Any,
+        topics: Sequence[ottla.Topic[Any, Any] | TopicPattern[Any, Any]],
+        key_type: Any,
+        value_type: Any,
+        options: Mapping[str, Any],
     ) -> None:
         self.app = app
         self.declared = topics
         self.key_type = key_type
         self.value_type = value_type
+        self._options = options
+
+    def __getattr__(self, name: str) -> Any:
+        """What the topic was declared with, by the name of the option."""
+        if not name.startswith("_") and name in self._options:
+            return self._options[name]
+        return super().__getattr__(name)
 
     def __repr__(self) -> str:
         return f"<Topic: {', '.join(self.topics)}>"
@@ -46,6 +58,16 @@ class Topic(Lacking):
         if len(self.declared) > 1 or isinstance(only, TopicPattern):
             raise TopologyError(f"{self!r} cannot be {how}: it is several topics")
         return only
+
+    def derive(self, *topics: str, prefix: str = "", suffix: str = "", **options: Any) -> Topic:
+        """Another topic, declared as this one but for what is given: of those names, or of its own name with something
+        before and behind."""
+        names = topics or tuple(f"{prefix}{name}{suffix}" for name in self.topics)
+        given = {name: value for name, value in options.items() if value is not None}
+        topic: Topic = self.app.topic(*names, **{**self._options, "pattern": None, **given})
+        return topic
+
+    derive_topic = derive
 
     def stream(self) -> TopicStream:
         """The topic's events, to be combined with those of an agent: `stream & topic.stream()`."""
@@ -95,9 +117,34 @@ class Topic(Lacking):
             value = codec_of(schema.value_type or self.value_type, serializer).encode(value)
         return key, value
 
-    def send_soon(self, **event: Any) -> None:
+    def send_soon(
+        self,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partition: int | None = None,
+        timestamp: float | None = None,
+        headers: HeadersArg = None,
+        schema: Schema | None = None,
+        key_serializer: CodecArg = None,
+        value_serializer: CodecArg = None,
+        callback: Any = None,
+        force: bool = False,
+        eager_partitioning: bool = False,  # noqa: ARG002 - the partition is chosen as it is sent
+    ) -> None:
         """As `send`, in an agent, without awaiting: it is sent with the event's commit in either case."""
-        sending = self.send(**event)
+        sending = self.send(
+            key=key,
+            value=value,
+            partition=partition,
+            timestamp=timestamp,
+            headers=headers,
+            schema=schema,
+            key_serializer=key_serializer,
+            value_serializer=value_serializer,
+            callback=callback,
+            force=force,
+        )
         try:
             sending.send(None)
         except StopIteration:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ottla.errors import ConfigError
 from ottla.faust.app import App
+from ottla.faust.missing import WORKER, Lacking
+from ottla.faust.sensors import Sensor
 
 
-class Worker:
-    """A worker of one app: `Worker(app, loglevel="info").execute_from_commandline()`."""
+class Worker(Lacking):
+    """A worker of one app: `Worker(app, loglevel="info").execute_from_commandline()`.
+
+    `workdir`, `debug` and `quiet` are the options of the program, `logging_config` that of the app, in whose place it
+    comes.
+    """
+
+    _lacks = WORKER
+    _called = "worker"
 
     def __init__(
         self,
@@ -18,7 +29,18 @@ class Worker:
         *services: Any,
         loglevel: str | int | None = None,
         logfile: str | None = None,
+        sensors: Iterable[Sensor] = (),
+        debug: bool = False,
+        quiet: bool = False,
+        workdir: str | Path | None = None,
+        logging_config: Mapping[str, Any] | None = None,
         loop: Any = None,  # noqa: ARG002 - whoever starts it has one
+        stdout: Any = None,  # noqa: ARG002 - stdout stays stdout
+        stderr: Any = None,  # noqa: ARG002
+        redirect_stdouts: bool = True,  # noqa: ARG002
+        redirect_stdouts_level: Any = None,  # noqa: ARG002
+        blocking_timeout: Any = None,  # noqa: ARG002 - what holds the event loop is named in the log
+        console_port: int | None = None,  # noqa: ARG002 - no console is served
         **options: Any,
     ) -> None:
         if services:
@@ -31,12 +53,22 @@ class Worker:
         self.app = app
         self.loglevel = loglevel
         self.logfile = logfile
+        self.debug = debug
+        self.quiet = quiet
+        self.workdir = workdir
+        for sensor in sensors:
+            app.sensors.add(sensor)
+        if logging_config is not None:
+            app.conf.logging_config = logging_config
 
     def execute_from_commandline(self) -> NoReturn:
         """Runs the worker until SIGTERM or SIGINT, and ends the process."""
         from ottla.faust.commands import run
 
-        arguments = ["worker"]
+        arguments = [*["--debug"] * self.debug, *["--quiet"] * self.quiet]
+        if self.workdir is not None:
+            arguments += ["--workdir", str(self.workdir)]
+        arguments.append("worker")
         if self.loglevel is not None:
             level = self.loglevel if isinstance(self.loglevel, str) else logging.getLevelName(self.loglevel)
             arguments += ["--loglevel", {"warning": "warn", "critical": "crit"}.get(level.lower(), level)]

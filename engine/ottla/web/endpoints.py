@@ -41,6 +41,8 @@ from ottla.web.queries import (
 from ottla.web.text import from_text, shown
 
 _FORWARDED = "ottla-forwarded"
+_PASSED_ON = ("accept", "content-type", "origin")
+"""What another worker is told of a request's headers."""
 _DEFAULT_LIMIT = 100
 _MAX_DIGITS = 18
 
@@ -256,7 +258,7 @@ class Endpoints:
     async def _forward(self, queries: Queries, place: Place, request: Request) -> Response:
         if _FORWARDED in request.headers:
             raise HTTPException(421, f"{place.words} is not here\n")
-        headers = {name: request.headers[name] for name in ("accept", "content-type") if name in request.headers}
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         reply = await queries.forward(
             place,
             request.method,
@@ -266,7 +268,8 @@ class Endpoints:
             body=await request.body(),
             headers={**headers, _FORWARDED: "1"},
         )
-        return Response(reply.content, reply.status_code, media_type=reply.headers.get("content-type"))
+        kept = {name: value for name, value in reply.headers.items() if name.startswith("access-control-")}
+        return Response(reply.content, reply.status_code, kept, media_type=reply.headers.get("content-type"))
 
 
 async def _call(handler: Callable[..., Any], request: Request) -> Any:

@@ -210,6 +210,43 @@ def test_an_agent_asks_another(guarantee: str) -> None:
         )
 
 
+def test_answers_are_sent_to_a_topic_too(app: faust.App) -> None:
+    @app.agent(app.topic("in"))
+    async def double(stream: faust.Stream[Any]) -> AsyncIterator[int]:
+        async for value in stream:
+            yield value * 2
+
+    async def ask() -> list[Any]:
+        asked = [
+            await double.ask(1, key="a", reply_to="answers"),
+            await double.ask(2, reply_to=app.conf.reply_to),
+            await (await double.ask_nowait(3, reply_to=app.topic("answers"))),
+        ]
+        mapped = [answer async for answer in double.map([4], reply_to="answers")]
+        pairs = [answer async for answer in double.kvmap([("k", 5)], reply_to="answers")]
+        joined = await double.join([6, 7], reply_to="answers") + await double.kvjoin([("k", 8)], reply_to="answers")
+        return [*asked, *mapped, *pairs, *joined]
+
+    app.topic("answers")
+    with app.ottla.test() as driver:
+        assert driver.call(ask) == [2, 4, 6, 8, 10, 12, 14, 16]
+        sent = driver.read("answers")
+    assert [event.value for event in sent] == [2, 6, 8, 10, 12, 14, 16]
+    assert sent[0].key == b"a"
+
+
+def test_what_an_agent_was_declared_with(app: faust.App) -> None:
+    @app.agent(app.topic("in"), concurrency=2, help="Reads.")
+    async def read(stream: faust.Stream[Any]) -> None:
+        """Does more."""
+        async for _ in stream:
+            pass
+
+    assert (read.concurrency, read.help) == (2, "Reads.")
+    with pytest.raises(TopologyError, match=r"test_context\(channel=\) is not part of .* what put\(\) says"):
+        read.test_context("other")
+
+
 def test_answers_are_awaited_later(app: faust.App) -> None:
     @app.agent(app.topic("in"))
     async def double(stream: faust.Stream[Any]) -> AsyncIterator[int]:
@@ -218,8 +255,6 @@ def test_answers_are_awaited_later(app: faust.App) -> None:
 
     async def ask() -> list[int]:
         promises = [await double.ask_nowait(number) for number in range(3)]
-        with pytest.raises(TopologyError, match="the answer comes to who asks"):
-            await double.ask(1, reply_to="elsewhere")
         return [await promise for promise in promises]
 
     with app.ottla.test() as driver:

@@ -164,5 +164,19 @@ def test_a_worker_is_run_by_code(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     with pytest.raises(ConfigError, match="runs one app"):
         faust.Worker(app, faust.App("other"))
-    with pytest.raises(ConfigError, match="blocking_timeout="):
-        faust.Worker(app, blocking_timeout=3)
+    with pytest.raises(ConfigError, match="nonsense="):
+        faust.Worker(app, nonsense=3)
+
+
+def test_a_worker_has_the_options_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[Any] = []
+    monkeypatch.setattr(commands, "run", lambda _, arguments: ran.append(arguments))
+    app, sensor = faust.App("shop"), faust.Sensor()
+    worker = faust.Worker(
+        app, debug=True, quiet=True, workdir="/tmp", sensors=[sensor], logging_config={"version": 1}, blocking_timeout=3
+    )
+    with pytest.raises(SystemExit):
+        worker.execute_from_commandline()
+    assert ran == [["--debug", "--quiet", "--workdir", "/tmp", "worker"]]
+    assert list(app.sensors) == [sensor]
+    assert app.conf.logging_config == {"version": 1}

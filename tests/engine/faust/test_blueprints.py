@@ -112,11 +112,12 @@ def test_files_of_a_directory_are_served(tmp_path: Path) -> None:
     (tmp_path / "site.css").write_text("p { color: red }")
     app = faust.App("files")
     blueprint = web.Blueprint("files", url_prefix="/static")
-    blueprint.static("/", tmp_path)
+    blueprint.static("/", tmp_path, name="assets")
     blueprint.register(app)
 
     async def ask(http: httpx.AsyncClient) -> None:
-        assert (await http.get("/static/site.css")).text == "p { color: red }"
+        path = app.web.url_for("files.assets", filename="site.css")
+        assert (await http.get(path)).text == "p { color: red }"
         assert (await http.get("/static/other.css")).status_code == 404
 
     serve(app, ask)
@@ -181,9 +182,72 @@ def test_the_cache_in_memory_forgets() -> None:
     asyncio.run(scenario())
 
 
-def test_other_origins_are_refused_by_name() -> None:
-    app = faust.App("cors")
-    with pytest.raises(ConfigError, match="cors_options"):
-        app.page("/", cors_options={"*": None})
-    with pytest.raises(ConfigError, match="a proxy before the workers"):
-        _ = web.ResourceOptions
+SHOP, OTHER = "https://shop.example", "https://other.example"
+
+
+def with_origins() -> faust.App:
+    """An app that lets any origin read, and one page that lets the shop write, too."""
+    app = faust.App("cors", web_cors_options={"*": web.ResourceOptions(expose_headers="*")})
+
+    @app.page("/read/")
+    async def read(self: web.View, _: web.Request) -> web.Response:
+        return self.json(1, headers={"x-count": "1"})
+
+    options = web.ResourceOptions(
+        allow_credentials=True, allow_headers=["Content-Type"], max_age=60, allow_methods=["PUT"]
+    )
+
+    @app.page("/write/", cors_options={SHOP: options})
+    class Write(web.View):
+        async def put(self, _: web.Request) -> web.Response:
+            return self.json(2)
+
+    return app
+
+
+def test_an_origin_may_read_what_its_options_say() -> None:
+    async def ask(http: httpx.AsyncClient) -> None:
+        read = (await http.get("/read/", headers={"origin": OTHER})).headers
+        assert (read["access-control-allow-origin"], read["vary"]) == (OTHER, "Origin")
+        assert "x-count" in read["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in read
+        written = (await http.put("/write/", headers={"origin": SHOP})).headers
+        assert written["access-control-allow-credentials"] == "true"
+        assert "access-control-allow-origin" not in (await http.get("/read/")).headers
+
+    serve(with_origins(), ask)
+
+
+def test_a_browser_asks_before_it_writes() -> None:
+    async def ask(http: httpx.AsyncClient) -> None:
+        async def may(origin: str, method: str, headers: str = "") -> httpx.Response:
+            asked = {"origin": origin, "access-control-request-method": method}
+            more = {"access-control-request-headers": headers} if headers else {}
+            return await http.options("/write/", headers={**asked, **more})
+
+        allowed = await may(SHOP, "PUT", "content-type")
+        assert allowed.status_code == 200
+        assert {name: value for name, value in allowed.headers.items() if name.startswith("access-control-")} == {
+            "access-control-allow-origin": SHOP,
+            "access-control-allow-credentials": "true",
+            "access-control-allow-methods": "PUT",
+            "access-control-allow-headers": "content-type",
+            "access-control-max-age": "60",
+        }
+        assert (await may(OTHER, "PUT")).status_code == 200
+        refused = [await may(SHOP, "DELETE"), await may(SHOP, "PUT", "x-token"), await http.options("/write/")]
+        assert [each.status_code for each in refused] == [403, 403, 403]
+
+    serve(with_origins(), ask)
+
+
+def test_pages_without_options_say_nothing_of_origins() -> None:
+    app = faust.App("shop")
+    users().register(app)
+
+    async def ask(http: httpx.AsyncClient) -> None:
+        answer = await http.get("/", headers={"origin": SHOP})
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+        assert (await http.options("/")).status_code == 405
+
+    serve(app, ask)

@@ -5,7 +5,7 @@ import importlib
 import pytest
 
 import ottla.faust as faust
-from ottla import ConfigError
+from ottla import ConfigError, TopologyError
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,10 @@ def test_a_module_has_its_names(module: str, names: str) -> None:
 
 
 def test_modules_that_are_not_there_say_what_to_do() -> None:
-    with pytest.raises(ConfigError, match=r"app\.ottla\.test\(\)"):
-        importlib.import_module("ottla.faust.livecheck")
+    with pytest.raises(ConfigError, match=r"faust\.livecheck\.app is not part .* app\.ottla\.test\(\)"):
+        _ = importlib.import_module("ottla.faust.livecheck.app").LiveCheck
+    with pytest.raises(ConfigError, match=r"faust\.stores\.rocksdb is not part .* faust.App\(store='rocksdb://'\)"):
+        from ottla.faust.stores.rocksdb import Store  # type: ignore[import-not-found]  # noqa: F401
     with pytest.raises(ConfigError, match=r"faust\.contrib\.sentry is not part .* sentry_sdk\.init"):
         _ = faust.contrib.sentry
     with pytest.raises(ConfigError, match=r"with lifespan=faust_lifespan\(app\)"):
@@ -41,7 +43,7 @@ def test_modules_that_are_not_there_say_what_to_do() -> None:
 
 
 def test_a_schema_is_not_programmed() -> None:
-    with pytest.raises(ConfigError, match=r"Autodetect\.loads_key\(\) is not part .* a Codec"):
+    with pytest.raises(TopologyError, match=r"Autodetect\.loads_key would never be called: .* is not part .* a Codec"):
 
         class Autodetect(faust.Schema):
             def loads_key(self) -> None: ...

@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 import ottla.faust as faust
+from ottla import TopologyError
 from ottla.faust.models.fields import FieldDescriptor, StringField
 from ottla.faust.serializers import codecs
 from ottla.faust.serializers.codecs import codec_of
@@ -298,3 +299,28 @@ def test_a_field_prepares_its_values() -> None:
 def test_named_tuples_are_read_as_such() -> None:
     sign = Sign.loads(Sign("stop", Place(3)).dumps(serializer="json"), serializer="json")
     assert (type(sign.at), sign.at) == (Place, Place(3, 0))
+
+
+def test_a_model_may_be_made_when_what_it_names_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Order(faust.Record, lazy_creation=True):
+        lines: "list[Late]"  # type: ignore[name-defined]
+
+    class Late(faust.Record):
+        item: str
+
+    monkeypatch.setitem(globals(), "Late", Late)
+    Order.make_final()
+    assert Order.from_data({"lines": [{"item": "tea"}]}).lines == [Late("tea")]
+
+
+def test_a_field_is_cloned_and_makes_values_by_itself() -> None:
+    class Paid(faust.Record, decimals=True):
+        amount: Decimal = Decimal(1)
+
+    field: Any = Paid.amount
+    assert field.to_python("2.5") == Decimal("2.5")
+    assert not field.should_coerce("2.5")
+    other = field.clone(required=True, coerce=True)
+    assert (other.field, other.required, other.should_coerce("2.5")) == ("amount", True, True)
+    with pytest.raises(TopologyError, match=r"field\.tag is not part of"):
+        StringField(tag=str)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ottla.faust as faust
-from ottla import ConfigError, TopologyError
+from ottla import TopologyError
 from ottla.faust.sensors import Rate, TableState
 from ottla.web.endpoints import Endpoints
 
@@ -202,12 +202,11 @@ def test_tables_of_every_kind_are_told_of(app: faust.App) -> None:
     }
 
 
-def test_a_sensor_that_would_wait_for_ever_is_refused(app: faust.App) -> None:
-    class Commits(faust.Sensor):
-        def on_commit_completed(self, consumer: Any, state: Any) -> None: ...
-
-    with pytest.raises(ConfigError, match=r"Commits.on_commit_completed is not part .* never be called; .*/metrics"):
-        app.sensors.add(Commits())
+@pytest.mark.parametrize("kind", [faust.Sensor, faust.Monitor])
+def test_a_sensor_that_would_wait_for_ever_is_refused(kind: type) -> None:
+    sentence = r"Commits.on_commit_completed would never be called: .* is not part .*/metrics"
+    with pytest.raises(TopologyError, match=sentence):
+        type("Commits", (kind,), {"on_commit_completed": lambda *_: None})
 
 
 def test_requests_of_pages_are_counted(app: faust.App) -> None:

@@ -1,12 +1,16 @@
 """Every name that Faust documents is there, or is refused with what to do instead; none fails as if it were a slip."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import ottla.faust as faust
-from ottla import OttlaError
+from ottla import OttlaError, TopologyError
+from ottla.faust.missing.listing import listing
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "from-faust-names.md"
 
 MODULE = """
 Agent App AppCommand Command Channel ChannelT Event EventT Model ModelOptions Record Monitor Schema Sensor
@@ -119,6 +123,19 @@ def test_every_name_is_there_or_refused(thing: str) -> None:
             getattr(found, name)
         except OttlaError as refusal:
             assert "is not part of Ottla's Faust facade: " in str(refusal)  # noqa: PT017 - of many names
+
+
+def test_a_page_lists_all_that_is_refused() -> None:
+    assert PAGE.read_text() == listing(), "write it anew: python -m ottla.faust.missing > docs/from-faust-names.md"
+
+
+def test_a_hook_that_nobody_would_call_is_refused_where_it_is_written() -> None:
+    with pytest.raises(
+        TopologyError, match=r"Shop.on_rebalance_end would never be called: .* app.on_partitions_assigned"
+    ):
+
+        class Shop(faust.App):
+            def on_rebalance_end(self) -> None: ...
 
 
 @pytest.mark.parametrize("thing", ["module", "types", "app", "agent", "stream", "topic", "table"])

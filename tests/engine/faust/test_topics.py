@@ -34,3 +34,12 @@ def test_a_topic_that_is_there_has_the_partitions_that_it_has() -> None:
 def test_an_app_may_leave_the_making_of_topics_to_others() -> None:
     with pytest.raises(TopologyError, match="topic 'out' does not exist; create it"):
         counts_after_the_start(faust.App("shop", topic_allow_declare=False))
+
+
+def test_a_topic_is_declared_like_another() -> None:
+    app = faust.App("shop")
+    orders = app.topic("orders", value_type=int, partitions=3, internal=True)
+    by_names, by_affixes = orders.derive("a", "b"), orders.derive_topic(prefix="old-", suffix="-1", partitions=4)
+    assert (by_names.topics, by_affixes.topics) == (["a", "b"], ["old-orders-1"])
+    assert (by_names.value_type, by_names.partitions, by_affixes.partitions) == (int, 3, 4)
+    assert (orders.partitions, orders.internal, orders.compacting) == (3, True, None)

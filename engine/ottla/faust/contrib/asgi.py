@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from ottla.errors import ConfigError
 from ottla.faust.app import App
 
 
@@ -38,15 +37,6 @@ def faust_lifespan(app: App, **options: Any) -> Callable[..., AbstractAsyncConte
             yield
 
     return lifespan
-
-
-def __getattr__(name: str) -> Any:
-    if name in ("AsgiService", "serve_asgi"):
-        raise ConfigError(
-            f"faust.contrib.asgi.{name} is not part of Ottla's Faust facade: start the web server, and have it start "
-            "the worker, with lifespan=faust_lifespan(app)"
-        )
-    raise AttributeError(f"module 'ottla.faust.contrib.asgi' has no attribute {name!r}")
 
 
 class FaustLifespanMiddleware:

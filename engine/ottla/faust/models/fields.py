@@ -13,18 +13,23 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
+from ottla.errors import TopologyError
 from ottla.faust.exceptions import ValidationError
+from ottla.faust.missing import FIELD, Lacking, refusal
 
 T = TypeVar("T")
 
 Convert = Callable[[Any], Any]
 
 
-class FieldDescriptor(Generic[T]):
+class FieldDescriptor(Lacking, Generic[T]):
     """A field of a model. `Order.account` is one; `order.account` is the value.
 
     Kinds of one's own say in `validate` what is wrong with a value; what they take besides goes to `options`.
     """
+
+    _lacks = FIELD
+    _called = "field"
 
     def __init__(
         self,
@@ -36,8 +41,13 @@ class FieldDescriptor(Generic[T]):
         coerce: bool | None = None,
         exclude: bool = False,
         date_parser: Callable[[Any], datetime] | None = None,
+        field: str = "",
+        type: Any = None,  # noqa: A002 - Faust's name
+        model: Any = None,
         **options: Any,
     ) -> None:
+        if lacking := options.keys() & FIELD.keys():
+            raise TopologyError(refusal("field", min(lacking), FIELD))
         self.default = default
         self.required = required
         self.input_name = input_name
@@ -46,9 +56,9 @@ class FieldDescriptor(Generic[T]):
         self.exclude = exclude
         self.date_parser = date_parser
         self.options = options
-        self.field = ""
-        self.type: Any = None
-        self.model: Any = None
+        self.field = field
+        self.type = type
+        self.model = model
         self.convert: Convert | None = None
 
     def __repr__(self) -> str:
@@ -108,6 +118,24 @@ class FieldDescriptor(Generic[T]):
         if type(self).prepare_value is FieldDescriptor.prepare_value:
             return convert
         return lambda value: self.prepare_value(value if convert is None else convert(value))
+
+    def to_python(self, value: Any) -> Any:
+        """The field's value of a serialized one."""
+        return value if value is None or self.convert is None else self.convert(value)
+
+    def should_coerce(self, value: Any, coerce: bool | None = None) -> bool:
+        """Whether a value is made of the field's type."""
+        wanted = self.coerce if coerce is None else coerce
+        return value is not None and bool(self.model._options.coerce if wanted is None else wanted)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the field was declared with."""
+        names = ("field", "type", "model", "required", "default", "coerce", "exclude", "input_name", "output_name")
+        return {**{name: getattr(self, name) for name in names}, "date_parser": self.date_parser, **self.options}
+
+    def clone(self, **options: Any) -> FieldDescriptor[T]:
+        """The field, with other options."""
+        return type(self)(**{**self.as_dict(), **options})
 
     def validation_error(self, reason: str) -> ValidationError:
         """An error of this field, to be yielded by `validate`."""

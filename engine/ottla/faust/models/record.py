@@ -5,8 +5,8 @@
         amount: float = 0.0
 
 Options of the class: serializer, namespace, include_metadata, isodates, decimals, coerce, coercions, validation,
-abstract, allow_blessed_key, polymorphic_fields, date_parser. As in Faust no type is checked or converted but where they
-say so; what is in serialized data beyond the fields is kept as attributes.
+abstract, allow_blessed_key, polymorphic_fields, date_parser, lazy_creation. As in Faust no type is checked or
+converted but where they say so; what is in serialized data beyond the fields is kept as attributes.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any, ClassVar, Self, Union, get_args, get_origin, get_type_hints
 
 from ottla.faust.exceptions import ValidationError
+from ottla.faust.missing import MODEL, Lacking
 from ottla.faust.models.fields import CharField, Convert, FieldDescriptor, converter
 from ottla.faust.utils import module_of
 
@@ -31,8 +32,11 @@ registry: dict[str, type[Record]] = {}
 
 
 @dataclass
-class ModelOptions:
+class ModelOptions(Lacking):
     """What a model's class statement says, and what was made of it."""
+
+    _lacks = MODEL
+    _called = "model"
 
     serializer: Any = None
     namespace: str = ""
@@ -45,6 +49,7 @@ class ModelOptions:
     allow_blessed_key: bool = False
     polymorphic_fields: bool = False
     date_parser: Callable[[Any], datetime] | None = None
+    lazy_creation: bool = False
     descriptors: dict[str, FieldDescriptor[Any]] = field(default_factory=dict)
 
     @property
@@ -89,9 +94,16 @@ class Record:
             given["coerce"] = True
         cls._options = replace(cls._options, **given, descriptors=dict(cls._options.descriptors))
         cls.__is_abstract__ = abstract
-        if not abstract:
-            cls._options.descriptors = _descriptors(cls)
-            registry[cls._options.namespace] = cls
+        if not (abstract or cls._options.lazy_creation):
+            cls.make_final()
+
+    @classmethod
+    def make_final(cls) -> None:
+        """Makes the fields of a model that was declared with `lazy_creation`: what their annotations name is there
+        now."""
+        cls._options.lazy_creation = False
+        cls._options.descriptors = _descriptors(cls)
+        registry[cls._options.namespace] = cls
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         cls = type(self)
@@ -156,11 +168,11 @@ class Record:
         return self
 
     @classmethod
-    def loads(cls, data: bytes, *, serializer: Any = None) -> Any:
+    def loads(cls, s: bytes, *, default_serializer: Any = None, serializer: Any = None) -> Any:
         """The model of serialized data."""
         from ottla.faust.serializers.codecs import get_codec
 
-        return cls.from_data(get_codec(cls._options.serializer or serializer or "json").loads(data))
+        return cls.from_data(get_codec(cls._options.serializer or serializer or default_serializer or "json").loads(s))
 
     def dumps(self, *, serializer: Any = None) -> bytes:
         """The serialized form."""

@@ -49,10 +49,15 @@ class Codec:
             data = each.dumps(data)
         return data
 
-    def loads(self, data: bytes) -> Any:
+    def loads(self, s: bytes) -> Any:
         for each in reversed(self.children):
-            data = each.loads(data)
-        return self._loads(data)
+            s = each.loads(s)
+        return self._loads(s)
+
+    @property
+    def nodes(self) -> tuple[Codec, ...]:
+        """Those that it chains, itself first."""
+        return (self, *self.children)
 
     def clone(self, *children: Codec) -> Codec:
         return type(self)(self.children + children, **self.kwargs)

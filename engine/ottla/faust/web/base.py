@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from ottla.errors import ConfigError, TopologyError
 from ottla.faust.missing import WEB, Lacking
 from ottla.faust.web.blueprints import Blueprint
+from ottla.faust.web.cors import ResourceOptions
 from ottla.faust.web.messages import MakesResponses, Response
 from ottla.faust.web.views import View, answers_of, path_of
 from ottla.loading import import_module
@@ -46,37 +48,40 @@ class Web(MakesResponses, Lacking):
             raise KeyError(f"No view with name {view_name!r} found")
         return path_of(self._paths[view_name], found)
 
-    def add_view(self, view: type[View], path: str, name: str) -> None:
+    def serve(self, view: type[View], path: str, name: str, cors_options: Mapping[str, ResourceOptions]) -> None:
         """Serves a view under a path."""
         path = "/" + path.lstrip("/")
         made = view(self.app, self)
-        for method, answer in answers_of(self.app, made):
+        for method, answer in answers_of(self.app, made, {**(self.app.conf.web_cors_options or {}), **cors_options}):
             served: Any = self.app.declared.page(_starlette_path(path), methods=(method,))
             served(answer)
         self.views[path] = made
         self._paths[name] = _BRACES.sub(r"{\1}", path)
 
-    def add_static(self, prefix: str, path: Path | str, **options: Any) -> None:
-        """Serves the files of a directory under a prefix. Raises `ConfigError` if there is no such directory."""
+    def add_static(self, prefix: str, path: Path | str, *, name: str | None = None, **options: Any) -> None:
+        """Serves the files of a directory under a prefix. With a name, `url_for(name, filename=)` is the path of one.
+        Raises `ConfigError` if there is no such directory."""
         if options:
             raise ConfigError(f"add_static({prefix!r}): {min(options)}= is not part of Ottla's Faust facade")
         if not Path(path).is_dir():
             raise ConfigError(f"add_static({prefix!r}): there is no directory {str(path)!r}")
-        files = StaticFiles(directory=path)
+        files, below = StaticFiles(directory=path), f"/{prefix.strip('/')}/".replace("//", "/")
+        if name is not None:
+            self._paths[name] = f"{below}{{filename}}"
 
         async def answer(request: StarletteRequest, name: str) -> Any:
             return await files.get_response(name, request.scope)
 
-        served: Any = self.app.declared.page(f"/{prefix.strip('/')}/{{name:path}}".replace("//", "/"))
+        served: Any = self.app.declared.page(f"{below}{{name:path}}")
         served(answer)
 
     def response_to_bytes(self, response: Response) -> bytes:
         """A response as bytes, to be kept."""
         return msgspec.msgpack.encode((response.status_code, dict(response.headers), bytes(response.body)))
 
-    def bytes_to_response(self, data: bytes) -> Response:
+    def bytes_to_response(self, s: bytes) -> Response:
         """The response that `response_to_bytes` made bytes of."""
-        status, headers, body = msgspec.msgpack.decode(data, type=tuple[int, dict[str, str], bytes])
+        status, headers, body = msgspec.msgpack.decode(s, type=tuple[int, dict[str, str], bytes])
         return Response(body, status, headers)
 
 
@@ -101,7 +106,7 @@ class BlueprintManager:
         for prefix, given in self._added:
             blueprint: Blueprint = _named(given) if isinstance(given, str) else given
             blueprint.register(self._web.app, url_prefix=prefix)
-            blueprint.on_webserver_init(self._web)
+            blueprint.init_webserver(self._web)
 
 
 def _named(name: str) -> Any:

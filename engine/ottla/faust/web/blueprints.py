@@ -40,7 +40,7 @@ class Blueprint:
         self.name = name
         self.url_prefix = url_prefix
         self.routes: list[_Route] = []
-        self.static_routes: list[tuple[str, Path]] = []
+        self.static_routes: list[tuple[str, Path, str]] = []
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.name}>"
@@ -71,9 +71,12 @@ class Blueprint:
 
         return declare
 
-    def static(self, uri: str, file_or_directory: str | Path, *, name: str | None = None) -> None:  # noqa: ARG002
-        """Serves the files of a directory."""
-        self.static_routes.append((uri, Path(file_or_directory)))
+    def static(self, uri: str, file_or_directory: str | Path, *, name: str | None = None) -> None:
+        """Serves the files of a directory. `url_for("BLUEPRINT.NAME", filename=)` is the path of one; without a name
+        they are `static`."""
+        label = name or "static"
+        label = label if label.startswith(f"{self.name}.") else f"{self.name}.{label}"
+        self.static_routes.append((uri, Path(file_or_directory), label))
 
     def register(self, app: Any, *, url_prefix: str | None = None) -> None:
         """Declares the pages to an app, under a prefix."""
@@ -85,8 +88,12 @@ class Blueprint:
                 base=route.base,
                 cors_options=route.cors_options,
             )(route.handler)
-        for uri, directory in self.static_routes:
-            app.web.add_static(_below(prefix, uri), directory)
+        for uri, directory, label in self.static_routes:
+            app.web.add_static(_below(prefix, uri), directory, name=label)
+
+    def init_webserver(self, web: Any) -> None:
+        """Calls `on_webserver_init`."""
+        self.on_webserver_init(web)
 
     def on_webserver_init(self, web: Any) -> None:
         """To be overridden: called when the pages were declared."""

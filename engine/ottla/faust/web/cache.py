@@ -7,10 +7,11 @@ import functools
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from ottla.faust.web.messages import Request, Response
 from ottla.faust.web.views import Placed, View
@@ -88,7 +89,9 @@ class Cache:
 
             @functools.wraps(fun)
             async def cached(view: View, request: Request, *args: Any, **found: Any) -> Any:
-                key = self._key(request, prefix, by_headers=by_headers) if self.can_cache_request(request) else None
+                key = (
+                    self.key_for_request(request, prefix, None, by_headers) if self.can_cache_request(request) else None
+                )
                 if key is not None and (kept := await self.get_view(key, view)) is not None:
                     return kept
                 response = await fun(view, request, *args, **found)
@@ -115,9 +118,9 @@ class Cache:
                 return view.bytes_to_response(data)
         return None
 
-    async def set_view(self, key: str, view: View, response: Response, kept_for: Duration | None = None) -> None:
+    async def set_view(self, key: str, view: View, response: Response, timeout: Duration | None = None) -> None:  # noqa: ASYNC109 - Faust's name
         """Keeps an answer."""
-        seconds = None if kept_for is None else duration_ms(kept_for, "a cache's timeout") / 1000
+        seconds = None if timeout is None else duration_ms(timeout, "a cache's timeout") / 1000
         with suppress(CacheUnavailable):
             await self._backend(view).set(key, view.response_to_bytes(response), seconds)
 
@@ -125,7 +128,19 @@ class Cache:
         backend: CacheBackend = view.app.cache if self.backend is None else self.backend
         return backend
 
-    def _key(self, request: Request, prefix: str, *, by_headers: bool) -> str:
-        headers = "\n".join(f"{name}:{value}" for name, value in request.headers.items()) if by_headers else ""
-        about = hashlib.sha256(f"{request.url}\n{headers}".encode()).hexdigest()
-        return f"{self.ident}.{prefix}.{request.method}.{about}"
+    def key_for_request(
+        self, request: Request, prefix: str | None = None, method: str | None = None, include_headers: bool = False
+    ) -> str:
+        """To be overridden: under what key the answer to a request is kept."""
+        headers = dict(request.headers) if include_headers or self.include_headers else {}
+        return self.build_key(request, method or request.method, self.key_prefix if prefix is None else prefix, headers)
+
+    def build_key(self, request: Request, method: str, prefix: str, headers: Mapping[str, str]) -> str:
+        """To be overridden: the key of an address and headers."""
+        lines = [iri_to_uri(str(request.url)), *(f"{name}:{value}" for name, value in headers.items())]
+        return f"{self.ident}.{prefix}.{method}.{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()}"
+
+
+def iri_to_uri(iri: str) -> str:
+    """An address of any letters as one of ASCII's."""
+    return quote(iri, safe="/#%[]=:;$&()+,!?*@'~")

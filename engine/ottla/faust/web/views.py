@@ -12,7 +12,10 @@ from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response as StarletteResponse
 
+from ottla.faust.missing import VIEW, Lacking
+from ottla.faust.web.cors import Cors, ResourceOptions
 from ottla.faust.web.exceptions import RaisesErrors, ValidationError, WebError
 from ottla.faust.web.messages import MakesResponses, Request, Response
 
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "SEARCH")
 
 
-class View(MakesResponses, RaisesErrors):
+class View(Lacking, MakesResponses, RaisesErrors):
     """A page: its methods, each of a request and of what the path has in braces by name, answer to those of HTTP."""
+
+    _lacks = VIEW
+    _called = "view"
 
     def __init__(self, app: Any, web: Any = None) -> None:
         self.app = app
@@ -55,9 +61,9 @@ class View(MakesResponses, RaisesErrors):
     async def read_request_content(self, request: Request) -> bytes:
         return await request.read()
 
-    def bytes_to_response(self, data: bytes) -> Response:
+    def bytes_to_response(self, s: bytes) -> Response:
         """The response that `response_to_bytes` made bytes of."""
-        response: Response = self.web.bytes_to_response(data)
+        response: Response = self.web.bytes_to_response(s)
         return response
 
     def response_to_bytes(self, response: Response) -> bytes:
@@ -79,22 +85,31 @@ class Placed:
         return self.function.__name__
 
 
-def answers_of(app: Any, view: View) -> Iterator[tuple[str, Any]]:
+def answers_of(app: Any, view: View, cors_options: Mapping[str, ResourceOptions]) -> Iterator[tuple[str, Any]]:
     """For each method of HTTP that the view answers, what Ottla is to call."""
-    for method in METHODS:
-        found = inspect.getattr_static(view, method.lower(), None)
-        if found is None:
-            continue
+    answered = {method: inspect.getattr_static(view, method.lower(), None) for method in METHODS}
+    answered = {method: found for method, found in answered.items() if found is not None}
+    cors = Cors(cors_options, answered.keys())
+    for method, found in answered.items():
         function = found.function if isinstance(found, Placed) else found
         app.functions.append(inspect.unwrap(function))
-        answer = _answer(app, view, function)
+        answer = _answer(app, view, function, cors)
         yield method, found.place(answer) if isinstance(found, Placed) else answer
+    if cors and "OPTIONS" not in answered:
+
+        async def preflight(request: StarletteRequest, **_: Any) -> Any:
+            return cors.preflight(request)
+
+        yield "OPTIONS", preflight
 
 
-def _answer(app: Any, view: View, function: Callable[..., Any]) -> Callable[..., Any]:
+def _answer(app: Any, view: View, function: Callable[..., Any], cors: Cors) -> Callable[..., Any]:
     async def answer(request: StarletteRequest, **found: Any) -> Any:
         given = Request(request)
-        return await app.sensors.of_request(app, given, view, lambda: _call(view, function, given, found))
+        response = await app.sensors.of_request(app, given, view, lambda: _call(view, function, given, found))
+        if cors and isinstance(response, StarletteResponse):
+            cors.allow(request, response)
+        return response
 
     return answer
 
@@ -140,5 +155,7 @@ def gives_model(model: type[Record]) -> Callable[[Callable[..., Any]], Callable[
 
 
 def path_of(path: str, found: Mapping[str, Any]) -> str:
-    """A path with what it has in braces."""
-    return path.format(**{name: quote(str(value), safe="") for name, value in found.items()})
+    """A path with what it has in braces. The name of a file may have directories in it."""
+    return path.format(
+        **{name: quote(str(value), safe="/" if name == "filename" else "") for name, value in found.items()}
+    )
