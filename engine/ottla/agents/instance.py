@@ -14,6 +14,7 @@ with the next.
 
 from __future__ import annotations
 
+import logging
 import types
 from asyncio import CancelledError
 from bisect import bisect_right
@@ -32,6 +33,8 @@ from ottla.task.processor import TaskContext
 from ottla.task.take import checked_take
 from ottla.time import Duration
 from ottla.topology.graph import Graph
+
+log = logging.getLogger("ottla.agents")
 
 V = TypeVar("V")
 
@@ -155,10 +158,14 @@ class Instance:
         return await self.run()
 
     async def close(self) -> None:
+        """Ends the function where it is. What it raises then concerns no event: it is logged."""
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None:
-            with suppress(_Closed):
-                await _resume(coroutine, self._context, self, _Closed())
+            try:
+                with suppress(_Closed):
+                    await _resume(coroutine, self._context, self, _Closed())
+            except Exception:
+                log.exception("agent %r failed while it was ended; nothing of an event depends on it", self._name)
 
     async def has_next(self) -> bool:
         """Whether there is a next row. Suspends the function until there are rows, or until the input ended."""

@@ -268,8 +268,9 @@ class Task:
         """Ends the agents. What was not committed is lost."""
         entered = current.set(self._context)
         try:
-            for processor in self._processors.values():
-                await processor.close()
+            with contained(f"task {self.id}"):
+                for processor in self._processors.values():
+                    await processor.close()
         finally:
             current.reset(entered)
 

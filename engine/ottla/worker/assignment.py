@@ -34,9 +34,9 @@ class AssignedTask:
     `caught_up` are the inputs that were read to their end, `paused` those of which too much is buffered, `seen` has the
     next offset of each input as far as polls told. `running` is the processing under way, which began at `began_at`
     (monotonic seconds); `counted` is what it had done with its events at the last commit. `changed` says that there is
-    something new since then, `tick_at` when it is to be told the time at the latest. A task that `ended` takes nothing
-    any more; one that is `at_rest` was paused. `written` is of a commit that ended while it was in the middle of a
-    batch. `idling` is how it waits for inputs that are empty.
+    something new since then, `tick_at` when it is to be told the time at the latest. A task may be `told_end`: that its
+    input has ended. One that `ended` takes nothing any more; one that is `at_rest` was paused. `written` is of a commit
+    that ended while it was in the middle of a batch. `idling` is how it waits for inputs that are empty.
     """
 
     task: Task
@@ -50,6 +50,7 @@ class AssignedTask:
     began_at: float = 0.0
     changed: bool = False
     tick_at: float = 0.0
+    told_end: bool = False
     ended: bool = False
     at_rest: bool = False
     counted: TaskCounts = field(default_factory=TaskCounts)
@@ -207,11 +208,6 @@ class TaskMaker:
             asks=self._asks,
         )
         return AssignedTask(task, part, stores, caches, idling=Idling(config.max_task_idle_ms / 1000))
-
-    async def remake(self, assigned: AssignedTask) -> AssignedTask:
-        """The task as it was after the last commit: agents hold state of their own, so it is thrown away."""
-        await assigned.task.close()
-        return self.make(assigned.task.id, assigned.stores)
 
 
 def clear_unless_at(store: KeyValueStore, position: int, what: str) -> None:

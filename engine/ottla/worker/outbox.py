@@ -12,6 +12,7 @@ from ottla.agents.replies import Replies
 from ottla.errors import EncodeError
 from ottla.task.processor import PartitionCounts
 from ottla.transport.contract import OutputRecord
+from ottla.transport.errors import TransportError
 
 log = logging.getLogger("ottla.worker")
 
@@ -33,7 +34,8 @@ class Outbox:
                          ^─────────────aborted()──────────┘
 
     An aborted commit takes nothing away: its records wait again, in their order, for the next one. `send` waits while
-    so many records are uncommitted that a broker which is away would fill the memory. `check_record` raises for a
+    so many records are uncommitted that a broker which is away would fill the memory, and raises `TransportError` once
+    the worker has ended. `check_record` raises for a
     record that cannot be written: whoever sends it is told. If that is known only when the broker has refused it, its
     bundle is dropped, and logged.
     """
@@ -54,6 +56,7 @@ class Outbox:
         self._uncommitted = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._is_closed = False
 
     def now_ms(self) -> int:
         return self._now_ms()
@@ -68,6 +71,8 @@ class Outbox:
     async def send(self, records: Sequence[OutputRecord]) -> None:
         self.check(records)
         await self._room.wait()
+        if self._is_closed:
+            raise TransportError("the worker has ended: what is sent now would be written by nobody")
         self.put(records)
 
     async def request(self, records: Sequence[OutputRecord]) -> None:
@@ -115,6 +120,15 @@ class Outbox:
         self._in_flight.clear()
         if self._uncommitted < _MOST_RECORDS:
             self._room.set()
+
+    def close(self) -> None:
+        """Nothing is produced any more. Whoever waits for room is told, and what was sent and is lost is logged: what
+        goes with a note is not, since whoever leads next makes it anew."""
+        self._is_closed = True
+        self._room.set()
+        lost = sum(len(each.records) for each in (*self._in_flight, *self._waiting) if each.still_ours is None)
+        if lost:
+            log.warning("%d records that were sent outside of agents and steps were never committed", lost)
 
     def aborted(self) -> None:
         """What was taken was not committed."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -32,6 +33,7 @@ log = logging.getLogger("ottla.worker")
 
 _LONGEST_SLEEP_S = 1.0
 """The wall clock may be set while a cron job sleeps."""
+_MOST_UNTOLD = 1_000
 
 
 class Services:
@@ -52,7 +54,10 @@ class Services:
         self._term = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._failure: ProcessingFailed | None = None
+        # What is not told yet, in its order.
+        self._untold: deque[tuple[str, list[Callable[[], Any]]]] = deque()
         self._telling: asyncio.Task[None] | None = None
+        self._has_begun = False
         self._state: WorkerState = "starting"
 
     async def begin(self) -> None:
@@ -65,6 +70,7 @@ class Services:
                 raise
             except Exception as error:
                 raise ProcessingFailed(f"what on_start calls failed: {type(error).__name__}: {error}") from error
+        self._has_begun = True
 
     def ready(self, notes: StoreCache | None) -> None:
         """The worker's tasks are at work; `notes` is the store of the leader's task if this worker holds it."""
@@ -92,8 +98,9 @@ class Services:
             self._tell("on_revoked", self._jobs.on_revoked, frozenset(partitions))
 
     def restored(self, progress: StateProgress) -> None:
-        """State was read from a changelog, that far."""
-        self._tell("on_restore", self._jobs.on_restore, progress)
+        """State was read from a changelog, that far. Steps in between are left out while much is not told yet."""
+        if progress.phase != "advanced" or len(self._untold) < _MOST_UNTOLD:
+            self._tell("on_restore", self._jobs.on_restore, progress)
 
     def entered(self, state: WorkerState) -> None:
         """The worker is in that state now."""
@@ -116,8 +123,10 @@ class Services:
             raise self._failure
 
     async def stop(self, within_s: float) -> None:
-        """Ends all jobs, and runs what `on_stop` registered, within a bound; what those send is part of the last
-        commit."""
+        """Ends all jobs, and runs what `on_stop` registered if what `on_start` did was run, once, within a bound.
+
+        What those send is part of the last commit, if there is to be one.
+        """
         try:
             async with asyncio.timeout(within_s):
                 await self._stop()
@@ -128,7 +137,8 @@ class Services:
         running = list(self._running.values())
         self._end(list(self._running))
         await asyncio.gather(*running, return_exceptions=True)
-        for function in self._jobs.on_stop:
+        has_begun, self._has_begun = self._has_begun, False
+        for function in self._jobs.on_stop if has_begun else ():
             try:
                 with contained("on_stop"):
                     await self._call(function)
@@ -137,22 +147,21 @@ class Services:
 
     def _tell(self, occasion: str, functions: Sequence[Callable[..., Any]], *what: Any) -> None:
         if functions:
-            calls = [partial(function, *what) for function in functions]
-            self._telling = asyncio.create_task(self._tell_after(self._telling, occasion, calls))
+            self._untold.append((occasion, [partial(function, *what) for function in functions]))
+            if self._telling is None or self._telling.done():
+                self._telling = asyncio.create_task(self._tell_all())
 
-    async def _tell_after(
-        self, before: asyncio.Task[None] | None, occasion: str, calls: Sequence[Callable[[], Any]]
-    ) -> None:
-        if before is not None:
-            await before
-        for function in calls:
-            try:
-                with contained(occasion):
-                    await self._call(function)
-            except ProcessingFailed as failure:
-                self._failure = failure
-            except Exception:
-                log.exception("what %s calls failed", occasion)
+    async def _tell_all(self) -> None:
+        while self._untold:
+            occasion, calls = self._untold.popleft()
+            for function in calls:
+                try:
+                    with contained(occasion):
+                        await self._call(function)
+                except ProcessingFailed as failure:
+                    self._failure = failure
+                except Exception:
+                    log.exception("what %s calls failed", occasion)
 
     async def _call(self, function: Callable[[], Any]) -> None:
         token = outlet.set(self._outbox)

@@ -69,6 +69,8 @@ _BUSY_WAIT_S = 0.02
 _COMMITTING_POLL_S = 0.005
 """No poll waits for longer while a commit is under way, since the commit may need the consumer, or may be done."""
 _FINISH_TIMEOUT_S = 10.0
+_RECOVERABLE = TransactionAbortedError, DeliveryError, Unavailable
+_FENCED = ProducerFencedError, MemberFencedError
 _LAG_INTERVAL_S = 10.0
 
 
@@ -187,6 +189,7 @@ class Worker:
             if await self._work_until_stopped():
                 await self._finish()
         finally:
+            await self._services.stop(_FINISH_TIMEOUT_S)
             if self._topic_watch is not None:
                 await self._topic_watch.stop()
             await self._purge.stop()
@@ -197,6 +200,7 @@ class Worker:
             await self._standbys.close()
             await self._globals.close()
             await self._replies.close()
+            self._outbox.close()
             await self._transport.stop(leave=not self.outdated)
         return WorkerSummary(self._processing.events, time.monotonic() - began)
 
@@ -249,11 +253,11 @@ class Worker:
                 while not self._finished():
                     try:
                         await self._turn()
-                    except (TransactionAbortedError, DeliveryError, Unavailable) as error:
+                    except _RECOVERABLE as error:
                         await self._recovery.go_back(error)
                     except StateRefused as refused:
                         await self._recovery.narrow(refused)
-                    except (ProducerFencedError, MemberFencedError) as error:
+                    except _FENCED as error:
                         await self._recovery.come_back(error, self._member)
         except TimeoutError:
             if self._patience is None or not self._patience.expired():
@@ -383,7 +387,6 @@ class Worker:
         """The last commit. What cannot be committed any more is processed again by whoever comes next."""
         self._services.entered("stopping")
         await self._services.stop(_FINISH_TIMEOUT_S)
-        await self._processing.produce()
         try:
             if not await self._processing.quiesce(_FINISH_TIMEOUT_S):
                 log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
@@ -396,5 +399,5 @@ class Worker:
                         await self._member.leave()
         except TimeoutError:
             log.warning("the broker did not take the last commit within %g s", _FINISH_TIMEOUT_S)
-        except (TransactionAbortedError, DeliveryError, StateRefused, Unavailable) as error:
+        except (*_RECOVERABLE, *_FENCED, StateRefused) as error:
             log.warning("the last commit failed, its events will be processed again: %s", error)

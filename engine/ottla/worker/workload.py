@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any
 
 from ottla.errors import StateError
 from ottla.pausing import Pauses
@@ -21,6 +20,8 @@ from ottla.worker.takeover import Restored
 
 log = logging.getLogger("ottla.worker")
 
+_ENDED_WITHIN_S = 10.0
+"""So long a task that goes may take to end what its agents do when they are ended."""
 _BUFFERED_HIGH = 20_000
 _BUFFERED_LOW = 10_000
 
@@ -101,36 +102,37 @@ class Workload:
 
     async def drop(self, task_ids: Iterable[TaskId]) -> None:
         """Ends tasks as they are; what they did since the last commit is not committed here."""
-        dropped = [self.tasks[task_id] for task_id in list(task_ids)]
+        dropped = [self.tasks.pop(task_id) for task_id in list(task_ids)]
         for task in dropped:
-            del self.tasks[task.task.id]
             if LEADER_STORE in task.caches:
                 self._services.follow()
-            await _cancel(task.running)
-            try:
-                task.settle()
-            except StateError:
-                # The stores tell of it when they are closed. What is not on disk is in the changelog.
-                log.debug("the stores of task %s are left as they were written before", task.task.id)
-            await task.task.close()
-            task.close_stores()
-            inputs = task.inputs
-            self._transport.stop_reading(inputs)
-            for where in inputs:
+            self._transport.stop_reading(task.inputs)
+            for where in task.inputs:
                 del self.owners[where]
                 self.committed.pop(where, None)
                 self._starts.pop(where, None)
+        try:
+            await asyncio.gather(*map(_end, dropped))
+        finally:
+            for task in dropped:
+                try:
+                    task.settle()
+                except StateError:
+                    # The stores tell of it when they are closed. What is not on disk is in the changelog.
+                    log.debug("the stores of task %s are left as they were written before", task.task.id)
+                task.close_stores()
         self._services.revoked(_inputs(dropped))
         self._metrics.tasks.set(len(self.tasks))
         self._metrics.lag.clear()
         self.lags.clear()
 
     async def begin_anew(self) -> None:
-        """Makes all tasks as they were after the last commit; they read from there."""
-        for task_id, task in self.tasks.items():
-            await _cancel(task.running)
+        """Makes all tasks as they were after the last commit; they read from there. Agents hold state of their own, so
+        nothing is left of the tasks but their stores."""
+        await asyncio.gather(*map(_end, self.tasks.values()))
+        for task in self.tasks.values():
             task.settle()
-            self.tasks[task_id] = await self._maker.remake(task)
+        self.tasks |= {task_id: self._maker.make(task_id, task.stores) for task_id, task in self.tasks.items()}
         self._transport.stop_reading(list(self.owners))
         self.begin(self.tasks)
 
@@ -189,8 +191,28 @@ def _inputs(tasks: Iterable[AssignedTask]) -> list[TopicPartition]:
     return [where for task in tasks if LEADER_STORE not in task.caches for where in task.inputs]
 
 
-async def _cancel(task: asyncio.Task[Any] | None) -> None:
-    """Cancels a task that may be done, and waits until it is. What it raised is of no interest any more."""
-    if task is not None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+async def _end(task: AssignedTask) -> None:
+    """Ends what a task is at, and its agents. One that does not end, since an agent waits while it is ended, is left to
+    itself after a while: nothing that it does counts any more."""
+    ending = asyncio.create_task(_close(task))
+    try:
+        done, _ = await asyncio.wait([ending], timeout=_ENDED_WITHIN_S)
+    finally:
+        ending.cancel()
+    if done:
+        ending.result()
+    else:
+        log.warning(
+            "an agent of task %s did not end within %g s after it was told to, at %s; the worker goes on without it",
+            task.task.id,
+            _ENDED_WITHIN_S,
+            task.task.place,
+        )
+
+
+async def _close(task: AssignedTask) -> None:
+    if task.running is not None:
+        task.running.cancel()
+        # What it raised is of no interest any more.
+        await asyncio.gather(task.running, return_exceptions=True)
+    await task.task.close()

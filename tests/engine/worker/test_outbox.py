@@ -8,6 +8,7 @@ import pytest
 
 from ottla.errors import RecordRefused
 from ottla.transport.contract import OutputRecord
+from ottla.transport.errors import TransportError
 from ottla.worker import outbox as outbox_module
 from ottla.worker.outbox import Outbox
 
@@ -73,6 +74,28 @@ def test_senders_wait_while_too_much_is_uncommitted(play: Any, monkeypatch: pyte
         assert values(box.take()) == [4]
 
     play(scenario)
+
+
+def test_who_waits_or_comes_when_the_worker_has_ended_is_told_and_what_is_lost_is_logged(
+    play: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox_module, "_MOST_RECORDS", 2)
+
+    async def scenario(box: Outbox) -> None:
+        await box.send(records(1))
+        box.take()
+        box.put(records(2))
+        box.put(records(3), lambda: True)
+        waiting = asyncio.create_task(box.send(records(4)))
+        await asyncio.sleep(0)
+        box.close()
+        with pytest.raises(TransportError, match="the worker has ended"):
+            await waiting
+        with pytest.raises(TransportError, match="the worker has ended"):
+            await box.send(records(5))
+
+    play(scenario)
+    assert caplog.messages == ["2 records that were sent outside of agents and steps were never committed"]
 
 
 def test_who_sends_what_cannot_be_written_is_told_and_what_turns_out_so_later_is_dropped(

@@ -379,6 +379,32 @@ def test_what_is_told_may_fail(play: Play, caplog: pytest.LogCaptureFixture) -> 
     assert caplog.messages == ["what on_assigned calls failed"]
 
 
+def test_who_is_told_too_slowly_of_restored_state_misses_steps_in_between(play: Play) -> None:
+    app = ottla.App("telling")
+    told: list[tuple[str, int]] = []
+    may_go_on = asyncio.Event()
+
+    @app.on_restore
+    async def restored(progress: ottla.StateProgress) -> None:
+        await may_go_on.wait()
+        told.append((progress.phase, progress.offset))
+
+    async def scenario(cluster: Any) -> None:
+        services = cluster.worker(app)._services
+        phases: list[Any] = ["begun", *["advanced"] * 5_000, "ended"]
+        for offset, phase in enumerate(phases):
+            services.restored(ottla.StateProgress("counts", 0, phase, offset, 5_000))
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 2, "one tells all, whatever there is to tell"
+        may_go_on.set()
+        await services.told(10)
+
+    play(scenario)
+    assert [told[0], told[-1]] == [("begun", 0), ("ended", 5_001)]
+    assert len(told) < 2_000
+    assert told == sorted(told, key=lambda each: each[1])
+
+
 def test_a_driver_has_all_partitions() -> None:
     app, told = app_that_tells(2)
     with app.test():

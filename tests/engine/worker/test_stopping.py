@@ -1,19 +1,30 @@
-"""A worker that is stopped while it begins ends within its bound, whatever it waits for; and a process that does not
-end is ended.
+"""A worker that is stopped ends within its bound, whatever it waits for, with nothing left behind; and a process that
+does not end is ended.
 """
 
 import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import ottla
 from ottla.state.memory import MemoryStores
+from ottla.transport.contract import OutputRecord, TopicPartition
+from ottla.transport.errors import (
+    DeliveryError,
+    FatalTransportError,
+    MemberFencedError,
+    ProducerFencedError,
+    TransactionAbortedError,
+    TransportError,
+)
 from ottla.transport.memory import MemoryTransport
 from ottla.worker import worker as worker_module
+from ottla.worker import workload
 from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -81,6 +92,147 @@ def test_a_worker_that_was_stopped_before_it_began_does_not_wait_either(
         await asyncio.wait_for(worker.run(), 20)
 
     play(scenario)
+
+
+class Counting:
+    """An app with jobs whose worker counts; its agent does `at_end` when it is ended."""
+
+    def __init__(self, at_end: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        self.app = app = ottla.App("counting", commit_interval=timedelta(milliseconds=5), on_error="fail")
+        self.stopped = 0
+        counted = app.topic("counted", key=str, value=int, partitions=1)
+        counts = app.Table("counts", key=str, default=int)
+
+        @app.agent(app.topic("words", key=str, value=str, partitions=1), sink=[counted])
+        async def count(words: ottla.Stream[str]) -> AsyncIterator[int]:
+            try:
+                async for word in words:
+                    if word == "bad":
+                        raise ValueError("a bad word")
+                    counts[word] += 1
+                    yield counts[word]
+            finally:
+                if at_end is not None:
+                    await at_end()
+
+        @app.timer(0.005)
+        async def tick() -> None:
+            await asyncio.sleep(0.001)
+
+        @app.task
+        async def last() -> None:
+            await asyncio.get_running_loop().create_future()
+
+        @app.on_stop
+        async def stop() -> None:
+            self.stopped += 1
+
+    async def at_work(self, cluster: Any, eventually: Eventually) -> tuple[Worker, asyncio.Task[Any]]:
+        """Its worker, which has counted a word."""
+        worker = cluster.worker(self.app)
+        run = asyncio.create_task(worker.run())
+        await eventually(lambda: "words" in cluster.broker.topics)
+        cluster.send("words", ("a", "a"))
+        await eventually(lambda: cluster.values("counted") == ["1"])
+        return worker, run
+
+
+@pytest.mark.parametrize("way", ["stopped", "failed", "fenced", "cancelled"])
+def test_whichever_way_a_worker_ends_it_leaves_nothing_running(play: Play, eventually: Eventually, way: str) -> None:
+    async def scenario(cluster: Any) -> None:
+        before = asyncio.all_tasks()
+        counting = Counting()
+        worker, run = await counting.at_work(cluster, eventually)
+        if way == "stopped":
+            worker.stop()
+            await run
+        elif way == "failed":
+            cluster.send("words", ("a", "bad"))
+            with pytest.raises(ottla.ProcessingFailed, match="a bad word"):
+                await run
+        elif way == "fenced":
+
+            async def commit(*_: Any) -> Any:
+                raise FatalTransportError("not authorised")
+
+            worker._transport.commit = commit  # type: ignore[assignment, method-assign]
+            cluster.send("words", ("b", "b"))
+            with pytest.raises(FatalTransportError, match="not authorised"):
+                await run
+        else:
+            run.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await run
+        assert asyncio.all_tasks() == before
+        assert counting.stopped == 1
+        assert cluster.members("counting") == set()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("error", [TransactionAbortedError, DeliveryError, ProducerFencedError, MemberFencedError])
+@pytest.mark.parametrize("call", ["produce", "commit", "membership"])
+def test_a_last_commit_that_fails_is_said_and_its_events_are_processed_again(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture, call: str, error: type[TransportError]
+) -> None:
+    async def fail(*_: Any) -> Any:
+        raise error("it was cut off")
+
+    async def scenario(cluster: Any) -> None:
+        worker, run = await Counting().at_work(cluster, eventually)
+
+        async def send(*_: Any) -> None:
+            setattr(worker._transport, call, fail)
+            await worker.outlet.send([OutputRecord("counted", b"a", b"7", 7)])
+
+        worker._services._jobs.on_stop.append(send)
+        worker.stop()
+        await run
+        assert cluster.values("counted") == ["1"]
+
+    play(scenario)
+    assert "the last commit failed, its events will be processed again: it was cut off" in caplog.messages
+
+
+def test_what_an_agent_raises_when_it_is_ended_is_logged_and_ends_nothing_else(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise RuntimeError("the connection is gone")
+
+    async def scenario(cluster: Any) -> None:
+        worker, run = await Counting(fail).at_work(cluster, eventually)
+        worker.stop()
+        await run
+        assert cluster.members("counting") == set()
+        assert cluster.offsets("counting")[TopicPartition("words", 0)] == 1
+
+    play(scenario)
+    assert caplog.messages == ["agent 'count' failed while it was ended; nothing of an event depends on it"]
+    assert "the connection is gone" in caplog.text
+
+
+def test_an_agent_that_does_not_end_is_left_to_itself(
+    play: Play, eventually: Eventually, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workload, "_ENDED_WITHIN_S", 0.05)
+
+    async def scenario(cluster: Any) -> None:
+        waits = asyncio.get_running_loop().create_future()
+
+        async def wait() -> None:
+            await asyncio.shield(waits)
+
+        worker, run = await Counting(wait).at_work(cluster, eventually)
+        worker.stop()
+        await run
+        assert cluster.members("counting") == set()
+
+    play(scenario)
+    assert caplog.messages == [
+        "an agent of task 0_0 did not end within 0.05 s after it was told to, at the event at words[0] offset 0; "
+        "the worker goes on without it"
+    ]
 
 
 FROZEN = """
