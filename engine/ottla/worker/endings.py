@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ottla.topology.topology import Subtopology, TaskId
+from ottla.topology.topology import Subtopology
 from ottla.transport.contract import TopicPartition
 from ottla.worker.assignment import AssignedTask
 
@@ -29,7 +29,6 @@ class Endings:
         self._circles = _circular_topics(subtopologies)
         self._ends: dict[TopicPartition, int] = {}
         self._settled: set[Circle] = set()
-        self._told: set[TaskId] = set()
 
     def unknown(self, tasks: Iterable[AssignedTask]) -> list[TopicPartition]:
         """The inputs whose end may be asked for now and is not known, or not for certain."""
@@ -59,11 +58,12 @@ class Endings:
         return self._circles_of(task) <= self._settled and self._is_through(task)
 
     def told(self, task: AssignedTask) -> bool:
-        """The task was told that its input has ended. Returns whether it is over: in a circle, the second time."""
+        """The task was told that its input has ended. Returns whether it is over: in a circle, the second time since it
+        was made, for one that was made anew has to do again what the first time led to."""
         circles = self._circles_of(task)
-        if not circles or task.task.id in self._told:
+        if not circles or task.told_end:
             return True
-        self._told.add(task.task.id)
+        task.told_end = True
         self._settled -= circles
         return False
 

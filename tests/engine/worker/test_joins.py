@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import ottla
 from ottla.transport.errors import TransactionAbortedError
+from ottla.transport.memory import MemoryTransport
+from ottla.worker import recovery
 
 Play = Callable[[Callable[..., Any]], None]
 
@@ -42,25 +45,59 @@ def test_a_bounded_run_ends_when_all_foreign_keys_are_answered(play_anywhere: Pl
     play_anywhere(scenario)
 
 
-def test_results_of_windows_that_the_end_closes_meet_what_they_name(play_anywhere: Play) -> None:
-    def app() -> ottla.App:
-        app = ottla.App("shop")
-        sales = app.stream(app.topic("sales", key=str, value=str, partitions=2))
-        counts = sales.window(ottla.tumbling(hours=1)).aggregate("counts", n=ottla.count())
-        totals = counts.map(lambda window: str(window.value.n), type=str).to_table("totals")
-        ranks = app.Table("ranks", source=app.topic("ranks", key=str, value=str, partitions=3))
-        out = app.topic("out", key=str, value=str, partitions=1)
-        totals.join(ranks, paired, on=str, name="ranked").to_stream().to(out)
-        return app
+def ranking() -> ottla.App:
+    """Two sub-topologies that write to each other, and windows that the end of a bounded run closes before them."""
+    app = ottla.App("shop", commit_interval=timedelta(milliseconds=1))
+    sales = app.stream(app.topic("sales", key=str, value=str, partitions=2))
+    counts = sales.window(ottla.tumbling(hours=1)).aggregate("counts", n=ottla.count())
+    totals = counts.map(lambda window: str(window.value.n), type=str).to_table("totals")
+    ranks = app.Table("ranks", source=app.topic("ranks", key=str, value=str, partitions=3))
+    out = app.topic("out", key=str, value=str, partitions=1)
+    totals.join(ranks, paired, on=str, name="ranked").to_stream().to(out)
+    return app
 
+
+async def rank(cluster: Any) -> dict[str, str]:
+    await cluster.run_to_end(ranking())
+    cluster.send("ranks", ("1", "bronze"), ("2", "silver"))
+    cluster.send("sales", *[(key, "") for key in ("ann", "bob", "ann", "eve")])
+    await cluster.run_to_end(ranking())
+    latest: dict[str, str] = cluster.latest("out")
+    return latest
+
+
+RANKED = {"ann": "2+silver", "bob": "1+bronze", "eve": "1+bronze"}
+
+
+def test_results_of_windows_that_the_end_closes_meet_what_they_name(play_anywhere: Play) -> None:
     async def scenario(cluster: Any) -> None:
-        await cluster.run_to_end(app())
-        cluster.send("ranks", ("1", "bronze"), ("2", "silver"))
-        cluster.send("sales", *[(key, "") for key in ("ann", "bob", "ann", "eve")])
-        await cluster.run_to_end(app())
-        assert cluster.latest("out") == {"ann": "2+silver", "bob": "1+bronze", "eve": "1+bronze"}
+        assert await rank(cluster) == RANKED
 
     play_anywhere(scenario)
+
+
+@pytest.mark.parametrize("failing", range(1, 7))
+def test_whichever_commit_of_a_bounded_run_fails_it_comes_to_its_end(
+    play: Play, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    monkeypatch.setattr(recovery, "_FIRST_BACKOFF_S", 0.0)
+    commit, commits = MemoryTransport.commit, 0
+
+    async def commit_or_fail(self: MemoryTransport, offsets: Any, membership: Any = None) -> Any:
+        nonlocal commits
+        if any(where.topic != "shop-assignment" for where in offsets):
+            commits += 1
+            if commits == failing:
+                raise TransactionAbortedError("lost")
+        return await commit(self, offsets, membership)
+
+    monkeypatch.setattr(MemoryTransport, "commit", commit_or_fail)
+
+    async def scenario(cluster: Any) -> None:
+        assert await rank(cluster) == RANKED
+        assert commits >= failing
+
+    play(scenario)
 
 
 def test_foreign_keys_meet_across_workers_while_commits_fail_and_workers_come_and_go(
