@@ -126,6 +126,10 @@ def _steps_to(
         else:
             releasing[name] = Grant(holder.worker, number)
     standby = {str(task): list(workers) for task, workers in placement.standby.items()}
+    for task, worker in placement.active.items():
+        # Whoever is to have a task that is on its way keeps the copy of its state that it has, to go on with it.
+        if (name := str(task)) in releasing and worker in assignment.standby.get(name, ()):
+            standby.setdefault(name, []).append(worker)
     following = Assignment(
         number=assignment.number, workers=workers, active=active, standby=standby, releasing=releasing
     )

@@ -53,6 +53,8 @@ class Takeover:
         self._told = told
         self._lost = lost
         self._restoring: asyncio.Task[Restored] | None = None
+        # The stores of the tasks that are being taken over.
+        self._opened: dict[TaskId, TaskStores] = {}
 
     @property
     def under_way(self) -> bool:
@@ -62,6 +64,8 @@ class Takeover:
         """Takes these tasks over, and no others any more."""
         await self.cancel()
         if task_ids:
+            # At once: copies that are not wanted any more are closed soon.
+            self._opened = {task_id: copy for task_id in task_ids if (copy := self._standbys.hand_over(task_id))}
             self._restoring = asyncio.create_task(self._restore(sorted(task_ids)))
 
     def finished(self) -> Restored | None:
@@ -69,6 +73,8 @@ class Takeover:
         if self._restoring is None or not self._restoring.done():
             return None
         restoring, self._restoring = self._restoring, None
+        if restoring.cancelled() or restoring.exception() is not None:
+            self._close()
         return restoring.result()
 
     async def cancel(self) -> None:
@@ -81,7 +87,12 @@ class Takeover:
         if not restoring.cancelled() and restoring.exception() is None:
             for task in restoring.result().tasks.values():
                 await task.task.close()
-                task.close_stores()
+        self._close()
+
+    def _close(self) -> None:
+        for each in self._opened.values():
+            for store in each.values():
+                store.close()
 
     async def _starts(self, fresh: list[TopicPartition]) -> dict[TopicPartition, int]:
         """Where inputs without a committed offset begin, of those that do not at their beginning."""
@@ -98,28 +109,23 @@ class Takeover:
 
     async def _restore(self, task_ids: list[TaskId]) -> Restored:
         began = time.perf_counter()
-        opened: dict[TaskId, TaskStores] = {}
-        try:
-            # The offsets first: when they are known, no transaction with them is pending, and all that was ever
-            # committed with them is in the changelogs.
-            inputs = [where for task_id in task_ids for where in self._maker.inputs(task_id)]
-            committed = await self._transport.committed(inputs)
-            elsewhere = await self._lost.starts(committed)
-            for task_id in task_ids:
-                opened[task_id] = self._standbys.hand_over(task_id) or self._maker.open_stores(task_id)
-            stores = {where: store for each in opened.values() for where, store in each.items()}
-            if stores:
-                records = await restore(self._transport, stores, self._progress, self._told)
-                self._metrics.restored.inc(records)
-                self._metrics.restore_seconds.observe(time.perf_counter() - began)
-            for task_id in task_ids:
-                opened[task_id] |= self._maker.open_local(task_id, committed)
-            starts = await self._starts([where for where in inputs if where not in committed]) | elsewhere
-            committed = {where: offset for where, offset in committed.items() if where not in elsewhere}
-            tasks = {task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}
-            return Restored(tasks, committed, starts)
-        except BaseException:
-            for each in opened.values():
-                for store in each.values():
-                    store.close()
-            raise
+        opened = self._opened
+        # The offsets first: when they are known, no transaction with them is pending, and all that was ever committed
+        # with them is in the changelogs.
+        inputs = [where for task_id in task_ids for where in self._maker.inputs(task_id)]
+        committed = await self._transport.committed(inputs)
+        elsewhere = await self._lost.starts(committed)
+        for task_id in task_ids:
+            if task_id not in opened:
+                opened[task_id] = self._maker.open_stores(task_id)
+        stores = {where: store for each in opened.values() for where, store in each.items()}
+        if stores:
+            records = await restore(self._transport, stores, self._progress, self._told)
+            self._metrics.restored.inc(records)
+            self._metrics.restore_seconds.observe(time.perf_counter() - began)
+        for task_id in task_ids:
+            opened[task_id] |= self._maker.open_local(task_id, committed)
+        starts = await self._starts([where for where in inputs if where not in committed]) | elsewhere
+        committed = {where: offset for where, offset in committed.items() if where not in elsewhere}
+        tasks = {task_id: self._maker.make(task_id, opened[task_id]) for task_id in task_ids}
+        return Restored(tasks, committed, starts)

@@ -115,6 +115,24 @@ def test_copies_are_told_to_their_workers() -> None:
     assert not told.view.copied_by("a") & told.view.granted_to("a").keys()
 
 
+def test_whoever_is_to_have_a_task_keeps_its_copy_until_it_has_it() -> None:
+    told = Told()
+    told.report("a", Report())
+    told.report("b", Report())
+    told.decide("a", "b", standbys=1)
+    [of_a] = told.view.granted_to("a")
+    assert told.view.copied_by("b") == {of_a}
+    # Given one that leaves: it holds nothing any more, but is a member still
+    told.report("a", None)
+    second = told.decide("a", "b", standbys=1)
+    assert second is not None
+    assert list(second.releasing) == [str(of_a)]
+    assert told.view.copied_by("b") == {of_a}
+    told.decide("b", standbys=1)
+    assert of_a in told.view.granted_to("b")
+    assert told.view.copied_by("b") == set()
+
+
 def test_without_a_worker_that_reported_nothing_is_decided() -> None:
     told = Told()
     assert told.decide("a") is None

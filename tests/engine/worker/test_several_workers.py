@@ -203,9 +203,15 @@ def test_a_standby_takes_over_without_restoring(play: Play, eventually: Eventual
                 await eventually(
                     lambda: all((stores.offset(task, "counts") or 0) >= end - 1 for task, end in ends.items())
                 )
+                opened: list[Any] = []
+                standbys, open_stores = first._standbys, first._maker.open_stores
+                standbys._open_stores = first._maker.open_stores = (  # type: ignore[method-assign]
+                    lambda task: opened.append(task) or open_stores(task)  # type: ignore[func-returns-value]
+                )
             await eventually(lambda: shared_by(cluster, "w0"))
             await count_all(cluster, eventually)
             assert sample(first, "ottla_restored_records_total") == restored
+            assert opened == [], "the stores of the copies are those of the tasks now"
 
     play(scenario)
 
