@@ -85,6 +85,8 @@ class Asking(Generic[V, R]):
                     with self._asks_in(context).waiting(context.task, where):
                         await out.request([record])
                         answer = await request.answer
+        except NoAnswer:
+            raise
         except TimeoutError:
             raise NoAnswer(f"agent {self.name!r} did not answer within {seconds:g} s") from None
         finally:

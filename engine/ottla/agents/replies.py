@@ -13,13 +13,14 @@ import uuid
 from typing import NamedTuple
 
 from ottla.agents.answers import REPLY_ID, replies_topic
-from ottla.errors import OttlaError
+from ottla.errors import NoAnswer, OttlaError
 from ottla.transport.contract import Message, TopicPartition, Transport
 
 log = logging.getLogger("ottla.agents.replies")
 
 _MOST_REQUESTS = 100_000
 _POLL_S = 0.25
+_CLOSED = "no answer comes any more: the worker or client that asked has ended"
 
 
 class Request(NamedTuple):
@@ -40,11 +41,14 @@ class Replies:
         self._waiting: dict[bytes, asyncio.Future[Message]] = {}
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._is_closed = False
 
     async def expect(self) -> Request:
         """A new request: `forget` it when its answer came or is waited for no more. Raises `OttlaError` when too many
-        wait."""
+        wait, and `NoAnswer` once closed."""
         async with self._starting:
+            if self._is_closed:
+                raise NoAnswer(_CLOSED)
             if self._reading is None or self._reading.done():
                 await self._start()
         if len(self._waiting) >= _MOST_REQUESTS:
@@ -65,9 +69,11 @@ class Replies:
             answer.set_result(message)
 
     async def close(self) -> None:
-        """Reads no more. Requests that wait are cancelled."""
+        """Reads no more. Whoever waits for an answer gets `NoAnswer`."""
+        self._is_closed = True
         for answer in self._waiting.values():
-            answer.cancel()
+            if not answer.done():
+                answer.set_exception(NoAnswer(_CLOSED))
         reading, self._reading = self._reading, None
         if reading is not None:
             reading.cancel()

@@ -237,6 +237,21 @@ def test_an_answer_that_does_not_come_is_waited_for_within_a_bound(quick: ottla.
     asyncio.run(ask())
 
 
+def test_who_waits_for_an_answer_is_told_when_none_can_come_any_more(quick: ottla.App) -> None:
+    price = prices(quick)
+
+    async def ask() -> None:
+        broker = MemoryBroker({"in": 1})
+        async with Client(quick.config, MemoryTransport(broker, quick.id, "client", exactly_once=False)):
+            asked = asyncio.create_task(price.ask(1))
+            while not broker.messages("in"):  # noqa: ASYNC110 - what is waited for is no event of ours
+                await asyncio.sleep(0.005)
+        with pytest.raises(ottla.NoAnswer, match="the worker or client that asked has ended"):
+            await asked
+
+    asyncio.run(ask())
+
+
 @pytest.mark.parametrize("topic", [b"nowhere", b"\xff", b""])
 def test_a_request_for_a_topic_that_is_not_the_apps_is_no_request(quick: ottla.App, topic: bytes) -> None:
     price = prices(quick)
