@@ -70,8 +70,8 @@ class Handover:
             return
         if not tasks <= self._member.asked_back():
             log.warning("tasks went to others while the group did not hear of this worker; going back")
-            await self._recovery.drop(running)
             await self._recovery.undo()
+            await self._recovery.drop(running & self._workload.tasks.keys())
             return
         try:
             if await self._processing.quiesce(_LAST_BATCH_S):

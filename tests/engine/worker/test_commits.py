@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla.state.memory import MemoryStores
+from ottla.state.memory import MemoryStore, MemoryStores
 from ottla.transport.contract import Membership, Polled, TopicPartition
 from ottla.transport.errors import DeliveryError, TransactionAbortedError
 from ottla.transport.memory import MemoryTransport
@@ -271,5 +271,28 @@ def test_output_that_is_held_back_is_bounded(
             assert len(scene.seen) == 3
             scene.transport.let_through(100)
             await eventually(lambda: scene.offset == 4)
+
+    play(scenario)
+
+
+def test_tasks_that_went_to_others_wait_for_the_commit_under_way_before_their_stores_are_closed(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed: list[int | None] = []
+    monkeypatch.setattr(MemoryStore, "close", lambda store: closed.append(store.offset))
+
+    async def scenario(cluster: Any) -> None:
+        scene = Scene(cluster, "exactly_once")
+        async with scene.running():
+            await eventually(scene.is_introduced)
+            scene.send("a")
+            await eventually(lambda: scene.transport.waiting == 1)
+            # As if the group had gone on without this worker, which has not heard of it
+            scene.worker._member.grants = {}
+            await eventually(lambda: "tasks went to others" in caplog.text)
+            assert closed == []
+            scene.transport.let_through()
+            await eventually(lambda: bool(closed))
+            assert closed[0] == 1, "behind the record of the commit"
 
     play(scenario)
