@@ -63,6 +63,10 @@ class Timer:
 class CronJob:
     """Runs whenever the clock of a time zone shows what the expression says, in croniter's notation.
 
+    Where clocks are set back, a time of day that comes twice is meant once, the first time: so crond has it. Jobs of
+    every so many minutes or hours (`*/30 * * * *`) go on through both hours. One that is left out where clocks are set
+    forward comes when they have been.
+
     `missed` says what becomes of times that passed while there was no leader: all of them together are one late run, or
     none.
     """
@@ -76,8 +80,19 @@ class CronJob:
 
     def first_due(self, now_ms: int) -> int:
         """The next such time after this one."""
-        after = datetime.fromtimestamp(now_ms / 1000, self.timezone)
-        return round(croniter(self.expression, after).get_next(float) * 1000)
+        times = croniter(self.expression, datetime.fromtimestamp(now_ms / 1000, self.timezone))
+        found: datetime = times.get_next(datetime)
+        while found.fold and self._names_times_of_day:
+            found = times.get_next(datetime)
+        return round(found.timestamp() * 1000)
+
+    @property
+    def _names_times_of_day(self) -> bool:
+        if any(field.startswith("*") for field in self.expression.split()[:2]):
+            return False
+        # "@hourly" has no fields of its own.
+        expanded, _ = croniter.expand(self.expression)
+        return ["*"] not in expanded[:2]
 
     def next_due(self, due_ms: int, now_ms: int) -> int:
         """Times that passed during a run are left out: a job never runs beside itself."""

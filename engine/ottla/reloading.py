@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ def run_reloading() -> None:
     except ImportError:
         typer.echo("ottla worker: --reload needs the package watchfiles: pip install 'ottla[reload]'", err=True)
         raise typer.Exit(2) from None
+    # It would tell that a worker had ended, which has said why itself, and that Ctrl-C came.
+    logging.getLogger("watchfiles").setLevel(logging.ERROR)
     command = shlex.join([sys.executable, *(each for each in sys.orig_argv[1:] if each != "--reload")])
     run_process(
         Path.cwd(),

@@ -1,12 +1,13 @@
 """Timers, cron jobs and background tasks: when they run, what becomes of what they send."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 import ottla
+from ottla.jobs import CronJob, checked_cron
 
 HOUR = 3_600
 
@@ -55,6 +56,30 @@ def test_a_cron_job_runs_by_the_clock_of_its_time_zone(app: ottla.App) -> None:
         driver.advance(5 * HOUR)
         driver.run()
         assert runs == ["UTC", "New York"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "begin", "times"),
+    [
+        ("30 2 * * *", datetime(2026, 10, 24, 23), ["25 00:30", "26 01:30"]),
+        ("0 1-3 * * *", datetime(2026, 10, 24, 22), ["24 23:00", "25 00:00", "25 02:00"]),
+        ("*/30 2 * * *", datetime(2026, 10, 24, 23), ["25 00:00", "25 00:30", "25 01:00", "25 01:30"]),
+        ("0 * * * *", datetime(2026, 10, 24, 23, 30), ["25 00:00", "25 01:00", "25 02:00"]),
+        ("@hourly", datetime(2026, 10, 24, 23, 30), ["25 00:00", "25 01:00", "25 02:00"]),
+        ("@daily", datetime(2026, 10, 24, 12), ["24 22:00", "25 23:00"]),
+        ("30 2 * * *", datetime(2026, 3, 28, 12), ["29 01:00", "30 00:30"]),
+        ("0 * * * *", datetime(2026, 3, 28, 23, 30), ["29 00:00", "29 01:00", "29 02:00"]),
+    ],
+)
+def test_a_time_of_day_comes_once_a_day_when_clocks_are_set(expression: str, begin: datetime, times: list[str]) -> None:
+    checked, zone = checked_cron(expression, ZoneInfo("Europe/Vienna"))
+    job = CronJob("job", lambda: None, checked, zone, on_leader=True, missed="run")
+    due = job.first_due(round(begin.replace(tzinfo=UTC).timestamp() * 1000))
+    runs = []
+    for _ in times:
+        runs.append(datetime.fromtimestamp(due / 1000, UTC).strftime("%d %H:%M"))
+        due = job.next_due(due, due)
+    assert runs == times
 
 
 def test_a_job_that_raises_has_sent_nothing(app: ottla.App) -> None:
