@@ -447,7 +447,7 @@ class Driver:
         for task in tasks:
             self._broker.groups[self._app.id].offsets.update(task.offsets)
             task.committed(ends, self._broker.groups[self._app.id].offsets)
-            if (failure := task.take_failure()) is not None:
+            for failure in task.take_failures().values():
                 logger.warning("%s", failure)
 
     async def _sleep(self, seconds: float) -> None:

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 1_000_000
 """What librdkafka sends at most in one record, as long as `message.max.bytes` is not set."""
 
+Cause = tuple[str, type[BaseException]]
+"""Where events fail and on what: the name of a step, and the error's type."""
+_MOST_CAUSES = 5
+
 
 @dataclass(slots=True)
 class TaskCounts:
@@ -128,7 +132,7 @@ class TaskContext:
     app's, `step_policies` what single steps do otherwise. A record of more than `max_record_bytes` is not sent, nor is
     one of which `refusals` says that its topic does not take it. `partition` is the task's, that of all its inputs.
     `partition_counts` tells of topics that steps choose while they run how many partitions those have that exist.
-    `failure` is a sentence about the first event that failed since it was taken.
+    `failures` has a sentence about the first event that failed of each cause, since they were taken.
     `asks` is how agents ask in the middle of an event, None where they cannot.
     `unacked` are the events that an agent acknowledges itself.
     `followers` are told what is written to tables, by their stores, and `answerers` what a step before them rejected,
@@ -142,7 +146,7 @@ class TaskContext:
     sleep: Callable[[float], Awaitable[None]]
     outputs: list[OutputRecord] = field(default_factory=list)
     counts: TaskCounts = field(default_factory=TaskCounts)
-    failure: str | None = None
+    failures: dict[Cause, str] = field(default_factory=dict)
     cursor: Cursor | None = None
     awaiting: Cursor | None = None
     called_for: Cursor | None = None
@@ -194,8 +198,9 @@ class TaskContext:
         decision = self.policy_at(step).decide(kind, lambda: _failure(kind, step, error, batch, row))
         if decision == "fail":
             raise ProcessingFailed(_sentence(step, error, batch, row)) from error
-        if self.failure is None:
-            self.failure = _sentence(step, error, batch, row)
+        cause = step, type(error)
+        if cause not in self.failures and len(self.failures) < _MOST_CAUSES:
+            self.failures[cause] = _sentence(step, error, batch, row)
         for answerer in self.answerers.get(before or step, ()):
             answerer.refused(batch, row, error)
         if decision == "skip":

@@ -32,6 +32,7 @@ from ottla.task.processor import (
     MAX_RECORD_BYTES,
     Answerer,
     Asks,
+    Cause,
     PartitionCounts,
     Processor,
     TaskContext,
@@ -127,11 +128,11 @@ class Task:
         """What became of the events so far."""
         return self._context.counts
 
-    def take_failure(self) -> str | None:
-        """A sentence about the first event that failed since the last call and went on as a dead letter or not at
-        all."""
-        failure, self._context.failure = self._context.failure, None
-        return failure
+    def take_failures(self) -> dict[Cause, str]:
+        """A sentence about the first event that failed of each cause since the last call, and went on as a dead letter
+        or not at all."""
+        failures, self._context.failures = self._context.failures, {}
+        return failures
 
     def buffered(self, topic: str) -> int:
         """How many messages of an input topic wait to be processed."""

@@ -186,7 +186,7 @@ class Commits:
         for task, counts in zip(cut.tasks, cut.counts, strict=True):
             task.committed(written, read)
             self._metrics.count(task.counted, counts)
-            self._failures.note(task.counted, counts, task.task.take_failure())
+            self._failures.note(task.counted, counts, task.task.take_failures())
             task.counted = counts
         self._outbox.committed()
         self._failures.tell(time.monotonic())
