@@ -20,15 +20,24 @@ A broker works with headers alone: it never decodes records to store or to serve
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 
 from ottla_wire.checksum import crc32c
 from ottla_wire.chunks import FileRegion
 from ottla_wire.compression import MAX_DECOMPRESSED, Compression, compress, decompress
 from ottla_wire.errors import CorruptRecord, InvalidRecord
-from ottla_wire.record_codec import SMALLEST_RECORD, Header, NewRecord, Record, decode_records, encode_records
-from ottla_wire.record_scan import are_plain
+from ottla_wire.record_codec import (
+    EARLIEST,
+    LATEST,
+    SMALLEST_RECORD,
+    Header,
+    NewRecord,
+    Record,
+    decode_records,
+    encode_records,
+)
+from ottla_wire.record_scan import RecordSpan, are_plain
 
 __all__ = [
     "HEADER_SIZE",
@@ -236,15 +245,17 @@ class RecordBatch:
     def records(self, max_size: int = MAX_DECOMPRESSED) -> Iterator[Record]:
         """Unpack the records, to no more than `max_size` bytes. Raises InvalidRecord where they are malformed."""
         append_timestamp = self.max_timestamp if self.attributes & _LOG_APPEND_TIME else None
-        data = self._decompressed(max_size)
+        data = self.unpack(max_size)
         return decode_records(data, self.record_count, self.base_offset, self.base_timestamp, append_timestamp)
 
     def has_plain_records(self) -> bool:
         """Whether every record surely has a key, and its offset follows the one before. False says nothing: `records`
         tells. Raises as `records` does where they cannot be unpacked."""
-        return are_plain(self._decompressed(MAX_DECOMPRESSED), self.record_count, self.base_timestamp)
+        return are_plain(self.unpack(), self.record_count, self.base_timestamp)
 
-    def _decompressed(self, max_size: int) -> bytes:
+    def unpack(self, max_size: int = MAX_DECOMPRESSED) -> bytes:
+        """The bytes of the records, of which `record_scan.spans` knows the places. Raises InvalidRecord, or
+        UnsupportedCompression, if they cannot be unpacked to that."""
         body = self.buffer[HEADER_SIZE:]
         return decompress(self.compression, body, max_size) if self.compression else bytes(body)
 
@@ -327,6 +338,25 @@ def rebuild_batch(batch: RecordBatch, records: Iterable[Record], *, delete_horiz
     else:
         attributes = batch.attributes & ~(_COMPRESSION | _DELETE_HORIZON)
         base_timestamp, max_timestamp = NO_TIMESTAMP, batch.max_timestamp
+    return _reassembled(batch, packed, attributes, base_timestamp, max_timestamp, len(records))
+
+
+def thin_batch(batch: RecordBatch, unpacked: bytes, kept: Sequence[RecordSpan]) -> bytearray:
+    """`rebuild_batch` with some of the records, at least one, as they lie in `batch.unpack()`; nothing is encoded anew,
+    and the delete horizon stays as it is. Raises InvalidRecord for a timestamp that is none."""
+    packed = compress(Compression(batch.compression), b"".join([unpacked[start:end] for *_, start, end in kept]))
+    max_timestamp = batch.max_timestamp
+    if batch.timestamp_type is TimestampType.CREATE_TIME:
+        max_timestamp = batch.base_timestamp + max(timestamp_delta for _, timestamp_delta, *_ in kept)
+        if not EARLIEST <= max_timestamp <= LATEST:
+            raise InvalidRecord(f"a record has the timestamp {max_timestamp}, which is none")
+    return _reassembled(batch, packed, batch.attributes, batch.base_timestamp, max_timestamp, len(kept))
+
+
+def _reassembled(
+    batch: RecordBatch, packed: bytes | bytearray, attributes: int, base_timestamp: int, max_timestamp: int, count: int
+) -> bytearray:
+    """The batch with other records, at its place in the log and in its producer's sequence."""
     return _assemble(
         packed,
         batch.base_offset,
@@ -338,7 +368,7 @@ def rebuild_batch(batch: RecordBatch, records: Iterable[Record], *, delete_horiz
         batch.producer_id,
         batch.producer_epoch,
         batch.base_sequence,
-        len(records),
+        count,
     )
 
 

@@ -24,6 +24,7 @@ from ottla_wire.control_records import (
 )
 from ottla_wire.errors import CorruptRecord, ErrorCode, InvalidRecord, KafkaError
 from ottla_wire.record_codec import encode_varint, read_varint
+from ottla_wire.record_scan import spans
 from ottla_wire.records import (
     HEADER_SIZE,
     NewRecord,
@@ -34,6 +35,7 @@ from ottla_wire.records import (
     iter_batches,
     rebuild_batch,
     stamp_log_append_time,
+    thin_batch,
 )
 
 with warnings.catch_warnings():
@@ -278,6 +280,19 @@ def test_a_batch_thinned_out_by_compaction_is_valid_on_disk() -> None:
     assert (thin.base_offset, thin.last_offset, thin.last_sequence) == (10, 13, 3)
     with pytest.raises(InvalidRecord):
         thin.validate_produced()
+
+
+@pytest.mark.parametrize("compression", [Compression.NONE, Compression.LZ4])
+@pytest.mark.parametrize("kept", [[0], [1, 3], [0, 1, 2, 3]])
+def test_a_batch_thinned_out_as_it_lies_is_the_one_that_is_built_anew(
+    kept: list[int], compression: Compression
+) -> None:
+    batch = RecordBatch(build_batch(RECORDS, base_offset=10, base_sequence=0, compression=compression, **PRODUCER))
+    unpacked = batch.unpack()
+    places = list(spans(unpacked, batch.record_count))
+    thin = thin_batch(batch, unpacked, [places[number] for number in kept])
+    anew = rebuild_batch(batch, [record for record in batch.records() if record.offset - 10 in kept])
+    assert bytes(thin) == bytes(anew)
 
 
 def test_compaction_sets_a_delete_horizon_and_keeps_timestamps() -> None:

@@ -29,7 +29,8 @@ from ottla_broker.log.scan import scan_valid
 from ottla_broker.log.segment import LOG_SUFFIX, SWAP_EXTENSION, Segment
 from ottla_broker.log.transactions import AbortedEntry, CompletedTransaction, TransactionIndex
 from ottla_wire.control_records import ControlType, control_type
-from ottla_wire.records import Record, RecordBatch, rebuild_batch
+from ottla_wire.record_scan import RecordSpan, spans
+from ottla_wire.records import Record, RecordBatch, rebuild_batch, thin_batch
 
 BYTES_PER_KEY: Final = 200  # what a key takes in the map of offsets, roughly
 _LONGEST_KEY: Final = 16  # longer ones are remembered by a digest
@@ -81,11 +82,14 @@ class CompactionPlan:
                 if batch.is_control:
                     transactions.discards_marker(batch, None)
                 elif not transactions.discards(batch):
-                    for record in batch.records():
-                        if not batch.base_offset <= record.offset <= batch.last_offset:
-                            raise CorruptFile(f"{batch.base_offset} begins a batch with a record {record.offset}")
+                    base_offset, first_dirty, put = batch.base_offset, self.first_dirty, offsets.put
+                    for offset_delta, _, key, *_ in spans(batch.unpack(), batch.record_count):
+                        if offset_delta > batch.last_offset_delta:
+                            raise CorruptFile(
+                                f"{base_offset} begins a batch with a record {base_offset + offset_delta}"
+                            )
                         # A round that found no room ended within a batch: what it knew of that must not fill this one.
-                        if record.offset >= self.first_dirty and not offsets.put(record):
+                        if base_offset + offset_delta >= first_dirty and not put(key, base_offset + offset_delta):
                             return offsets
                 offsets.end = max(offsets.end, batch.next_offset)
             offsets.end = max(offsets.end, segment.next_offset)
@@ -126,20 +130,32 @@ class CompactionPlan:
         """What stays of a batch, None if nothing does."""
         if batch.is_control:
             over = transactions.discards_marker(batch, index)
-            records = [] if over and _is_past(batch, self.now_ms) else list(batch.records())
-            needs_horizon = over and bool(records) and not batch.has_delete_horizon
-        elif transactions.discards(batch):
-            records, needs_horizon = [], False
-        else:
-            past = _is_past(batch, self.now_ms)
-            records = [record for record in batch.records() if offsets.keeps(record, tombstones=not past)]
-            needs_horizon = any(record.value is None for record in records) and not batch.has_delete_horizon
-        if not records and not self._must_stay(batch, offsets.end):
-            return None
-        if len(records) == batch.record_count and not needs_horizon:
-            return batch
-        horizon = self.now_ms + self.config.delete_retention_ms if needs_horizon else None
+            if over and _is_past(batch, self.now_ms):
+                return self._emptied(batch, offsets.end)
+            if not over or batch.has_delete_horizon:
+                return batch
+            records = list(batch.records())
+            return self._with_horizon(batch, records) if records else self._emptied(batch, offsets.end)
+        if transactions.discards(batch):
+            return self._emptied(batch, offsets.end)
+        unpacked = batch.unpack()
+        kept = offsets.kept(batch, unpacked, tombstones=not _is_past(batch, self.now_ms))
+        if not kept:
+            return self._emptied(batch, offsets.end)
+        if not batch.has_delete_horizon and not all(has_value for _, _, _, has_value, *_ in kept):
+            deltas = {offset_delta for offset_delta, *_ in kept}
+            return self._with_horizon(
+                batch, [record for record in batch.records() if record.offset - batch.base_offset in deltas]
+            )
+        return batch if len(kept) == batch.record_count else RecordBatch(thin_batch(batch, unpacked, kept))
+
+    def _with_horizon(self, batch: RecordBatch, records: list[Record]) -> RecordBatch:
+        """The batch with these of its records, some of which may go when delete.retention.ms are over."""
+        horizon = self.now_ms + self.config.delete_retention_ms
         return RecordBatch(rebuild_batch(batch, records, delete_horizon_ms=horizon))
+
+    def _emptied(self, batch: RecordBatch, end_offset: int) -> RecordBatch | None:
+        return RecordBatch(rebuild_batch(batch, [])) if self._must_stay(batch, end_offset) else None
 
     def _must_stay(self, batch: RecordBatch, end_offset: int) -> bool:
         last = self.last_batches.get(batch.producer_id) if batch.has_producer_id else None
@@ -173,23 +189,31 @@ class _OffsetMap:
         self._limit = limit
         self.end = start
 
-    def put(self, record: Record) -> bool:
+    def put(self, key: bytes | None, offset: int) -> bool:
         """Note a record; False if there is no room for its key."""
-        if record.key is not None:
-            key = _shorten(record.key)
+        if key is not None:
+            if len(key) > _LONGEST_KEY:
+                key = _shortened(key)
             if len(self._offsets) >= self._limit and key not in self._offsets:
                 return False
-            self._offsets[key] = record.offset
-        self.end = record.offset + 1
+            self._offsets[key] = offset
+        self.end = offset + 1
         return True
 
-    def keeps(self, record: Record, *, tombstones: bool) -> bool:
-        """Whether a record stays: it is the last one of its key, and if it is a tombstone, `tombstones` stay."""
-        if record.offset >= self.end:
-            return True
-        if record.key is None:
-            return False
-        return record.offset >= self._offsets.get(_shorten(record.key), -1) and (record.value is not None or tombstones)
+    def kept(self, batch: RecordBatch, unpacked: bytes, *, tombstones: bool) -> list[RecordSpan]:
+        """The records that stay: the last one of its key each, and if it is a tombstone, only if `tombstones` stay."""
+        base_offset, end, find = batch.base_offset, self.end, self._offsets.get
+        kept = []
+        for span in spans(unpacked, batch.record_count):
+            offset_delta, _, key, has_value, *_ = span
+            offset = base_offset + offset_delta
+            if offset < end:
+                if key is None or not (has_value or tombstones):
+                    continue
+                if offset < find(key if len(key) <= _LONGEST_KEY else _shortened(key), -1):
+                    continue
+            kept.append(span)
+        return kept
 
 
 class _Transactions:
@@ -243,8 +267,8 @@ class _Transactions:
         return False
 
 
-def _shorten(key: bytes) -> bytes:
-    return key if len(key) <= _LONGEST_KEY else hashlib.blake2b(key, digest_size=_LONGEST_KEY).digest()
+def _shortened(key: bytes) -> bytes:
+    return hashlib.blake2b(key, digest_size=_LONGEST_KEY).digest()
 
 
 def _is_past(batch: RecordBatch, now_ms: int) -> bool:

@@ -43,6 +43,68 @@ def test_a_pause_ends_when_the_work_is_to_stop() -> None:
         pace.spend(0)
 
 
+class Clocks:
+    """Time that passes when something is computed, by this thread or beside it, or when there is a pause."""
+
+    def __init__(self, pace: Pace, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s, self.own_s, self.others_s = 100.0, 5.0, 7.0
+        self.others_busy = 0.0
+        self.paused_s = 0.0
+        monkeypatch.setattr("ottla_broker.log.pace.time", self)
+        monkeypatch.setattr(pace._stopped, "wait", self.pause)
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def thread_time(self) -> float:
+        return self.own_s
+
+    def process_time(self) -> float:
+        return self.own_s + self.others_s
+
+    def compute(self, seconds: float) -> None:
+        self.own_s += seconds
+        self.pass_(seconds)
+
+    def pass_(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.others_s += seconds * self.others_busy
+
+    def pause(self, seconds: float) -> bool:
+        self.paused_s += seconds
+        self.pass_(seconds)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("others_busy", "shortest", "longest"), [(0.0, 0.0, 0.0), (0.1, 0.25, 0.35), (0.5, 1.4, 1.6), (1.0, 2.9, 3.1)]
+)
+def test_beside_busy_threads_it_computes_less_and_beside_idle_ones_all_the_time(
+    monkeypatch: pytest.MonkeyPatch, others_busy: float, shortest: float, longest: float
+) -> None:
+    pace = Pace()
+    clocks = Clocks(pace, monkeypatch)
+    clocks.others_busy = others_busy
+    for _ in range(2_000):
+        clocks.compute(0.0005)
+        pace.spend(100)
+    assert shortest <= clocks.paused_s <= longest
+
+
+def test_a_thread_that_becomes_busy_has_way_made_for_it_within_two_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
+    pace = Pace()
+    clocks = Clocks(pace, monkeypatch)
+    for _ in range(100):
+        clocks.compute(0.001)
+        pace.spend(100)
+    assert clocks.paused_s == 0
+    clocks.others_busy = 1.0
+    for _ in range(4):
+        clocks.compute(0.001)
+        pace.spend(100)
+    assert clocks.paused_s > 0.005
+
+
 def test_a_stop_does_not_wait_for_a_compaction_and_leaves_the_log_as_it_was(bench) -> None:
     async def main() -> None:
         config = LogManagerConfig(cleaner_io_max_bytes_per_second=1.0)
