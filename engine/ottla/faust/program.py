@@ -21,6 +21,7 @@ from ottla.faust.app import App
 from ottla.faust.channels import Channel
 from ottla.faust.housekeeping import housekeeping, refuse
 from ottla.faust.models.record import Record, registry
+from ottla.faust.on_demand import ClientOnDemand
 from ottla.jobs import call
 from ottla.loading import import_module
 
@@ -32,6 +33,7 @@ _LEVELS = {
     "debug": logging.DEBUG,
 }
 _NO_HELP = "<N/A>"
+_NO_TABLE_HELP = 'Missing description: use Table(.., help="str")'
 
 global_options = [
     click.Option(["-q", "--quiet/--no-quiet"], help="Say nothing."),
@@ -62,7 +64,7 @@ def commands_of(app: App) -> dict[str, click.Command]:
         "send": _send(app),
         "agents": _agents(app),
         "tables": _tables(app),
-        "models": _models(),
+        "models": _models(app),
         "model": _model(),
         **housekeeping(app),
     }
@@ -72,7 +74,7 @@ def as_client(app: App, function: Callable[..., Any]) -> Callable[..., None]:
     """The function, async or not, run where it can send and ask. Mistakes are one sentence."""
 
     async def in_client(**options: Any) -> None:
-        async with app.ottla.client():
+        async with ClientOnDemand(app):
             await call(lambda: function(**options))
 
     def run_it(**options: Any) -> None:
@@ -197,11 +199,8 @@ def _agents(app: App) -> click.Command:
     def agents(local: bool) -> None:
         """List the agents."""
         shown = [each for _, each in sorted(app.agents.items()) if local or not isinstance(each.channel, Channel)]
-        _list(
-            "Agents",
-            ("name", "topic", "help"),
-            [(f"@{each.name.rpartition('.')[2]}", each.reads or "<LOCAL>", _first_line(each.fun)) for each in shown],
-        )
+        rows = [(f"@{_short(app, each.name)}", each.reads or "<LOCAL>", each.help or _NO_HELP) for each in shown]
+        _list("Agents", ("name", "topic", "help"), rows)
 
     return agents
 
@@ -210,16 +209,18 @@ def _tables(app: App) -> click.Command:
     @click.command("tables")
     def tables() -> None:
         """List the tables."""
-        _list("Tables", ("name", "help"), [(name, table.help or _NO_HELP) for name, table in app.tables.items()])
+        _list("Tables", ("name", "help"), [(name, table.help or _NO_TABLE_HELP) for name, table in app.tables.items()])
 
     return tables
 
 
-def _models() -> click.Command:
+def _models(app: App) -> click.Command:
     @click.command("models")
-    def models() -> None:
+    @click.option("--builtins/--no-builtins", default=False, help="Those of Faust itself, of which there are none.")
+    def models(builtins: bool) -> None:  # noqa: ARG001
         """List the models."""
-        _list("Models", ("name", "help"), [(name, _first_line(model)) for name, model in sorted(registry.items())])
+        rows = [(_short(app, name), model.__doc__ or _NO_HELP) for name, model in sorted(registry.items())]
+        _list("Models", ("name", "help"), rows)
 
     return models
 
@@ -235,23 +236,26 @@ def _model() -> click.Command:
             refuse(error, 2)
         rows = []
         for each in fields.values():
-            type_name = getattr(each.type, "__name__", str(each.type))
+            type_name = each.type.__name__ if isinstance(each.type, type) else repr(each.type)
             rows.append((each.field, type_name, "*" if each.required else repr(each.default)))
-        _list(name, ("field", "type", "default*"), rows)
+        _list(name, ("field", "type", "default"), rows)
 
     return model
 
 
-def _first_line(documented: Any) -> str:
-    lines = (documented.__doc__ or "").strip().splitlines()
-    return lines[0] if lines else _NO_HELP
+def _short(app: App, name: str) -> str:
+    """A name without the module of the app, if it begins with that."""
+    return name.removeprefix(f"{app.conf.origin}.")
 
 
 def _list(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows: as a table on a terminal, with tabs where the output goes elsewhere, or as JSON if that is asked."""
+    """Prints rows: as JSON if that is asked, else of each text the first line, as a table on a terminal, with tabs
+    where the output goes elsewhere."""
     if click.get_current_context().find_root().params.get("as_json"):
         click.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows]))
-    elif sys.stdout.isatty():
+        return
+    rows = [[next(iter(each.strip().splitlines()), "") for each in row] for row in rows]
+    if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text

@@ -144,6 +144,8 @@ class Record:
     def _load(cls, data: Mapping[str, Any]) -> Self:
         if cls.__is_abstract__:
             raise TypeError(f"{cls.__name__} is abstract, and the data names no model")
+        if not isinstance(data, Mapping):
+            raise TypeError(f"{cls.__name__} is made of an object, not of {type(data).__name__}")
         self = cls.__new__(cls)
         values = self.__dict__
         known = int(BLESSED_KEY in data)
