@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from ottla.cluster.member import Member
 from ottla.cluster.standby import Standbys
@@ -41,14 +42,24 @@ class Handover:
         self._standbys = standbys
         self._processing = processing
         self._recovery = recovery
+        # How long tasks that are asked back may take (monotonic seconds), while they do.
+        self._until: float | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether tasks that are to go have to come to the end of their batch first: none should begin another."""
+        return self._until is not None
 
     async def follow(self) -> None:
         """Lets go of the tasks that are to be others', takes those that are to be this worker's, and says so."""
         member = self._member
         grants = member.grants
+        had = self._workload.granted or {}
+        going = {task for task, since in had.items() if grants.get(task) != since}
+        if self._waits_for(going):
+            return
         if grants != self._workload.granted:
-            had = self._workload.granted or {}
-            await self._let_go({task for task, since in had.items() if grants.get(task) != since})
+            await self._let_go(going)
             if had or grants:
                 log.info("assigned %d tasks: %s", len(grants), " ".join(map(str, sorted(grants))))
             self._workload.granted = grants
@@ -62,6 +73,17 @@ class Handover:
             await self._settle()
             await member.speak()
 
+    def _waits_for(self, going: set[TaskId]) -> bool:
+        """Whether tasks that are asked back are at work, and have time to come to the end of it. The worker goes on
+        meanwhile: an agent may wait for the answer of another."""
+        is_asked = going <= self._member.asked_back() and not going.isdisjoint(self._workload.tasks)
+        if not (is_asked and self._workload.is_busy):
+            self._until = None
+            return False
+        if self._until is None:
+            self._until = time.monotonic() + _LAST_BATCH_S
+        return time.monotonic() < self._until
+
     async def _let_go(self, tasks: set[TaskId]) -> None:
         """Ends tasks: after a last commit if they were asked for, without if they were given away meanwhile."""
         await self._takeover.cancel()
@@ -74,10 +96,11 @@ class Handover:
             await self._recovery.drop(running & self._workload.tasks.keys())
             return
         try:
-            if await self._processing.quiesce(_LAST_BATCH_S):
-                await self._settle()
-            else:
+            if self._workload.is_busy:
+                log.warning("an agent did not finish within %g s; its batch goes to another worker", _LAST_BATCH_S)
                 await self._recovery.undo()
+            else:
+                await self._settle()
         except (TransactionAbortedError, DeliveryError, Unavailable) as error:
             log.warning("the last commit of tasks failed, their events go to other workers: %s", error)
             await self._recovery.undo()

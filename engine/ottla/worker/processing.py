@@ -42,6 +42,8 @@ class Processing:
         now_ms: Callable[[], int],
     ) -> None:
         self.events = 0
+        self.finishing = False
+        """Whether no batch is to begin any more, but where an agent waits for it in the middle of its own."""
         self._workload = workload
         self._commits = commits
         self._outbox = outbox
@@ -55,14 +57,16 @@ class Processing:
 
     @property
     def may_start(self) -> bool:
-        """Whether nothing must be committed before more is processed."""
+        """Whether more may be processed, and nothing must be committed before."""
+        if self.finishing:
+            return False
         if self._commits.is_under_way:
             return not self._commits.is_full and len(self._made) < _MOST_HELD
         return not self._commits.is_due
 
     def start(self) -> None:
-        """Lets those tasks process that have something new, or are to be told the time; where something must be
-        committed before, only those that an agent waits for in the middle of an event."""
+        """Lets those tasks process that have something new, or are to be told the time; where they may not start, only
+        those that an agent waits for in the middle of an event."""
         asked = None if self.may_start else self._questions.wanted
         if asked is not None and not asked:
             return
@@ -120,13 +124,6 @@ class Processing:
             self._pace.finished(events, time.perf_counter() - began)
         elif not done:
             self._pace.unfinished()
-
-    async def quiesce(self, within_s: float) -> bool:
-        """Waits, within a bound, until no task is in the middle of a batch. Returns whether that is so."""
-        deadline = time.monotonic() + within_s
-        while self._workload.is_busy and (remaining := deadline - time.monotonic()) > 0:
-            await self.collect(remaining)
-        return not self._workload.is_busy
 
     def take(self, task: AssignedTask) -> None:
         """Takes what a task made, to be produced."""

@@ -211,6 +211,8 @@ class Worker:
 
     def stop(self) -> None:
         """Asks the worker to end: it finishes the batches it is at, commits and returns, within a bound."""
+        if self._stopping:
+            return
         self._stopping = True
         if self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time() + _FINISH_TIMEOUT_S)
@@ -262,7 +264,10 @@ class Worker:
         except TimeoutError:
             if self._patience is None or not self._patience.expired():
                 raise
-            log.warning("the broker did not %s within %g s", doing, _FINISH_TIMEOUT_S)
+            if self._workload.is_busy:
+                log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
+            else:
+                log.warning("the broker did not %s within %g s", doing, _FINISH_TIMEOUT_S)
             return False
         finally:
             self._patience = None
@@ -285,7 +290,8 @@ class Worker:
 
     def _finished(self) -> bool:
         if self._stopping:
-            return True
+            # To come to the end of its batch, an agent may have to get an answer of another.
+            return not self._workload.is_busy
         return (
             self._bounded is not None
             and self._member.is_placed
@@ -315,6 +321,7 @@ class Worker:
         workload.read_from(await self._lost.positions(polled.missing, workload.owners, workload.committed))
         if self._commits.finished():
             self._recovery.succeeded()
+        processing.finishing = self._stopping or self._handover.is_waiting
         processing.start()
         await processing.collect(_BUSY_WAIT_S)
         await processing.produce()
@@ -388,9 +395,6 @@ class Worker:
         self._services.entered("stopping")
         await self._services.stop(_FINISH_TIMEOUT_S)
         try:
-            if not await self._processing.quiesce(_FINISH_TIMEOUT_S):
-                log.warning("an agent did not finish within %g s; its batch will be processed again", _FINISH_TIMEOUT_S)
-                return
             async with asyncio.timeout(_FINISH_TIMEOUT_S):
                 if await self._member.may_commit():
                     await self._processing.settle(self._member.membership)

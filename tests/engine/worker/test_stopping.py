@@ -235,6 +235,65 @@ def test_an_agent_that_does_not_end_is_left_to_itself(
     ]
 
 
+def asking_app() -> ottla.App:
+    """An agent asks another in the middle of each event."""
+    app = ottla.App("asking", commit_interval=timedelta(milliseconds=5), processing_guarantee="at_least_once")
+    done = app.topic("done", key=str, value=str, partitions=1)
+
+    @app.agent(app.topic("answered", key=str, value=str, partitions=1))
+    async def answer(words: ottla.Stream[str]) -> AsyncIterator[str]:
+        async for word in words:
+            await asyncio.sleep(0.01)
+            yield word.upper()
+
+    @app.agent(app.topic("asked", key=str, value=str, partitions=1), sink=[done])
+    async def ask(words: ottla.Stream[str]) -> AsyncIterator[str | None]:
+        async for word in words:
+            yield await answer.ask(word, key=word)
+
+    return app
+
+
+def is_at_work(worker: Worker) -> bool:
+    return worker.insight is not None and len(worker._workload.tasks) == 2
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["before it has asked", "while it waits"])
+def test_an_agent_gets_the_answers_that_it_waits_for_before_its_worker_stops(
+    play: Play, eventually: Eventually, asked: bool
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        worker = cluster.worker(asking_app())
+        run = asyncio.create_task(worker.run())
+        await eventually(lambda: is_at_work(worker))
+        cluster.send("asked", ("k", "a"), ("k", "b"), ("k", "c"))
+        await eventually(lambda: worker._workload.is_busy and (not asked or bool(cluster.values("answered"))))
+        worker.stop()
+        await asyncio.wait_for(run, 5)
+        assert cluster.values("done") == ["A", "B", "C"]
+        assert cluster.offsets("asking")[TopicPartition("asked", 0)] == 3
+
+    play(scenario)
+
+
+def test_an_agent_gets_the_answers_that_it_waits_for_before_its_task_goes_to_another_worker(
+    play: Play, eventually: Eventually
+) -> None:
+    async def scenario(cluster: Any) -> None:
+        app = asking_app()
+        async with cluster.running(app, "w1") as first:
+            await eventually(lambda: is_at_work(first))
+            cluster.send("asked", *[("k", word) for word in "abcdefghij"])
+            await eventually(lambda: bool(cluster.values("answered")))
+            # The one that leads, so that the other is asked for a task while it is at its batch
+            async with asyncio.timeout(5), cluster.running(app, "w0") as second:
+                await eventually(lambda: len(second._workload.tasks) == 1)
+                await eventually(lambda: len(cluster.values("done")) >= 10)
+        assert cluster.values("done") == list("ABCDEFGHIJ")
+
+    play(scenario)
+
+
 FROZEN = """
 import ctypes, signal, sys
 from ottla.worker import deadline
