@@ -49,8 +49,8 @@ class Situation:
     """What a placement is made from.
 
     `lags` has, for each worker, the records it would have to read before it could run each stateful task. `owners` are
-    the workers that have the tasks now, if they are still there, `copies` those that keep copies. `tags` say where each
-    worker is: its zone, its cluster.
+    the workers that have the tasks now, if they are still there, `leaving` the tasks that their owners have been asked
+    to let go of, `copies` the workers that keep copies. `tags` say where each worker is: its zone, its cluster.
     """
 
     tasks: Sequence[TaskId]
@@ -60,6 +60,7 @@ class Situation:
     copies: Mapping[TaskId, Collection[str]]
     copying: Copying
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    leaving: Collection[TaskId] = ()
 
     def shared_tags(self, worker: str, holders: Collection[str]) -> int:
         """In how many of the tags that there are a worker says the same as one of the others, or nothing."""
@@ -123,8 +124,12 @@ def _balanced(situation: Situation) -> dict[TaskId, str]:
         keeps = share
         if more and len(owned[worker]) > share:
             keeps, more = share + 1, more - 1
-        # What others have a copy of is given away first; then the tasks of which this worker has the most siblings.
-        for task in sorted(owned[worker], key=lambda each: (-best_elsewhere(each, worker), each.partition, each)):
+        # What is on its way is given away first, or others would have to follow it; then what others have a copy of;
+        # then the tasks of which this worker has the most siblings.
+        for task in sorted(
+            owned[worker],
+            key=lambda each: (each in situation.leaving, -best_elsewhere(each, worker), each.partition, each),
+        ):
             if load[worker] < keeps:
                 give(task, worker)
     for task in situation.tasks:

@@ -103,6 +103,7 @@ def next_assignment(
             {task_id(task): copies for task, copies in assignment.standby.items()},
             copying,
             {worker: report.tags for worker, report in workers.items()},
+            {task for task in holders if str(task) in assignment.releasing},
         )
     )
     following = _steps_to(placement, assignment, holders, sorted(workers))

@@ -64,6 +64,24 @@ def test_a_task_changes_hands_in_two_steps() -> None:
     assert told.view.granted_to("b") == {TWO: 3}
 
 
+def test_a_copy_of_what_stays_does_not_call_that_away_while_the_other_is_on_its_way() -> None:
+    told = Told()
+    far = {ONE: OffsetRange(0, 5000), TWO: OffsetRange(0, 5000)}
+    told.report("a", Report(warm=["0_0", "0_1"]))
+    told.decide("a", changelogs=far, standbys=1)
+    told.report("b", Report())
+    second = told.decide("a", "b", changelogs=far, standbys=1)
+    assert second is not None
+    assert (second.active, second.releasing) == ({"0_0": Grant("a", 1)}, {"0_1": Grant("a", 2)})
+    # The copies of what stays are there sooner than the other task is let go of.
+    told.report("b", Report(seen=2, warm=["0_0"], offsets={"0_0": 5000}))
+    assert told.decide("a", "b", changelogs=far, standbys=1) is None
+    told.report("a", Report(seen=2, warm=["0_0"], offsets={"0_0": 5000, "0_1": 5000}))
+    third = told.decide("a", "b", changelogs=far, standbys=1)
+    assert third is not None
+    assert (third.active, third.releasing) == ({"0_0": Grant("a", 1), "0_1": Grant("b", 3)}, {})
+
+
 def test_a_holder_that_is_no_member_need_not_let_go() -> None:
     told = Told()
     told.report("a", Report())
