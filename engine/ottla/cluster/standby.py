@@ -109,16 +109,12 @@ class Standbys:
     def _apply(self, polled: Polled) -> None:
         for task, stores in self._copies.items():
             for where, store in stores.items():
-                # What a poll brought that began before the copy was given up and made again may be older than the copy.
-                known = store.offset or 0
-                if messages := [each for each in polled.messages.get(where, ()) if each.offset() >= known]:
+                if messages := polled.messages.get(where):
                     # A changelog record has a key: it is one of a store's.
                     changes = [(cast(bytes, each.key()), each.value()) for each in messages]
                     keep = store.restore if where in self._behind[task] else store.write_batch
                     keep(changes, messages[-1].offset() + 1)
-                    # One that is made again has not begun before it is known where its changelog ends.
-                    if (known_end := self._ends.get(where)) is not None:
-                        self._told(where, "advanced", messages[-1].offset() + 1, known_end)
+                    self._told(where, "advanced", messages[-1].offset() + 1, self._ends[where])
                 if (end := polled.ends.get(where)) is not None:
                     self._behind[task].discard(where)
                     if end > (store.offset or 0):  # what is left are control records

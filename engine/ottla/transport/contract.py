@@ -167,7 +167,7 @@ class Follower(Protocol):
         """Reads these partitions too, from these offsets on, or from the log start offset if they are not there."""
 
     def remove(self, partitions: Collection[TopicPartition]) -> None:
-        """Reads these partitions no more."""
+        """Reads these partitions no more: a poll that is under way brings nothing of them either."""
 
     async def poll(self, timeout_s: float) -> Polled:
         """Committed messages that came, and the ends that were reached. Waits while there are none.

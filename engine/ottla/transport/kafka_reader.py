@@ -83,18 +83,27 @@ class KafkaFollower:
         self._calls = CallThread("ottla-follow")
         # Consumer calls of two threads would block each other: the changes are made by the next poll.
         self._changes: list[Callable[[], None]] = []
+        # What was removed since the poll began that is under way.
+        self._removed: set[TopicPartition] = set()
 
     def add(self, positions: Mapping[TopicPartition, int]) -> None:
         added = [confluent_kafka.TopicPartition(*where, offset) for where, offset in positions.items()]
         self._changes.append(lambda: self._consumer.incremental_assign(added))
 
     def remove(self, partitions: Collection[TopicPartition]) -> None:
+        self._removed.update(partitions)
         removed = [confluent_kafka.TopicPartition(*where) for where in partitions]
         self._changes.append(lambda: self._consumer.incremental_unassign(removed))
 
     async def poll(self, timeout_s: float) -> Polled:
         changes, self._changes = self._changes, []
-        return sort_messages(await self._calls.run(self._follow, changes, timeout_s))
+        self._removed.clear()
+        polled = sort_messages(await self._calls.run(self._follow, changes, timeout_s))
+        for where in self._removed:
+            polled.messages.pop(where, None)
+            polled.ends.pop(where, None)
+            polled.missing.pop(where, None)
+        return polled
 
     def _follow(self, changes: list[Callable[[], None]], timeout_s: float) -> list[confluent_kafka.Message]:
         for change in changes:

@@ -365,6 +365,31 @@ def test_reading_waits_until_a_transaction_that_is_open_is_decided(play: Callabl
     play(scenario)
 
 
+def test_a_poll_under_way_brings_nothing_of_what_is_followed_no_more(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics(source_partitions=2)
+        kept, given_up = TopicPartition(bench.source, 0), TopicPartition(bench.source, 1)
+        follower = outside.follower()
+        follower.add({kept: 0, given_up: 0})
+        async with asyncio.timeout(DEADLINE_S):
+            ends: set[TopicPartition] = set()
+            while len(ends) < 2:
+                ends |= (await follower.poll(0.2)).ends.keys()
+            polling = asyncio.create_task(follower.poll(0.5))
+            await asyncio.sleep(0.05)
+            follower.remove([given_up])
+            await bench.fill(outside, [1], partition=1)
+            assert ints(await polling) == []
+            await bench.fill(outside, [2], partition=0)
+            found: list[int] = []
+            while not found:
+                found += ints(await follower.poll(0.2))
+        assert found == [2]
+        await follower.close()
+
+    play(scenario)
+
+
 def test_following_goes_on_as_more_is_committed(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics(source_partitions=2)
