@@ -72,12 +72,12 @@ class Watchdog:
     def look(self, tasks: Iterable[AssignedTask]) -> None:
         """Says which tasks do not come to the end of their batch."""
         now = time.monotonic()
-        for task in tasks:
-            task_id = task.task.id
-            if task.running is None:
-                self._stuck.discard(task_id)
-            elif now - task.began_at >= STUCK_AFTER_S and task_id not in self._stuck:
-                self._stuck.add(task_id)
+        stuck = {
+            task.task.id: task for task in tasks if task.running is not None and now - task.began_at >= STUCK_AFTER_S
+        }
+        said, self._stuck = self._stuck, set(stuck)
+        for task_id, task in stuck.items():
+            if task_id not in said:
                 log.warning(
                     "task %s has been processing for %.0f s and is at %s: the commits of this worker wait for it",
                     task_id,

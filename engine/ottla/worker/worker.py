@@ -71,7 +71,6 @@ _COMMITTING_POLL_S = 0.005
 _FINISH_TIMEOUT_S = 10.0
 _RECOVERABLE = TransactionAbortedError, DeliveryError, Unavailable
 _FENCED = ProducerFencedError, MemberFencedError
-_LAG_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,6 @@ class Worker:
         self._stopping = False
         # Bounds the turn that is under way when the worker is to end.
         self._patience: asyncio.Timeout | None = None
-        self._lag_at = 0.0
 
     async def run(self) -> WorkerSummary:
         """Returns when the worker was stopped, or has come to the end of the input; all it did is committed then.
@@ -337,9 +335,7 @@ class Worker:
             await self._processing.begin_commit(self._member.membership)
         if await self._member.verify() and (watch is None or await watch.has_compared(self._member.view.topics)):
             await self._handover.follow()
-        if time.monotonic() >= self._lag_at:
-            self._lag_at = time.monotonic() + _LAG_INTERVAL_S
-            await workload.measure_lag()
+        await workload.measure_lag(time.monotonic())
         self._purge.purge(workload.committed, time.monotonic())
         self._services.entered(self._state)
 

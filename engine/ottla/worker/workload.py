@@ -24,6 +24,7 @@ _ENDED_WITHIN_S = 10.0
 """So long a task that goes may take to end what its agents do when they are ended."""
 _BUFFERED_HIGH = 20_000
 _BUFFERED_LOW = 10_000
+_LAG_INTERVAL_S = 10.0
 
 
 class Workload:
@@ -45,6 +46,7 @@ class Workload:
         self._starts: dict[TopicPartition, int] = {}
         self.lags: dict[TopicPartition, int] = {}
         self.granted: Mapping[TaskId, int] | None = None
+        self._lag_at = 0.0
         self._app_id = app_id
         self._maker = maker
         self._transport = transport
@@ -178,8 +180,11 @@ class Workload:
                 task.paused.discard(topic)
                 self._transport.resume([TopicPartition(topic, task.task.id.partition)])
 
-    async def measure_lag(self) -> None:
-        """Takes down how far behind the inputs' ends the commits are."""
+    async def measure_lag(self, now_s: float) -> None:
+        """Takes down, if it is time, how far behind the inputs' ends the commits are. `now_s` never goes back."""
+        if now_s < self._lag_at:
+            return
+        self._lag_at = now_s + _LAG_INTERVAL_S
         ends = await self._transport.known_ends(self.owners)
         for where, end in ends.items():
             self.lags[where] = lag = end - self.committed.get(where, 0)

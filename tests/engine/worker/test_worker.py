@@ -442,7 +442,7 @@ def test_a_full_cache_commits_before_the_interval_is_over(
 
 
 def test_the_lag_is_what_is_not_committed(play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "_LAG_INTERVAL_S", 0.0)
+    monkeypatch.setattr(workload_module, "_LAG_INTERVAL_S", 0.0)
 
     async def scenario(cluster: Any) -> None:
         app = counting_app()
