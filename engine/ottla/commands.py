@@ -135,7 +135,8 @@ def worker(
     logging.basicConfig(
         level=log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells every request to another worker
+    for client in ("httpx", "httpx2"):  # they tell every request, to another worker and to a schema registry
+        logging.getLogger(client).setLevel(logging.WARNING)
     try:
         loaded = load_app(app)
         config = replace(

@@ -95,7 +95,7 @@ def test_a_schema_of_another_kind_is_the_fault_of_the_value(registry_server: Any
 
 
 @every_kind
-@pytest.mark.parametrize("status", [401, 500, 503])
+@pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_registry_that_does_not_answer_is_not_the_fault_of_the_value(
     registry_server: Any, kind: str, status: int
 ) -> None:
@@ -107,6 +107,29 @@ def test_a_registry_that_does_not_answer_is_not_the_fault_of_the_value(
             attempt()
     registry_server.status = 200
     assert codec.decode(codec.encode(value)) == value
+
+
+@every_kind
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_registry_that_does_not_let_the_app_in_ends_its_start_and_is_waited_for_later(
+    registry_server: Any, kind: str, status: int
+) -> None:
+    codec, value = codec_of(registry_server.registry(), kind)
+    registry_server.status = status
+    assert codec.prepare is not None
+    with pytest.raises(ottla.ConfigError, match=f"answers {status} for .*; SchemaRegistry.*basic.auth.user.info"):
+        codec.prepare()
+    for attempt in (lambda: codec.encode(value), lambda: codec.decode(b"\0\0\0\0\1\0")):
+        with pytest.raises(ottla.Unavailable, match=f"answers {status} for .*: as the test says"):
+            attempt()
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b'"hello"'])
+def test_what_is_no_registry_is_said_to_be_none(registry_server: Any, answer: bytes) -> None:
+    codec, value = codec_of(registry_server.registry(), "avro")
+    registry_server.answer = lambda *_: (200, answer)
+    with pytest.raises(ottla.Unavailable, match=r"what answers at http://.* for subject 'orders-value' is no schema"):
+        codec.encode(value)
 
 
 def test_a_registry_that_cannot_be_reached_is_unavailable() -> None:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = 404
 _REFUSALS = {409, 422}
+_LOGIN_REFUSED = {401, 403}
+
+
+class LoginRefused(Unavailable):
+    """The registry does not let the app in. Passwords are changed while workers run: only at their start it is certain
+    that waiting does not help."""
 
 
 class UnknownSchema(LookupError):  # noqa: N818
@@ -167,6 +173,8 @@ class SchemaRegistry:
         """What a failed request means. Only an answer that says so is the fault of what was asked."""
         from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+        if isinstance(error, (ValueError, TypeError, LookupError, AttributeError)):  # over the JSON in an answer
+            return Unavailable(f"what answers at {self.url} for {what} is no schema registry: {error}")
         if not isinstance(error, SchemaRegistryError):
             return Unavailable(
                 f"the schema registry at {self.url} cannot be reached for {what}: {str(error) or type(error).__name__}"
@@ -175,6 +183,7 @@ class SchemaRegistry:
             return UnknownSchema(f"the schema registry at {self.url} does not know {what}")
         if error.http_status_code in _REFUSALS:
             return ValueError(f"{what}: {error.error_message}")
-        return Unavailable(
+        kind = LoginRefused if error.http_status_code in _LOGIN_REFUSED else Unavailable
+        return kind(
             f"the schema registry at {self.url} answers {error.http_status_code} for {what}: {error.error_message}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ottla.errors import Unavailable
+from ottla.errors import ConfigError, Unavailable
 from ottla.serdes.registry.framing import framed
 from ottla.serdes.requests import wait_for
 
@@ -42,11 +42,22 @@ class Header:
     def __call__(self) -> bytes:
         """Raises what `SchemaRegistry.schema_id` raises."""
         if not self._bytes:
-            wait_for(f"the id of the schema of {self._subject!r}", self.prepare)
+            wait_for(f"the id of the schema of {self._subject!r}", self._find)
         return self._bytes
 
     def prepare(self) -> None:
-        """Finds it out now. Raises what `SchemaRegistry.schema_id` raises."""
+        """Finds it out before there is a value. Raises what `SchemaRegistry.schema_id` raises, and `ConfigError` where
+        the registry does not let the app in."""
+        from ottla.serdes.registry.client import LoginRefused
+
+        try:
+            self._find()
+        except LoginRefused as error:
+            raise ConfigError(
+                f"{error}; SchemaRegistry(config=...) says who the app is, by basic.auth.user.info, say"
+            ) from error
+
+    def _find(self) -> None:
         schema_id = self._registry.schema_id(self._subject, self._schema(), register=self._register)
         self._bytes = framed(schema_id) + self._suffix
 
