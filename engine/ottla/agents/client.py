@@ -122,16 +122,20 @@ class Client:
         assert self._transport is not None, "the client is open"
         while self._waiting:
             bundles, self._waiting = self._waiting, []
+            failure: Exception | None = None
             try:
                 for records, _ in bundles:
                     await self._transport.produce(records)
                 await self._transport.commit({})
-            except TransportError as error:
+            except Exception as error:
+                failure = error
+            # Before anything else is done: whoever sent waits for nothing but this.
+            for _, written in bundles:
+                if written.done():
+                    continue
+                if failure is None:
+                    written.set_result(None)
+                else:
+                    written.set_exception(failure)
+            if failure is not None:
                 await self._transport.abort()
-                for _, written in bundles:
-                    if not written.done():
-                        written.set_exception(error)
-            else:
-                for _, written in bundles:
-                    if not written.done():
-                        written.set_result(None)

@@ -31,13 +31,13 @@ class Destinations:
     async def partition_counts(self, topics: Collection[str]) -> dict[str, int]:
         """The partition count of each of the topics that exists. Raises `TransportError`."""
         now = time.monotonic()
-        unknown = [topic for topic in topics if self._found.get(topic, (None, 0.0))[1] <= now]
-        if unknown:
+        known = {topic: self._found[topic] for topic in topics if self._found.get(topic, (None, 0.0))[1] > now}
+        if unknown := [topic for topic in topics if topic not in known]:
             counts = await self._transport.partition_counts(unknown)
-            if len(self._found) > _MOST:
-                self._found.clear()
             for topic in unknown:
                 count = counts.get(topic)
-                self._found[topic] = count, now + (_MISSING_S if count is None else _KNOWN_S)
-        asked = {topic: self._found[topic][0] for topic in topics}
-        return {topic: count for topic, count in asked.items() if count is not None}
+                known[topic] = count, now + (_MISSING_S if count is None else _KNOWN_S)
+            if len(self._found) > _MOST:
+                self._found.clear()
+            self._found |= known
+        return {topic: count for topic, (count, _) in known.items() if count is not None}

@@ -14,6 +14,7 @@ from ottla.agents.client import Client
 from ottla.outlet import outlet
 from ottla.state.memory import MemoryStores
 from ottla.transport.contract import OutputRecord
+from ottla.transport.errors import TransportError
 from ottla.transport.memory import MemoryBroker, MemoryTransport
 from ottla.worker.worker import Worker
 
@@ -235,6 +236,27 @@ def test_an_answer_that_does_not_come_is_waited_for_within_a_bound(quick: ottla.
                 await price.ask(1, within=0.02)
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("failing", ["produce", "abort"])
+def test_whoever_sends_by_a_client_is_told_whatever_fails(quick: ottla.App, failing: str) -> None:
+    price = prices(quick)
+
+    async def fail(*_: Any) -> None:
+        raise TypeError("no such record") if failing == "produce" else TransportError("the broker is gone")
+
+    async def send() -> None:
+        transport = MemoryTransport(MemoryBroker({"in": 1}), quick.id, "client", exactly_once=False)
+        async with Client(quick.config, transport):
+            setattr(transport, failing, fail)
+            if failing == "abort":
+                transport.commit = fail  # type: ignore[assignment, method-assign]
+            async with asyncio.timeout(10):
+                for _ in range(2):
+                    with pytest.raises(TypeError if failing == "produce" else TransportError):
+                        await price.cast(1)
+
+    asyncio.run(send())
 
 
 def test_who_waits_for_an_answer_is_told_when_none_can_come_any_more(quick: ottla.App) -> None:

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
+
 import ottla
 from ottla.transport.contract import TopicSpec
+from ottla.worker import destinations as destinations_module
 from ottla.worker.destinations import Destinations
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -30,6 +33,21 @@ def test_what_is_known_or_missing_is_not_asked_for_each_batch(play: Play) -> Non
         assert await destinations.partition_counts({"one", "three", "missing"}) == {"one": 1, "three": 3}
         assert await destinations.partition_counts({"one", "three"}) == {"one": 1, "three": 3}
         assert broker.asked == [["missing", "one"], ["three"]]
+
+    play(scenario)
+
+
+def test_what_is_known_is_bounded_and_what_is_asked_for_is_answered(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destinations_module, "_MOST", 1)
+
+    async def scenario(_: Any) -> None:
+        broker: Any = Broker(one=1, two=2, three=3)
+        destinations = Destinations(broker)
+        assert await destinations.partition_counts({"one", "two"}) == {"one": 1, "two": 2}
+        assert await destinations.partition_counts({"one", "three"}) == {"one": 1, "three": 3}
+        assert sorted(destinations.topics) == ["one", "three"]
 
     play(scenario)
 
