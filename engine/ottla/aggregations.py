@@ -191,25 +191,28 @@ def reduce(
     """Folds events with `function(so_far, value)`.
 
     Begins with `initial`, which is called if it is callable (`list`, `dict`, a lambda), or else with the first value.
-    `type` is what a restart decodes the state as; without it the annotated return type of `function` or the type of
-    `initial` is used. `merge(earlier, later)` makes the state of one session of those of two; without `initial` it is
+    None is no state: what comes after it, a first null value or a function that returned it, begins again. `type` is
+    what a restart decodes the state as; without it the annotated return type of `function` or the type of `initial` is
+    used. `merge(earlier, later)` makes the state of one session of those of two; without `initial` it is
     `function`. `remove(so_far, value)` takes a value out again, which is needed where the values of a table are
     aggregated. The functions must return a new object and leave what they are given as it is.
     """
-    resolved = type if type is not None else _reduced_type(function, initial)
+    resolved = _or_none(type if type is not None else _reduced_type(function, initial))
     given = initial is not msgspec.UNSET
+    begun = "{function}({initial}(), {value})" if given else "{value}"
+    merged = "{other0} if {0} is None else {0} if {other0} is None else {merger}({0}, {other0})"
     return Aggregation(
         "reduce",
-        ("{function}({initial}(), {value})" if given else "{value}",),
-        ("{function}({0}, {value})",),
-        ("{merger}({0}, {other0})",) if merge is not None or not given else (),
+        (begun,),
+        (f"{begun} if {{0}} is None else {{function}}({{0}}, {{value}})",),
+        (merged,) if merge is not None or not given else (),
         "{0}",
         (resolved,),
         resolved,
         function=function,
         initial=(initial if callable(initial) else lambda: initial) if given else None,
         merger=merge if given or merge is not None else function,
-        undo=() if remove is None else ("{remover}({0}, {value})",),
+        undo=() if remove is None else ("None if {0} is None else {remover}({0}, {value})",),
         remover=remove,
     )
 
@@ -248,7 +251,7 @@ def _whole(value: Any) -> Any:
 def _at_one_end(kind: str, wins: str, other_wins: str, selector: Selector | None, type_: Any) -> Aggregation:
     taken = f"{{x}} is not None and ({{0}} is None or {wins})"
     merged = f"{{other0}} is not None and ({{0}} is None or {other_wins})"
-    slot = type_ if type_ is Any else type_ | None
+    slot = _or_none(type_)
     return Aggregation(
         kind,
         ("None if {x} is None else timestamp", "{x}"),
@@ -264,8 +267,12 @@ def _at_one_end(kind: str, wins: str, other_wins: str, selector: Selector | None
 def _extreme(kind: str, wins: str, selector: Selector, type_: Any) -> Aggregation:
     then = f"{{0}} if {{x}} is None else {{x}} if {{0}} is None or {{x}} {wins} {{0}} else {{0}}"
     merge = f"{{0}} if {{other0}} is None else {{other0}} if {{0}} is None or {{other0}} {wins} {{0}} else {{0}}"
-    slot = type_ if type_ is Any else type_ | None
+    slot = _or_none(type_)
     return Aggregation(kind, ("{x}",), (then,), (merge,), "{0}", (slot,), slot, _checked(selector, kind))
+
+
+def _or_none(type_: Any) -> Any:
+    return type_ if type_ is Any else type_ | None
 
 
 def _checked(selector: Selector, kind: str) -> Selector:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from .programs import Program
 from .scripts import BOTH, EVEN, HOW, VALUES, numbered, records, told, without_pauses
-from .topologies import EXAMPLES, Emitted, Record, Step, of_kafka_streams, of_ottla
+from .topologies import EXAMPLES, Emitted, Record, Step, of_kafka_streams, of_ottla, without_numbers
 
 
 def windowed(name: str, of: str, window: str, *, emit: str = "update", grace: int = 6) -> Step:
@@ -53,7 +53,8 @@ class TestWindowTables:
             *window_told("f"),
         ]
         script = script if window == "hopping" else without_pauses(script, 8)
-        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+        ours, theirs = of_ottla(steps, script), of_kafka_streams(streams, steps, script)
+        assert without_numbers(ours) == without_numbers(theirs)
 
     @EXAMPLES
     @given(script=records(["left", "right"], values=st.just("v"), times=EVEN), window=WINDOWS, how=HOW)
@@ -66,7 +67,8 @@ class TestWindowTables:
             *window_told("j"),
         ]
         script = script if window == "hopping" else without_pauses(script, 8)
-        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+        ours, theirs = of_ottla(steps, script), of_kafka_streams(streams, steps, script)
+        assert without_numbers(ours) == without_numbers(theirs)
 
     @EXAMPLES
     @given(script=records(["left"], values=st.just("v"), times=EVEN))

@@ -69,6 +69,36 @@ def test_reduce_without_an_initial_value_begins_with_the_first_event() -> None:
     assert aggregate(["a", "ccc", "bb"], longest=ottla.reduce(longer)).longest == "ccc"
 
 
+def test_what_comes_after_a_null_value_begins_anew() -> None:
+    def longer(so_far: str, word: str) -> str:
+        return max(so_far, word, key=len)
+
+    assert aggregate([None, "a", "bbb"], longest=ottla.reduce(longer)).longest == "bbb"
+
+
+def test_a_state_of_none_is_begun_again() -> None:
+    def until_stop(so_far: str, word: str) -> str | None:
+        return None if word == "stop" else so_far + word
+
+    assert aggregate(["a", "stop", "b", "c"], text=ottla.reduce(until_stop, ">")).text == ">bc"
+    assert aggregate(["a", "stop"], text=ottla.reduce(until_stop, ">")).text is None
+
+
+def test_a_session_without_a_state_leaves_that_of_the_other() -> None:
+    compiled = compile_aggregations("words", {"all": ottla.reduce(lambda one, other: one + other, type=str)})
+    assert compiled.merge is not None
+    assert compiled.merge((1, None), (2, "b")) == (2, "b")
+    assert compiled.merge((1, "a"), (2, None)) == (2, "a")
+    assert compiled.merge((1, "a"), (2, "b")) == (2, "ab")
+
+
+def test_a_null_value_in_a_reduction_survives_being_stored() -> None:
+    compiled = compile_aggregations("words", {"all": ottla.reduce(lambda one, other: one + other, type=str)})
+    codec = ottla.serdes.state_codec_for(compiled.state_type)
+    state = compiled.update(None, None, 1)
+    assert codec.decode(codec.encode(state)) == state == (1, None)
+
+
 def test_the_state_keeps_the_newest_timestamp_whatever_the_order() -> None:
     compiled = compile_aggregations("sales", {"sales": ottla.count()})
     state = None

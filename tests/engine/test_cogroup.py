@@ -63,6 +63,25 @@ def test_a_function_that_raises_leaves_the_aggregate_as_it_was(app: ottla.App) -
         assert dict(letter.headers)["ottla.error.step"] == b"table.profiles"
 
 
+def test_an_aggregate_of_none_is_deleted_and_begun_again(app: ottla.App) -> None:
+    def until_closed(pages: list[str], page: str) -> list[str] | None:
+        return None if page == "close" else [*pages, page]
+
+    visits = app.stream(app.topic("visits", value=str))
+    pages = visits.cogroup(until_closed).aggregate("pages", initial=list)
+    pages.to_stream().to(app.topic("out", value=list))
+    with app.test() as driver:
+        for time, page in enumerate(["home", "close", "help"]):
+            driver.send("visits", key="ann", value=page, timestamp=9 - time)
+        assert [(event.value, event.timestamp) for event in driver.read("out")] == [
+            (["home"], 9),
+            (None, 9),
+            (["help"], 7),
+        ]
+        driver.send("visits", key="ann", value="close", timestamp=10)
+        assert dict(driver.table(pages)) == {}
+
+
 def test_a_restart_goes_on_with_what_there_is(app: ottla.App) -> None:
     profiles = both(app).aggregate("profiles", initial=Profile)
     with app.test() as driver:

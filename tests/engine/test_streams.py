@@ -41,6 +41,23 @@ def test_flat_map_makes_any_number_of_events(app: ottla.App) -> None:
     assert run(pipeline(app, lambda stream: stream.flat_map(count_up)), 2, 0, 3) == [0, 1, 0, 1, 2]
 
 
+def test_each_of_what_an_event_became_goes_through_all_branches_before_the_next(app: ottla.App) -> None:
+    def twice(number: int) -> list[int]:
+        return [number, number + 1]
+
+    def beside(number: int, newest: int) -> tuple[int, int]:
+        return number, newest
+
+    numbers = app.stream(app.topic("in", key=str, value=int)).flat_map(twice)
+    newest = numbers.to_table("newest")
+    out = app.topic("out", key=str, value=Any)
+    numbers.join(newest, beside).to(out)
+    branches = numbers.branch(even=lambda number: number % 2 == 0)
+    branches["even"].to(out)
+    branches["rest"].to(out)
+    assert run(app, 1, 4) == [[1, 1], 1, [2, 2], 2, [4, 4], 4, [5, 5], 5]
+
+
 def test_through_goes_by_a_topic(app: ottla.App) -> None:
     middle = app.topic("middle", key=str, value=int)
     pipeline(app, lambda stream: stream.map(lambda n: n + 1).through(middle).map(lambda n: n * 10))

@@ -157,9 +157,12 @@ class AggregateEvents(ChangeStep):
                 state = self.next(before, value, timestamp)
                 if state is None:
                     continue
-                part.put(key, state)
-                old = result(before) if with_old and before is not None else None
-                out.add(key, Change(old, result(state)), state[0], batch.origins[row])
+                old, new = result(before) if with_old and before is not None else None, result(state)
+                if new is None:
+                    part.delete(key)
+                else:
+                    part.put(key, state)
+                out.add(key, Change(old, new), state[0], batch.origins[row])
             except Exception as error:
                 self._context.reject(self._name, error, batch, row)
         await self.forward(out.batch())

@@ -6,7 +6,7 @@ one of them; nothing is allocated per event, and headers are read from the origi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from typing import Any
 
@@ -46,6 +46,10 @@ class Batch:
         if start == 0 and end == len(self.values):
             return self
         return Batch(self.keys[start:end], self.values[start:end], self.timestamps[start:end], self.origins[start:end])
+
+    def events(self) -> Iterator[Batch]:
+        """Each event as a batch."""
+        return (self.slice(row, row + 1) for row in range(len(self.values)))
 
     def with_values(self, values: list[Any]) -> Batch:
         """The same events with other values."""

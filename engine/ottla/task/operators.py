@@ -211,6 +211,10 @@ class Branch(Processor):
         self._predicates = predicates
 
     async def receive(self, batch: Batch) -> None:
+        for part in batch.events() if self.singly else (batch,):
+            await self._part(part)
+
+    async def _part(self, batch: Batch) -> None:
         batch, chosen = call(self._context, self._name, self._choose, batch, batch.values)
         for index, child in enumerate(self.children):
             part = batch.where([each == index for each in chosen])

@@ -374,11 +374,13 @@ current: ContextVar[TaskContext] = ContextVar("ottla.task")
 
 
 class Processor:
-    """A step at work in one task. `answerer` owes answers for the events that come to it."""
+    """A step at work in one task. `answerer` owes answers for the events that come to it. One that is `singly` hands on
+    each event to all next steps before the next event: those meet again."""
 
     def __init__(self) -> None:
         self.children: list[Processor] = []
         self.answerer: Answerer | None = None
+        self.singly = False
 
     async def receive(self, batch: Batch) -> None:
         """Takes a batch, never an empty one. Returns when its events are dealt with."""
@@ -395,6 +397,8 @@ class Processor:
 
     async def forward(self, batch: Batch) -> None:
         """Hands a batch to the next steps."""
-        if batch.values:
+        if not batch.values:
+            return
+        for part in batch.events() if self.singly and len(self.children) > 1 else (batch,):
             for child in self.children:
-                await child.receive(batch)
+                await child.receive(part)

@@ -95,10 +95,13 @@ class Task:
         self._last: tuple[TopicPartition | None, int] = None, -1
         self._processors: dict[str, Processor] = {}
         inputs: dict[str, Input] = {}
+        meets = any(step.record_by_record for step in subtopology.steps)
         for step in subtopology.steps:
             processor = self._processors[step.name] = step.build(self._context)
+            processor.singly = step.record_by_record or (meets and step.kind == "written table")
             for parent in step.parents:
                 self._processors[parent].children.append(processor)
+                processor.singly |= self._processors[parent].singly
             if isinstance(processor, Source) and step.source is not None:
                 inputs[step.source] = Input(step.source, processor, record_by_record=step.record_by_record)
         self._context.answerers = self._answerers(subtopology)

@@ -1,4 +1,5 @@
 import com.fasterxml.jackson.databind.JsonNode;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -9,7 +10,11 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
+import java.util.function.BiFunction;
 import java.util.function.Function;
+import org.apache.kafka.common.header.Header;
+import org.apache.kafka.common.header.Headers;
+import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
@@ -21,6 +26,7 @@ import org.apache.kafka.streams.TestInputTopic;
 import org.apache.kafka.streams.TestOutputTopic;
 import org.apache.kafka.streams.TopologyTestDriver;
 import org.apache.kafka.streams.kstream.Aggregator;
+import org.apache.kafka.streams.kstream.Branched;
 import org.apache.kafka.streams.kstream.CogroupedKStream;
 import org.apache.kafka.streams.kstream.EmitStrategy;
 import org.apache.kafka.streams.kstream.GlobalKTable;
@@ -32,15 +38,28 @@ import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.KeyValueMapper;
 import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.kstream.Named;
+import org.apache.kafka.streams.kstream.Reducer;
 import org.apache.kafka.streams.kstream.SessionWindows;
 import org.apache.kafka.streams.kstream.SlidingWindows;
 import org.apache.kafka.streams.kstream.Suppressed;
 import org.apache.kafka.streams.kstream.TimeWindows;
 import org.apache.kafka.streams.kstream.ValueJoiner;
 import org.apache.kafka.streams.kstream.Windowed;
+import org.apache.kafka.streams.processor.StateStore;
+import org.apache.kafka.streams.processor.PunctuationType;
+import org.apache.kafka.streams.processor.api.ContextualFixedKeyProcessor;
+import org.apache.kafka.streams.processor.api.ContextualProcessor;
+import org.apache.kafka.streams.processor.api.FixedKeyRecord;
+import org.apache.kafka.streams.processor.api.ProcessorContext;
+import org.apache.kafka.streams.processor.api.Record;
+import org.apache.kafka.streams.state.KeyValueIterator;
 import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.SessionStore;
 import org.apache.kafka.streams.state.Stores;
+import org.apache.kafka.streams.state.ValueAndTimestamp;
+import org.apache.kafka.streams.state.VersionedKeyValueStore;
+import org.apache.kafka.streams.state.VersionedRecord;
 import org.apache.kafka.streams.state.WindowStore;
 import org.apache.kafka.streams.test.TestRecord;
 
@@ -51,8 +70,14 @@ import org.apache.kafka.streams.test.TestRecord;
  * "with" and "how". test_streams.py declares the same steps for Ottla.
  */
 final class Streams {
+    private static final String NUMBER = "number";
+
     private static final ValueJoiner<String, String, String> PAIR = (left, right) -> left + "+" + right;
 
+    /** Which key of the other table a key names. */
+    private static final Map<String, String> FOREIGN_OF = Map.of("a", "x", "b", "y", "x", "y", "y", "y");
+
+    private static final Reducer<String> BAR = (one, other) -> one + "|" + other;
     private static final Aggregator<String, String, String> PUT_IN = (key, value, all) -> all + "+" + value;
     private static final Aggregator<String, String, String> OTHER_PUT_IN = (key, value, all) -> all + "-" + value;
 
@@ -97,22 +122,65 @@ final class Streams {
                 inputs.computeIfAbsent(
                                 topic,
                                 name -> driver.createInputTopic(name, new StringSerializer(), new StringSerializer()))
-                        .pipeInput(text(record.get(1)), text(record.get(2)), record.get(3).asLong());
+                        .pipeInput(new TestRecord<>(
+                                text(record.get(1)), text(record.get(2)), numbered(emitted.size()), record.get(3).asLong()));
                 List<Object> made = new ArrayList<>();
                 for (String name : topology.outputs) {
                     TestOutputTopic<String, String> output = outputs.computeIfAbsent(
                             name, each -> driver.createOutputTopic(each, new StringDeserializer(), new StringDeserializer()));
                     for (TestRecord<String, String> out : output.readRecordsToList()) {
-                        made.add(Arrays.asList(name, out.key(), out.value(), out.timestamp()));
+                        made.add(Arrays.asList(name, out.key(), out.value(), out.timestamp(), number(out.headers())));
                     }
                 }
                 emitted.add(made);
+            }
+            if (request.path("dropped").asBoolean()) {
+                emitted.add(List.of(Arrays.asList("dropped", null, Long.toString(dropped(driver)), 0)));
+            }
+            if (request.hasNonNull("tables")) {
+                List<Object> kept = new ArrayList<>();
+                request.get("tables").forEach(name -> contents(driver, name.asText(), kept));
+                emitted.add(kept);
             }
         } finally {
             Files.deleteIfExists(state.resolve("reference"));
             Files.deleteIfExists(state);
         }
         return emitted;
+    }
+
+    /** Adds what a store holds at last, in the form of records: a window's start is their time. */
+    private static void contents(TopologyTestDriver driver, String name, List<Object> kept) {
+        StateStore store = driver.getAllStateStores().get(name);
+        if (store instanceof WindowStore) {
+            try (KeyValueIterator<Windowed<String>, Object> all = driver.<String, Object>getWindowStore(name).all()) {
+                all.forEachRemaining(entry -> kept.add(Arrays.asList(
+                        name, entry.key.key(), value(entry.value), entry.key.window().start())));
+            }
+        } else if (store instanceof VersionedKeyValueStore) {
+            VersionedKeyValueStore<String, String> versions = driver.getVersionedKeyValueStore(name);
+            for (String key : List.of("a", "b", "c", "x", "y", "z")) {
+                VersionedRecord<String> newest = versions.get(key);
+                if (newest != null) {
+                    kept.add(Arrays.asList(name, key, newest.value(), 0));
+                }
+            }
+        } else {
+            try (KeyValueIterator<String, String> all = driver.<String, String>getKeyValueStore(name).all()) {
+                all.forEachRemaining(entry -> kept.add(Arrays.asList(name, entry.key, entry.value, 0)));
+            }
+        }
+    }
+
+    private static long dropped(TopologyTestDriver driver) {
+        return driver.metrics().values().stream()
+                .filter(metric -> metric.metricName().name().equals("dropped-records-total"))
+                .mapToLong(metric -> Math.round((Double) metric.metricValue()))
+                .sum();
+    }
+
+    private static String value(Object kept) {
+        return kept instanceof ValueAndTimestamp<?> stamped ? (String) stamped.value() : (String) kept;
     }
 
     private void add(JsonNode step) {
@@ -145,6 +213,38 @@ final class Streams {
             case "to_stream" -> streams.put(name, tables.get(of).toStream());
             case "filter" -> tables.put(name, tables.get(of).filter((key, value) -> value.compareTo(least(step)) >= 0));
             case "map_values" -> tables.put(name, tables.get(of).mapValues(value -> "<" + value + ">"));
+            case "stream_filter" -> streams.put(name, streams.get(of).filter((key, value) -> passes(step, value)));
+            case "stream_map" -> streams.put(name, streams.get(of).mapValues(value -> "<" + value + ">"));
+            case "flat_map" -> streams.put(
+                    name,
+                    streams.get(of).flatMapValues(value -> value == null ? List.of() : List.of(value, value + "'")));
+            case "merge" -> streams.put(name, streams.get(of).merge(streams.get(with(step))));
+            case "branch" -> {
+                Map<String, KStream<String, String>> parts = streams.get(of)
+                        .split(Named.as(name + "-"))
+                        .branch((key, value) -> passes(step, value), Branched.as("large"))
+                        .defaultBranch(Branched.as("rest"));
+                streams.put(name, parts.get(name + "-large"));
+                streams.put(name + "-rest", parts.get(name + "-rest"));
+            }
+            case "stateful" -> {
+                builder.addStateStore(Stores.keyValueStoreBuilder(
+                        Stores.persistentKeyValueStore(name), Serdes.String(), Serdes.String()));
+                streams.put(name, streams.get(of).processValues(() -> new Differences(name), name));
+            }
+            case "punctuated" -> streams.put(
+                    name, streams.get(of).process(() -> new Beats(duration(step, "every"))));
+            case "reduce" -> tables.put(
+                    name, streams.get(of).groupByKey().reduce(BAR, Materialized.as(name)));
+            case "window_reduce" -> {
+                KTable<Windowed<String>, String> results = reduced(step, streams.get(of));
+                windowTables.put(
+                        name,
+                        step.get("emit").asText().equals("suppress")
+                                ? results.suppress(
+                                        Suppressed.untilWindowCloses(Suppressed.BufferConfig.unbounded()))
+                                : results);
+            }
             case "stream_join" -> streams.put(name, joinStreams(step, streams.get(of), streams.get(with(step))));
             case "stream_table_join" -> streams.put(name, joinTable(step, streams.get(of), tables.get(with(step))));
             case "table_join" -> tables.put(name, joinTables(step, tables.get(of), tables.get(with(step))));
@@ -196,7 +296,8 @@ final class Streams {
                         : Suppressed.BufferConfig.maxBytes(Long.MAX_VALUE);
                 tables.put(name, tables.get(of).suppress(Suppressed.untilTimeLimit(duration(step, "within"), limit)));
             }
-            case "select_key" -> streams.put(name, streams.get(of).selectKey((key, value) -> firstLetter(value)));
+            case "select_key" -> streams.put(
+                    name, streams.get(of).selectKey((key, value) -> value == null ? null : firstLetter(value)));
             case "repartition" -> streams.put(name, streams.get(of).repartition());
             case "to_chosen" -> {
                 step.get("topics").forEach(topic -> outputs.add(topic.asText()));
@@ -206,8 +307,23 @@ final class Streams {
         }
     }
 
+    /** Headers that say which of the records this is. */
+    private static Headers numbered(int number) {
+        return new RecordHeaders().add(NUMBER, Integer.toString(number).getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** Which record the headers are of, null if they are of none. */
+    private static Integer number(Headers headers) {
+        Header number = headers.lastHeader(NUMBER);
+        return number == null ? null : Integer.valueOf(new String(number.value(), StandardCharsets.UTF_8));
+    }
+
     private static String least(JsonNode step) {
         return step.get("least").asText();
+    }
+
+    private static boolean passes(JsonNode step, String value) {
+        return value != null && value.compareTo(least(step)) >= 0;
     }
 
     private static String with(JsonNode step) {
@@ -265,7 +381,9 @@ final class Streams {
 
     private static KTable<String, String> joinForeign(
             JsonNode step, KTable<String, String> left, KTable<String, String> right) {
-        Function<String, String> key = Streams::firstLetter;
+        BiFunction<String, String, String> key = step.path("on").asText().equals("key")
+                ? (own, value) -> FOREIGN_OF.get(own)
+                : (own, value) -> firstLetter(value);
         Materialized<String, String, KeyValueStore<Bytes, byte[]>> kept = Materialized.as(step.get("name").asText());
         return step.get("how").asText().equals("inner")
                 ? left.join(right, key, PAIR, kept)
@@ -290,11 +408,33 @@ final class Streams {
         return byWindow(aggregates);
     }
 
+    private static KTable<Windowed<String>, String> reduced(JsonNode step, KStream<String, String> stream) {
+        KGroupedStream<String, String> grouped = stream.groupByKey(Grouped.with(Serdes.String(), Serdes.String()));
+        String name = step.get("name").asText();
+        Duration size = duration(step, "size");
+        Duration grace = duration(step, "grace");
+        return switch (step.get("window").asText()) {
+            case "hopping" -> grouped.windowedBy(
+                            TimeWindows.ofSizeAndGrace(size, grace).advanceBy(duration(step, "advance")))
+                    .emitStrategy(emit(step))
+                    .reduce(BAR, Materialized.<String, String, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION).withValueSerde(Serdes.String()));
+            case "sliding" -> grouped.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(size, grace))
+                    .emitStrategy(emit(step))
+                    .reduce(BAR, Materialized.<String, String, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION).withValueSerde(Serdes.String()));
+            default -> grouped.windowedBy(SessionWindows.ofInactivityGapAndGrace(size, grace))
+                    .emitStrategy(emit(step))
+                    .reduce(BAR, Materialized.<String, String, SessionStore<Bytes, byte[]>>as(name).withRetention(RETENTION).withValueSerde(Serdes.String()));
+        };
+    }
+
+    private static EmitStrategy emit(JsonNode step) {
+        return step.path("emit").asText().equals("close") ? EmitStrategy.onWindowClose() : EmitStrategy.onWindowUpdate();
+    }
+
     private static KTable<Windowed<String>, Long> counts(JsonNode step, KStream<String, String> stream) {
         KGroupedStream<String, String> grouped = stream.groupByKey(Grouped.with(Serdes.String(), Serdes.String()));
         String name = step.get("name").asText();
-        EmitStrategy emit =
-                step.path("emit").asText().equals("close") ? EmitStrategy.onWindowClose() : EmitStrategy.onWindowUpdate();
+        EmitStrategy emit = emit(step);
         Duration grace = duration(step, "grace");
         KTable<Windowed<String>, Long> counts = switch (step.get("window").asText()) {
             case "hopping" -> grouped.windowedBy(
@@ -322,5 +462,46 @@ final class Streams {
                         String.format(
                                 "%s@%d-%d=%s",
                                 windowed.key(), windowed.window().start(), windowed.window().end(), result)));
+    }
+
+    /** Tells each value with that of its key before, by a store of its own; a null value forgets the key. */
+    private static final class Differences extends ContextualFixedKeyProcessor<String, String, String> {
+        private final String store;
+
+        private Differences(String store) {
+            this.store = store;
+        }
+
+        @Override
+        public void process(FixedKeyRecord<String, String> record) {
+            KeyValueStore<String, String> kept = context().getStateStore(store);
+            if (record.key() == null) {
+                return;
+            }
+            String before = kept.get(record.key());
+            kept.put(record.key(), record.value());
+            context().forward(record.withValue(before + ">" + record.value()));
+        }
+    }
+
+    /** Tells the time at each beat of stream time, and nothing of the records. */
+    private static final class Beats extends ContextualProcessor<String, String, String, String> {
+        private final Duration every;
+
+        private Beats(Duration every) {
+            this.every = every;
+        }
+
+        @Override
+        public void init(ProcessorContext<String, String> context) {
+            super.init(context);
+            context.schedule(
+                    every,
+                    PunctuationType.STREAM_TIME,
+                    time -> context.forward(new Record<>("beat", "at " + time, time)));
+        }
+
+        @Override
+        public void process(Record<String, String> record) {}
     }
 }
