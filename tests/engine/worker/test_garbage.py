@@ -36,9 +36,12 @@ def test_what_was_there_before_is_left_out_meanwhile() -> None:
     assert id(before) in {id(each) for each in gc.get_objects()}
 
 
-def test_what_the_program_has_frozen_stays_frozen() -> None:
+def test_what_the_program_has_frozen_stays_frozen_and_nothing_else_is() -> None:
+    frozen: list[list[int]] = [[]]
     gc.freeze()
-    frozen = gc.get_freeze_count()
+    before: list[list[int]] = [[]]
     with collected_seldom():
-        assert gc.get_freeze_count() == frozen
-    assert gc.get_freeze_count() == frozen
+        looked_at = {id(each) for each in gc.get_objects()}
+        assert id(before) in looked_at
+        assert id(frozen) not in looked_at
+    assert id(frozen) not in {id(each) for each in gc.get_objects()}
