@@ -23,7 +23,15 @@ Profile = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", min=0.1, max=3600, metavar="SECONDS", help="How long to wait for a broker.")
+    float,
+    typer.Option(
+        "--timeout",
+        min=0.1,
+        max=3600,
+        metavar="SECONDS",
+        envvar="OTTLA_TIMEOUT",
+        help="How long to wait for a broker.",
+    ),
 ]
 Output = Annotated[
     Format | None,

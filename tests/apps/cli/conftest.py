@@ -24,6 +24,8 @@ from typer.testing import CliRunner
 
 SINGLE = ("produce", "consume")
 GROUPS = ("topic", "group", "config", "cluster", "transaction", "log", "profile")
+PATIENT_S = "100"
+"""How long commands wait for a broker: on a machine that is busy it may take long, and is none the worse for that."""
 SETTINGS = (
     "offsets.topic.num.partitions=2",
     "transaction.state.log.num.partitions=2",
@@ -133,7 +135,12 @@ def run(command_line: typer.Typer, tmp_path: Path) -> Callable[..., Result]:
     """Runs a command that needs no broker, with a home of its own: `run("profile", "list", stdin=b"")`."""
 
     def run(*arguments: str, stdin: bytes = b"", **environment: str) -> Result:
-        variables = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "OTTLA_BROKERS": "", **environment}
+        variables = {
+            "XDG_CONFIG_HOME": str(tmp_path / "config"),
+            "OTTLA_BROKERS": "",
+            "OTTLA_TIMEOUT": PATIENT_S,
+            **environment,
+        }
         result = CliRunner().invoke(command_line, list(arguments), input=stdin, env=variables)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

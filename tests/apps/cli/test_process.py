@@ -30,7 +30,7 @@ root(prog_name="ottla")
 def process(*arguments: str, brokers: str = "", **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     """A command as a process, which is killed if it has not ended by itself."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    environment = os.environ | {"PYTHONPATH": paths, "OTTLA_BROKERS": brokers, "COLUMNS": "60"}
+    environment = os.environ | {"PYTHONPATH": paths, "OTTLA_BROKERS": brokers, "OTTLA_TIMEOUT": "100", "COLUMNS": "60"}
     command = [sys.executable, "-c", MAIN, *arguments]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     with subprocess.Popen(command, env=environment, **streams) as started:
