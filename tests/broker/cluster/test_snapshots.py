@@ -4,6 +4,7 @@ import asyncio
 import copy
 import itertools
 import random
+import threading
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -190,13 +191,18 @@ def test_wherever_the_power_goes_every_decision_that_was_answered_is_there(
     rng = random.Random(seed)
     disk, answered = MemoryDisk(), 0
     copies: list[tuple[MemoryDisk, int]] = []
+    # Snapshots are written in a thread: one changes the disk or copies it, at a time.
+    alone = threading.RLock()
 
-    def noted(work: Callable[..., Any]) -> Callable[..., Any]:
-        def act(*arguments: Any) -> Any:
-            copies.append((copy.deepcopy(disk), answered))
-            result = work(*arguments)
-            copies.append((copy.deepcopy(disk), answered))
-            return result
+    def guarded(work: Callable[..., Any], *, noted: bool) -> Callable[..., Any]:
+        def act(*arguments: Any, **options: Any) -> Any:
+            with alone:
+                if not noted:
+                    return work(*arguments, **options)
+                copies.append((copy.deepcopy(disk), answered))
+                result = work(*arguments, **options)
+                copies.append((copy.deepcopy(disk), answered))
+                return result
 
         return act
 
@@ -212,7 +218,9 @@ def test_wherever_the_power_goes_every_decision_that_was_answered_is_there(
     with monkeypatch.context() as patch:
         for kind, names in ((MemoryFile, ("write", "sync")), (MemoryDisk, ("rename", "remove", "sync_directory"))):
             for name in names:
-                patch.setattr(kind, name, noted(getattr(kind, name)))
+                patch.setattr(kind, name, guarded(getattr(kind, name), noted=True))
+        patch.setattr(MemoryFile, "truncate", guarded(MemoryFile.truncate, noted=False))
+        patch.setattr(MemoryDisk, "open", guarded(MemoryDisk.open, noted=False))
         Life(disk, SnapshotPolicy(250, 0)).live(scenario)
     assert sum(name.endswith(".checkpoint") for name in disk.list(DIRECTORY)) == 1
     for number, (left, known) in enumerate(copies):
