@@ -296,7 +296,10 @@ def _committed(
         while aborted and aborted[0][1] <= batch.last_offset:
             aborting.add(aborted.pop(0)[0])
         if batch.is_control:
-            if control_type(next(batch.records())) == ControlType.ABORT:
+            marker = next(
+                batch.records(), None
+            )  # compaction may have left an empty batch, where there is nothing to settle
+            if marker is not None and control_type(marker) == ControlType.ABORT:
                 aborting.discard(batch.producer_id)
         elif not (batch.is_transactional and batch.producer_id in aborting):
             found |= {record.offset: (record.key, record.value) for record in batch.records()}
