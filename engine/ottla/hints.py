@@ -7,6 +7,7 @@ type before the first event; `type=` says it where there is none. An annotation 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, get_args, get_type_hints
@@ -59,6 +60,12 @@ def returned_type(function: Callable[..., Any]) -> Any:
     if isinstance(function, type):
         return function
     return _hints(function).get("return")
+
+
+def argument_types(function: Callable[..., Any]) -> list[Any]:
+    """The types that a function's arguments are annotated as, in their order; None for one of which nothing says it."""
+    hints = _hints(function)
+    return [hints.get(name) for name in inspect.signature(function).parameters]
 
 
 def element_type(function: Callable[..., Any]) -> Any:

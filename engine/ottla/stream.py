@@ -577,6 +577,6 @@ class Stream(Generic[V]):
             kind,
             lambda context, own: Handle(context, own, function, event_at if events else value_at),
             parents=(self.step,),
-            functions=(function,),
+            awaited=(function,),
         )
         return name

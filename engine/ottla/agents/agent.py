@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, get_args, overload
 
 from ottla.agents.asking import Asking, reply_headers
 from ottla.agents.channels import Channel, ChannelAgent
-from ottla.agents.function import check_function
+from ottla.agents.function import check_function, check_kind
 from ottla.agents.processor import AgentProcessor, Check, FunctionProcessor, WholeBatches
 from ottla.deadletters import StepPolicy
 from ottla.errors import TopologyError
@@ -132,11 +132,12 @@ class AgentDecorator(Generic[V]):
         written = inspect.unwrap(function)
         over_stream = inspect.isasyncgenfunction(written) or inspect.iscoroutinefunction(written)
         check_function(name, function)
+        values = self._source.value_codec
+        check_kind(name, written, over_stream=over_stream, values=Any if values is None else values.type)
         self._check(name, over_stream)
         graph, source, whole = self._graph, self._source, self._batch
         result = None if self._results is not None else _result_type(function, over_stream=over_stream, whole=whole)
         answers = self._results or codec_for(Any if result is None else result)
-        values = source.value_codec
         takes = (
             over_stream
             and values is not None
@@ -179,7 +180,7 @@ class AgentDecorator(Generic[V]):
             stores=()
             if take_store is None or values is None
             else (take_spec(graph.app_id, take_store, source.key_codec, values),),
-            functions=(function,),
+            awaited=(function,),
             tables=tuple(self._uses),
             detail="whole batches" if whole else f"{self._concurrency} at once" if self._concurrency > 1 else "",
         )

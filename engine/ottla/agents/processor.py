@@ -300,7 +300,7 @@ def _can_stay(context: TaskContext, step: str, batch: Batch, answers: Answers) -
 def _check_list(batch: Batch, row: int, result: Any) -> None:
     expected = len(batch.values[row])
     if not isinstance(result, list) or len(result) != expected:
-        found = f"a list of {len(result)}" if isinstance(result, list) else f"a {type(result).__name__}"
+        found = f"a list of {len(result)}" if isinstance(result, list) else f"one {type(result).__name__}"
         raise TypeError(
             f"an agent with batch=True gives a list with a result for each event, None for none: {expected} were "
             f"expected, and {found} came"

@@ -141,7 +141,7 @@ def close_windows(table: Windowed, every: Duration) -> None:
         "punctuator",
         lambda context, name: WindowCloser(context, name, table, closing, every_ms),
         stores=(_progress_spec(graph.app_id, table),),
-        functions=(closing.function,),
+        awaited=(closing.function,),
         tables=(table,),
         detail=f"every {every_ms} ms of the wall clock",
     )

@@ -115,7 +115,7 @@ def add_punctuator(
         "punctuator",
         lambda context, label: kind(context, label, function, every_ms),
         parents=() if after is None else (after,),
-        functions=(function,),
+        awaited=(function,),
         tables=tuple(uses),
         detail=f"every {every_ms} ms of {'stream time' if time == 'stream' else 'the wall clock'}",
     )

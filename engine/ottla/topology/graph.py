@@ -6,6 +6,7 @@ the function; what cannot be seen there is named with `uses=`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -88,15 +89,24 @@ class Graph:
         reads: tuple[StoreSpec, ...] = (),
         tables: tuple[Table[Any, Any], ...] = (),
         functions: Iterable[Callable[..., Any]] = (),
+        awaited: Iterable[Callable[..., Any]] = (),
         source: Topic[Any, Any] | None = None,
         sink: Topic[Any, Any] | None = None,
         detail: str = "",
         owner: str | None = None,
     ) -> None:
-        """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists.
+        """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists, and `TopologyError` if
+        one of its `functions` is async; those that are `awaited` may be.
 
         Steps that share stores name one `owner`. `reads` are stores that other steps keep.
         """
+        functions = tuple(functions)
+        for function in functions:
+            if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+                raise TopologyError(
+                    f"{kind} {name!r}: {getattr(function, '__qualname__', function)} is async, and what it returns is "
+                    "taken as it is; make it a plain function, or await in an agent"
+                )
         if name in self._steps:
             raise DuplicateName(f"there are two steps named {name!r}; give one of them another name")
         for spec in stores:
@@ -111,7 +121,7 @@ class Graph:
             parents,
             (*stores, *reads),
             tables,
-            tuple(functions),
+            (*functions, *awaited),
             None if source is None else source.name,
             None if sink is None else sink.name,
             detail,

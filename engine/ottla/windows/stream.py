@@ -114,7 +114,8 @@ def aggregate_windows(
         lambda context, _: _processor(context, aggregate, window, late),
         parents=steps,
         stores=(logged_as(kept, checked_changelog(f"aggregate({name!r})", changelog)),),
-        functions=functions if late is None or isinstance(late, Topic) else [*functions, late],
+        functions=functions,
+        awaited=() if late is None or isinstance(late, Topic) else (late,),
         sink=late if isinstance(late, Topic) else None,
         detail=f"{window}, emit on {on}",
     )

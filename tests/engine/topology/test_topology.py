@@ -27,6 +27,14 @@ def orders(app: ottla.App) -> ottla.Topic[str, Order]:
     return app.topic("orders", key=str, value=Order)
 
 
+async def each_awaited(order: Order) -> bool:
+    return bool(order.item)
+
+
+def stream_of_values(orders: ottla.Stream[Order]) -> None:
+    assert orders
+
+
 def flights_app() -> ottla.App:
     app = ottla.App("flights")
     flights = app.topic("flights", key=str, value=dict, partitions=6)
@@ -221,6 +229,31 @@ class TestRecordByRecord:
             lambda app: app.agent(app.channel())(lambda: None),
             ottla.TopologyError,
             "its function takes one argument, the stream if it is async, else a value",
+        ),
+        (
+            lambda app: app.agent(orders(app))(each_awaited),
+            ottla.TopologyError,
+            "given the stream, and not each Order: read it with `async for`, or make it a plain function",
+        ),
+        (
+            lambda app: app.agent(orders(app))(stream_of_values),
+            ottla.TopologyError,
+            "a plain function is given each value, and not the stream: make it async",
+        ),
+        (
+            lambda app: app.stream(orders(app)).filter(each_awaited),
+            ottla.TopologyError,
+            "filter 'topic.orders.filter': each_awaited is async, and what it returns is taken as it is",
+        ),
+        (
+            lambda app: app.stream(orders(app)).join(app.Table("a", source=orders(app)), each_awaited),
+            ottla.TopologyError,
+            "each_awaited is async",
+        ),
+        (
+            lambda app: app.stream(orders(app)).window(ottla.tumbling(1)).aggregate("a", n=ottla.sum(each_awaited)),
+            ottla.TopologyError,
+            "each_awaited is async",
         ),
         (lambda app: app.stream(app.topic("t")).to("out"), ottla.TopologyError, "to\\(\\) takes a topic .*, not 'out'"),
         (
