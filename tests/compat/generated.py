@@ -192,11 +192,13 @@ def add_table_step(sketch: Sketch) -> None:
             # Of an aggregate, whose first old value is the initial one there, no groups.
             sketch.add(step, "aggregate", sketch.one("table", "view"), far=True)
         case "filter":
-            passed = sketch.add(step, "view", sketch.one("table", "aggregate", "view"), least=least(sketch))
+            of = sketch.one("table", "aggregate", "view")
+            passed = sketch.add(step, "aggregate" if of.kind == "aggregate" else "view", of, least=least(sketch))
             # With nobody who asks for old values Kafka Streams hands on deletions of what never passed.
             sketch.add("table_join", "unused", passed, passed, how="outer")
         case "map_values":
-            sketch.add(step, "view", sketch.one("table", "aggregate", "view"))
+            of = sketch.one("table", "aggregate", "view")
+            sketch.add(step, "aggregate" if of.kind == "aggregate" else "view", of)
         case "suppress":
             # Nothing is built on it: old values are those before the last update there, of which nobody was told.
             of, within = sketch.one("table", "aggregate", "view"), sketch.one_of(0, 5, 12)

@@ -107,7 +107,8 @@ class WebServer:
 
     async def __aenter__(self) -> Self:
         self._app.queries = self.queries
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener.socket]))
+        # Uvicorn closes what it was given when it ends; the listener is there for the worker that begins in its place.
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._listener.socket.dup()]))
         return self
 
     async def __aexit__(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -15,6 +16,8 @@ import ottla
 from ottla.jobs import CrashDecision
 from ottla.worker import launch, signals
 from ottla.worker.worker import WorkerSummary
+
+from ...ports import free_ports
 
 KAFKA = os.environ.get("OTTLA_KAFKA_BOOTSTRAP")
 
@@ -110,15 +113,18 @@ class Failing:
                     raise ValueError("not yet")
                 self.seen.append(number)
 
-    def run(self, broker: str, directory: Path) -> None:
+    def run(self, broker: str, directory: Path, web: str | None = None) -> None:
         async def send() -> None:
             async with self.app.client():
                 await self.numbers.send(key="k", value=1)
 
-        self.app.config = replace(self.app.config, broker=broker, state_dir=directory, store="memory")
-        launch.run_worker(self.app.topology, self.app.config, until_end=True, jobs=self.app.jobs)
+        def run() -> None:
+            launch.run_worker(self.app.topology, self.app.config, until_end=True, jobs=self.app.jobs, served=self.app)
+
+        self.app.config = replace(self.app.config, broker=broker, state_dir=directory, store="memory", web=web)
+        run()
         asyncio.run(send())
-        launch.run_worker(self.app.topology, self.app.config, until_end=True, jobs=self.app.jobs)
+        run()
 
 
 def test_a_worker_that_crashed_begins_anew_where_the_app_says_so(broker: str, tmp_path: Path) -> None:
@@ -132,6 +138,32 @@ def test_a_worker_that_crashed_begins_anew_where_the_app_says_so(broker: str, tm
 
     failing.run(broker, tmp_path)
     assert (failing.seen, errors) == ([1], ["ProcessingFailed", "ProcessingFailed"])
+
+
+def test_a_worker_that_begins_anew_is_served_where_it_was(broker: str, tmp_path: Path) -> None:
+    failing = Failing(1)
+    errors: list[str] = []
+    [port] = free_ports(1)
+    answers: list[int] = []
+
+    def ask() -> int:
+        with urlopen(f"http://127.0.0.1:{port}/health/live", timeout=30) as answer:
+            status: int = answer.status
+            return status
+
+    @failing.app.agent(failing.numbers)
+    async def look(numbers: ottla.Stream[int]) -> None:
+        async for _ in numbers:
+            status = await asyncio.to_thread(ask)
+            answers.append(status)
+
+    @failing.app.on_crash
+    def decide(error: Exception) -> CrashDecision:
+        errors.append(f"{type(error).__name__}: {error}")
+        return "restart" if len(errors) == 1 else "stop"
+
+    failing.run(broker, tmp_path, web=f"127.0.0.1:{port}")
+    assert (failing.seen, len(errors), set(answers)) == ([1], 1, {200})
 
 
 def test_a_worker_that_crashed_ends_where_the_app_says_nothing_else(broker: str, tmp_path: Path) -> None:
