@@ -1,4 +1,4 @@
-"""`ottla table show MODULE:APP TABLE [KEY]`: from the table's changelog, or by asking a worker."""
+"""`ottla table list MODULE:APP`, and `show MODULE:APP TABLE [KEY]` from the table's changelog or by asking a worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ottla.cli.common import AppName, BrokerUrl, client_settings, told_in_a_sentence
+from ottla.cli.common import AppName, BrokerUrl, Output, client_settings, show_list, told_in_a_sentence
 
 if TYPE_CHECKING:
     from ottla.tables import Table
@@ -18,9 +18,19 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The tables of an app.", no_args_is_help=True)
 
 
-@app.callback()
-def _commands() -> None:
-    pass
+@app.command("list")
+def list_tables(target: AppName, output: Output = None) -> None:
+    """List the tables with what their keys and values are, and the topic that they are restored from. No broker is
+    asked."""
+    from ottla.loading import load_app
+
+    with told_in_a_sentence("table list"):
+        tables = load_app(target).declared_tables
+    rows = [
+        [table.name, table.key_codec.name, table.value_codec.name, table.spec.changelog if _is_logged(table) else "-"]
+        for table in tables
+    ]
+    show_list(["table", "key", "value", "changelog"], rows, output)
 
 
 @app.command("show")
@@ -58,6 +68,13 @@ def show_table(
             raise OttlaError(f"table {name!r} has no key {key!r}")
     for line in entries:
         typer.echo(line)
+
+
+def _is_logged(table: Table[Any, Any]) -> bool:
+    """Whether a topic holds what the table does."""
+    from ottla.tables import GlobalTable
+
+    return table.changelog is not False and not (isinstance(table, GlobalTable) and table.is_derived)
 
 
 def _ask(web: str, table: Table[Any, Any], key: str | None, limit: int) -> list[str]:
@@ -111,11 +128,10 @@ async def _read(settings: KafkaSettings, table: Table[Any, Any], key: Any, limit
     from ottla.state.cache import open_cache
     from ottla.state.changelog import restore
     from ottla.state.memory import MemoryStore
-    from ottla.tables import GlobalTable
     from ottla.transport.contract import TopicPartition
     from ottla.transport.kafka import KafkaTransport
 
-    if table.changelog is False or (isinstance(table, GlobalTable) and table.is_derived):
+    if not _is_logged(table):
         raise ConfigError(f"table {table.name!r} has no changelog to read: ask a worker, with --web HOST:PORT")
     changelog = table.spec.changelog
     lines: list[str] = []

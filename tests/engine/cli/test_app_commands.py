@@ -1,5 +1,5 @@
-"""`ottla app reset`, `agent list`, `send` and `table show`, on a broker: a Kafka cluster, where `OTTLA_KAFKA_BOOTSTRAP`
-names one.
+"""`ottla app reset`, `agent list`, `send`, `table list` and `show`, on a broker: a Kafka cluster, where
+`OTTLA_KAFKA_BOOTSTRAP` names one.
 """
 
 import os
@@ -128,6 +128,13 @@ def test_agents_are_listed_with_what_they_use(name: str) -> None:
     assert [line.split() for line in run("agent", "list", f"{name}:app").splitlines()] == [
         ["AGENT", "READS", "TABLES", "WRITES"],
         ["count", f"words-{name}", "counts", f"said-{name}"],
+    ]
+
+
+def test_tables_are_listed_with_what_they_hold_and_where(name: str) -> None:
+    assert [line.split() for line in run("table", "list", f"{name}:app").splitlines()] == [
+        ["TABLE", "KEY", "VALUE", "CHANGELOG"],
+        ["counts", "text", "msgpack[int]", f"{name}-counts-changelog"],
     ]
 
 
