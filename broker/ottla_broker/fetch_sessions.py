@@ -14,8 +14,8 @@ from ottla_wire.errors import ErrorCode, KafkaError
 NO_SESSION = 0
 INITIAL_EPOCH = 0
 FINAL_EPOCH = -1
-# A session is evicted for a new one only when it has been unused for this long.
 EVICTION_MS = 120_000
+"""A session gives way to a new one if it was unused for so long; or, if it has lived so long, to a larger one."""
 
 _LAST_EPOCH = 0x7FFF_FFFF
 _UNKNOWN = -1
@@ -78,13 +78,13 @@ class FetchPartition:
 class FetchSession:
     """The partitions of one client's session, in the order in which they are served."""
 
-    __slots__ = ("by_id", "epoch", "id", "last_used_ms", "partitions")
+    __slots__ = ("by_id", "created_ms", "epoch", "id", "last_used_ms", "partitions")
 
     def __init__(self, session_id: int, partitions: Iterable[FetchPartition], now_ms: int, *, by_id: bool) -> None:
         self.id = session_id
         self.by_id = by_id
         self.epoch = INITIAL_EPOCH + 1
-        self.last_used_ms = now_ms
+        self.created_ms = self.last_used_ms = now_ms
         self.partitions = OrderedDict((partition.key, partition) for partition in partitions)
 
     def update(self, asked: Iterable[FetchPartition], forgotten: Iterable[PartitionKey]) -> None:
@@ -132,7 +132,7 @@ class FetchSessions:
         """
         if not partitions or candidate_id == NO_SESSION or candidate_id in self._sessions:
             return None
-        if len(self._sessions) >= self._max_sessions and not self._evict(now_ms):
+        if len(self._sessions) >= self._max_sessions and not self._evict(now_ms, len(partitions)):
             return None
         session = FetchSession(candidate_id, partitions, now_ms, by_id=by_id)
         self._sessions[candidate_id] = session
@@ -170,12 +170,16 @@ class FetchSessions:
         """Forget a session; fine if there is none."""
         self._sessions.pop(session_id, None)
 
-    def _evict(self, now_ms: int) -> bool:
+    def _evict(self, now_ms: int, size: int) -> bool:
+        """Make room for a session of so many partitions, if there is one that is worth less."""
         if not self._sessions:
             return False
-        oldest = next(iter(self._sessions.values()))
-        if now_ms - oldest.last_used_ms <= EVICTION_MS:
-            return False
-        del self._sessions[oldest.id]
+        evicted = next(iter(self._sessions.values()))
+        if now_ms - evicted.last_used_ms <= EVICTION_MS:
+            settled = [session for session in self._sessions.values() if now_ms - session.created_ms > EVICTION_MS]
+            evicted = min(settled, key=lambda session: len(session.partitions), default=evicted)
+            if not settled or len(evicted.partitions) >= size:
+                return False
+        del self._sessions[evicted.id]
         self.evictions += 1
         return True

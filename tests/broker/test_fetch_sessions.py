@@ -79,6 +79,22 @@ def test_22_without_room_a_fetch_goes_without_a_session_until_one_is_stale() -> 
         sessions.resume(2, 1, [], [], now_ms=EVICTION_MS + 1)
 
 
+def test_22_a_session_that_has_lived_long_gives_way_to_a_larger_one() -> None:
+    sessions = FetchSessions(2)
+    sessions.open([asked("a")], 1, now_ms=0)
+    sessions.open([asked("a"), asked("b")], 2, now_ms=0)
+    for session_id in (1, 2):
+        sessions.resume(session_id, 1, [], [], now_ms=EVICTION_MS)
+    larger = [asked("a"), asked("b"), asked("c")]
+    assert sessions.open(larger, 3, now_ms=EVICTION_MS) is None
+    assert sessions.open([asked("z")], 3, now_ms=EVICTION_MS + 1) is None
+    assert sessions.open(larger, 3, now_ms=EVICTION_MS + 1) is not None
+    with pytest.raises(KafkaError):  # the smaller of the two
+        sessions.resume(1, 2, [], [], now_ms=EVICTION_MS + 1)
+    assert topics(sessions, 2, 2) == ["a", "b"]
+    assert sessions.evictions == 1
+
+
 def test_a_fetch_without_partitions_opens_no_session() -> None:
     assert FetchSessions(10).open([], candidate_id=1, now_ms=0) is None
 
