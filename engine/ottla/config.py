@@ -62,12 +62,10 @@ class AppConfig:
         if self.commit_interval_ms < 1:
             raise ConfigError("commit_interval must be at least a millisecond")
         checked_options(self.broker_options)
-        if self.standbys < 0:
-            raise ConfigError(f"standbys={self.standbys} must be 0 or more")
-        if self.acceptable_recovery_lag < 0:
-            raise ConfigError(f"acceptable_recovery_lag={self.acceptable_recovery_lag} must be 0 or more")
-        if self.max_warmup_replicas < 1:
-            raise ConfigError(f"max_warmup_replicas={self.max_warmup_replicas} must be 1 or more")
+        _at_least(0, "standbys", self.standbys)
+        _at_least(0, "acceptable_recovery_lag", self.acceptable_recovery_lag)
+        _at_least(1, "max_warmup_replicas", self.max_warmup_replicas)
+        _at_least(0, "state_cache_bytes", self.state_cache_bytes)
         if len(self.tags) > _MOST_TAGS or any(
             not 0 < len(name) <= _LONGEST_TAG or not 0 < len(value) <= _LONGEST_TAG_VALUE
             for name, value in self.tags.items()
@@ -76,8 +74,6 @@ class AppConfig:
                 f"tags={self.tags!r} must be at most {_MOST_TAGS}, with names of 1 to {_LONGEST_TAG} characters and "
                 f"values of 1 to {_LONGEST_TAG_VALUE}"
             )
-        if self.state_cache_bytes < 0:
-            raise ConfigError(f"state_cache_bytes={self.state_cache_bytes} must be 0 or more")
         if self.broker_wait_ms < 0:
             raise ConfigError("broker_wait must be 0 or more")
         if self.max_task_idle_ms < 0:
@@ -100,6 +96,11 @@ class AppConfig:
     @property
     def dead_letter_topic(self) -> str:
         return f"{self.app_id}-dead-letter"
+
+
+def _at_least(least: int, option: str, value: object) -> None:
+    if not isinstance(value, int) or value < least:
+        raise ConfigError(f"{option}={value!r} must be a whole number, {least} or more")
 
 
 def _one_of(option: str, value: str, known: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from ottla.event import Event, Taken, event_at
 from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_stream import When, check_no_window, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
-from ottla.relations import View
+from ottla.relations import Relation, View
 from ottla.serdes import Codec, codec_for, state_key_codec_for
 from ottla.state.logged import Changelog, Configured
 from ottla.tables import AggregatedTable, Table, aggregated_table
@@ -179,6 +179,7 @@ class Stream(Generic[V]):
     def merge(self, *others: Stream[V]) -> Stream[V]:
         """The events of this stream and the others as one. All have keys of one type."""
         for other in others:
+            _check_kind("merge", other, Stream)
             self.check_keys(other, "merge")
         names = {None if each.value_codec is None else each.value_codec.name for each in (self, *others)}
         parents = (self.step, *(other.step for other in others))
@@ -284,6 +285,7 @@ class Stream(Generic[V]):
                 raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
             window = join_window(within, before, after, grace)
             return join_streams(self, other, joiner, "inner", window, unmatched="close", name=name, type_=type)
+        _check_kind("join", other, Relation)
         check_no_window("join", within, before, after)
         return join_table(self, other, joiner, left=False, key=key, grace=grace, name=name, type_=type)
 
@@ -339,6 +341,7 @@ class Stream(Generic[V]):
                 raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
             window = join_window(within, before, after, grace, idle)
             return join_streams(self, other, joiner, "left", window, unmatched=unmatched, name=name, type_=type)
+        _check_kind("left_join", other, Relation)
         check_no_window("left_join", within, before, after, idle, None if unmatched == "close" else unmatched)
         return join_table(self, other, joiner, left=True, key=key, grace=grace, name=name, type_=type)
 
@@ -357,6 +360,7 @@ class Stream(Generic[V]):
         type: Any = None,  # noqa: A002 - as in map
     ) -> Stream[R]:
         """As `left_join` of two streams, and `joiner(None, other)` for an event of the other that meets none."""
+        _check_kind("outer_join", other, Stream)
         window = join_window(within, before, after, grace, idle)
         return join_streams(self, other, joiner, "outer", window, unmatched=unmatched, name=name, type_=type)
 
@@ -381,6 +385,8 @@ class Stream(Generic[V]):
         event waits that long, by the time of this stream, for values of the other that come late. `name` names the
         state.
         """
+        if not isinstance(other, Stream):
+            _check_kind("join_asof", other, Relation)
         return join_as_of(
             self,
             other,
@@ -580,3 +586,12 @@ class Stream(Generic[V]):
             awaited=(function,),
         )
         return name
+
+
+def _check_kind(how: str, other: object, kind: type) -> None:
+    """Raises `TopologyError` for what cannot be joined to a stream, or merged with it, in this way."""
+    if isinstance(other, kind):
+        return
+    takes = "another stream" if kind is Stream else "another stream or a table"
+    advice = "; its events are a stream as app.stream(topic)" if isinstance(other, Topic) else ""
+    raise TopologyError(f"{how} takes {takes}, not {other!r}{advice}")

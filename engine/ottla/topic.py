@@ -19,6 +19,19 @@ V = TypeVar("V")
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 
+def is_topic_name(name: object) -> bool:
+    """Whether Kafka lets a topic have this name."""
+    return (
+        isinstance(name, str) and 0 < len(name) <= 249 and name not in (".", "..") and _NAME_CHARACTERS.issuperset(name)
+    )
+
+
+def check_partitions(what: str, partitions: object) -> None:
+    """Raises `ConfigError`, naming what should have so many, for no number of partitions."""
+    if partitions is not None and not (isinstance(partitions, int) and partitions >= 1):
+        raise ConfigError(f"{what} needs at least one partition, not {partitions!r}")
+
+
 Start = Literal["earliest", "latest"] | Duration
 """Where reading begins: at an end, or so long before the time at which it begins."""
 
@@ -42,12 +55,14 @@ class Topic(Generic[K, V]):
         internal: bool = False,
         start: Start = "earliest",
     ) -> None:
-        if not name or name in (".", "..") or len(name) > 249 or not _NAME_CHARACTERS.issuperset(name):
+        if not is_topic_name(name):
             raise ConfigError(
                 f"{name!r} cannot be a topic's name: 1 to 249 letters, digits, dots, dashes and underscores"
             )
-        if partitions is not None and partitions < 1:
-            raise ConfigError(f"topic {name!r} needs at least one partition, not {partitions}")
+        check_partitions(f"topic {name!r}", partitions)
+        for setting in (config or {}).items():
+            if not all(isinstance(each, str) for each in setting):
+                raise ConfigError(f"topic {name!r}: config={dict([setting])!r} must be text, as topic configs are")
         self.name = name
         self.key_codec = key_codec
         self.value_codec = value_codec

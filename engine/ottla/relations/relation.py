@@ -320,6 +320,7 @@ class Relation(Generic[K, V]):
         self, other: Relation[K, Any], joiner: Callable[[Any, Any], R], kind: Kind, name: str | None, type_: Any
     ) -> View[K, R]:
         label = "join" if kind == "inner" else f"{kind}_join"
+        _check_table(label, other)
         self.check_keys(other, label)
         (graph, left), (_, right) = self.changing(), other.changing()
         step = name or graph.unique(f"{self.name}-{label}-{other.name}")
@@ -359,6 +360,7 @@ class Relation(Generic[K, V]):
         *,
         keeps_left: bool,
     ) -> Table[K, Any]:
+        _check_table("join", other)
         (graph, _), (other_graph, _) = self.changing(), other.changing()
         if graph is not other_graph:
             raise TopologyError(f"join: {self!r} and {other!r} belong to two apps")
@@ -422,3 +424,10 @@ class View(Relation[K, V]):
 
     def _values(self) -> Codec[V] | None:
         return self._value_codec
+
+
+def _check_table(how: str, other: object) -> None:
+    if not isinstance(other, Relation):
+        raise TopologyError(
+            f"a table's {how} takes another table, not {other!r}; a stream meets a table by stream.{how}(table, joiner)"
+        )

@@ -40,8 +40,8 @@ class DeclaresTables:
         self,
         name: str,
         *,
-        source: Topic[K, V],
         default: Callable[[], V] | None = None,
+        source: Topic[K, V],
         versioned: Duration,
         changelog: Configured = True,
     ) -> VersionedTable[K, V]: ...
@@ -59,7 +59,13 @@ class DeclaresTables:
     ) -> VersionedTable[K, V]: ...
     @overload
     def Table(
-        self, name: str, *, source: Topic[K, V], ttl: Duration | None = None, changelog: Configured = True
+        self,
+        name: str,
+        *,
+        default: Callable[[], V] | None = None,
+        source: Topic[K, V],
+        ttl: Duration | None = None,
+        changelog: Configured = True,
     ) -> Table[K, V]: ...
     @overload
     def Table(
@@ -68,6 +74,7 @@ class DeclaresTables:
         *,
         key: type[K],
         value: type[V],
+        default: Callable[[], V] | None = None,
         source: Topic[K, V],
         ttl: Duration | None = None,
         changelog: Configured = True,
@@ -160,6 +167,7 @@ class DeclaresTables:
                     f"table {name!r} has a source and changelog=False: what was read of the topic would be missing "
                     "wherever it was not read"
                 )
+            _check_source(name, source)
             _same_types(name, source, key, value)
             key_codec, value_codec = source.key_codec, source.value_codec.kept
         else:
@@ -195,18 +203,18 @@ class DeclaresTables:
 
     @overload
     def GlobalTable(
-        self, name: str, *, source: Topic[K, V], default: Callable[[], V] | None = None
+        self, name: str, *, default: Callable[[], V] | None = None, source: Topic[K, V]
     ) -> GlobalTable[K, V]: ...
     @overload
     def GlobalTable(
         self,
         name: str,
         *,
-        source: Topic[T, U],
-        entries: Callable[[T, U], Mapping[K, V | None]],
         key: type[K],
         value: type[V],
         default: Callable[[], V] | None = None,
+        source: Topic[T, U],
+        entries: Callable[[T, U], Mapping[K, V | None]],
     ) -> GlobalTable[K, V]: ...
     @overload
     def GlobalTable(
@@ -234,11 +242,11 @@ class DeclaresTables:
         self,
         name: str,
         *,
-        source: Topic[Any, Any] | None = None,
-        entries: Callable[[Any, Any], Mapping[Any, Any]] | None = None,
         key: Any = None,
         value: Any = None,
         default: Callable[[], Any] | None = None,
+        source: Topic[Any, Any] | None = None,
+        entries: Callable[[Any, Any], Mapping[Any, Any]] | None = None,
         partitions: int | None = None,
         changelog: Changelog = True,
     ) -> GlobalTable[Any, Any]:
@@ -259,6 +267,7 @@ class DeclaresTables:
         `partitions` and `changelog` are as for `Table`.
         """
         if source is not None:
+            _check_source(name, source)
             if partitions is not None or changelog is not True:
                 raise ConfigError(f"global table {name!r} is its topic {source.name!r}, and has no changelog or parts")
             table: GlobalTable[Any, Any]
@@ -271,8 +280,7 @@ class DeclaresTables:
         elif entries is not None:
             raise ConfigError(f"global table {name!r} has entries= and no source=, the topic to make them of")
         else:
-            if changelog is False:
-                raise ConfigError(f"global table {name!r} has no source and changelog=False: nobody could read it")
+            _check_written(name, changelog)
             key_codec, value_codec = self._state_codecs(name, key, value, default)
             table = WrittenGlobalTable(
                 self._graph.app_id, name, key_codec, value_codec, default=default, partitions=partitions
@@ -326,14 +334,10 @@ class DeclaresTables:
         Each element is an entry of its own, so that sets may be large, and with `ttl` has a time to live of its own.
         `changelog` is as for `Table`.
         """
-        topic = changelog_topic(self._graph.app_id, name)
-        check_supported(key, f"key of set table {name!r}")
-        check_supported(value, f"value of set table {name!r}")
         table: SetTable[Any, Any] = SetTable(
             self._graph.app_id,
             name,
-            state_key_codec_for(key, topic),
-            state_key_codec_for(value, topic),
+            *self._set_codecs(name, key, value),
             partitions=partitions,
             ttl_ms=None if ttl is None else _positive_ms(f"table {name!r}: ttl", ttl),
         )
@@ -341,7 +345,18 @@ class DeclaresTables:
         self._graph.table(table)
         return table
 
-    def SetGlobalTable(  # noqa: N802 - Faust's name
+    @overload
+    def SetGlobalTable(
+        self,
+        name: str,
+        *,
+        key: type[K],
+        value: type[V],
+        partitions: int | None = None,
+        changelog: Configured = True,
+    ) -> SetGlobalTable[K, V]: ...
+    @overload
+    def SetGlobalTable(
         self,
         name: str,
         *,
@@ -349,15 +364,41 @@ class DeclaresTables:
         value: Any = None,
         partitions: int | None = None,
         changelog: Configured = True,
+    ) -> SetGlobalTable[Any, Any]: ...
+    def SetGlobalTable(  # noqa: N802 - Faust's name
+        self,
+        name: str,
+        *,
+        key: Any = None,
+        value: Any = None,
+        partitions: int | None = None,
+        changelog: Changelog = True,
     ) -> SetGlobalTable[Any, Any]:
         """Declares a table of sets of which every worker holds all, written by the agents that name it: as a
         `SetTable`, and as a `GlobalTable` without a source."""
-        topic = changelog_topic(self._graph.app_id, name)
-        codecs = state_key_codec_for(key, topic), state_key_codec_for(value, topic)
+        _check_written(name, changelog)
+        codecs = self._set_codecs(name, key, value)
         table: SetGlobalTable[Any, Any] = SetGlobalTable(self._graph.app_id, name, *codecs, partitions=partitions)
         table.changelog = checked_changelog(f"table {name!r}", changelog)
         self._graph.global_table(table)
         return table
+
+    def _set_codecs(self, name: str, key: Any, value: Any) -> tuple[Codec[Any], Codec[Any]]:
+        """How the keys and elements of a table of sets are kept."""
+        topic = changelog_topic(self._graph.app_id, name)
+        check_supported(key, f"key of set table {name!r}")
+        check_supported(value, f"value of set table {name!r}")
+        return state_key_codec_for(key, topic), state_key_codec_for(value, topic)
+
+
+def _check_source(name: str, source: object) -> None:
+    if not isinstance(source, Topic):
+        raise TopologyError(f"table {name!r}: source={source!r} must be a topic, as app.topic() declares it")
+
+
+def _check_written(name: str, changelog: object) -> None:
+    if changelog is False:
+        raise ConfigError(f"global table {name!r} has no source and changelog=False: nobody could read it")
 
 
 def _positive_ms(what: str, duration: Duration) -> int:

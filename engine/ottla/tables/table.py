@@ -24,7 +24,7 @@ from ottla.state.store import Part, StoreSpec
 from ottla.state.window_slots import Slot, WindowCache, window_spec
 from ottla.task.processor import TaskContext, current
 from ottla.time import Duration, duration_ms
-from ottla.topic import Topic
+from ottla.topic import Topic, check_partitions
 from ottla.windows.definitions import Window
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
     ) -> None:
         if default is not None and not callable(default):
             raise TopologyError(f"table {name!r}: default={default!r} must be callable, like int, list or a lambda")
+        check_partitions(f"table {name!r}", partitions)
         self.name = name
         spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec, ttl_ms)
         if not spec.format.kind:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ottla.agents.answers import replies_topic
 from ottla.deadletters import ErrorPolicy, StepPolicy
-from ottla.errors import DuplicateName, TopologyError
+from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.serdes import Codec
 from ottla.state.logged import Changelog, checked_changelog
 from ottla.state.store import StoreSpec
@@ -22,7 +22,7 @@ from ottla.tables.written import WrittenChanges
 from ottla.tables.written_global import WrittenGlobalTable
 from ottla.task.operators import Pass, Source
 from ottla.task.processor import Processor, TaskContext
-from ottla.topic import Topic, TopicPattern
+from ottla.topic import Topic, TopicPattern, is_topic_name
 from ottla.topology.discovery import tables_used_by
 from ottla.topology.patterns import Pattern
 from ottla.topology.topology import Step, Topology, record_by_record, split
@@ -95,12 +95,15 @@ class Graph:
         detail: str = "",
         owner: str | None = None,
     ) -> None:
-        """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists, and `TopologyError` if
-        one of its `functions` is async; those that are `awaited` may be.
+        """Adds a step. Raises `DuplicateName` if a step or a store of one of its names exists, and `TopologyError` for
+        a function that is none, or is async; those that are `awaited` may be.
 
         Steps that share stores name one `owner`. `reads` are stores that other steps keep.
         """
-        functions = tuple(functions)
+        functions, awaited = tuple(functions), tuple(awaited)
+        for function in (*functions, *awaited):
+            if not callable(function):
+                raise TopologyError(f"step {name!r} ({kind}) takes a function, not {function!r}")
         for function in functions:
             if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
                 raise TopologyError(
@@ -372,6 +375,11 @@ class Graph:
         return Pattern(pattern.regex, source)
 
     def _claim(self, store: str, owner: str) -> None:
+        if not (is_topic_name(store) and is_topic_name(f"{self.app_id}-{store}-changelog")):
+            raise ConfigError(
+                f"{owner} cannot have that name, which is part of its changelog's: it is of letters, digits, dots, "
+                "dashes and underscores, and not too long"
+            )
         known = self._stores.setdefault(store, owner)
         if known != owner or store in self._tables or store in self._global_tables:
             raise DuplicateName(f"{owner} needs a name of its own: {known} has it already")

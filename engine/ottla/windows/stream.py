@@ -39,6 +39,8 @@ class WindowedStream(Generic[V]):
     """Events by window. Made by `Stream.window`."""
 
     def __init__(self, stream: Stream[V], window: AnyWindow) -> None:
+        if not isinstance(window, AnyWindow):
+            raise TopologyError(f"window() takes a window, as ottla.tumbling(hours=1) is one, not {window!r}")
         self._stream = stream
         self._window = window
 
