@@ -15,9 +15,10 @@ from ottla.errors import NotInTask, TopologyError
 from ottla.faust.channels import Channel
 from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import AGENT, Lacking
+from ottla.faust.noted import steps_of, unwrapped
 from ottla.faust.serializers.codecs import CodecArg
 from ottla.faust.serializers.schemas import Schema
-from ottla.faust.streams import Stream, steps_of, unwrapped
+from ottla.faust.streams import Stream
 from ottla.faust.tables import FaustGlobalTable
 from ottla.faust.testing import AgentTest
 from ottla.faust.topics import Topic

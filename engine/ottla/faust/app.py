@@ -23,6 +23,7 @@ from ottla.faust.events import Event, HeadersArg, Sent
 from ottla.faust.jobs import DeclaresJobs
 from ottla.faust.lifecycle import Lives
 from ottla.faust.missing import APP, Lacking
+from ottla.faust.noted import TopicStream, unwrapped
 from ottla.faust.running import Runs
 from ottla.faust.sensed import sensed
 from ottla.faust.sensors import Monitor, Sensors
@@ -30,7 +31,6 @@ from ottla.faust.serializers.codecs import CodecArg, codec_of
 from ottla.faust.settings import Settings as SettingsClass
 from ottla.faust.settings import settings
 from ottla.faust.signals import Signals
-from ottla.faust.streams import TopicStream, unwrapped
 from ottla.faust.tables import FaustTable, Windowed
 from ottla.faust.topics import Topic
 from ottla.faust.utils import module_of
@@ -171,7 +171,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lives, Runs, Lacking):
         *,
         processors: Iterable[Callable[[Any], Any]] = (),
     ) -> TopicStream:
-        """The events of a topic, to be combined with those of an agent. Raises `TopologyError` for processors."""
+        """The events of a topic: for a task, or to be combined with those of an agent."""
         stream = self.as_topic(channel).stream()
         for processor in processors:
             stream.add_processor(processor)

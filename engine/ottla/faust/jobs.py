@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ottla
 from ottla.faust.cli import AppCommand, Declared
+from ottla.faust.noted import unwrapped
 from ottla.faust.settings import Settings
-from ottla.faust.streams import unwrapped
 from ottla.faust.utils import module_of
 from ottla.faust.web import ResourceOptions, View, Web
 from ottla.faust.web.views import Placed

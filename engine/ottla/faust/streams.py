@@ -1,40 +1,25 @@
-"""The stream that a Faust agent is given, and what its function does to it.
-
-Faust's agents change their streams as they begin: `async for order in orders.group_by(Order.account)`. Ottla's graph is
-fixed before. So the function is begun once with a stream that notes what is asked of it, up to where it is iterated
-(`steps_of`); the steps are declared, and the stream of a running agent has them behind it already.
-"""
+"""The stream that a Faust agent is given. What its function does to it before it iterates it is in `noted.py`."""
 
 from __future__ import annotations
 
-import dis
-import functools
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import ottla
-from ottla.errors import TopologyError
-from ottla.faust.awaiting import filtered, grouped
 from ottla.faust.events import TP, Event
 from ottla.faust.exceptions import Skip
 from ottla.faust.missing import STREAM, Lacking
-from ottla.topology.discovery import names_in
+
+if TYPE_CHECKING:
+    from ottla.faust.reading import Reading
 
 T = TypeVar("T")
 
-Step = Callable[[ottla.Stream[Any]], ottla.Stream[Any]]
-
-_EVER = timedelta(days=36_500)
+EVER = timedelta(days=36_500)
 """How long a list waits to be full that is to wait as long as it takes."""
-_CHANGES = {"group_by", "filter", "through", "echo", "combine", "add_processor", "noack"}
-
-
-class Iterated(BaseException):
-    """The function has come to iterate its stream."""
 
 
 class Stream(Lacking, Generic[T]):
@@ -43,7 +28,7 @@ class Stream(Lacking, Generic[T]):
     _lacks = STREAM
     _called = "stream"
 
-    def __init__(self, app: Any, running: ottla.Stream[Any]) -> None:
+    def __init__(self, app: Any, running: ottla.Stream[Any] | Reading) -> None:
         self.app = app
         self._running = running
         self._processors: list[Callable[[Any], Any]] = []
@@ -105,14 +90,14 @@ class Stream(Lacking, Generic[T]):
             yield number, value
             number += 1
 
-    def take(self, max_: int, within: Any = _EVER) -> AsyncIterator[list[T]]:
+    def take(self, max_: int, within: Any = EVER) -> AsyncIterator[list[T]]:
         """Lists of values: so many, or what came within that time. What waits for its list is acknowledged, and kept
         as state: `noack` has no meaning for it."""
         if self.app.sensors:
             return ([event.value for event in events] async for events in self.take_events(max_, within))
         return cast("AsyncIterator[list[T]]", self._running.take(max_, within).__aiter__())
 
-    async def take_events(self, max_: int, within: Any = _EVER) -> AsyncIterator[list[Event]]:
+    async def take_events(self, max_: int, within: Any = EVER) -> AsyncIterator[list[Event]]:
         """Lists of events."""
         async for values in self._running.take(max_, within):
             events = [Event(self.app, event) for event in values.events]
@@ -202,140 +187,3 @@ class Stream(Lacking, Generic[T]):
         return self
 
     echo = combine
-
-
-@dataclass
-class Noted(Lacking):
-    """Stands for the stream while a function is begun, and notes what it asks for."""
-
-    _lacks = STREAM
-    _called = "stream"
-
-    app: Any
-    steps: list[Step] = field(default_factory=list)
-
-    def __aiter__(self) -> Any:
-        raise Iterated
-
-    def items(self, *_: Any, **__: Any) -> Any:
-        raise Iterated
-
-    events = enumerate = take = take_events = take_with_timestamp = items
-
-    def __and__(self, other: Any) -> Self:
-        return self.combine(other)
-
-    def combine(self, *others: Any) -> Self:
-        """The events of other topics, too."""
-        for other in others:
-            if not isinstance(other, TopicStream):
-                raise TopologyError(f"{other!r} cannot be combined with a stream: it must be a topic's, topic.stream()")
-        self.steps.append(lambda stream: stream.merge(*(other.made() for other in others)))
-        return self
-
-    def add_processor(self, processor: Callable[[Any], Any]) -> None:
-        """Applied by the running stream."""
-
-    def noack(self) -> Self:
-        if self.app.conf.processing_guarantee == "exactly_once":
-            raise TopologyError(
-                "stream.noack() is not to be had exactly once, where an event, what it did and its acknowledgment are "
-                'one: leave it out, or say faust.App(processing_guarantee="at_least_once")'
-            )
-        return self
-
-    def group_by(self, key: Any, *, name: str | None = None, topic: Any = None, partitions: int | None = None) -> Self:
-        if topic is not None:
-            raise TopologyError("group_by(topic=) has no meaning under Ottla: the topic is APP-NAME-repartition")
-        if inspect.iscoroutinefunction(key):
-            self.steps.append(lambda stream: grouped(stream, key, name, partitions))
-            return self
-        selector, type_ = key_of(key)
-        self.steps.append(lambda stream: stream.group_by(selector, name=name, type=type_, partitions=partitions))
-        return self
-
-    def filter(self, fun: Callable[[Any], Any]) -> Self:
-        if inspect.iscoroutinefunction(fun):
-            self.steps.append(lambda stream: filtered(stream, fun))
-            return self
-        self.steps.append(lambda stream: stream.filter(fun))
-        return self
-
-    def through(self, channel: Any) -> Self:
-        self.steps.append(lambda stream: stream.through(self.app.as_topic(channel).one("passed through")))
-        return self
-
-    def echo(self, *channels: Any) -> Self:
-        topics = [self.app.as_topic(channel).one("echoed to") for channel in channels]
-        self.steps.append(lambda stream: stream.echo(*topics))
-        return self
-
-
-class TopicStream(Noted):
-    """The events of a topic, `topic.stream()`, to be combined with the stream of an agent."""
-
-    def __init__(self, app: Any, topic: Any) -> None:
-        super().__init__(app)
-        self._topic = topic
-
-    def made(self) -> ottla.Stream[Any]:
-        """The stream of Ottla's."""
-        stream: ottla.Stream[Any] = self._topic.merged()
-        for step in self.steps:
-            stream = step(stream)
-        return stream
-
-    def add_processor(self, processor: Callable[[Any], Any]) -> None:
-        raise TopologyError(f"{processor!r}: processors are added to the stream that an agent is given")
-
-    def __aiter__(self) -> Any:
-        raise TopologyError(f"the stream of {self._topic!r} is iterated by an agent: @app.agent(topic)")
-
-    def items(self, *_: Any, **__: Any) -> Any:
-        return self.__aiter__()
-
-    events = enumerate = take = take_events = take_with_timestamp = items
-
-
-def steps_of(app: Any, function: Callable[..., Any]) -> list[Step]:
-    """What the function does to its stream before it iterates it. It is begun for that only if its code shows any."""
-    written = unwrapped(function)
-    if not (names_in(written) & (_CHANGES | STREAM.keys()) or _uses_and(written)):
-        return []
-    noted = Noted(app)
-    begun = function(noted)
-    advance = begun.__anext__() if inspect.isasyncgen(begun) else begun
-    try:
-        advance.send(None)
-    except (Iterated, StopIteration, StopAsyncIteration):
-        pass
-    else:
-        raise TopologyError(
-            f"agent {written.__name__!r} awaits something before it iterates its stream, and changes the stream: "
-            "what it makes of the stream must be seen at the start"
-        )
-    finally:
-        if inspect.iscoroutine(begun):
-            begun.close()
-    return noted.steps
-
-
-def unwrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function itself, of one with some of its arguments."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
-
-
-def _uses_and(function: Callable[..., Any]) -> bool:
-    """Whether `&` is in the function's code, which may stand between streams."""
-    return any(each.opname == "BINARY_OP" and each.argrepr == "&" for each in dis.get_instructions(function))
-
-
-def key_of(key: Any) -> tuple[Any, Any]:
-    """A selector of Ottla's, and the key's type if it is known, for a field of a model or a function."""
-    from ottla.faust.models.fields import FieldDescriptor, plain_type
-
-    if isinstance(key, FieldDescriptor):
-        return key.field, plain_type(key.type)
-    return key, None

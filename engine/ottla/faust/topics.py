@@ -10,9 +10,9 @@ import ottla
 from ottla.errors import TopologyError
 from ottla.faust.events import HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import TOPIC, Lacking
+from ottla.faust.noted import TopicStream
 from ottla.faust.serializers.codecs import CodecArg, codec_of
 from ottla.faust.serializers.schemas import Schema
-from ottla.faust.streams import TopicStream
 from ottla.topic import TopicPattern
 
 
@@ -59,6 +59,12 @@ class Topic(Lacking):
             raise TopologyError(f"{self!r} cannot be {how}: it is several topics")
         return only
 
+    def each(self, how: str) -> list[ottla.Topic[Any, Any]]:
+        """All of them. Raises `TopologyError` for a pattern."""
+        if self.pattern is not None:
+            raise TopologyError(f"{self!r} cannot be {how}: it is whatever matches")
+        return [topic for topic in self.declared if not isinstance(topic, TopicPattern)]
+
     def derive(self, *topics: str, prefix: str = "", suffix: str = "", **options: Any) -> Topic:
         """Another topic, declared as this one but for what is given: of those names, or of its own name with something
         before and behind."""
@@ -70,7 +76,7 @@ class Topic(Lacking):
     derive_topic = derive
 
     def stream(self) -> TopicStream:
-        """The topic's events, to be combined with those of an agent: `stream & topic.stream()`."""
+        """The topic's events: for a task, or to be combined with those of an agent, `stream & topic.stream()`."""
         return TopicStream(self.app, self)
 
     def merged(self) -> ottla.Stream[Any]:

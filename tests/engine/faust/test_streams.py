@@ -130,11 +130,11 @@ def test_only_topics_are_combined(app: faust.App) -> None:
         app.finalize()
 
 
-def test_a_topic_s_stream_is_iterated_by_an_agent(app: faust.App) -> None:
-    for read in (aiter, lambda stream: stream.items(), lambda stream: stream.take(1, within=1)):
-        with pytest.raises(
-            TopologyError, match=r"the stream of <Topic: a> is iterated by an agent: @app.agent\(topic\)"
-        ):
-            read(app.topic("a").stream())
-    with pytest.raises(TopologyError, match=r"processors are added to the stream that an agent is given"):
-        app.stream("a", processors=[print])
+def test_processors_are_added_to_the_stream_that_an_agent_is_given(app: faust.App) -> None:
+    @app.agent(app.topic("a"))
+    async def both(stream: Any) -> None:
+        async for _ in stream & app.stream("b", processors=[abs]).filter(bool):
+            pass
+
+    with pytest.raises(TopologyError, match="processors are added to the stream that an agent is given"):
+        app.finalize()
