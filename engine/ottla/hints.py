@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -53,6 +53,17 @@ def check_selector(selector: Selector, values: Codec[Any] | None) -> None:
         return
     if selector.partition(".")[0] not in fields:
         raise TopologyError(f"{type_.__name__} has no field {selector!r}; it has {', '.join(fields)}")
+
+
+def check_hashable(what: str, keys: Codec[Any]) -> None:
+    """Raises `TopologyError` for keys that no table or window can be kept by: Python cannot hash them."""
+    type_ = get_origin(keys.type) or keys.type
+    if not isinstance(type_, type):
+        return
+    mutable = issubclass(type_, msgspec.Struct) and not (type_.__struct_config__.frozen or "__hash__" in vars(type_))
+    if mutable or type_.__hash__ is None:
+        hint = "a tuple" if type_ is list else "a Struct with frozen=True" if type_ is dict else "frozen=True"
+        raise TopologyError(f"{what}: keys of {type_.__name__} can be changed, and cannot be looked up; use {hint}")
 
 
 def returned_type(function: Callable[..., Any]) -> Any:

@@ -15,7 +15,7 @@ from ottla.cogroup import Cogrouped
 from ottla.deadletters import OnError, StepPolicy
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken, event_at
-from ottla.hints import Selector, element_type, returned_type, selected, selected_type, value_codec
+from ottla.hints import Selector, check_hashable, element_type, returned_type, selected, selected_type, value_codec
 from ottla.joins.stream_stream import When, check_no_window, join_streams, join_window
 from ottla.joins.with_tables import How, join_as_of, join_table
 from ottla.relations import Relation, View
@@ -539,6 +539,7 @@ class Stream(Generic[V]):
     def check_meets(self, other: Stream[Any] | Table[Any, Any] | View[Any, Any], how: str) -> None:
         """Raises `TopologyError` if equal keys of this stream and the other would not meet in one task."""
         self.check_placed(how)
+        check_hashable(f"{how} on {self!r}", self.key_codec)
         if isinstance(other, Stream):
             other.check_placed(how)
         self.check_keys(other, how)

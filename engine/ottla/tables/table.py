@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from ottla.errors import ConfigError, EncodeError, NotInTask, TopologyError, Unavailable
+from ottla.hints import check_hashable
 from ottla.relations.relation import Relation
 from ottla.relations.views import Reader, Stamped, stamped
 from ottla.serdes import Codec, state_codec_for
@@ -68,6 +69,7 @@ class Table(MutableMapping[K, V], Relation[K, V]):
         if default is not None and not callable(default):
             raise TopologyError(f"table {name!r}: default={default!r} must be callable, like int, list or a lambda")
         check_partitions(f"table {name!r}", partitions)
+        check_hashable(f"table {name!r}", key_codec)
         self.name = name
         spec = spec if spec is not None else table_spec(app_id, name, key_codec, value_codec, ttl_ms)
         if not spec.format.kind:

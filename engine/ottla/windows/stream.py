@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ottla.aggregations import Aggregation, Compiled, compile_aggregations, describe_aggregations
 from ottla.errors import TopologyError
 from ottla.event import Event
+from ottla.hints import check_hashable
 from ottla.serdes import Codec, state_codec_for
 from ottla.state.format import format_of
 from ottla.state.logged import Changelog, checked_changelog, logged_as
@@ -104,6 +105,7 @@ def aggregate_windows(
         )
     if isinstance(window, CountWindow) and late is not None:
         raise TopologyError(f"aggregate({name!r}): a counting window has no late events; leave late= out")
+    check_hashable(f"aggregate({name!r})", stream.key_codec)
     aggregate = Aggregate(name, compiled, on)
     spec = _spec(window)(stream.graph.app_id, name, stream.key_codec, compiled)
     # What the state means: the window as it lies in time, but for how long it stays open, and what is computed.

@@ -255,6 +255,23 @@ class TestRecordByRecord:
             ottla.TopologyError,
             "each_awaited is async",
         ),
+        (
+            lambda app: app.Table("a", source=app.topic("t", key=Order, value=int)),
+            ottla.TopologyError,
+            "table 'a': keys of Order can be changed, and cannot be looked up; use frozen=True",
+        ),
+        (
+            lambda app: (
+                app.stream(app.topic("t", key=list[int])).window(ottla.tumbling(1)).aggregate("a", n=ottla.count())
+            ),
+            ottla.TopologyError,
+            r"aggregate\('a'\): keys of list can be changed, and cannot be looked up; use a tuple",
+        ),
+        (
+            lambda app: app.stream(app.topic("t", key=dict)).join(app.stream(app.topic("u", key=dict)), max, within=1),
+            ottla.TopologyError,
+            "keys of dict can be changed, and cannot be looked up; use a Struct with frozen=True",
+        ),
         (lambda app: app.stream(app.topic("t")).to("out"), ottla.TopologyError, "to\\(\\) takes a topic .*, not 'out'"),
         (
             lambda app: app.stream(orders(app)).group_by("nam"),
