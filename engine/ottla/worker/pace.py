@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 FIRST_POLL_MESSAGES = 1_000
-_MAX_POLL_MESSAGES = 10_000
+_MAX_POLL_MESSAGES = 4_000
+"""What they are decoded into is gone through step by step, each time from the first to the last: of more events it does
+not stay in a processor's caches from one step to the next."""
 
 
 class Pace:
