@@ -388,6 +388,7 @@ class MemoryTransport:
         self._written.clear()
 
     async def renew(self) -> None:
+        await self.abort()
         await self.start()
 
     async def batch_at_most(self, size: int) -> None:

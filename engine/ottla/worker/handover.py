@@ -58,7 +58,10 @@ class Handover:
         going = {task for task, since in had.items() if grants.get(task) != since}
         if self._waits_for(going):
             return
-        if grants != self._workload.granted:
+        missing = grants.keys() - self._workload.tasks.keys()
+        # Given up, or failed, with an error after which the worker goes on
+        is_lost = bool(missing) and not self._takeover.under_way
+        if grants != self._workload.granted or is_lost:
             await self._let_go(going)
             if had or grants:
                 log.info("assigned %d tasks: %s", len(grants), " ".join(map(str, sorted(grants))))

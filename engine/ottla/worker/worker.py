@@ -294,7 +294,7 @@ class Worker:
             self._bounded is not None
             and self._member.is_placed
             and self._workload.granted == self._member.grants
-            and not self._takeover.under_way
+            and self._workload.tasks.keys() == self._member.grants.keys()
             and self._commits.is_settled
             and all(task.ended for task in self._workload.tasks.values())
         )

@@ -365,6 +365,19 @@ def test_reading_waits_until_a_transaction_that_is_open_is_decided(play: Callabl
     play(scenario)
 
 
+def test_a_producer_that_is_renewed_begins_with_nothing_produced(play: Callable[[Scenario], None]) -> None:
+    async def scenario(bench: Bench) -> None:
+        outside = await bench.topics()
+        writer = await bench.start()
+        await writer.produce([bench.record(1)])
+        await writer.renew()
+        await writer.produce([bench.record(2)])
+        await writer.commit({})
+        assert [message.value() for message in await read_all(outside, bench.source)] == [b"2"]
+
+    play(scenario)
+
+
 def test_a_poll_under_way_brings_nothing_of_what_is_followed_no_more(play: Callable[[Scenario], None]) -> None:
     async def scenario(bench: Bench) -> None:
         outside = await bench.topics(source_partitions=2)

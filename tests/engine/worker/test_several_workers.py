@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import ottla
-from ottla.transport.contract import Polled
-from ottla.transport.errors import MemberFencedError, ProducerFencedError, TransportError
+from ottla.transport.contract import Polled, TopicSpec
+from ottla.transport.errors import MemberFencedError, ProducerFencedError, TransactionAbortedError, TransportError
+from ottla.transport.memory import MemoryTransport
 from ottla.transport.partitioner import partition_for_key
 from ottla.worker import recovery
 from ottla.worker.worker import Worker
@@ -226,3 +227,24 @@ def test_an_app_that_has_fewer_tasks_than_before_starts(play_anywhere: Play, eve
             await eventually(lambda: cluster.view("counting").assignment.active.keys() == {"0_0"})
 
     play_anywhere(scenario)
+
+
+def test_a_takeover_that_fails_is_made_anew(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "_FIRST_BACKOFF_S", 0.0)
+    committed, failures = MemoryTransport.committed, [TransactionAbortedError("lost"), TransactionAbortedError("lost")]
+
+    async def failing(self: MemoryTransport, partitions: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await committed(self, partitions)
+
+    monkeypatch.setattr(MemoryTransport, "committed", failing)
+
+    async def scenario(cluster: Any) -> None:
+        cluster.broker.create_topic(TopicSpec("words", PARTITIONS))
+        cluster.send("words", *WORDS)
+        await cluster.run_to_end(counting_app())
+        assert len(cluster.values("counted")) == len(WORDS)
+        assert failures == []
+
+    play(scenario)
