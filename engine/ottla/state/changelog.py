@@ -20,12 +20,15 @@ _DEFAULT_RETENTION_MS = 86_400_000
 
 
 class RestoreProgress(Protocol):
-    """Who is told how far restoring is. Counts are changelog offsets, which compaction makes more than records."""
+    """Who is told how far restoring is. Counts are changelog offsets, which compaction makes more than records.
+
+    What has advanced by less than the total when it is finished was given up.
+    """
 
     def started(self, total: int) -> None: ...
     def advanced(self, count: int) -> None: ...
     def finished(self) -> None:
-        """Restoring ended, or was given up."""
+        """Restoring ended."""
 
 
 Phase = Literal["begun", "advanced", "ended"]
@@ -83,6 +86,8 @@ async def restore(
         for where, (begin, end) in missing.items():
             if begin < end:  # what is left are control records
                 stores[where].restore([], end)
+                if progress is not None:
+                    progress.advanced(end - begin)
     finally:
         for where, store in stores.items():
             told(where, "ended", store.offset or 0, ends[where])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Callable
 
 from ottla.state.changelog import RestoreProgress
 
@@ -16,24 +17,35 @@ def restore_progress() -> RestoreProgress:
     return RestoreBar() if sys.stderr.isatty() else RestoreLog()
 
 
-class RestoreLog:
-    """Logs how much was restored, and how fast, when it is done."""
+_EVERY_S = 10.0
 
-    def __init__(self) -> None:
+
+class RestoreLog:
+    """Logs how much was restored, and how fast, now and then and when it is done."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._total = self._done = 0
-        self._began = 0.0
+        self._began = self._said = 0.0
 
     def started(self, total: int) -> None:
-        self._total, self._done, self._began = total, 0, time.monotonic()
+        self._total, self._done, self._began = total, 0, self._clock()
+        self._said = self._began
         if total:
             log.info("restoring %d offsets of changelogs", total)
 
     def advanced(self, count: int) -> None:
         self._done += count
+        now = self._clock()
+        if now - self._said >= _EVERY_S and self._done < self._total:
+            self._said = now
+            log.info("restored %d of %d offsets, %.0f/s", self._done, self._total, self._done / (now - self._began))
 
     def finished(self) -> None:
-        seconds = time.monotonic() - self._began
-        if self._total:
+        seconds = self._clock() - self._began
+        if self._done < self._total:
+            log.info("restoring was given up after %d of %d offsets", self._done, self._total)
+        elif self._total:
             log.info("restored %d offsets in %.1f s, %.0f/s", self._done, seconds, self._done / max(seconds, 1e-6))
 
 

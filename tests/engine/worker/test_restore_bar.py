@@ -49,6 +49,28 @@ def test_nothing_to_restore_shows_nothing(monkeypatch: pytest.MonkeyPatch, caplo
     assert (terminal.getvalue(), caplog.messages) == ("", [])
 
 
+def test_in_a_log_what_takes_long_is_told_now_and_then_and_what_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    restoring = RestoreLog(lambda: now)
+    with caplog.at_level(logging.INFO, "ottla.worker"):
+        restoring.started(4_000)
+        for _ in range(3):
+            now += 6
+            restoring.advanced(1_000)
+        restoring.finished()
+        restoring.started(2)
+        now += 20
+        restoring.advanced(2)
+        restoring.finished()
+    assert caplog.messages == [
+        "restoring 4000 offsets of changelogs",
+        "restored 2000 of 4000 offsets, 167/s",
+        "restoring was given up after 3000 of 4000 offsets",
+        "restoring 2 offsets of changelogs",
+        "restored 2 offsets in 20.0 s, 0/s",
+    ]
+
+
 def test_in_a_log_a_worker_says_how_much_it_restored_and_how_fast(
     play: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -74,4 +96,4 @@ def test_in_a_log_a_worker_says_how_much_it_restored_and_how_fast(
     play(scenario)
     # the third offset is the mark of the transaction
     assert "restoring 3 offsets of changelogs" in caplog.messages
-    assert any(message.startswith("restored 2 offsets in ") and message.endswith("/s") for message in caplog.messages)
+    assert any(message.startswith("restored 3 offsets in ") and message.endswith("/s") for message in caplog.messages)
