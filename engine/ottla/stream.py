@@ -7,8 +7,7 @@ The stream that an agent is given is the same type, bound to a running task: it 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from datetime import timedelta
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from ottla.aggregations import Aggregation
 from ottla.cogroup import Cogrouped
@@ -16,9 +15,8 @@ from ottla.deadletters import OnError, StepPolicy
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken, event_at
 from ottla.hints import Selector, check_hashable, element_type, returned_type, selected, selected_type, value_codec
-from ottla.joins.stream_stream import When, check_no_window, join_streams, join_window
-from ottla.joins.with_tables import How, join_as_of, join_table
-from ottla.relations import Relation, View
+from ottla.joins.joining import Joining, check_other
+from ottla.relations import View
 from ottla.serdes import Codec, codec_for, state_key_codec_for
 from ottla.state.logged import Changelog, Configured
 from ottla.tables import AggregatedTable, Table, aggregated_table
@@ -37,7 +35,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Stream(Generic[V]):
+class Stream(Joining[V]):
     """Events of value `V`. Made by `App.stream`, by operators, and for each run of an agent.
 
     `value_codec` is how internal topics and stores write the values. It is None where nothing says their type: behind
@@ -179,7 +177,7 @@ class Stream(Generic[V]):
     def merge(self, *others: Stream[V]) -> Stream[V]:
         """The events of this stream and the others as one. All have keys of one type."""
         for other in others:
-            _check_kind("merge", other, Stream)
+            check_other("merge", other)
             self.check_keys(other, "merge")
         names = {None if each.value_codec is None else each.value_codec.name for each in (self, *others)}
         parents = (self.step, *(other.step for other in others))
@@ -234,171 +232,6 @@ class Stream(Generic[V]):
         """The events by window, to be aggregated per key."""
         self.check_placed("window")
         return WindowedStream(self, window)
-
-    @overload
-    def join(
-        self,
-        other: Table[Any, T] | View[Any, T],
-        joiner: Callable[[V, T], R],
-        *,
-        key: Selector | None = None,
-        grace: Duration = 0,
-        name: str | None = None,
-        type: Any = None,
-    ) -> Stream[R]: ...
-    @overload
-    def join(
-        self,
-        other: Stream[T],
-        joiner: Callable[[V, T], R],
-        *,
-        within: Duration | None = None,
-        before: Duration | None = None,
-        after: Duration | None = None,
-        grace: Duration = 0,
-        name: str | None = None,
-        type: Any = None,
-    ) -> Stream[R]: ...
-    def join(
-        self,
-        other: Table[Any, Any] | View[Any, Any] | Stream[Any],
-        joiner: Callable[[Any, Any], R],
-        *,
-        within: Duration | None = None,
-        before: Duration | None = None,
-        after: Duration | None = None,
-        grace: Duration = 0,
-        key: Selector | None = None,
-        name: str | None = None,
-        type: Any = None,  # noqa: A002 - as in map
-    ) -> Stream[R]:
-        """`joiner(value, other)` for each pair of equal keys, and nothing for an event that meets none.
-
-        With a table: each event meets what the table holds for its key, or with a global table for the key that `key`
-        finds in its value (a field's name or a function). With a versioned table it meets what was valid at its time,
-        and with `grace` it waits that long for changes of the table that come late. With a stream: events meet that are
-        `within` so much time, or with the other up to `before` and `after` this one; `grace` is how much later they may
-        come. `name` names the step and its state, `type` is the type of the results where the joiner has no annotation.
-        """
-        if isinstance(other, Stream):
-            if key is not None:
-                raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
-            window = join_window(within, before, after, grace)
-            return join_streams(self, other, joiner, "inner", window, unmatched="close", name=name, type_=type)
-        _check_kind("join", other, Relation)
-        check_no_window("join", within, before, after)
-        return join_table(self, other, joiner, left=False, key=key, grace=grace, name=name, type_=type)
-
-    @overload
-    def left_join(
-        self,
-        other: Table[Any, T] | View[Any, T],
-        joiner: Callable[[V, T | None], R],
-        *,
-        key: Selector | None = None,
-        grace: Duration = 0,
-        name: str | None = None,
-        type: Any = None,
-    ) -> Stream[R]: ...
-    @overload
-    def left_join(
-        self,
-        other: Stream[T],
-        joiner: Callable[[V, T | None], R],
-        *,
-        within: Duration | None = None,
-        before: Duration | None = None,
-        after: Duration | None = None,
-        grace: Duration = 0,
-        unmatched: When = "close",
-        idle: Duration | None = None,
-        name: str | None = None,
-        type: Any = None,
-    ) -> Stream[R]: ...
-    def left_join(
-        self,
-        other: Table[Any, Any] | View[Any, Any] | Stream[Any],
-        joiner: Callable[[Any, Any], R],
-        *,
-        within: Duration | None = None,
-        before: Duration | None = None,
-        after: Duration | None = None,
-        grace: Duration = 0,
-        unmatched: When = "close",
-        idle: Duration | None = None,
-        key: Selector | None = None,
-        name: str | None = None,
-        type: Any = None,  # noqa: A002 - as in map
-    ) -> Stream[R]:
-        """As `join`, and `joiner(value, None)` for an event that meets none.
-
-        In a join of streams that is known when the event's window is over: `unmatched="close"`. That is told by later
-        events, or with `idle` also by the clock, once no event came for that long. With "at_once" it is emitted when
-        the event comes, although a match may still follow.
-        """
-        if isinstance(other, Stream):
-            if key is not None:
-                raise TopologyError("join: key= is for global tables; streams meet by their own keys, see group_by")
-            window = join_window(within, before, after, grace, idle)
-            return join_streams(self, other, joiner, "left", window, unmatched=unmatched, name=name, type_=type)
-        _check_kind("left_join", other, Relation)
-        check_no_window("left_join", within, before, after, idle, None if unmatched == "close" else unmatched)
-        return join_table(self, other, joiner, left=True, key=key, grace=grace, name=name, type_=type)
-
-    def outer_join(
-        self,
-        other: Stream[T],
-        joiner: Callable[[V | None, T | None], R],
-        *,
-        within: Duration | None = None,
-        before: Duration | None = None,
-        after: Duration | None = None,
-        grace: Duration = 0,
-        unmatched: When = "close",
-        idle: Duration | None = None,
-        name: str | None = None,
-        type: Any = None,  # noqa: A002 - as in map
-    ) -> Stream[R]:
-        """As `left_join` of two streams, and `joiner(None, other)` for an event of the other that meets none."""
-        _check_kind("outer_join", other, Stream)
-        window = join_window(within, before, after, grace, idle)
-        return join_streams(self, other, joiner, "outer", window, unmatched=unmatched, name=name, type_=type)
-
-    def join_asof(
-        self,
-        other: Stream[T] | Table[Any, T],
-        joiner: Callable[[V, T], R] | Callable[[V, T | None], R],
-        *,
-        how: How = "inner",
-        tolerance: Duration | None = None,
-        allow_exact_matches: bool = True,
-        grace: Duration = 0,
-        retention: Duration = timedelta(days=1),
-        name: str | None = None,
-        type: Any = None,  # noqa: A002 - as in map
-    ) -> Stream[R]:
-        """`joiner(value, other)` for each event, with the latest value of its key in the other at or before its time.
-
-        The other is a versioned table, or a stream whose values are kept for `retention` of its time. As pandas'
-        `merge_asof`: `tolerance` is how old the value may be, and without `allow_exact_matches` it must be older than
-        the event. An event that finds none gives nothing, or `joiner(value, None)` with `how="left"`. With `grace` an
-        event waits that long, by the time of this stream, for values of the other that come late. `name` names the
-        state.
-        """
-        if not isinstance(other, Stream):
-            _check_kind("join_asof", other, Relation)
-        return join_as_of(
-            self,
-            other,
-            joiner,
-            how=how,
-            tolerance=tolerance,
-            allow_exact_matches=allow_exact_matches,
-            grace=grace,
-            retention=retention,
-            name=name,
-            type_=type,
-        )
 
     def on_error(self, on_error: OnError) -> Stream[V]:
         """What becomes of the events that the step before fails on: "dead_letter", "skip", "fail", or a function of the
@@ -587,12 +420,3 @@ class Stream(Generic[V]):
             awaited=(function,),
         )
         return name
-
-
-def _check_kind(how: str, other: object, kind: type) -> None:
-    """Raises `TopologyError` for what cannot be joined to a stream, or merged with it, in this way."""
-    if isinstance(other, kind):
-        return
-    takes = "another stream" if kind is Stream else "another stream or a table"
-    advice = "; its events are a stream as app.stream(topic)" if isinstance(other, Topic) else ""
-    raise TopologyError(f"{how} takes {takes}, not {other!r}{advice}")
