@@ -179,6 +179,8 @@ class LogManager:
 
     def _open(self, topic: str, index: int, path: Path, config: LogConfig, topic_id: uuid.UUID | None) -> PartitionLog:
         key = topic, index
+        log_start_offset = self._checkpoints[LOG_START_OFFSETS].get(key, 0)
+        first_dirty = self._checkpoints[FIRST_DIRTY_OFFSETS].get(key, 0)
         log = PartitionLog.open(
             path,
             topic,
@@ -188,13 +190,13 @@ class LogManager:
             now_ms=self._clock(),
             clean_shutdown=self.directory.clean_shutdown,
             recovery_point=self._checkpoints[RECOVERY_POINTS].get(key, 0),
-            log_start_offset=self._checkpoints[LOG_START_OFFSETS].get(key, 0),
+            log_start_offset=log_start_offset,
             topic_id=topic_id,
             producer_expiration_ms=self._config.producer_id_expiration_ms,
+            compacted=first_dirty > log_start_offset,
             proceed=self._proceed,
         )
         log.update_high_watermark(self._checkpoints[HIGH_WATERMARKS].get(key, 0))
-        first_dirty = self._checkpoints[FIRST_DIRTY_OFFSETS].get(key, 0)
         log.first_dirty_offset = max(log.log_start_offset, min(first_dirty, log.log_end_offset))
         return log
 
@@ -407,6 +409,7 @@ class LogManager:
                 result = await self._run(plan)
                 due_ms = self._clock() + log.config.file_delete_delay_ms
                 self._removals += [(due_ms, path) for path in log.finish_compaction(result)]
+                await self._checkpoint(FIRST_DIRTY_OFFSETS)
             except CompactionStopped:
                 if self._logs.get((log.topic, log.index)) is log:  # else it is being deleted, and all is well
                     raise

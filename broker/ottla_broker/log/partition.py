@@ -99,11 +99,13 @@ class PartitionLog:
         log_start_offset: int = 0,
         topic_id: uuid.UUID | None = None,
         producer_expiration_ms: int = 86_400_000,
+        compacted: bool = False,
         proceed: Callable[[], None] = lambda: None,
     ) -> "PartitionLog":
         """Open the log in `directory`, making it if need be, and recover it unless the last shutdown was clean.
 
-        `recovery_point` and `log_start_offset` come from the data directory's checkpoints. `topic_id` is written to
+        `recovery_point`, `log_start_offset` and whether it was ever `compacted` come from the data directory's
+        checkpoints. `topic_id` is written to
         partition.metadata if that has none. Raises OSError if the disk fails, CorruptFile for a garbled
         partition.metadata, LogError if the directory belongs to another topic id. May take long after a crash: call
         it in a thread; `proceed` is called again and again meanwhile, and what it raises ends it.
@@ -124,6 +126,7 @@ class PartitionLog:
             clean_shutdown=clean_shutdown,
             producer_expiration_ms=producer_expiration_ms,
             now_ms=now_ms,
+            compacted=compacted,
             proceed=proceed,
         )
         end = recovered.segments[-1].next_offset

@@ -65,9 +65,12 @@ def recover_log(
     clean_shutdown: bool,
     producer_expiration_ms: int,
     now_ms: int,
+    compacted: bool,
     proceed: Callable[[], None],
 ) -> RecoveredLog:
     """Load the log in `directory`. OSError if the disk fails; damage of the files themselves is repaired.
+
+    `compacted` says that it was compacted once, whatever its settings are now: offsets that are missing are no damage.
 
     `proceed` is called again and again. If it raises, another call begins anew, as it would after a crash.
     """
@@ -78,7 +81,9 @@ def recover_log(
     checked = 0
     unindexed: set[int] = set()
     if not clean_shutdown:
-        checked = _check_segments(disk, segments, recovery_point, config, epochs, proceed)
+        checked = _check_segments(
+            disk, segments, recovery_point, config, epochs, proceed, gaps=compacted or config.compact
+        )
         unindexed = _reindex(disk, segments, len(segments) - checked, recovery_point, config)
     log_end_offset = _join(segments, checked, names, config, proceed)
     if not clean_shutdown:
@@ -159,6 +164,8 @@ def _check_segments(
     config: LogConfig,
     epochs: LeaderEpochs,
     proceed: Callable[[], None],
+    *,
+    gaps: bool,
 ) -> int:
     """Check the segments that reach beyond the recovery point, and end the log at the first damage; how many remain."""
     first = max((n for n, segment in enumerate(segments) if segment.base_offset <= recovery_point), default=0)
@@ -166,7 +173,7 @@ def _check_segments(
         segment, beyond = segments[number], segments[number + 1 :]
         end_offset = beyond[0].base_offset if beyond else segment.offset_limit
         size = segment.size
-        cut = segment.recover(end_offset, config.index_interval_bytes, epochs, gaps=config.compact, proceed=proceed)
+        cut = segment.recover(end_offset, config.index_interval_bytes, epochs, gaps=gaps, proceed=proceed)
         if cut and not config.preallocate:
             logger.warning(
                 "%s: %d bytes after offset %d are damaged or incomplete and are dropped",
@@ -174,7 +181,7 @@ def _check_segments(
                 size - segment.size,
                 segment.next_offset - 1,
             )
-        if beyond and segment.next_offset != end_offset and (cut or not config.compact):
+        if beyond and segment.next_offset != end_offset and (cut or not gaps):
             logger.error(
                 "%s: offsets %d to %d are missing or damaged, and a log ends where that begins: %d bytes from offset "
                 "%d on are dropped",

@@ -450,7 +450,8 @@ class Segment:
             return position
         recent = self._recent_last_offsets
         if recent and offset >= self._recent_base:
-            return self._recent_positions[bisect_left(recent, offset)]
+            number = bisect_left(recent, offset)  # beyond all, if compaction has left nothing at the segment's end
+            return self._recent_positions[number] if number < len(recent) else self.size
         found = self._search(offset)
         if found is None:
             self.rebuild_indexes(LogConfig().index_interval_bytes)

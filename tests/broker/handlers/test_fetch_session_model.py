@@ -321,7 +321,7 @@ class World:
         return ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR if by_id is not session.by_id else None
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_sessions_do_what_the_model_says(with_client: Any, seed: int) -> None:
     async def scenario(client: Any) -> None:
         world = World(client, seed)
