@@ -318,7 +318,7 @@ def test_killed_at_any_moment_a_source_and_a_sink_deliver_every_row_once(
         config = {{ path = "{tmp_path / "a.db"}", table = "rows", columns = {{ id = "str" }} }}
     """)
     command = [sys.executable, "-c", "from ottla_connectors.commands import app; app()"]
-    patience_s, kills = 0.3, 0
+    patience_s, kills = 0.6, 0  # a life shorter than that has hardly begun
     while True:
         with subprocess.Popen([*command, "run", str(spec), "--until-end"], stdout=subprocess.PIPE) as life:
             try:
@@ -326,7 +326,7 @@ def test_killed_at_any_moment_a_source_and_a_sink_deliver_every_row_once(
                 break
             except subprocess.TimeoutExpired:
                 life.kill()
-        patience_s *= 1.2
+        patience_s *= 1.25
         kills += 1
 
     assert kills > 0
