@@ -408,6 +408,23 @@ class TestCogroups:
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
     @EXAMPLES
+    @given(
+        script=st.lists(
+            st.builds(
+                Record,
+                st.sampled_from(["left", "left", "right"]),
+                st.sampled_from("ab"),
+                st.sampled_from(["v", "v", "-", None]),
+                EVEN,
+            ),
+            max_size=25,
+        ).map(numbered)
+    )
+    def test_aggregates_that_a_function_deletes(self, streams: Program, script: list[Record]) -> None:
+        steps = [*BOTH, {"step": "cogroup", "name": "c", "of": "l", "with": "r", "forgets": True}, *told("c")]
+        assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
+
+    @EXAMPLES
     @given(script=scripts(["left"]))
     def test_a_stream_twice(self, streams: Program, script: list[Record]) -> None:
         steps = [BOTH[0], {"step": "cogroup", "name": "c", "of": "l", "with": "l"}, *told("c")]

@@ -161,7 +161,8 @@ def declare(app: ottla.App, steps: Iterable[Step], partitions: int = 1) -> None:
             case "to":
                 of.to(topic(step["topic"]))
             case "cogroup":
-                made[name] = of.cogroup(put_in).cogroup(other, taken_out).aggregate(name, initial="")
+                first = put_in_or_forget if step.get("forgets") else put_in
+                made[name] = of.cogroup(first).cogroup(other, taken_out).aggregate(name, initial="")
             case "windowed_cogroup":
                 windows = of.cogroup(put_in).cogroup(other, taken_out).window(window_of(step))
                 merge = joined_by_bar if step["window"] == "session" else None
@@ -195,6 +196,10 @@ def once_and_again(value: str | None) -> list[str]:
 
 def put_in(so_far: str, value: str | None) -> str:
     return f"{so_far}+{value or 'null'}"
+
+
+def put_in_or_forget(so_far: str, value: str) -> str | None:
+    return None if value.startswith("-") else f"{so_far}+{value}"
 
 
 def taken_out(so_far: str, value: str | None) -> str:

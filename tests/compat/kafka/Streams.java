@@ -79,6 +79,8 @@ final class Streams {
 
     private static final Reducer<String> BAR = (one, other) -> one + "|" + other;
     private static final Aggregator<String, String, String> PUT_IN = (key, value, all) -> all + "+" + value;
+    private static final Aggregator<String, String, String> PUT_IN_OR_FORGET =
+            (key, value, all) -> value.startsWith("-") ? null : all + "+" + value;
     private static final Aggregator<String, String, String> OTHER_PUT_IN = (key, value, all) -> all + "-" + value;
 
     /** Far more than size and grace: what is older than retention would not be emitted when its window closes. */
@@ -286,7 +288,7 @@ final class Streams {
             case "cogroup" -> tables.put(
                     name,
                     streams.get(of).groupByKey()
-                            .cogroup(PUT_IN)
+                            .cogroup(step.path("forgets").asBoolean() ? PUT_IN_OR_FORGET : PUT_IN)
                             .cogroup(streams.get(with(step)).groupByKey(), OTHER_PUT_IN)
                             .aggregate(() -> ""));
             case "windowed_cogroup" -> streams.put(name, cogroup(step, streams.get(of), streams.get(with(step))));
