@@ -10,6 +10,7 @@ so that neither the log nor a start grow with what once was. It is whole and dur
 """
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -44,6 +45,7 @@ Decision = tuple[list[MetadataRecord], T]
 # The quorum of one has had one leader.
 LEADER_EPOCH = 1
 _READ_BYTES = 1024 * 1024
+_FLUSH_RETRY_S = 1.0
 
 
 class Changes(msgspec.Struct):
@@ -94,6 +96,8 @@ class MetadataLog:
         self._newest_ms = 0
         self._pending: asyncio.Queue[_Pending] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._unsettled: KafkaError | None = None  # why the log holds a decision that the image does not
 
     @property
     def end_offset(self) -> int:
@@ -148,7 +152,8 @@ class MetadataLog:
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Take no more decisions; those under way end first."""
+        """Take no more decisions; those under way end first, those that wait for room on the disk by an error."""
+        self._stopping.set()
         if self._task is not None:
             await self._pending.join()
             self._task.cancel()
@@ -179,12 +184,34 @@ class MetadataLog:
             self._pending.task_done()
 
     async def _carry_out(self, decide: Callable[[], Decision[T]]) -> T:
+        if self._unsettled is not None:
+            raise self._unsettled
         records, reply = decide()
         if records:
             offset = self._append(records)
-            await self._flush(self._log)
+            await self._settle()
             await self._publish(self._replay(records, offset))
         return reply
+
+    async def _settle(self) -> None:
+        """Return when what was appended is durable, if need be when there is room on the disk again.
+
+        It stands in the log, so that the next start will find it: until it is in the image nothing else may be decided.
+        Raises KafkaError if the device has failed, or the node is to stop; only the next start decides anything then.
+        """
+        waits = False
+        while True:
+            try:
+                return await self._flush(self._log)
+            except KafkaError as error:
+                if self._log.failure is not None or self._stopping.is_set():
+                    self._unsettled = error
+                    raise
+                if not waits:
+                    logger.error("%s waits for room on the disk: %s", self._log, error.message)
+                waits = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _FLUSH_RETRY_S)
 
     def _append(self, records: list[MetadataRecord]) -> int:
         """Append records as one batch, so that a crash keeps all of them or none; the first one's offset."""

@@ -13,6 +13,7 @@ from ottla_broker.cluster.records import FeatureLevelRecord, MetadataRecord
 from ottla_broker.log.config import LogConfig
 from ottla_broker.log.disk import LocalDisk
 from ottla_broker.log.partition import PartitionLog
+from ottla_wire.errors import ErrorCode, KafkaError
 
 NAMES = ("a", "b", "c")
 NEVER = SnapshotPolicy(2**40, 0)
@@ -119,6 +120,53 @@ def test_records_are_not_visible_before_they_are_durable(tmp_path: Path) -> None
 
     run(tmp_path, scenario, flush)
     assert seen_at_flush == [{}]
+
+
+def test_a_decision_in_the_log_waits_for_room_and_others_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ottla_broker.cluster.metadata_log._FLUSH_RETRY_S", 0.001)
+    full = 3
+
+    async def flush(log: PartitionLog) -> None:
+        nonlocal full
+        if full:
+            full -= 1
+            raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "No space left on device")
+        log.flush()
+
+    async def scenario(metadata: MetadataLog) -> None:
+        def count() -> Any:
+            following = metadata.image.features.get("a", 0) + 1
+            return level("a", following), following
+
+        assert await asyncio.gather(metadata.submit(count), metadata.submit(count)) == [1, 2]
+        assert metadata.image.offset == metadata.end_offset - 1
+
+    run(tmp_path, scenario, flush)
+    assert full == 0
+
+
+def test_a_stop_does_not_wait_for_room_and_the_next_start_finds_the_decision(tmp_path: Path) -> None:
+    refused: list[BaseException | int] = []
+
+    async def flush(_log: PartitionLog) -> None:
+        raise KafkaError(ErrorCode.KAFKA_STORAGE_ERROR, "No space left on device")
+
+    async def scenario(metadata: MetadataLog) -> None:
+        asked = [asyncio.ensure_future(metadata.submit(lambda: (level("a", 1), 1))) for _ in range(2)]
+        while metadata.end_offset == 0:  # noqa: ASYNC110 - nobody says so
+            await asyncio.sleep(0)
+        await asyncio.wait_for(metadata.stop(), 60)
+        refused.extend(await asyncio.gather(*asked, return_exceptions=True))
+
+    async def look(metadata: MetadataLog) -> None:
+        assert metadata.image.features == {"a": 1}
+        assert metadata.end_offset == 1
+
+    run(tmp_path, scenario, flush)
+    assert [type(error) for error in refused] == [KafkaError, KafkaError]
+    run(tmp_path, look)
 
 
 def test_the_log_is_read_back_in_stretches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
