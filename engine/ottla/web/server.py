@@ -65,7 +65,9 @@ class Listener:
         self.socket.close()
 
 
-class _Server(uvicorn.Server):
+class Unsignalled(uvicorn.Server):
+    """A server within a program that ends by itself."""
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leaves the signals to the worker."""
@@ -94,7 +96,7 @@ class WebServer:
             ws="none",
             timeout_graceful_shutdown=_CLOSE_TIMEOUT_S,
         )
-        self._server = _Server(config)
+        self._server = Unsignalled(config)
         self._listener = listener
         self._serving: asyncio.Task[None] | None = None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,14 +11,14 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 import ottla.faust as faust
 from ottla import ConfigError, NotInTask, TopologyError
 from ottla.errors import StateError
 from ottla.faust import commands
-from ottla.faust.contrib.asgi import FaustLifespanMiddleware, faust_app_running, faust_lifespan
+from ottla.faust.contrib.asgi import FaustLifespanMiddleware, faust_app_running, faust_lifespan, serve_asgi
 
 
 def greeter(broker: str, tmp_path: Path) -> tuple[faust.App, Starlette]:
@@ -180,3 +181,44 @@ def test_a_worker_has_the_options_of_the_program(monkeypatch: pytest.MonkeyPatch
     assert ran == [["--debug", "--quiet", "--workdir", "/tmp", "worker"]]
     assert list(app.sensors) == [sensor]
     assert app.conf.logging_config == {"version": 1}
+
+
+async def hello(_: Any) -> PlainTextResponse:
+    return PlainTextResponse("hello")
+
+
+@asynccontextmanager
+async def broken(_: Any) -> AsyncIterator[None]:
+    raise ValueError("no")
+    yield
+
+
+def test_a_worker_serves_an_asgi_application() -> None:
+    app = faust.App("shop")
+    service = serve_asgi(app, Starlette(routes=[Route("/hello", hello)]), host="127.0.0.1", port=0)
+
+    async def ask() -> str:
+        async with httpx.AsyncClient() as http:
+            return (await http.get(f"http://127.0.0.1:{service.port}/hello")).text
+
+    with app.ottla.test() as driver:
+        assert driver.call(ask) == "hello"
+        with pytest.raises(ConfigError, match="cannot be listened on: Address already in use"):
+            driver.call(serve_asgi(app.__class__("other"), hello, host="127.0.0.1", port=service.port).start)
+
+
+def test_an_application_that_does_not_start_keeps_the_worker_from_it() -> None:
+    app = faust.App("shop")
+    service = serve_asgi(app, Starlette(lifespan=broken), host="127.0.0.1", port=0)
+    with pytest.raises(ConfigError, match="did not start: its log says why"):
+        asyncio.run(service.start())
+
+
+def test_an_application_without_a_port_takes_the_place_of_the_pages() -> None:
+    app = faust.App("shop")
+    serve_asgi(app, hello)
+    assert app.conf.web_listen is None
+    assert len(app.declared.jobs.on_start) == 1
+    without_web = faust.App("other", web_enabled=False)
+    serve_asgi(without_web, hello)
+    assert not without_web.declared.jobs.on_start

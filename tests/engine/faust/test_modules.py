@@ -11,7 +11,7 @@ from ottla import ConfigError, TopologyError
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        ("contrib.asgi", "FaustLifespanMiddleware faust_app_running faust_lifespan"),
+        ("contrib.asgi", "AsgiService FaustLifespanMiddleware faust_app_running faust_lifespan serve_asgi"),
         ("cli", "AppCommand argument option"),
         ("exceptions", "FaustError ImproperlyConfigured Skip ValidationError"),
         ("models", "FieldDescriptor Model ModelOptions Record StringField fields maybe_model registry"),
@@ -38,8 +38,8 @@ def test_modules_that_are_not_there_say_what_to_do() -> None:
         from ottla.faust.stores.rocksdb import Store  # type: ignore[import-not-found]  # noqa: F401
     with pytest.raises(ConfigError, match=r"faust\.contrib\.sentry is not part .* sentry_sdk\.init"):
         _ = faust.contrib.sentry
-    with pytest.raises(ConfigError, match=r"with lifespan=faust_lifespan\(app\)"):
-        _ = importlib.import_module("ottla.faust.contrib.asgi").serve_asgi
+    with pytest.raises(ConfigError, match="bound to an event loop before it starts"):
+        _ = importlib.import_module("ottla.faust.contrib.asgi").bind_to_running_loop
 
 
 def test_a_schema_is_not_programmed() -> None:

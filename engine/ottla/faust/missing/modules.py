@@ -29,10 +29,6 @@ MODULES: Mapping[str, Mapping[str, str]] = {
     "faust.auth": {"OAuthCredentials": _TOKENS},
     "faust.cli": each(_PROGRAM, "call_command cli find_app"),
     "faust.contrib.asgi": {
-        **each(
-            "start the web server, and have it start the worker, with lifespan=faust_lifespan(app)",
-            "AsgiService serve_asgi",
-        ),
         **each("nothing of an app is bound to an event loop before it starts", "LoopMismatch bind_to_running_loop"),
     },
     "faust.exceptions": each(
