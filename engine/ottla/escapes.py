@@ -8,12 +8,16 @@ was awaited, which fails like anything else.
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from asyncio import CancelledError, current_task
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ottla.errors import ProcessingFailed
+
+_NOT_THE_USERS = (str(Path(__file__).parent), *(sysconfig.get_path(kind) for kind in ("stdlib", "purelib")), "<frozen")
 
 
 @contextmanager
@@ -30,6 +34,14 @@ def contained(what: str) -> Iterator[None]:
         raise _escaped(what, error) from error
     except BaseException as error:
         raise _escaped(what, error) from error
+
+
+def raised_at(error: BaseException) -> str:
+    """Where in code of the user's an error came from, to be put behind what it says; nothing if from nowhere there."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_NOT_THE_USERS):
+            return f", raised in {frame.name} ({frame.filename}:{frame.lineno})"
+    return ""
 
 
 def is_being_cancelled() -> bool:

@@ -24,6 +24,7 @@ from ottla.deadletters import (
     describe_origin,
 )
 from ottla.errors import EncodeError, NotInTask, ProcessingFailed, RecordTooLarge, Unavailable
+from ottla.escapes import raised_at
 from ottla.event import Event, event_at
 from ottla.outlet import Outlet
 from ottla.state.cache import StoreCache
@@ -197,7 +198,7 @@ class TaskContext:
             kind = "production" if isinstance(error, EncodeError) else "processing"
         decision = self.policy_at(step).decide(kind, lambda: _failure(kind, step, error, batch, row))
         if decision == "fail":
-            raise ProcessingFailed(_sentence(step, error, batch, row)) from error
+            raise ProcessingFailed(_sentence(step, error, batch, row) + raised_at(error)) from error
         cause = step, type(error)
         if cause not in self.failures and len(self.failures) < _MOST_CAUSES:
             self.failures[cause] = _sentence(step, error, batch, row)

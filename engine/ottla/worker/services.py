@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any
 
 from ottla.errors import ProcessingFailed
-from ottla.escapes import contained, is_being_cancelled
+from ottla.escapes import contained, is_being_cancelled, raised_at
 from ottla.jobs import Background, CronJob, Jobs, Timer, WorkerState, call
 from ottla.outlet import Collected, outlet
 from ottla.state.cache import StoreCache
@@ -69,7 +69,9 @@ class Services:
             except ProcessingFailed:
                 raise
             except Exception as error:
-                raise ProcessingFailed(f"what on_start calls failed: {type(error).__name__}: {error}") from error
+                raise ProcessingFailed(
+                    f"what on_start calls failed: {type(error).__name__}: {error}{raised_at(error)}"
+                ) from error
         self._has_begun = True
 
     def ready(self, notes: StoreCache | None) -> None:
@@ -182,7 +184,7 @@ class Services:
         except ProcessingFailed as failure:
             self._failure = failure
         except Exception as error:
-            self._failure = ProcessingFailed(f"{job.name} failed: {type(error).__name__}: {error}")
+            self._failure = ProcessingFailed(f"{job.name} failed: {type(error).__name__}: {error}{raised_at(error)}")
             self._failure.__cause__ = error
 
     async def _life(self, job: Timer | CronJob | Background) -> None:

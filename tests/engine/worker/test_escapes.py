@@ -1,6 +1,7 @@
 """Users' code that raises what is no `Exception`: the worker ends and says so, and loses nothing by it."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -202,4 +203,16 @@ def test_a_driver_raises_what_would_end_a_worker() -> None:
     with app.test() as driver:
         driver.send(source, key="k", value="a")
         with pytest.raises(ProcessingFailed, match=r"^task 0_0: SystemExit\('enough'\) was raised in <lambda>"):
+            driver.run()
+
+
+def test_an_event_that_stops_the_worker_says_where_its_error_was_raised() -> None:
+    def parsed(value: str) -> str:
+        return json.loads(value)["item"]
+
+    app, source, _ = shop(on_error="fail")
+    app.stream(source).map(parsed)
+    with app.test() as driver:
+        driver.send(source, key="k", value="{")
+        with pytest.raises(ProcessingFailed, match=r"JSONDecodeError: .*, raised in parsed \(.*test_escapes.py:\d+\)$"):
             driver.run()

@@ -113,7 +113,9 @@ def test_a_task_that_raises_stops_the_worker(play: Play) -> None:
         async def broken() -> None:
             raise ValueError("no")
 
-        with pytest.raises(ottla.ProcessingFailed, match="broken failed: ValueError: no"):
+        with pytest.raises(
+            ottla.ProcessingFailed, match=r"broken failed: ValueError: no, raised in broken \(.*test_services.py:\d+\)"
+        ):
             await cluster.worker(app).run()
 
     play(scenario)
@@ -243,7 +245,9 @@ def test_what_on_start_and_on_stop_call_may_fail(
             await eventually(lambda: "beats" in cluster.broker.topics)
         assert cluster.values("beats") == ["end"]
         app.on_start(fails)
-        with pytest.raises(ottla.ProcessingFailed, match="what on_start calls failed: ValueError: no end"):
+        with pytest.raises(
+            ottla.ProcessingFailed, match=r"what on_start calls failed: ValueError: no end, raised in fails \("
+        ):
             await cluster.worker(app).run()
 
     play(scenario)
