@@ -248,3 +248,31 @@ def test_a_takeover_that_fails_is_made_anew(play: Play, monkeypatch: pytest.Monk
         assert failures == []
 
     play(scenario)
+
+
+@pytest.mark.parametrize("error", [ProducerFencedError, MemberFencedError])
+@pytest.mark.parametrize("at", [1, 3, 5])
+@pytest.mark.parametrize("call", ["produce", "produce_changes", "commit", "membership"])
+def test_whichever_call_says_that_a_worker_was_fenced_each_result_is_there_once(
+    play: Play, monkeypatch: pytest.MonkeyPatch, call: str, at: int, error: type[TransportError]
+) -> None:
+    monkeypatch.setattr(recovery, "_REPLACED_WITHIN_S", 0.01)
+    called, calls = getattr(MemoryTransport, call), 0
+
+    async def fenced(self: MemoryTransport, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise error("it slept")
+        return await called(self, *arguments)
+
+    async def scenario(cluster: Any) -> None:
+        await cluster.run_to_end(counting_app())
+        cluster.send("words", *WORDS, *WORDS)
+        monkeypatch.setattr(MemoryTransport, call, fenced)
+        await cluster.run_to_end(counting_app())
+        assert calls >= 1
+        assert cluster.latest("counted") == {word: "2" for word, _ in WORDS}
+        assert len(cluster.values("counted")) == 2 * len(WORDS)
+
+    play(scenario)
