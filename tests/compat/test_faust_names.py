@@ -53,7 +53,7 @@ def objects() -> dict[str, Any]:
         "Table": app.Table("table"),
         "GlobalTable": app.GlobalTable("everywhere"),
         "SetTable": app.SetTable("sets"),
-        "SetGlobalTable": app.SetGlobalTable("sets everywhere"),
+        "SetGlobalTable": app.SetGlobalTable("sets-everywhere"),
         "WindowWrapper": windows,
         "WindowSet": WindowSet(windows, "key"),
         "HoppingWindow": faust.HoppingWindow(10, 5),

@@ -14,10 +14,10 @@ from ottla.faust.sensors import Sensor
 
 
 class Worker(Lacking):
-    """A worker of one app: `Worker(app, loglevel="info").execute_from_commandline()`.
+    """A worker of an app: `Worker(app, loglevel="info").execute_from_commandline()`.
 
-    `workdir`, `debug` and `quiet` are the options of the program, `logging_config` that of the app, in whose place it
-    comes.
+    `services` are other apps, whose workers run in this process, and what `@app.service` takes. `workdir`, `debug` and
+    `quiet` are the options of the program, `logging_config` that of the app, in whose place it comes.
     """
 
     _lacks = WORKER
@@ -43,11 +43,11 @@ class Worker(Lacking):
         console_port: int | None = None,  # noqa: ARG002 - no console is served
         **options: Any,
     ) -> None:
-        if services:
-            raise ConfigError(
-                "faust.Worker(app, ...) runs one app: start a process for each other app, and services of an app with "
-                "@app.service"
-            )
+        for service in services:
+            # Another app has both, too.
+            if not (hasattr(service, "start") and hasattr(service, "stop")):
+                raise ConfigError(f"faust.Worker(app, {service!r}) is neither an app nor a service: it has no start()")
+            app.service(service)
         if options:
             raise ConfigError(f"faust.Worker({min(options)}=) is not part of Ottla's Faust facade")
         self.app = app

@@ -163,8 +163,8 @@ def test_a_worker_is_run_by_code(monkeypatch: pytest.MonkeyPatch) -> None:
         ("shop", ["worker", "--loglevel", "warn"]),
         ("shop", ["worker", "--logfile", "log"]),
     ]
-    with pytest.raises(ConfigError, match="runs one app"):
-        faust.Worker(app, faust.App("other"))
+    with pytest.raises(ConfigError, match="is neither an app nor a service"):
+        faust.Worker(app, object())
     with pytest.raises(ConfigError, match="nonsense="):
         faust.Worker(app, nonsense=3)
 
@@ -222,3 +222,18 @@ def test_an_application_without_a_port_takes_the_place_of_the_pages() -> None:
     without_web = faust.App("other", web_enabled=False)
     serve_asgi(without_web, hello)
     assert not without_web.declared.jobs.on_start
+
+
+def test_a_worker_runs_several_apps(ottla_broker: str, tmp_path: Path) -> None:
+    """The second is started and stopped with the first, and both answer."""
+    (first, _), (second, _) = greeter(ottla_broker, tmp_path), greeter(ottla_broker, tmp_path)
+
+    async def scenario() -> list[Any]:
+        worker = faust.Worker(first, second)
+        await worker.start()
+        try:
+            return [await agent.ask("hi", key="ann") for app in (first, second) for agent in app.agents.values()]
+        finally:
+            await worker.stop()
+
+    assert asyncio.run(scenario()) == ["hi, ann", "hi, ann"]
