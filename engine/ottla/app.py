@@ -16,6 +16,7 @@ from ottla.deadletters import ErrorPolicy, OnError, StepPolicy
 from ottla.deadletters.letters import dead_letter_topic
 from ottla.errors import ConfigError, DuplicateName, TopologyError
 from ottla.jobs import DeclaresJobs
+from ottla.naming import name_of
 from ottla.pausing import Pausable
 from ottla.serdes import Serde, codec_for
 from ottla.serdes.supported import check_supported
@@ -364,7 +365,7 @@ class App(DeclaresTables, DeclaresJobs, DeclaresPages, Pausable):
         command line, by their annotations (typer). It runs under `app.client()`, so it may send and ask."""
 
         def declare(function: F) -> F:
-            label = (name or function.__name__).replace("_", "-")
+            label = name_of("a command", function, name).replace("_", "-")
             if label in self.commands:
                 raise DuplicateName(f"there are two commands named {label!r}; give one of them name=")
             self.commands[label] = function

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from croniter import croniter
 
 from ottla.errors import ConfigError, DuplicateName, TopologyError
+from ottla.naming import name_of
 from ottla.state.changelog import StateProgress
 from ottla.time import Duration, duration_ms
 from ottla.transport.contract import TopicPartition
@@ -167,7 +168,7 @@ class DeclaresJobs:
             raise ConfigError("timer(interval) must be at least a millisecond")
 
         def declare(function: JobFunction) -> JobFunction:
-            label = self.jobs.claim(name or function.__name__)
+            label = self.jobs.claim(name_of("a timer", function, name))
             self.jobs.timers[label] = Timer(label, bound(function, self, "timer"), interval_ms, on_leader)
             self._lead_if(on_leader)
             return function
@@ -196,7 +197,7 @@ class DeclaresJobs:
             raise ConfigError(f'crontab(missed={missed!r}) is unknown; it is "run" or "skip"')
 
         def declare(function: JobFunction) -> JobFunction:
-            label = self.jobs.claim(name or function.__name__)
+            label = self.jobs.claim(name_of("a cron job", function, name))
             self.jobs.cron[label] = CronJob(label, bound(function, self, "cron job"), checked, zone, on_leader, missed)
             self._lead_if(on_leader)
             return function
@@ -217,7 +218,7 @@ class DeclaresJobs:
         """
 
         def declare(function: JobFunction) -> JobFunction:
-            label = self.jobs.claim(name or function.__name__)
+            label = self.jobs.claim(name_of("a task", function, name))
             self.jobs.background[label] = Background(label, bound(function, self, "task"), on_leader)
             self._lead_if(on_leader)
             return function
@@ -288,13 +289,16 @@ class DeclaresJobs:
 
 def bound(function: JobFunction, app: object, what: str) -> Callable[[], Any]:
     """The function as one of no arguments; one that takes an argument gets the app. Raises `TopologyError`."""
+    if not callable(function):
+        raise TopologyError(f"{what} takes a function, not {function!r}")
     needed = [
         each
         for each in inspect.signature(function).parameters.values()
         if each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
     ]
     if len(needed) > 1:
-        raise TopologyError(f"{what} {function.__name__!r} must take nothing or the app, not {len(needed)} arguments")
+        own = getattr(function, "__name__", function)
+        raise TopologyError(f"{what} {own!r} must take nothing or the app, not {len(needed)} arguments")
     return (lambda: function(app)) if needed else function
 
 

@@ -1,5 +1,6 @@
 """The options of an app, and what it refuses."""
 
+import functools
 import re
 from typing import Any
 
@@ -83,3 +84,29 @@ class Unknown:
 def test_a_table_or_topic_that_could_not_be_is_refused_where_it_is_declared(mistake: Any, message: str) -> None:
     with pytest.raises((ottla.ConfigError, ottla.TopologyError), match=re.escape(message)):
         mistake(ottla.App("shop"))
+
+
+@pytest.mark.parametrize(
+    ("what", "declare"),
+    [
+        ("an agent", lambda app, **name: app.agent(app.topic("in"), **name)),
+        ("an agent", lambda app, **name: app.agent(app.channel(), **name)),
+        ("a timer", lambda app, **name: app.timer(1, **name)),
+        ("a cron job", lambda app, **name: app.crontab("* * * * *", **name)),
+        ("a task", lambda app, **name: app.task(**name)),
+        ("a punctuator", lambda app, **name: app.punctuate(app.topic("in"), every=1, **name)),
+        ("a command", lambda app, **name: app.command(**name)),
+    ],
+)
+def test_what_is_declared_with_a_function_says_what_it_needs_of_it(what: str, declare: Any) -> None:
+    nameless = functools.partial(print, "seen")
+    with pytest.raises(ottla.TopologyError, match=re.escape(f"{what} needs a name, and {nameless!r} has none")):
+        declare(ottla.App("shop"))(nameless)
+    declare(ottla.App("shop"), name="show")(nameless)
+    with pytest.raises(ottla.TopologyError, match=f"{what} is made of a function, not of 5"):
+        declare(ottla.App("shop"))(5)
+
+
+def test_what_is_called_at_the_start_is_a_function() -> None:
+    with pytest.raises(ottla.TopologyError, match="on_start takes a function, not 5"):
+        ottla.App("shop").on_start(5)  # type: ignore[arg-type]

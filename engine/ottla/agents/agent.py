@@ -17,6 +17,7 @@ from ottla.deadletters import StepPolicy
 from ottla.errors import TopologyError
 from ottla.event import Event, Taken
 from ottla.hints import element_type, returned_type, value_codec
+from ottla.naming import name_of
 from ottla.serdes import Codec, codec_for
 from ottla.stream import Stream
 from ottla.tables import Table
@@ -128,7 +129,7 @@ class AgentDecorator(Generic[V]):
     @overload
     def __call__(self, function: Callable[[Taken[V]], list[R] | list[R | None] | None]) -> Agent[V, R]: ...
     def __call__(self, function: Callable[..., Any]) -> Agent[V, Any]:
-        name = self._name or function.__name__
+        name = name_of("an agent", function, self._name)
         written = inspect.unwrap(function)
         over_stream = inspect.isasyncgenfunction(written) or inspect.iscoroutinefunction(written)
         check_function(name, function)

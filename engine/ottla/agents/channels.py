@@ -22,6 +22,7 @@ from ottla.errors import AgentFailed, ConfigError, NoAnswer, TopologyError
 from ottla.escapes import is_being_cancelled
 from ottla.event import Event, Taken
 from ottla.jobs import call
+from ottla.naming import name_of
 from ottla.outlet import outlet
 from ottla.serdes import JSON
 from ottla.stream import Stream
@@ -221,7 +222,7 @@ class ChannelAgentDecorator(Generic[V]):
         self._fail = fail
 
     def __call__(self, function: Callable[..., Any]) -> ChannelAgent[V, Any]:
-        name = self._name or function.__name__
+        name = name_of("an agent", function, self._name)
         check_function(name, function)
         agent: ChannelAgent[V, Any] = ChannelAgent(name, function, self._channel, self._sink, fail=self._fail)
         self._registered(agent)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from ottla.errors import ConfigError, TopologyError
+from ottla.naming import name_of
 from ottla.tables import Table
 from ottla.task.batch import Batch
 from ottla.task.processor import Place, Processor, TaskContext
@@ -101,7 +102,7 @@ def add_punctuator(
 ) -> None:
     """Adds a punctuator to the tasks that hold its tables, or that have the step `after`. Raises `ConfigError`,
     `TopologyError`."""
-    step = name or function.__name__
+    step = name_of("a punctuator", function, name)
     every_ms = duration_ms(every, "punctuate(every=)")
     if every_ms < 1:
         raise ConfigError("punctuate(every=) must be at least a millisecond")

@@ -145,8 +145,10 @@ def test_a_worker_that_its_group_gave_up_commits_nothing_more_and_comes_back(
     ids=["member", "producer"],
 )
 def test_a_worker_that_was_fenced_while_it_slept_begins_anew(
-    play: Play, eventually: Eventually, error: TransportError, times: int
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, error: TransportError, times: int
 ) -> None:
+    monkeypatch.setattr(recovery, "_REPLACED_WITHIN_S", 0.05)
+
     async def scenario(cluster: Any) -> None:
         async with cluster.running(counting_app(), "w0") as worker:
             await eventually(lambda: shared_by(cluster, "w0"))
