@@ -123,7 +123,10 @@ class Driver:
         self.close()
 
     def close(self) -> None:
-        """Ends the agents, and calls what `on_stop` registered. What was sent and not looked at is not processed."""
+        """Ends the agents, and calls what `on_stop` registered. What was sent and not looked at is not processed.
+        Once is enough."""
+        if self._runner.closed:
+            return
         with self._runner:
             for function in self._app.jobs.on_stop:
                 self.call(function)

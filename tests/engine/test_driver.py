@@ -195,6 +195,25 @@ def test_a_new_version_goes_on_with_what_the_old_one_left() -> None:
         counting_app(str).test(after=newer)
 
 
+def test_a_driver_that_is_closed_says_so(echo: ottla.App) -> None:
+    with echo.test() as driver:
+        driver.run()
+    with pytest.raises(ottla.OttlaError, match="this driver is closed"):
+        driver.run()
+    driver.close()
+
+
+def test_what_it_raises_stands_alone(app: ottla.App) -> None:
+    numbers = app.topic("numbers", value=int)
+    app.stream(numbers).map(lambda number: 1 // number).on_error("fail")
+    with app.test() as driver:
+        driver.send(numbers, value=0)
+        with pytest.raises(ottla.ProcessingFailed) as failed:
+            driver.run()
+        assert isinstance(failed.value.__cause__, ZeroDivisionError)
+        assert failed.value.__cause__.__context__ is None
+
+
 def test_what_fails_is_on_the_log(caplog: pytest.LogCaptureFixture) -> None:
     app = ottla.App("shop")
     app.stream(app.topic("numbers", key=str, value=int)).map(lambda number: 1 // number).to(
