@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 import ottla
 from ottla.errors import ConfigError, TopologyError
 from ottla.faust.agents import Agent
+from ottla.faust.channel_streams import ChannelStream
 from ottla.faust.channels import Channel
 from ottla.faust.cli import Declared
 from ottla.faust.closing import close_windows
@@ -170,9 +171,9 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lives, Runs, Lacking):
         beacon: Any = None,  # noqa: ARG002 - of Faust's services
         *,
         processors: Iterable[Callable[[Any], Any]] = (),
-    ) -> TopicStream:
-        """The events of a topic: for a task, or to be combined with those of an agent."""
-        stream = self.as_topic(channel).stream()
+    ) -> TopicStream | ChannelStream:
+        """The events of a topic or channel: for a task, or those of a topic to be combined with those of an agent."""
+        stream = channel.stream() if isinstance(channel, Channel) else self.as_topic(channel).stream()
         for processor in processors:
             stream.add_processor(processor)
         return stream

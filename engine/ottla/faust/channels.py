@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import ottla
+from ottla.faust.channel_streams import ChannelStream
 from ottla.faust.events import Event, HeadersArg, Sent, check_callback, headers_of, milliseconds
 from ottla.faust.missing import CHANNEL, Lacking
 
@@ -64,6 +65,10 @@ class Channel(Lacking):
     async def __aiter__(self) -> AsyncIterator[Event]:
         while True:
             yield await self.get()
+
+    def stream(self) -> ChannelStream:
+        """The values, for who is no agent of the channel: each goes to one of those that take them."""
+        return ChannelStream(self.app, self.declared)
 
     async def maybe_declare(self) -> None:
         """Nothing: a channel is there."""

@@ -126,7 +126,7 @@ class TopicStream(Noted):
         self._processed = True
 
     def filter(self, fun: Callable[[Any], Any]) -> Self:
-        self._processors.append(_passing(fun))
+        self._processors.append(passing(fun))
         return super().filter(fun)
 
     def group_by(self, key: Any, **options: Any) -> Self:
@@ -191,7 +191,7 @@ class TopicStream(Noted):
                 yield each
 
 
-def _passing(test: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def passing(test: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A processor that lets the values pass for which a function, async or not, is true."""
 
     async def passed(value: Any) -> Any:

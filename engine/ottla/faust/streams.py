@@ -14,6 +14,7 @@ from ottla.faust.exceptions import Skip
 from ottla.faust.missing import STREAM, Lacking
 
 if TYPE_CHECKING:
+    from ottla.faust.channel_streams import Taking
     from ottla.faust.reading import Reading
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class Stream(Lacking, Generic[T]):
     _lacks = STREAM
     _called = "stream"
 
-    def __init__(self, app: Any, running: ottla.Stream[Any] | Reading) -> None:
+    def __init__(self, app: Any, running: ottla.Stream[Any] | Reading | Taking) -> None:
         self.app = app
         self._running = running
         self._processors: list[Callable[[Any], Any]] = []

@@ -1,6 +1,7 @@
 """Channels of Faust apps."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -42,5 +43,29 @@ def test_nobody_is_called_when_something_was_sent() -> None:
         for to in (app.channel(), app.topic("t")):
             with pytest.raises(TopologyError, match=r"send\(callback=\) is not part"):
                 await to.send(value=1, callback=print)
+
+    asyncio.run(scenario())
+
+
+async def first(of: AsyncIterator[Any], count: int) -> list[Any]:
+    return [await anext(of) for _ in range(count)]
+
+
+def test_a_channel_has_a_stream_for_who_is_no_agent() -> None:
+    app = faust.App("shop")
+    channel = app.channel()
+
+    async def scenario() -> None:
+        for number in range(1, 9):
+            await channel.send(key=f"k{number}", value=number)
+        stream = app.stream(channel, processors=[lambda number: number * 10]).filter(lambda number: number > 10)
+        assert await first(aiter(stream), 2) == [20, 30]
+        assert await first(channel.stream().items(), 1) == [("k4", 4)]
+        [event] = await first(channel.stream().events(), 1)
+        assert (event.key, event.value) == ("k5", 5)
+        assert await first(channel.stream().take(2, within=10), 1) == [[6, 7]]
+        assert await first(channel.stream().take(2, within=0.01), 1) == [[8]]
+        with pytest.raises(TopologyError, match="the rest needs a topic"):
+            channel.stream().group_by(str)
 
     asyncio.run(scenario())

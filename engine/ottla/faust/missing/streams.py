@@ -41,7 +41,6 @@ CHANNEL: Mapping[str, str] = {
     **each("it is asked of topics; a channel is in memory", "derive get_topic_name send_soon"),
     "clone": "declare another channel",
     **each("nothing is written, so that events keep their types", "key_type schema value_type"),
-    "stream": "a channel is read by an agent: @app.agent(channel), or event by event: async for event in channel",
     "throw": "send to it what its agent is to fail on",
 }
 
