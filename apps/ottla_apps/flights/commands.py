@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FAILURE = 1
 USAGE_ERROR = 2
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 KILLS = 3
 BROKER_WAIT_S = 3.0
 WORST_HOURS = 10
@@ -61,8 +62,7 @@ def flights(
     output: Annotated[Format, typer.Option("--format", help="How to print the result.")] = Format.TEXT,
 ) -> None:
     """Run the demo: real flights through broker and app into SQLite. It tells delays by airline and hour."""
-    # The default would end this process at once, and leave its worker and a temporary directory behind.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    _when_told_to_stop(_exit)
     import ottla
     from ottla_apps.flights.worker import WorkerFailed
     from ottla_connectors.errors import ConfigError, ConnectorError
@@ -106,8 +106,6 @@ def _discard_earlier(path: Path) -> None:
 
 
 def _run(url: str, state_dir: Path, out: Path, rows: Path | None, kills: int, output: Format) -> None:
-    import asyncio
-
     from rich.console import Console
 
     from ottla.worker.embedded import serving
@@ -123,11 +121,8 @@ def _run(url: str, state_dir: Path, out: Path, rows: Path | None, kills: int, ou
         wait_until_reachable(bootstrap_servers, BROKER_WAIT_S)
         job = Job(f"kafka://{bootstrap_servers}", bootstrap_servers, rows or connectors.FLIGHTS, state_dir, out, kills)
         run = FlightsRun(job)
-        try:
-            with display.bars(console) as show:
-                outcome = asyncio.run(_until_terminated(run.run(show)))
-        except asyncio.CancelledError:
-            sys.exit(128 + signal.SIGTERM)
+        with display.bars(console) as show:
+            outcome = _until_told_to_stop(run.run(show))
     worst = results.worst_hours(out, WORST_HOURS)
     if output is Format.JSON:
         sys.stdout.write(display.as_json(outcome, out, worst))
@@ -138,19 +133,51 @@ def _run(url: str, state_dir: Path, out: Path, rows: Path | None, kills: int, ou
     print(display.last_line(outcome, out))
 
 
-async def _until_terminated(work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """What the work returns. SIGTERM cancels it, as Ctrl-C does: an exception out of nowhere could hit the loop itself,
-    and what waits for a callback that it swallows would wait for ever.
+def _when_told_to_stop(act: Callable[[int], None]) -> None:
+    """Calls it with the first signal to stop. Later ones change nothing: what tidies up is not to be cut short, and
+    Ctrl-C may come twice, from the terminal and from the program that started this one.
+    """
+
+    def told(number: int, _: object) -> None:
+        for each in STOP_SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        act(number)
+
+    for each in STOP_SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, told)
+
+
+def _exit(number: int) -> None:
+    sys.exit(128 + number)
+
+
+def _until_told_to_stop(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """What the work returns. A signal cancels it: an exception out of nowhere could hit the event loop itself, and what
+    waits for a callback that it swallows would wait for ever.
     """
     import asyncio
 
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    before = signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(task.cancel))
-    try:
+    told: list[int] = []
+
+    async def main() -> Outcome:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def cancel(number: int) -> None:
+            told.append(number)
+            loop.call_soon_threadsafe(task.cancel)
+
+        _when_told_to_stop(cancel)
         return await work
+
+    try:
+        return asyncio.run(main())
+    except asyncio.CancelledError:
+        sys.exit(128 + told[0])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if not told:
+            _when_told_to_stop(_exit)
 
 
 def _refuse(sentence: str, status: int) -> NoReturn:

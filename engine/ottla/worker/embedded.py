@@ -55,7 +55,11 @@ def serving(url: str) -> Iterator[str]:
             child = _start(directory, output, "127.0.0.1:0")
     except OSError as error:
         raise TransportError(f"the embedded broker cannot use {directory}: {error.strerror or error}") from error
-    address = _own_or_running(child, directory)
+    try:
+        address = _own_or_running(child, directory)
+    except BaseException:  # such as a signal's
+        _stop(child)
+        raise
     if address is None:
         _stop(child)
         raise TransportError(f"the embedded broker did not start: {_last_line(log_path, log_begin)}")

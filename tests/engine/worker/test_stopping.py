@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +24,8 @@ from ottla.transport.errors import (
     TransportError,
 )
 from ottla.transport.memory import MemoryTransport
+from ottla.worker import embedded, workload
 from ottla.worker import worker as worker_module
-from ottla.worker import workload
 from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -294,6 +295,21 @@ def test_an_agent_gets_the_answers_that_it_waits_for_before_its_task_goes_to_ano
         assert cluster.values("done") == list("ABCDEFGHIJ")
 
     play(scenario)
+
+
+def test_an_embedded_broker_that_is_starting_when_a_signal_comes_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def interrupted(child: subprocess.Popen[bytes], _: Path) -> str:
+        started.append(child)
+        raise SystemExit(143)
+
+    monkeypatch.setattr(embedded, "_own_or_running", interrupted)
+    with pytest.raises(SystemExit), embedded.serving(f"embedded://{tmp_path}"):
+        pass
+    assert [child.returncode is None for child in started] == [False]
 
 
 FROZEN = """
