@@ -291,6 +291,7 @@ class App(DeclaresTables, DeclaresJobs, Signals, Lives, Runs, Lacking):
         if self._finalized:
             return
         self._discover()
+        self.on_webserver_init(self.web)
         self.web.blueprints.apply()
         functions = [*self.functions, *(agent.fun for agent in self._agents.values())]
         if self._monitor is None and any("monitor" in names_in(unwrapped(function)) for function in functions):

@@ -44,6 +44,9 @@ class Lives:
     async def on_shutdown(self) -> None:
         """To be overridden: called when the worker stops, after `on_stop`."""
 
+    def on_webserver_init(self, web: Any) -> None:
+        """To be overridden: called when the pages were declared, before those of blueprints."""
+
     def live(self, functions: Iterable[Callable[..., Any]]) -> None:
         """Has called what an app overrides, and learns who leads if one of its functions asks. Called once, when the
         app is put together."""

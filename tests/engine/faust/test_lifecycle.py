@@ -142,3 +142,19 @@ def test_an_option_that_changes_nothing_can_be_read_if_it_was_given() -> None:
         _ = conf.producer_acks
     with pytest.raises(AttributeError, match="nonsense"):
         _ = conf.nonsense
+
+
+def test_an_app_may_add_blueprints_when_its_pages_were_declared() -> None:
+    blueprint = faust.web.Blueprint("words")
+
+    @blueprint.route("/list/", name="list")
+    async def words(self: faust.web.View, _: faust.web.Request) -> faust.web.Response:
+        return self.json([])
+
+    class Shop(faust.App):
+        def on_webserver_init(self, web: faust.web.Web) -> None:
+            web.blueprints.add("/words/", blueprint)
+
+    app = Shop("shop")
+    app.finalize()
+    assert app.web.url_for("words:list") == "/words/list/"

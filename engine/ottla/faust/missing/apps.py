@@ -32,7 +32,6 @@ APP: Mapping[str, str] = {
     "on_started_init_extra_services": SERVICE,
     "on_started_init_extra_tasks": "declare them with @app.task",
     "on_startup_finished": "app.on_worker_init and @app.task are called when a worker begins",
-    "on_webserver_init": "a blueprint's on_webserver_init is called when its pages were declared",
     "router": "app.ottla.query(table).get(key) asks the worker that has the key",
     "serializers": "register codecs with faust.serializers.codecs.register",
     **each(LOG, "trace traced tracer"),
