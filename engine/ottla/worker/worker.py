@@ -326,12 +326,7 @@ class Worker:
         workload.hold_back(polled)
         if self._bounded is not None and not workload.is_busy:
             await self._bounded.end_tasks()
-        if (
-            not self._commits.is_under_way
-            and self._commits.is_due
-            and not workload.is_busy
-            and await self._member.may_commit()
-        ):
+        if self._commits.may_begin and await self._member.may_commit():
             await self._processing.begin_commit(self._member.membership)
         if await self._member.verify() and (watch is None or await watch.has_compared(self._member.view.topics)):
             await self._handover.follow()
