@@ -97,7 +97,7 @@ class Instance:
         self._function = function
         self._answers = answers
         self._check = check
-        self._stream: Stream[Any] = _Running(source, self)
+        self._stream: Stream[Any] = AgentStream(source, self)
         self._attempts = Attempts(context, name)
         self._coroutine: Any = None
         self._ended = False
@@ -213,7 +213,7 @@ class Instance:
             self._yielded_rows.append(self.row)
 
 
-class _Running(Stream[V]):
+class AgentStream(Stream[V]):
     """The stream an agent is given: its events are the rows that its instance was given."""
 
     def __init__(self, of: Stream[V], instance: Instance) -> None:
