@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LOAD_BYTES = 1_048_576
-"""How much of the log is replayed between two looks at the rest of the event loop."""
+LOAD_BYTES = 16_384
+"""How much of the log is replayed between two looks at the rest of the event loop: some 3 ms of offsets."""
 
 LOADING_RETRY_MS = 50
 """When to look again at a deadline that came due while its partition was still being loaded."""
@@ -169,6 +169,8 @@ class CoordinatorRuntime(Generic[C, K]):
         self._loaded = loaded
         self._timers: Timers[K] = Timers()
         self._shards: dict[int, _Shard[C]] = {}
+        # One after the other: the event loop has to do something else between two stretches, and the first can begin.
+        self._loading_one = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._partitions = 0
         self._alarm: asyncio.TimerHandle | None = None
@@ -423,10 +425,11 @@ class CoordinatorRuntime(Generic[C, K]):
     async def _load(self, shard: _Shard[C]) -> None:
         name = f"{self._topic}-{shard.core.partition}"
         try:
-            position = shard.log.log_start_offset
-            while position < shard.log.log_end_offset:
-                position = self._replay_from(shard, position)
-                await asyncio.sleep(0)
+            async with self._loading_one:
+                position = shard.log.log_start_offset
+                while position < shard.log.log_end_offset and self._shards.get(shard.core.partition) is shard:
+                    position = self._replay_from(shard, position)
+                    await asyncio.sleep(0)
         except Exception:
             if self._shards.get(shard.core.partition) is not shard:
                 return  # dropped meanwhile
