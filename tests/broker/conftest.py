@@ -1,7 +1,8 @@
 """Brokers to test against, on port 0, in the test's own directory.
 
 `start_broker` starts as many as a test wants, each as a process of its own, and ends exactly those. `broker` is one of
-them. `start_node` runs one inside the test's event loop, for tests that look at it from within.
+them, `shared_broker` one for all tests of a file. `start_node` runs one inside the test's event loop, for tests that
+look at it from within.
 """
 
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,14 +83,14 @@ class BrokerProcess:
         self.end(signal.SIGKILL)
 
 
-@pytest.fixture
-def start_broker(tmp_path: Path) -> Iterator[Callable[..., BrokerProcess]]:
-    """`start_broker(name="data", **settings)`; settings by Kafka's names with underscores for dots."""
+@contextmanager
+def brokers_in(directory: Path) -> Iterator[Callable[..., BrokerProcess]]:
+    """`start(name="data", **settings)`; settings by Kafka's names with underscores for dots."""
     started: list[BrokerProcess] = []
 
     def start(name: str = "data", **settings: Any) -> BrokerProcess:
         dotted = {key.replace("_", "."): str(value) for key, value in settings.items()}
-        started.append(BrokerProcess(tmp_path / name, dotted))
+        started.append(BrokerProcess(directory / name, dotted))
         return started[-1].start()
 
     yield start
@@ -98,9 +99,27 @@ def start_broker(tmp_path: Path) -> Iterator[Callable[..., BrokerProcess]]:
 
 
 @pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator[Callable[..., BrokerProcess]]:
+    """See `brokers_in`."""
+    with brokers_in(tmp_path) as start:
+        yield start
+
+
+FEW_PARTITIONS = {"offsets_topic_num_partitions": 2, "transaction_state_log_num_partitions": 2}
+"""Of internal topics, which makes a broker quick."""
+
+
+@pytest.fixture
 def broker(start_broker: Callable[..., BrokerProcess]) -> BrokerProcess:
-    """A broker with few internal partitions, which makes it quick."""
-    return start_broker(offsets_topic_num_partitions=2, transaction_state_log_num_partitions=2)
+    """A broker of the test's own."""
+    return start_broker(**FEW_PARTITIONS)
+
+
+@pytest.fixture(scope="module")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    """One for the tests of a file that leave nothing behind in it."""
+    with brokers_in(tmp_path_factory.mktemp("shared")) as start:
+        yield start(**FEW_PARTITIONS)
 
 
 @pytest.fixture
