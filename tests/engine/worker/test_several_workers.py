@@ -12,7 +12,8 @@ from ottla.transport.contract import Polled, TopicSpec
 from ottla.transport.errors import MemberFencedError, ProducerFencedError, TransactionAbortedError, TransportError
 from ottla.transport.memory import MemoryTransport
 from ottla.transport.partitioner import partition_for_key
-from ottla.worker import recovery
+from ottla.worker import handover, recovery
+from ottla.worker import worker as worker_module
 from ottla.worker.worker import Worker
 
 Play = Callable[[Callable[[Any], Coroutine[Any, Any, None]]], None]
@@ -278,3 +279,39 @@ def test_whichever_call_says_that_a_worker_was_fenced_each_result_is_there_once(
         assert len(cluster.values("counted")) == 2 * len(WORDS)
 
     play(scenario)
+
+
+def test_a_task_whose_agent_does_not_finish_goes_to_another_worker_with_its_batch(
+    play: Play, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(handover, "_LAST_BATCH_S", 0.05)
+
+    def app(*, waits: bool) -> ottla.App:
+        app = ottla.App("counting", commit_interval=timedelta(milliseconds=5))
+        counted = app.topic("counted", key=str, value=str, partitions=1)
+
+        @app.agent(app.topic("words", key=str, value=str, partitions=PARTITIONS))
+        async def count(words: ottla.Stream[str]) -> None:
+            async for word in words:
+                await counted.send(key=word, value=word)
+                if waits:
+                    await asyncio.get_running_loop().create_future()
+
+        return app
+
+    async def scenario(cluster: Any) -> None:
+        # w0 leads, so that w1 is asked for tasks while its agents wait
+        async with cluster.running(app(waits=True), "w1") as first:
+            await eventually(lambda: len(first._workload.tasks) == PARTITIONS)
+            cluster.send("words", *WORDS)
+            await eventually(lambda: all(task.running for task in first._workload.tasks.values()))
+            async with cluster.running(app(waits=False), "w0") as second:
+                await eventually(lambda: len(second._workload.tasks) == PARTITIONS // 2)
+                of_second = {str(task) for task in second._workload.tasks}
+                expected = [word for word, _ in WORDS if task_of(word) in of_second]
+                await eventually(lambda: len(cluster.values("counted")) == len(expected))
+                assert sorted(cluster.values("counted")) == expected
+                monkeypatch.setattr(worker_module, "_FINISH_TIMEOUT_S", 0.05)
+
+    play(scenario)
+    assert "an agent did not finish within 0.05 s; its batch goes to another worker" in caplog.messages
