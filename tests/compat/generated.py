@@ -165,8 +165,10 @@ def add_stream_step(sketch: Sketch) -> None:
 
 def add_windows(sketch: Sketch, of: Node) -> None:
     window = sketch.one_of("hopping", "sliding", "session")
-    # By `suppress` Kafka Streams tells a sliding window a millisecond before that is over.
-    emit = sketch.one_of("update", "close") if window == "sliding" else sketch.one_of("update", "close", "suppress")
+    # By `suppress` Kafka Streams tells a sliding window a millisecond before that is over, and on close no session that
+    # was left far behind.
+    told_last = {"hopping": ("close", "suppress"), "sliding": ("close",), "session": ("suppress",)}[window]
+    emit = sketch.one_of("update", *told_last)
     if window == "session" or emit != "update":
         sketch.numbered = False
         # A window whose aggregate is null Kafka Streams takes for none.

@@ -102,7 +102,7 @@ class TestWindows:
     )
     def test_counts(self, streams: Program, script: list[Record], window: str, emit: str, grace: int) -> None:
         steps = counted(window, emit, size=9, advance=4, grace=grace)
-        if window != "hopping":
+        if window == "session":
             script = without_pauses(script, 8)
         ours, theirs = of_ottla(steps, script), of_kafka_streams(streams, steps, script)
         if window == "session" or emit == "close":
@@ -119,7 +119,6 @@ class TestWindows:
         self, streams: Program, script: list[Record], window: str, within: int
     ) -> None:
         [stream, counts, sink] = counted(window, "update", size=9, advance=4, grace=6)
-        script = script if window == "hopping" else without_pauses(script, 8)
         steps = [stream, {**counts, "within": within}, sink]
         assert of_ottla(steps, script) == of_kafka_streams(streams, steps, script)
 
@@ -452,7 +451,7 @@ class TestCogroups:
             },
             {"step": "to", "of": "c", "topic": "out"},
         ]
-        script = in_time(script if window == "hopping" else without_pauses(script, 8), grace)
+        script = in_time(without_pauses(script, 8) if window == "session" else script, grace)
         ours, theirs = of_ottla(steps, script), of_kafka_streams(streams, steps, script)
         if window == "session":
             ours, theirs = without_numbers(ours), without_numbers(theirs)

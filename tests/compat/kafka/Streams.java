@@ -83,7 +83,10 @@ final class Streams {
             (key, value, all) -> value.startsWith("-") ? null : all + "+" + value;
     private static final Aggregator<String, String, String> OTHER_PUT_IN = (key, value, all) -> all + "-" + value;
 
-    /** Far more than size and grace: what is older than retention would not be emitted when its window closes. */
+    /**
+     * Far more than size and grace: windows that are older than the retention would be forgotten while they are open. Not for
+     * sessions, of which events would find those that are over.
+     */
     private static final Duration RETENTION = Duration.ofDays(1);
 
     private final StreamsBuilder builder = new StreamsBuilder();
@@ -397,15 +400,20 @@ final class Streams {
             JsonNode step, KStream<String, String> left, KStream<String, String> right) {
         CogroupedKStream<String, String> both =
                 left.groupByKey().cogroup(PUT_IN).cogroup(right.groupByKey(), OTHER_PUT_IN);
+        String name = step.get("name").asText();
         Duration size = duration(step, "size");
         Duration grace = duration(step, "grace");
         KTable<Windowed<String>, String> aggregates = switch (step.get("window").asText()) {
             case "hopping" -> both.windowedBy(
                             TimeWindows.ofSizeAndGrace(size, grace).advanceBy(duration(step, "advance")))
-                    .aggregate(() -> "");
-            case "sliding" -> both.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(size, grace)).aggregate(() -> "");
+                    .aggregate(() -> "", Materialized.<String, String, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION));
+            case "sliding" -> both.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(size, grace))
+                    .aggregate(() -> "", Materialized.<String, String, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION));
             default -> both.windowedBy(SessionWindows.ofInactivityGapAndGrace(size, grace))
-                    .aggregate(() -> "", (key, one, other) -> one.isEmpty() ? other : one + "|" + other);
+                    .aggregate(
+                            () -> "",
+                            (key, one, other) -> one.isEmpty() ? other : one + "|" + other,
+                            Materialized.<String, String, SessionStore<Bytes, byte[]>>as(name));
         };
         return byWindow(aggregates);
     }
@@ -425,7 +433,7 @@ final class Streams {
                     .reduce(BAR, Materialized.<String, String, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION).withValueSerde(Serdes.String()));
             default -> grouped.windowedBy(SessionWindows.ofInactivityGapAndGrace(size, grace))
                     .emitStrategy(emit(step))
-                    .reduce(BAR, Materialized.<String, String, SessionStore<Bytes, byte[]>>as(name).withRetention(RETENTION).withValueSerde(Serdes.String()));
+                    .reduce(BAR, Materialized.<String, String, SessionStore<Bytes, byte[]>>as(name).withValueSerde(Serdes.String()));
         };
     }
 
@@ -445,7 +453,7 @@ final class Streams {
                     .count(Materialized.<String, Long, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION));
             case "sliding" -> grouped.windowedBy(SlidingWindows.ofTimeDifferenceAndGrace(duration(step, "size"), grace))
                     .emitStrategy(emit)
-                    .count(Materialized.<String, Long, WindowStore<Bytes, byte[]>>as(name));
+                    .count(Materialized.<String, Long, WindowStore<Bytes, byte[]>>as(name).withRetention(RETENTION));
             default -> grouped.windowedBy(SessionWindows.ofInactivityGapAndGrace(duration(step, "size"), grace))
                     .emitStrategy(emit)
                     .count(Materialized.<String, Long, SessionStore<Bytes, byte[]>>as(name));
