@@ -34,7 +34,8 @@ doubled = app.topic(f"{topic_name}-out", key_type=str, value_type=Payment)
 async def agent(stream):
     events, total = 0, 0.0
     async for payment in stream:
-        meter.start()
+        if not events:
+            meter.start()
         total += payment.amount
         events += 1
         if not events % CHECK_EVERY:
@@ -44,7 +45,8 @@ async def agent(stream):
 async def table(stream):
     events = 0
     async for payment in stream:
-        meter.start()
+        if not events:
+            meter.start()
         counts[payment.account] += 1
         events += 1
         if not events % CHECK_EVERY:
@@ -54,7 +56,8 @@ async def table(stream):
 async def produce(stream):
     events = 0
     async for payment in stream:
-        meter.start()
+        if not events:
+            meter.start()
         payment.amount *= 2
         await doubled.send(key=payment.account, value=payment)
         events += 1

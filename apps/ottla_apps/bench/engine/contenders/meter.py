@@ -18,9 +18,8 @@ class Meter:
         self._started: float | None = None
 
     def start(self) -> None:
-        """The first event is here. Later calls change nothing."""
-        if self._started is None:
-            self._started = time.perf_counter()
+        """The first event is here."""
+        self._started = time.perf_counter()
 
     def passed(self, events: int) -> None:
         """`events` were processed since the start."""

@@ -50,7 +50,8 @@ counted = 0
 
 def seen(_payment: Payment) -> bool:
     global counted
-    meter.start()
+    if not counted:
+        meter.start()
     counted += 1
     if not counted % CHECK_EVERY:
         meter.passed(counted)
@@ -60,7 +61,8 @@ def seen(_payment: Payment) -> bool:
 async def joined(stream: ottla.Stream[tuple[Payment, Account]]) -> None:
     events, longest = 0, ""
     async for payment, account in stream:
-        meter.start()
+        if not events:
+            meter.start()
         longest = max(longest, account.owner) if payment.amount else longest
         events += 1
         if not events % CHECK_EVERY:
@@ -70,7 +72,8 @@ async def joined(stream: ottla.Stream[tuple[Payment, Account]]) -> None:
 async def agent(stream: ottla.Stream[Payment]) -> None:
     events, total = 0, 0.0
     async for payment in stream:
-        meter.start()
+        if not events:
+            meter.start()
         total += payment.amount
         events += 1
         if not events % CHECK_EVERY:
@@ -80,7 +83,8 @@ async def agent(stream: ottla.Stream[Payment]) -> None:
 async def table(stream: ottla.Stream[Payment]) -> None:
     events = 0
     async for payment in stream:
-        meter.start()
+        if not events:
+            meter.start()
         counts[payment.account] += 1
         events += 1
         if not events % CHECK_EVERY:
@@ -90,7 +94,8 @@ async def table(stream: ottla.Stream[Payment]) -> None:
 async def produce(stream: ottla.Stream[Payment]) -> AsyncIterator[Payment]:
     events = 0
     async for payment in stream:
-        meter.start()
+        if not events:
+            meter.start()
         payment.amount *= 2
         yield payment
         events += 1

@@ -24,7 +24,8 @@ events, total = 0, 0.0
 
 def passed():
     global events
-    meter.start()
+    if not events:
+        meter.start()
     events += 1
     if not events % CHECK_EVERY:
         meter.passed(events)
