@@ -20,8 +20,10 @@ app = typer.Typer(help="The tables of an app.", no_args_is_help=True)
 
 @app.command("list")
 def list_tables(target: AppName, output: Output = None) -> None:
-    """List the tables with what their keys and values are, and the topic that they are restored from. No broker is
-    asked."""
+    """List the tables, their types and changelog topics.
+
+    No broker is asked.
+    """
     from ottla.loading import load_app
 
     with told_in_a_sentence("table list"):
